@@ -1,0 +1,42 @@
+"""Detects the unmaintained OpenMMLab distributions beside the maintained ``onedl-*`` ones.
+
+Both install the same import packages (``mmcv``, ``mmdet``, ...), so whichever was installed last has overwritten files
+of the other. The result fails in ways that point nowhere near the cause; one clear line here is cheaper.
+"""
+
+from collections.abc import Iterable
+from importlib import metadata
+
+MAINTAINED = {
+    'mmengine': 'onedl-mmengine',
+    'mmcv': 'onedl-mmcv',
+    'mmcv-lite': 'onedl-mmcv',
+    'mmcv-full': 'onedl-mmcv',
+    'mmdet': 'onedl-mmdetection',
+    'mmsegmentation': 'onedl-mmsegmentation',
+    'mmpretrain': 'onedl-mmpretrain',
+}
+
+
+def conflicting_distributions(installed: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs ``(unmaintained, maintained)`` of which both are installed.
+
+    Args:
+        installed (Iterable[str]): Names of installed distributions, in any case and with ``-`` or ``_``.
+    """
+    names = {name.lower().replace('_', '-') for name in installed}
+    return [(old, new) for old, new in MAINTAINED.items() if old in names and new in names]
+
+
+def check_distributions() -> None:
+    """Raise ``ImportError`` when two distributions provide the same import package."""
+    names = [name for dist in metadata.distributions() if (name := dist.metadata['Name'])]
+    conflicts = conflicting_distributions(names)
+    if conflicts:
+        pairs = ', '.join(f'{old} and {new}' for old, new in conflicts)
+        old = ' '.join(old for old, _ in conflicts)
+        new = ' '.join(sorted({new for _, new in conflicts}))
+        raise ImportError(
+            f'xdet: these installed distributions overwrite each other: {pairs}. Only the maintained onedl-* ones are '
+            f'supported. Run: pip uninstall -y {old} && pip install --force-reinstall --no-deps {new}'
+        )

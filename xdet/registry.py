@@ -1,0 +1,33 @@
+"""Registries of xdet, children of MMEngine's.
+
+``locations`` name the packages that register components, so a config finds them without the user importing anything.
+"""
+
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import INFERENCERS as MMENGINE_INFERENCERS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
+from mmengine.registry import Registry
+
+MODELS = Registry('model', parent=MMENGINE_MODELS, scope='xdet', locations=['xdet.models'])
+TASKS = Registry('task', scope='xdet', locations=['xdet.tasks'])
+DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='xdet', locations=['xdet.datasets'])
+DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope='xdet', locations=['xdet.datasets'])
+TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='xdet', locations=['xdet.datasets.transforms'])
+METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='xdet', locations=['xdet.evaluation'])
+HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='xdet', locations=['xdet.engine'])
+LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='xdet', locations=['xdet.engine'])
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor',
+    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+    scope='xdet',
+    locations=['xdet.engine'],
+)
+VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, scope='xdet', locations=['xdet.visualization'])
+INFERENCERS = Registry('inferencer', parent=MMENGINE_INFERENCERS, scope='xdet', locations=['xdet.apis'])
