@@ -1,0 +1,100 @@
+"""What enters and leaves the decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What the image encoder makes of a batch of equally padded images.
+
+    Attributes:
+        backbone (tuple[Tensor, ...]): Backbone maps ``[B, C_i, H/s, W/s]`` for strides s = 4, 8, 16, 32.
+        mask_features (Tensor): ``[B, C, H/4, W/4]``; a mask logit is its dot product with a mask embedding.
+        memory (tuple[Tensor, ...]): Maps ``[B, C, H/s, W/s]`` for s = 32, 16, 8 that the decoder attends, in this order.
+    """
+
+    backbone: tuple[Tensor, ...]
+    mask_features: Tensor
+    memory: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class QueryGroup:
+    """A named set of queries with its own rules of who sees whom: what a task adds to the decoder.
+
+    Attributes:
+        name (str): Unique name within one forward pass.
+        content (Tensor): ``[B, n, C]`` initial content.
+        position (Tensor): ``[B, n, C]`` position, added to queries and keys of every attention.
+        sees (frozenset[str]): Names of the groups its queries attend in self-attention (itself must be named).
+        causal (bool): Within itself, query i sees only queries j <= i.
+        image_attention (str): ``'masked'`` (Mask2Former's masked attention by the predicted mask), ``'all'`` pixels,
+            or ``'no'`` cross-attention at all.
+        pools (str | None): Read out this one-query group not from its own state but as the average of the states of
+            the group named here, weighted by similarity (the class token of X-Decoder, spec 4.5).
+        valid (Tensor | None): ``[B, n]`` bool; queries marked False are padding that nobody attends. None: all valid.
+        forbidden (Tensor | None): ``[B, H, W]`` bool at input resolution; pixels its queries must not attend.
+    """
+
+    name: str
+    content: Tensor
+    position: Tensor
+    sees: frozenset[str]
+    causal: bool = False
+    image_attention: str = 'masked'
+    pools: str | None = None
+    valid: Tensor | None = None
+    forbidden: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.image_attention not in ('masked', 'all', 'no'):
+            raise ValueError(
+                f"query group '{self.name}': image_attention is {self.image_attention!r}; "
+                "accepted are 'masked', 'all' and 'no'"
+            )
+
+
+@dataclass(frozen=True)
+class LayerPrediction:
+    """The prediction heads' output after one decoder layer (or before the first).
+
+    Attributes:
+        slices (dict[str, slice]): Rows of each query group.
+        class_embed (Tensor): ``[B, N, C]`` un-normalised embeddings, compared with text embeddings by cosine.
+        mask_embed (Tensor): ``[B, N, C]`` embeddings whose dot product with ``mask_features`` is a mask logit.
+        state (Tensor): ``[B, N, C]`` layer-normalised query states, for heads that a task owns.
+    """
+
+    slices: dict[str, slice]
+    class_embed: Tensor
+    mask_embed: Tensor
+    state: Tensor
+
+    def rows(self, tensor: Tensor, *groups: str) -> Tensor:
+        """Rows of ``tensor`` that belong to consecutive ``groups``: ``[B, n, C]``."""
+        parts = [self.slices[name] for name in groups]
+        if any(left.stop != right.start for left, right in zip(parts, parts[1:], strict=False)):
+            raise ValueError(f'query groups {groups} are not consecutive')
+        return tensor[:, parts[0].start : parts[-1].stop]
+
+
+@dataclass(frozen=True)
+class DecoderOutput:
+    """Predictions of every supervised step, in order: from the initial queries, then after each layer.
+
+    Attributes:
+        layers (tuple[LayerPrediction, ...]): ``num_layers + 1`` predictions, the last one final.
+        mask_features (Tensor): ``[B, C, H/4, W/4]``.
+    """
+
+    layers: tuple[LayerPrediction, ...]
+    mask_features: Tensor
+
+    @property
+    def last(self) -> LayerPrediction:
+        """The final prediction."""
+        return self.layers[-1]
