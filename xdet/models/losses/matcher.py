@@ -1,0 +1,128 @@
+"""Hungarian matching of object queries to segments (spec 6.2; DETR, arXiv 2005.12872)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from . import points as point_sampling
+
+
+def bce_cost(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean binary cross entropy of every mask with every target.
+
+    With ``softplus(x) = BCE(x, 0)`` and ``BCE(x, 1) = softplus(x) - x`` the sum over points needs one product.
+
+    Args:
+        logits (Tensor): ``[..., Q, P]``.
+        targets (Tensor): ``[n, P]`` in [0, 1].
+
+    Returns:
+        Tensor: ``[..., Q, n]``.
+    """
+    return (F.softplus(logits).sum(-1, keepdim=True) - logits @ targets.T) / logits.shape[-1]
+
+
+def dice_cost(logits: Tensor, targets: Tensor) -> Tensor:
+    """Dice distance, smoothed by one point, of every mask with every target; shapes as in :func:`bce_cost`."""
+    probability = logits.sigmoid()
+    total = probability.sum(-1, keepdim=True) + targets.sum(-1)
+    return 1 - (2 * (probability @ targets.T) + 1) / (total + 1)
+
+
+class HungarianMatcher:
+    """Assigns to each segment of an image the query that predicts it best, in every prediction layer on its own.
+
+    The cost of a pair is ``class_weight * -probability(label) + mask_weight * BCE + dice_weight * dice`` with the mask
+    terms at uniformly random points. An image's points are drawn once and shared by its masks and layers.
+
+    Args:
+        class_weight (float): Weight of the class term.
+        mask_weight (float): Weight of the binary cross entropy.
+        dice_weight (float): Weight of the dice term.
+        num_points (int): Points per image.
+    """
+
+    def __init__(
+        self,
+        class_weight: float = 2.0,
+        mask_weight: float = 5.0,
+        dice_weight: float = 5.0,
+        num_points: int = 12544,
+    ) -> None:
+        self.class_weight = class_weight
+        self.mask_weight = mask_weight
+        self.dice_weight = dice_weight
+        self.num_points = num_points
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        class_logits: Sequence[Tensor],
+        mask_embed: Tensor,
+        mask_features: Tensor,
+        labels: Tensor,
+        masks: Tensor,
+        name: str = 'image',
+    ) -> Tensor:
+        """Match one image in all its prediction layers.
+
+        Args:
+            class_logits (Sequence[Tensor]): ``[No, K+1]`` per layer.
+            mask_embed (Tensor): ``[L, No, C]``, in the same order.
+            mask_features (Tensor): ``[C, h, w]``.
+            labels (Tensor): ``[n]`` classes of the segments.
+            masks (Tensor): ``[n, H, W]`` float masks in padded input size.
+            name (str): What to call the image in errors.
+
+        Returns:
+            Tensor: ``[L, n]`` int64 on the device of the masks: the query of each segment, or -1 where there are more
+            segments than queries.
+
+        Raises:
+            ValueError: A cost is not finite.
+        """
+        num_layers, num_queries = mask_embed.shape[:2]
+        if not len(labels):
+            return labels.new_zeros((num_layers, 0))
+        costs = self.costs(class_logits, mask_embed, mask_features, labels, masks)
+        total = sum(costs.values()).cpu().numpy()
+        if not np.isfinite(total).all():
+            raise ValueError(_describe_invalid(costs, name))
+        matched = np.full((num_layers, len(labels)), -1)
+        for layer, cost in enumerate(total):
+            query, segment = linear_sum_assignment(cost)
+            matched[layer, segment] = query
+        return torch.from_numpy(matched).to(masks.device)
+
+    def costs(
+        self, class_logits: Sequence[Tensor], mask_embed: Tensor, mask_features: Tensor, labels: Tensor, masks: Tensor
+    ) -> dict[str, Tensor]:
+        """Weighted cost terms ``[L, No, n]`` by name; arguments as in a call."""
+        sets = point_sampling.uniform_points(1, self.num_points, masks.device, masks.dtype)
+        targets = point_sampling.sample_points(masks[None], sets)[0]
+        logits = point_sampling.sample_mask_logits(mask_embed.flatten(0, 1), mask_features, sets[0])
+        logits = logits.view(*mask_embed.shape[:2], -1)
+        probability = torch.stack([layer.softmax(-1)[:, labels] for layer in class_logits])
+        return {
+            'class': -self.class_weight * probability,
+            'mask': self.mask_weight * bce_cost(logits, targets),
+            'dice': self.dice_weight * dice_cost(logits, targets),
+        }
+
+
+def _describe_invalid(costs: dict[str, Tensor], name: str) -> str:
+    parts = []
+    for term, cost in costs.items():
+        layers = (~cost.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
+        if layers:
+            parts.append(f'{term} cost in prediction layers {layers}')
+    return (
+        f'{name}: matching needs finite costs but found NaN or infinity in the {", ".join(parts)}; the model has '
+        'diverged (lower the learning rate, check gradient clipping and mixed precision) or its weights are damaged'
+    )
