@@ -1,0 +1,16 @@
+"""Post-processing as functions of tensors; no module, no state, no vocabulary."""
+
+from .instance import instances, mask_boxes
+from .panoptic import panoptic_segments
+from .resize import mask_logits, resize_logits
+from .semantic import semantic_labels, semantic_scores
+
+__all__ = [
+    'instances',
+    'mask_boxes',
+    'mask_logits',
+    'panoptic_segments',
+    'resize_logits',
+    'semantic_labels',
+    'semantic_scores',
+]

@@ -1,0 +1,85 @@
+"""Normalisation and padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from xdet.registry import MODELS
+
+
+@MODELS.register_module()
+class XDecoderDataPreprocessor(BaseDataPreprocessor):
+    """Moves a batch to the device, normalises it and pads it with zeros, bottom and right (spec 1.1).
+
+    X-Decoder has no padding mask: padding changes results. Therefore at inference every image is padded on its own,
+    and the model groups images of equal size; in training the batch is padded to its largest image.
+
+    Args:
+        mean (Sequence[float]): Channel means in RGB order, in 0..255.
+        std (Sequence[float]): Channel standard deviations.
+        pad_size_divisor (int): Padded sides are multiples of this.
+        bgr_to_rgb (bool): Inputs are BGR, as loaded by mmcv.
+        batch_padding (str): At inference, ``'individual'`` or ``'joint'``; the latter pads to the largest image of the
+            batch as the official code does, so that results depend on an image's neighbours.
+        non_blocking (bool): Copy to the device asynchronously.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] = (123.675, 116.28, 103.53),
+        std: Sequence[float] = (58.395, 57.12, 57.375),
+        pad_size_divisor: int = 32,
+        bgr_to_rgb: bool = True,
+        batch_padding: str = 'individual',
+        non_blocking: bool = False,
+    ) -> None:
+        super().__init__(non_blocking=non_blocking)
+        if batch_padding not in ('individual', 'joint'):
+            raise ValueError(f"batch_padding is {batch_padding!r}; accepted are 'individual' and 'joint'")
+        self.pad_size_divisor = pad_size_divisor
+        self.bgr_to_rgb = bgr_to_rgb
+        self.batch_padding = batch_padding
+        self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Prepare what the data loader collated.
+
+        Args:
+            data (dict): ``inputs``: list of uint8 or float ``[3, H, W]``; ``data_samples``: list of samples.
+            training (bool): Whether the batch is for training.
+
+        Returns:
+            dict: ``inputs``: one tensor ``[B, 3, H, W]`` when padded jointly, else a list of ``[3, H, W]``;
+            ``data_samples`` with ``batch_input_shape`` set to each image's padded size.
+        """
+        data = self.cast_data(data)
+        samples = data.get('data_samples')
+        images = [self._normalize(image) for image in data['inputs']]
+        joint = training or self.batch_padding == 'joint'
+        sizes = [self._padded_size(image) for image in images]
+        if joint:
+            largest = (max(height for height, _ in sizes), max(width for _, width in sizes))
+            sizes = [largest] * len(images)
+        padded = [
+            F.pad(image, (0, width - image.shape[-1], 0, height - image.shape[-2]))
+            for image, (height, width) in zip(images, sizes, strict=True)
+        ]
+        for sample, image, size in zip(samples, images, sizes, strict=True) if samples is not None else ():
+            sample.set_metainfo(dict(img_shape=tuple(image.shape[-2:]), batch_input_shape=size))
+        return dict(inputs=torch.stack(padded) if joint else padded, data_samples=samples)
+
+    def _normalize(self, image: Tensor) -> Tensor:
+        if self.bgr_to_rgb:
+            image = image.flip(0)
+        return (image.to(self.mean.dtype) - self.mean) / self.std
+
+    def _padded_size(self, image: Tensor) -> tuple[int, int]:
+        divisor = self.pad_size_divisor
+        height, width = (max(1, -(-length // divisor)) * divisor for length in image.shape[-2:])
+        return height, width

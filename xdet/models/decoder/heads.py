@@ -1,0 +1,72 @@
+"""Prediction heads shared by all layers, and the cosine classifier over text embeddings."""
+
+from __future__ import annotations
+
+import torch
+from mmdet.models.layers import MLP
+from torch import Tensor, nn
+
+from xdet.structures import LayerPrediction
+
+from .queries import PackedQueries
+
+EPS = 1e-7
+"""Added to norms before division, as the official model does."""
+
+
+def normalize(x: Tensor) -> Tensor:
+    """``x`` divided by its norm over the last dimension plus :data:`EPS`."""
+    return x / (x.norm(dim=-1, keepdim=True) + EPS)
+
+
+def cosine_logits(embeddings: Tensor, text: Tensor, logit_scale: Tensor) -> Tensor:
+    """Class logits: scaled cosine between query embeddings and text embeddings (spec 4.5, scale not clamped).
+
+    Args:
+        embeddings (Tensor): ``[..., C]`` un-normalised class embeddings.
+        text (Tensor): ``[K, C]`` normalised text embeddings.
+        logit_scale (Tensor): Logarithm of the scale, a scalar.
+
+    Returns:
+        Tensor: ``[..., K]``.
+    """
+    return (logit_scale.exp() * normalize(embeddings)) @ text.transpose(-1, -2)
+
+
+class PredictionHeads(nn.Module):
+    """Class and mask embeddings of the queries that predict masks.
+
+    Args:
+        embed_dims (int): Width C of queries, of class embeddings and of mask embeddings.
+    """
+
+    def __init__(self, embed_dims: int) -> None:
+        super().__init__()
+        self.decoder_norm = nn.LayerNorm(embed_dims)
+        self.class_embed = nn.Parameter(torch.empty(embed_dims, embed_dims))
+        self.mask_embed = MLP(embed_dims, embed_dims, embed_dims, 3)
+        nn.init.trunc_normal_(self.class_embed, std=0.02)
+
+    def forward(self, x: Tensor, queries: PackedQueries) -> LayerPrediction:
+        """Read the predictions out of query states ``x`` ``[B, N, C]``."""
+        state = self.decoder_norm(x)
+        readout = state[:, : queries.num_masked]
+        for group in queries.groups:
+            if group.pools is not None:
+                readout = _pool(readout, queries.slices[group.name], queries.slices[group.pools])
+        return LayerPrediction(
+            slices=queries.slices,
+            class_embed=readout @ self.class_embed,
+            mask_embed=self.mask_embed(readout),
+            state=state,
+        )
+
+
+def _pool(state: Tensor, rows: slice, source: slice) -> Tensor:
+    """Replace ``rows`` by averages of ``source`` weighted by the softmax of their cosine similarity.
+
+    The temperature is 1 and the averaged states are not normalised, both as in the official model.
+    """
+    directions = normalize(state)
+    weights = (directions[:, rows] @ directions[:, source].transpose(1, 2)).softmax(dim=-1)
+    return torch.cat([state[:, : rows.start], weights @ state[:, source], state[:, rows.stop :]], dim=1)

@@ -1,0 +1,156 @@
+"""The decoder: one loop over layers for whatever query groups it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmdet.models.layers import SinePositionalEncoding
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from xdet.registry import MODELS
+from xdet.structures import DecoderOutput, ImageFeatures, LayerPrediction, QueryGroup
+
+from .heads import PredictionHeads
+from .layers import DecoderLayer
+from .queries import PackedQueries, pack
+from .visibility import self_attention_mask
+
+OBJECT, IMAGE = 'object', 'image'
+
+
+@MODELS.register_module()
+class XDecoderTransformerDecoder(PredictionHeads):
+    """Decoder of X-Decoder (paper section 3.2, spec section 4).
+
+    It knows no task and no vocabulary: it runs the latent queries together with the groups that tasks add, and returns
+    embeddings. Class logits and full masks are made by whoever needs them.
+
+    Masked attention never builds full-resolution masks. Resizing is linear, so the resized mask of a query equals its
+    mask embedding times the resized ``mask_features``, which is made once per level instead of once per layer.
+
+    Args:
+        num_queries (int): Latent queries including the one image (class) query, which is the last.
+        embed_dims (int): Width C.
+        num_heads (int): Attention heads.
+        num_layers (int): Decoder layers; there is one prediction more.
+        feedforward_channels (int): Hidden width of the feed-forward networks.
+        num_levels (int): Feature levels, used in turn by the layers.
+        unmasked_query (str): Which query ignores its predicted mask and attends all pixels. ``'official'`` reproduces
+            the official index, which is one too far: it hits the first query behind the latent ones (the first phrase
+            query in referring segmentation, none otherwise), and the released weights were trained that way.
+            ``'image'`` is what was meant.
+        with_cp (bool): Recompute layers in the backward pass to save memory.
+    """
+
+    def __init__(
+        self,
+        num_queries: int = 101,
+        embed_dims: int = 512,
+        num_heads: int = 8,
+        num_layers: int = 9,
+        feedforward_channels: int = 2048,
+        num_levels: int = 3,
+        unmasked_query: str = 'official',
+        with_cp: bool = False,
+    ) -> None:
+        super().__init__(embed_dims)
+        if unmasked_query not in ('official', 'image'):
+            raise ValueError(f"unmasked_query is {unmasked_query!r}; accepted are 'official' and 'image'")
+        if num_queries < 2:
+            raise ValueError(f'num_queries is {num_queries}; at least 2 are needed: one object and the image query')
+        self.num_queries = num_queries
+        self.unmasked_row = num_queries if unmasked_query == 'official' else num_queries - 1
+        self.with_cp = with_cp
+        self.query_feat = torch.nn.Embedding(num_queries, embed_dims)
+        self.query_embed = torch.nn.Embedding(num_queries, embed_dims)
+        self.level_embed = torch.nn.Embedding(num_levels, embed_dims)
+        self.layers = torch.nn.ModuleList(
+            DecoderLayer(embed_dims, num_heads, feedforward_channels) for _ in range(num_layers)
+        )
+        self.positional_encoding = SinePositionalEncoding(embed_dims // 2, normalize=True)
+
+    def latent_queries(self, batch_size: int) -> list[QueryGroup]:
+        """The groups that are always present: object queries and the image query (spec 4.2)."""
+        content = self.query_feat.weight.expand(batch_size, -1, -1)
+        position = self.query_embed.weight.expand(batch_size, -1, -1)
+        return [
+            QueryGroup(OBJECT, content[:, :-1], position[:, :-1], sees=frozenset({OBJECT})),
+            QueryGroup(IMAGE, content[:, -1:], position[:, -1:], sees=frozenset({IMAGE}), pools=OBJECT),
+        ]
+
+    def forward(self, features: ImageFeatures, groups: Sequence[QueryGroup]) -> DecoderOutput:
+        """Decode.
+
+        Args:
+            features (ImageFeatures): Encoded images.
+            groups (Sequence[QueryGroup]): All query groups, those of :meth:`latent_queries` included.
+
+        Returns:
+            DecoderOutput: ``num_layers + 1`` predictions.
+        """
+        queries = pack(groups)
+        memory, positions = self._memory(features)
+        levels = [_resize(features.mask_features.detach(), level.shape[-2:]) for level in features.memory]
+        self_mask = self_attention_mask(queries)
+
+        x = queries.content
+        predictions = [PredictionHeads.forward(self, x, queries)]
+        for index, layer in enumerate(self.layers):
+            level = index % len(memory)
+            image_mask = self._image_mask(predictions[-1], levels[level], queries)
+            x = self._run(
+                layer,
+                x,
+                queries.position,
+                queries.num_attending,
+                memory[level],
+                positions[level],
+                image_mask,
+                self_mask,
+            )
+            predictions.append(PredictionHeads.forward(self, x, queries))
+        return DecoderOutput(tuple(predictions), features.mask_features)
+
+    def _run(self, layer: DecoderLayer, *args) -> Tensor:
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint(layer, *args, use_reentrant=False)
+        return layer(*args)
+
+    def _memory(self, features: ImageFeatures) -> tuple[list[Tensor], list[Tensor]]:
+        """Image tokens with their level embedding ``[B, HW, C]`` and positions ``[1, HW, C]``, per level."""
+        tokens, positions = [], []
+        for level, embed in zip(features.memory, self.level_embed.weight, strict=True):
+            tokens.append(level.flatten(2).transpose(1, 2) + embed)
+            empty = level.new_zeros((1, *level.shape[-2:]), dtype=torch.bool)
+            encoding = self.positional_encoding(empty)
+            positions.append(encoding.flatten(2).transpose(1, 2).to(level.dtype))
+        return tokens, positions
+
+    @torch.no_grad()
+    def _image_mask(self, prediction: LayerPrediction, level: Tensor, queries: PackedQueries) -> Tensor:
+        """Which pixels of ``level`` ``[B, C, h, w]`` each attending query may see: bool ``[B, 1, n, hw]``."""
+        allowed = (prediction.mask_embed @ level.flatten(2)) >= 0
+        if self.unmasked_row < allowed.shape[1]:
+            allowed[:, self.unmasked_row] = True
+        # A query whose mask is empty would attend nothing; it attends everything instead.
+        allowed |= ~allowed.any(dim=-1, keepdim=True)
+        free = [_free_pixels(group, level) for group in queries.groups if group.image_attention == 'all']
+        return torch.cat([allowed, *free], dim=1)[:, None]
+
+
+def _resize(features: Tensor, size: tuple[int, int]) -> Tensor:
+    """Anti-aliased bicubic resizing, the only kind the official model uses for masks (spec fact 1)."""
+    return F.interpolate(features, size=size, mode='bicubic', align_corners=False, antialias=True)
+
+
+def _free_pixels(group: QueryGroup, level: Tensor) -> Tensor:
+    """Pixels a group without masked attention may see: all but the forbidden ones, bool ``[B, n, hw]``."""
+    batch, num = group.content.shape[:2]
+    if group.forbidden is None:
+        return level.new_ones((batch, num, level.shape[-2] * level.shape[-1]), dtype=torch.bool)
+    forbidden = F.interpolate(group.forbidden[:, None].float(), size=level.shape[-2:], mode='nearest')
+    allowed = forbidden.flatten(2) == 0
+    return (allowed | ~allowed.any(dim=-1, keepdim=True)).expand(-1, num, -1)

@@ -1,0 +1,67 @@
+"""Panoptic segmentation from class probabilities and masks (spec 1.4, step 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .semantic import MaskFn
+
+
+def panoptic_segments(
+    class_logits: Tensor,
+    masks: MaskFn,
+    size: tuple[int, int],
+    is_thing: Sequence[bool],
+    object_mask_threshold: float = 0.8,
+    overlap_threshold: float = 0.8,
+) -> tuple[Tensor, list[dict]]:
+    """Merge confident queries into one map of segments.
+
+    Only masks of queries that pass the class threshold are made at all.
+
+    Args:
+        class_logits (Tensor): ``[n, K + 1]``, last column no-object.
+        masks (MaskFn): Makes mask logits on demand.
+        size (tuple[int, int]): Height and width.
+        is_thing (Sequence[bool]): K flags; queries of one stuff class form one segment.
+        object_mask_threshold (float): A query counts when its best class is more probable than this.
+        overlap_threshold (float): A query is dropped when it keeps less than this share of its own mask.
+
+    Returns:
+        tuple[Tensor, list[dict]]: int32 ``[H, W]`` segment ids from 1 (0 = void), and per segment its
+        ``id, label, is_thing, score`` (score is the class probability of the query that founded it).
+    """
+    segments = torch.zeros(size, dtype=torch.int32, device=class_logits.device)
+    infos: list[dict] = []
+    scores, labels = class_logits.float().softmax(dim=-1).max(dim=-1)
+    keep = ((labels != class_logits.shape[-1] - 1) & (scores > object_mask_threshold)).nonzero()[:, 0]
+    if len(keep) == 0:
+        return segments, infos
+    scores, labels = scores[keep], labels[keep]
+    probabilities = masks(keep).sigmoid()
+    owner = (scores[:, None, None] * probabilities).argmax(dim=0)
+    inside = probabilities >= 0.5
+    owned_inside = inside.gather(0, owner[None])[0]
+
+    count = len(keep)
+    owned_area = owner.flatten().bincount(minlength=count).tolist()
+    kept_area = owner[owned_inside].bincount(minlength=count).tolist()
+    own_area = inside.flatten(1).sum(dim=1).tolist()
+    stuff_segment: dict[int, int] = {}
+    segment_of_query = torch.zeros(count, dtype=torch.int32, device=segments.device)
+    for query, (label, score) in enumerate(zip(labels.tolist(), scores.tolist(), strict=True)):
+        if min(owned_area[query], own_area[query], kept_area[query]) == 0:
+            continue
+        if owned_area[query] / own_area[query] < overlap_threshold:
+            continue
+        if not is_thing[label] and label in stuff_segment:
+            segment_of_query[query] = stuff_segment[label]
+            continue
+        infos.append(dict(id=len(infos) + 1, label=label, is_thing=bool(is_thing[label]), score=score))
+        segment_of_query[query] = len(infos)
+        if not is_thing[label]:
+            stuff_segment[label] = len(infos)
+    return torch.where(owned_inside, segment_of_query[owner], segments), infos

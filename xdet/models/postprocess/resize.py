@@ -1,0 +1,57 @@
+"""From mask embeddings to mask logits in the size of the original picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch.nn.functional as F
+from torch import Tensor
+
+CHUNK_BYTES = 64 * 2**20
+"""Full-size masks are made in pieces of about this many bytes, so that large pictures need little memory."""
+
+
+def resize_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bicubic resizing with anti-aliasing, also when enlarging (spec fact 1).
+
+    Args:
+        logits (Tensor): ``[n, h, w]``.
+        size (tuple[int, int]): Height and width of the result.
+    """
+    if tuple(logits.shape[-2:]) == tuple(size):
+        return logits
+    return F.interpolate(logits[None], size=size, mode='bicubic', align_corners=False, antialias=True)[0]
+
+
+def mask_logits(
+    mask_embed: Tensor,
+    mask_features: Tensor,
+    img_shape: tuple[int, int],
+    ori_shape: tuple[int, int],
+    stride: int = 4,
+) -> Tensor:
+    """Mask logits of some queries in the original size, in the official two steps (spec 1.4).
+
+    The logits are resized to the padded network input, cut to the un-padded image, and resized to the original.
+
+    Args:
+        mask_embed (Tensor): ``[n, C]`` mask embeddings of the queries that are needed.
+        mask_features (Tensor): ``[C, h, w]`` of one image.
+        img_shape (tuple[int, int]): Un-padded network input size.
+        ori_shape (tuple[int, int]): Size of the result.
+        stride (int): Stride of ``mask_features``.
+
+    Returns:
+        Tensor: float ``[n, *ori_shape]``.
+    """
+    height, width = mask_features.shape[-2:]
+    logits = (mask_embed @ mask_features.flatten(1)).unflatten(-1, (height, width)).float()
+    logits = resize_logits(logits, (height * stride, width * stride))
+    return resize_logits(logits[:, : img_shape[0], : img_shape[1]], ori_shape)
+
+
+def query_chunks(num_queries: int, size: tuple[int, int]) -> Iterator[slice]:
+    """Slices over queries whose float masks of ``size`` take about :data:`CHUNK_BYTES` each."""
+    step = max(1, CHUNK_BYTES // (4 * size[0] * size[1]))
+    for start in range(0, num_queries, step):
+        yield slice(start, min(start + step, num_queries))

@@ -1,0 +1,145 @@
+"""The model, top to bottom."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModel, ModuleDict
+from torch import Tensor
+
+from xdet.registry import MODELS, TASKS
+from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, XDetDataSample
+
+from .context import TaskContext
+from .text import VocabularyEmbedder
+
+
+@MODELS.register_module()
+class XDecoder(BaseModel):
+    """X-Decoder (arXiv 2212.11270): one image encoder, one text encoder, one decoder, any number of tasks.
+
+    Args:
+        backbone (dict): Config of a backbone that returns maps of strides 4, 8, 16 and 32.
+        pixel_decoder (dict): Config of a pixel decoder.
+        decoder (dict): Config of the transformer decoder.
+        text_encoder (dict): Config of the text encoder.
+        tasks (dict[str, dict]): Task adapters by name. The name is part of the parameter names of tasks that own some.
+        data_preprocessor (dict, optional): Config of the data preprocessor.
+        init_cfg (dict, optional): MMEngine's initialisation config.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        pixel_decoder: dict,
+        decoder: dict,
+        text_encoder: dict,
+        tasks: dict[str, dict],
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor or dict(type='XDecoderDataPreprocessor'), init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.pixel_decoder = MODELS.build(pixel_decoder)
+        self.decoder = MODELS.build(decoder)
+        self.text_encoder = MODELS.build(text_encoder)
+        self.tasks = ModuleDict({name: TASKS.build(task) for name, task in tasks.items()})
+        self.vocabulary = VocabularyEmbedder(self.text_encoder)
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """What a sample may ask for in its ``tasks``."""
+        return tuple(name for task in self.tasks.values() for name in task.names)
+
+    def train(self, mode: bool = True) -> XDecoder:
+        """Switch mode; text embeddings remembered so far may stem from other weights and are forgotten."""
+        self.vocabulary.clear()
+        return super().train(mode)
+
+    def forward(
+        self,
+        inputs: Tensor | Sequence[Tensor],
+        data_samples: Sequence[XDetDataSample] | None = None,
+        mode: str = 'tensor',
+    ) -> dict[str, Tensor] | list[XDetDataSample] | DecoderOutput:
+        """MMEngine's entry point.
+
+        Args:
+            inputs (Tensor | Sequence[Tensor]): Normalised, padded images ``[B, 3, H, W]``; for prediction also a list
+                of ``[3, H, W]``.
+            data_samples (Sequence[XDetDataSample], optional): One per image.
+            mode (str): ``'loss'``, ``'predict'`` or ``'tensor'`` (raw decoder output of the latent queries).
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        if mode == 'tensor':
+            features = self.encode(inputs)
+            return self.decoder(features, self.decoder.latent_queries(len(inputs)))
+        raise ValueError(f"mode is {mode!r}; accepted are 'loss', 'predict' and 'tensor'")
+
+    def encode(self, inputs: Tensor) -> ImageFeatures:
+        """Encode images of equal size ``[B, 3, H, W]``; everything else starts from the result."""
+        maps = tuple(self.backbone(inputs))
+        mask_features, memory = self.pixel_decoder(maps)
+        return ImageFeatures(backbone=maps, mask_features=mask_features, memory=tuple(memory))
+
+    def loss(self, inputs: Tensor, data_samples: Sequence[XDetDataSample]) -> dict[str, Tensor]:
+        """Losses of all tasks from one encoding and one decoding."""
+        context = self._context(self.encode(inputs), data_samples)
+        outputs = self._decode(context, self.tasks.values())
+        losses: dict[str, Tensor] = {}
+        for task in self.tasks.values():
+            losses.update(task.loss(context, outputs))
+        return losses
+
+    @torch.no_grad()
+    def predict(
+        self, inputs: Tensor | Sequence[Tensor], data_samples: Sequence[XDetDataSample]
+    ) -> list[XDetDataSample]:
+        """Write predictions into the samples; images of equal padded size run as one batch."""
+        by_size = defaultdict(list)
+        for index, image in enumerate(inputs):
+            by_size[tuple(image.shape)].append(index)
+        for indices in by_size.values():
+            features = self.encode(torch.stack([inputs[index] for index in indices]))
+            self.predict_features(features, [data_samples[index] for index in indices])
+        return list(data_samples)
+
+    @torch.no_grad()
+    def predict_features(
+        self, features: ImageFeatures, data_samples: Sequence[XDetDataSample]
+    ) -> Sequence[XDetDataSample]:
+        """The cheap half of :meth:`predict`: run the tasks the samples ask for on encoded images.
+
+        Raises:
+            ValueError: A sample asks for a task the model does not have.
+        """
+        for sample in data_samples:
+            unknown = set(sample.metainfo.get('tasks', ())) - set(self.task_names)
+            if unknown:
+                raise ValueError(f'unknown task {sorted(unknown)}; this model has {", ".join(self.task_names)}')
+        wanted = [task for task in self.tasks.values() if any(task.requested(sample) for sample in data_samples)]
+        context = self._context(features, data_samples)
+        outputs = self._decode(context, wanted)
+        for task in wanted:
+            task.predict(context, outputs)
+        return data_samples
+
+    def _context(self, features: ImageFeatures, data_samples: Sequence[XDetDataSample]) -> TaskContext:
+        return TaskContext(
+            features=features,
+            samples=data_samples,
+            latents=self.decoder.latent_queries(len(data_samples)),
+            text=self.text_encoder,
+            vocabulary=self.vocabulary,
+        )
+
+    def _decode(self, context: TaskContext, tasks) -> DecoderOutput:
+        groups: list[QueryGroup] = list(context.latents)
+        for task in tasks:
+            groups += task.queries(context)
+        return self.decoder(context.features, groups)

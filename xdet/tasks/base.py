@@ -1,0 +1,36 @@
+"""What a task is: query groups to add, losses and predictions to read out."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from xdet.models.context import TaskContext
+from xdet.structures import DecoderOutput, QueryGroup, XDetDataSample
+
+
+class TaskAdapter(nn.Module):
+    """Base of all tasks; parameters of its own are allowed.
+
+    Attributes:
+        names (tuple[str, ...]): Values of ``sample.tasks`` that this adapter serves.
+        default_names (tuple[str, ...]): Those it serves for samples that ask for nothing.
+    """
+
+    names: tuple[str, ...] = ()
+    default_names: tuple[str, ...] = ()
+
+    def requested(self, sample: XDetDataSample) -> tuple[str, ...]:
+        """Which of the adapter's :attr:`names` the sample asks for."""
+        return tuple(name for name in sample.metainfo.get('tasks', self.default_names) if name in self.names)
+
+    def queries(self, context: TaskContext) -> list[QueryGroup]:
+        """Groups this task adds to the object and image groups; none by default."""
+        return []
+
+    def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:
+        """Losses by name."""
+        raise NotImplementedError
+
+    def predict(self, context: TaskContext, outputs: DecoderOutput) -> None:
+        """Write predictions into ``context.samples``."""
+        raise NotImplementedError
