@@ -14,7 +14,7 @@ class ImageFeatures:
     Attributes:
         backbone (tuple[Tensor, ...]): Backbone maps ``[B, C_i, H/s, W/s]`` for strides s = 4, 8, 16, 32.
         mask_features (Tensor): ``[B, C, H/4, W/4]``; a mask logit is its dot product with a mask embedding.
-        memory (tuple[Tensor, ...]): Maps ``[B, C, H/s, W/s]`` for s = 32, 16, 8 that the decoder attends, in this order.
+        memory (tuple[Tensor, ...]): Maps ``[B, C, H/s, W/s]`` the decoder attends, for s = 32, 16, 8 in this order.
     """
 
     backbone: tuple[Tensor, ...]

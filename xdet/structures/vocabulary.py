@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ class Vocabulary:
     """Class names and which of them are countable things; label ``i`` means ``names[i]``.
 
     Hashable, so that it can key caches and so that samples that share one can be recognised. The no-object name is not
-    part of it: whoever embeds a vocabulary appends :data:`BACKGROUND`.
+    part of it: whoever embeds a vocabulary appends :data:`BACKGROUND`. Names may repeat, as they do in some benchmarks.
 
     Attributes:
         names (tuple[str, ...]): Class names in label order.
@@ -29,16 +30,12 @@ class Vocabulary:
         if not self.names:
             raise ValueError('the list of class names is empty; give at least one name (things, stuff or classes)')
         if len(self.names) != len(self.is_thing):
-            raise ValueError(f'{len(self.names)} class names but {len(self.is_thing)} thing flags; they must be as many')
+            raise ValueError(
+                f'{len(self.names)} class names but {len(self.is_thing)} thing flags; they must be as many'
+            )
         for name in self.names:
             if not isinstance(name, str) or not name.strip():
                 raise ValueError(f'class name {name!r} is empty or not a string; every name needs at least one letter')
-        duplicates = sorted({name for name in self.names if self.names.count(name) > 1}) if self._repeats() else []
-        if duplicates:
-            raise ValueError(f'class names given more than once: {", ".join(duplicates)}; every name may appear once')
-
-    def _repeats(self) -> bool:
-        return len(set(self.names)) < len(self.names)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -73,11 +70,19 @@ class Vocabulary:
         if classes is not None and (things is not None or stuff is not None):
             raise ValueError('give either `classes` or `things` and `stuff`, not both')
         if classes is not None:
-            names = split_prompts(classes)
+            names = _unique(split_prompts(classes))
             return cls(tuple(names), (True,) * len(names))
         thing_names, stuff_names = split_prompts(things), split_prompts(stuff)
         flags = (True,) * len(thing_names) + (False,) * len(stuff_names)
-        return cls(tuple(thing_names + stuff_names), flags)
+        return cls(tuple(_unique(thing_names + stuff_names)), flags)
+
+
+def _unique(names: list[str]) -> list[str]:
+    """The names, unless one is given twice: then two labels would compete for the same pixels."""
+    duplicates = [name for name, count in Counter(names).items() if count > 1]
+    if duplicates:
+        raise ValueError(f'class names given more than once: {", ".join(duplicates)}; every name may appear once')
+    return names
 
 
 def split_prompts(prompts: str | Iterable[str] | None) -> list[str]:
