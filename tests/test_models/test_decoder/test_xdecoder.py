@@ -1,0 +1,124 @@
+"""The decoder's loop: masked attention without full masks, groups that do not disturb each other, gradients."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from xdet.models.decoder import IMAGE, OBJECT, XDecoderTransformerDecoder
+from xdet.structures import ImageFeatures, QueryGroup
+
+
+def features(batch=2, channels=16, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(height, width):
+        return torch.randn(batch, channels, height, width, generator=generator)
+
+    return ImageFeatures(backbone=(), mask_features=draw(16, 24), memory=(draw(2, 3), draw(4, 6), draw(8, 12)))
+
+
+def decoder(**kwargs):
+    torch.manual_seed(1)
+    return XDecoderTransformerDecoder(
+        num_queries=6, embed_dims=16, num_heads=2, num_layers=4, feedforward_channels=32, **kwargs
+    )
+
+
+def phrases(model, batch=2):
+    latent = model.latent_queries(batch)[0]
+    text = torch.randn(batch, 3, 16, generator=torch.Generator().manual_seed(5))
+    sees = frozenset({'phrase', 'text'})
+    return [
+        QueryGroup('phrase', latent.content, latent.position, sees=sees),
+        QueryGroup('text', text, text, sees=sees, image_attention='no'),
+    ]
+
+
+def test_mask_of_resized_features_is_the_resized_mask():
+    model, inputs = decoder(), features()
+    output = model(inputs, model.latent_queries(2))
+    masks = torch.einsum('bqc,bchw->bqhw', output.last.mask_embed, inputs.mask_features)
+    for level in inputs.memory:
+        size = level.shape[-2:]
+        direct = F.interpolate(masks, size, mode='bicubic', align_corners=False, antialias=True)
+        small = F.interpolate(inputs.mask_features, size, mode='bicubic', align_corners=False, antialias=True)
+        rewritten = torch.einsum('bqc,bchw->bqhw', output.last.mask_embed, small)
+        torch.testing.assert_close(rewritten, direct, rtol=1e-4, atol=1e-5)
+
+
+def test_predictions_per_layer_and_their_rows():
+    model = decoder()
+    output = model(features(), model.latent_queries(2))
+    assert len(output.layers) == 5
+    assert output.last.class_embed.shape == (2, 6, 16)
+    assert output.last.rows(output.last.class_embed, OBJECT).shape == (2, 5, 16)
+    assert output.last.rows(output.last.class_embed, OBJECT, IMAGE).shape == (2, 6, 16)
+
+
+def test_image_row_is_the_similarity_weighted_average_of_objects():
+    model = decoder()
+    output = model(features(), model.latent_queries(2)).last
+    state = output.state
+    unit = state / state.norm(dim=-1, keepdim=True)
+    weights = torch.stack([(unit[b, :5] @ unit[b, 5]).softmax(0) for b in range(2)])
+    expected = torch.einsum('bq,bqc->bc', weights, state[:, :5]) @ model.class_embed
+    torch.testing.assert_close(output.class_embed[:, 5], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_latent_queries_do_not_notice_other_groups():
+    model, inputs = decoder(), features()
+    alone = model(inputs, model.latent_queries(2)).last
+    together = model(inputs, [*model.latent_queries(2), *phrases(model)]).last
+    torch.testing.assert_close(together.class_embed[:, :6], alone.class_embed, rtol=1e-5, atol=1e-6)
+    assert together.class_embed.shape[1] == 6 + 5
+    assert together.state.shape[1] == 6 + 5 + 3
+
+
+def test_unmasked_query_switch():
+    """The official index hits the first phrase query; the intended one hits the image query."""
+    inputs = features()
+    official, intended = decoder(unmasked_query='official'), decoder(unmasked_query='image')
+
+    def masks(model, groups):
+        from xdet.models.decoder.queries import pack
+
+        queries = pack(groups)
+        prediction = model(inputs, groups).last
+        return model._image_mask(prediction, inputs.memory[2], queries)[:, 0]
+
+    groups = [*official.latent_queries(2), *phrases(official)]
+    by_official, by_intended = masks(official, groups), masks(intended, groups)
+    assert by_official[:, 6].all() and not by_official[:, 5].all()
+    assert by_intended[:, 5].all() and not by_intended[:, 6].all()
+    with pytest.raises(ValueError, match="'official' and 'image'"):
+        decoder(unmasked_query='none')
+
+
+def test_forbidden_pixels_and_fully_forbidden_images():
+    model, inputs = decoder(), features(batch=1)
+    content = torch.randn(1, 2, 16)
+    sees = frozenset({'caption', 'object', 'image'})
+
+    def caption(forbidden):
+        group = QueryGroup('caption', content, content, sees, True, 'all', forbidden=forbidden)
+        return model(inputs, [*model.latent_queries(1), group]).last.state[:, 6:]
+
+    free = caption(None)
+    half = torch.zeros(1, 64, 96, dtype=torch.bool)
+    torch.testing.assert_close(caption(half), free)
+    half[:, :, 48:] = True
+    assert not torch.allclose(caption(half), free)
+    everything = caption(torch.ones_like(half))
+    torch.testing.assert_close(everything, free)
+
+
+def test_checkpointing_changes_nothing():
+    gradients = []
+    for with_cp in (False, True):
+        model = decoder(with_cp=with_cp)
+        output = model(features(), model.latent_queries(2))
+        sum(layer.class_embed.square().mean() + layer.mask_embed.square().mean() for layer in output.layers).backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters()})
+    assert all(grad is not None for grad in gradients[0].values())
+    for name, grad in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], grad)
