@@ -1,0 +1,88 @@
+"""Colours of classes: a function of the class name, so one class looks the same in every picture and every run."""
+
+from __future__ import annotations
+
+import colorsys
+import zlib
+from functools import lru_cache
+
+import numpy as np
+
+_CANDIDATES = 24
+_FAR_ENOUGH = 90.0
+
+
+def class_colors(names: tuple[str, ...] | list[str]) -> np.ndarray:
+    """RGB colours of class names.
+
+    A colour follows from the name alone unless an earlier name of the same list took one that looks alike; then the
+    next candidate of this name is used. The result is a function of the list, whatever the length of it.
+
+    Args:
+        names (Sequence[str]): Class names in label order.
+
+    Returns:
+        np.ndarray: uint8 ``[K, 3]``.
+    """
+    return _class_colors(tuple(names)).copy()
+
+
+@lru_cache(maxsize=64)
+def _class_colors(names: tuple[str, ...]) -> np.ndarray:
+    chosen = np.zeros((len(names), 3), dtype=np.uint8)
+    for index, name in enumerate(names):
+        candidates = _candidates(name)
+        nearest = _distances(candidates, chosen[:index])
+        good = np.flatnonzero(nearest >= _FAR_ENOUGH)
+        chosen[index] = candidates[good[0] if len(good) else nearest.argmax()]
+    return chosen
+
+
+def shade(color: np.ndarray, index: int) -> np.ndarray:
+    """Variation of a class colour that tells the ``index``-th instance of this class from its siblings.
+
+    Args:
+        color (np.ndarray): uint8 ``[3]`` RGB.
+        index (int): 0 keeps the colour.
+
+    Returns:
+        np.ndarray: uint8 ``[3]`` RGB of about the same hue.
+    """
+    if index == 0:
+        return np.asarray(color, dtype=np.uint8)
+    hue, saturation, value = colorsys.rgb_to_hsv(*(float(channel) / 255 for channel in color))
+    golden = index * 0.618034 % 1.0  # spreads any number of values over [0, 1)
+    hue = (hue + 0.09 * (golden - 0.5)) % 1.0
+    value = 0.55 + 0.45 * ((value + golden) % 1.0)
+    saturation = min(1.0, max(0.45, saturation + 0.4 * ((index * 0.381966) % 1.0 - 0.5)))
+    return _to_uint8(colorsys.hsv_to_rgb(hue, saturation, value))
+
+
+def readable_on(color: np.ndarray) -> tuple[int, int, int]:
+    """Black or white, whichever stands out from a background of this RGB colour."""
+    red, green, blue = (float(channel) for channel in color)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601
+    return (0, 0, 0) if luma > 140 else (255, 255, 255)
+
+
+@lru_cache(maxsize=4096)
+def _candidates(name: str) -> np.ndarray:
+    """``[_CANDIDATES, 3]`` colours that belong to a name, vivid enough to be seen on a photograph."""
+    seed = zlib.crc32(name.encode('utf-8'))  # unlike hash(), equal in every process
+    draws = np.random.RandomState(seed).rand(_CANDIDATES, 3)
+    colors = [colorsys.hsv_to_rgb(hue, 0.5 + 0.5 * sat, 0.55 + 0.45 * val) for hue, sat, val in draws]
+    return np.stack([_to_uint8(color) for color in colors])
+
+
+def _distances(candidates: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Perceived distance ``[n]`` of each candidate to the nearest taken colour ("redmean" weighting of RGB)."""
+    if not len(taken):
+        return np.full(len(candidates), np.inf)
+    left, right = candidates[:, None].astype(np.float32), taken[None].astype(np.float32)
+    red = (left[..., 0] + right[..., 0]) / 2 / 256
+    square = (left - right) ** 2
+    return np.sqrt((2 + red) * square[..., 0] + 4 * square[..., 1] + (3 - red) * square[..., 2]).min(axis=1)
+
+
+def _to_uint8(color: tuple[float, float, float]) -> np.ndarray:
+    return np.round(np.asarray(color) * 255).astype(np.uint8)
