@@ -1,0 +1,20 @@
+"""X-Decoder and its parts; importing this package registers all of them."""
+
+from .backbones import FocalNet
+from .data_preprocessor import XDecoderDataPreprocessor
+from .decoder import XDecoderTransformerDecoder
+from .losses import SegmentationLoss
+from .pixel_decoders import FPNTransformerPixelDecoder
+from .text import VocabularyEmbedder, XDecoderTextEncoder
+from .xdecoder import XDecoder
+
+__all__ = [
+    'FPNTransformerPixelDecoder',
+    'FocalNet',
+    'SegmentationLoss',
+    'VocabularyEmbedder',
+    'XDecoder',
+    'XDecoderDataPreprocessor',
+    'XDecoderTextEncoder',
+    'XDecoderTransformerDecoder',
+]

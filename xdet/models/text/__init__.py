@@ -1,0 +1,19 @@
+"""Tokenizer, text encoder and vocabulary embedder."""
+
+from .templates import TEMPLATES, clean_name
+from .text_encoder import TextFeatures, XDecoderTextEncoder
+from .tokenizer import END_TOKEN, START_TOKEN, VOCAB_SIZE, decode, tokenize
+from .vocabulary import VocabularyEmbedder
+
+__all__ = [
+    'END_TOKEN',
+    'START_TOKEN',
+    'TEMPLATES',
+    'VOCAB_SIZE',
+    'TextFeatures',
+    'VocabularyEmbedder',
+    'XDecoderTextEncoder',
+    'clean_name',
+    'decode',
+    'tokenize',
+]

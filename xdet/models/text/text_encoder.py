@@ -1,0 +1,92 @@
+"""Text encoder of X-Decoder: a causal CLIP text transformer with its projection and the learned logit scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from open_clip.transformer import LayerNorm, QuickGELU, TextTransformer
+from torch import Tensor, nn
+
+from xdet.registry import MODELS
+
+from .tokenizer import VOCAB_SIZE, tokenize
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """Encoded texts.
+
+    Attributes:
+        tokens (Tensor): ``[n, L, C]`` projected token features, not normalised. Those after a text's end token are
+            meaningless.
+        pooled (Tensor): ``[n, C]`` projected feature of the end token, not normalised.
+        valid (Tensor): ``[n, L]`` bool, True up to and including the end token.
+    """
+
+    tokens: Tensor
+    pooled: Tensor
+    valid: Tensor
+
+
+@MODELS.register_module()
+class XDecoderTextEncoder(TextTransformer):
+    """Causal text transformer; a text is represented by the output at its end token.
+
+    Texts run at their real length instead of ``context_length``: attention is causal, so nothing behind the end token
+    has any influence.
+
+    Args:
+        width (int): Width of the transformer.
+        num_heads (int): Attention heads.
+        num_layers (int): Transformer layers.
+        embed_dims (int): Width after the projection; that of the decoder.
+        context_length (int): Most tokens per text, start and end token included.
+        with_cp (bool): Recompute activations in the backward pass to save memory.
+    """
+
+    def __init__(
+        self,
+        width: int = 512,
+        num_heads: int = 8,
+        num_layers: int = 12,
+        embed_dims: int = 512,
+        context_length: int = 77,
+        with_cp: bool = False,
+    ) -> None:
+        super().__init__(
+            context_length=context_length,
+            vocab_size=VOCAB_SIZE,
+            width=width,
+            heads=num_heads,
+            layers=num_layers,
+            output_dim=embed_dims,
+            act_layer=QuickGELU,
+            # open_clip's class keeps the input's dtype; torch computes the statistics of half precision in float32.
+            norm_layer=partial(LayerNorm, eps=1e-12),
+        )
+        self.logit_scale = nn.Parameter(torch.ones(()))
+        self.set_grad_checkpointing(with_cp)
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Token ids ``[n, L]`` padded with 0, see :func:`~xdet.models.text.tokenizer.tokenize`."""
+        return tokenize(texts, self.context_length)
+
+    def forward(self, texts: Tensor | Sequence[str]) -> TextFeatures:
+        """Encode texts.
+
+        Args:
+            texts (Tensor | Sequence[str]): Token ids int64 ``[n, L]`` or the texts themselves.
+        """
+        ids = texts if isinstance(texts, Tensor) else self.tokenize(texts)
+        ids = ids.to(self.positional_embedding.device)
+        length = ids.shape[1]
+        x = self.token_embedding(ids) + self.positional_embedding[:length]
+        x = self.transformer(x, attn_mask=self.attn_mask[:length, :length])
+        tokens = self.ln_final(x) @ self.text_projection
+        # The end token has the highest id; argmax finds the first one, also where padding repeats it.
+        ends = ids.argmax(dim=1)
+        valid = torch.arange(length, device=ids.device) <= ends[:, None]
+        return TextFeatures(tokens, tokens[torch.arange(len(ids), device=ids.device), ends], valid)

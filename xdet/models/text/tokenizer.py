@@ -1,0 +1,65 @@
+"""CLIP's byte-pair tokenizer, offline: open_clip ships its vocabulary."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from mmengine.logging import print_log
+from open_clip import SimpleTokenizer
+from torch import Tensor
+
+START_TOKEN, END_TOKEN = 49406, 49407
+VOCAB_SIZE = 49408
+
+
+@lru_cache(maxsize=1)
+def _bpe() -> SimpleTokenizer:
+    return SimpleTokenizer()
+
+
+@lru_cache(maxsize=256)
+def _warn_truncated(text: str, length: int, context_length: int) -> None:
+    shown = text if len(text) <= 60 else text[:57] + '...'
+    print_log(
+        f'text {shown!r} has {length} tokens; only the first {context_length} are read (context_length)',
+        logger='current',
+        level=logging.WARNING,
+    )
+
+
+def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:
+    """Token ids of texts, each between a start and an end token.
+
+    A text that is too long loses its last tokens but keeps the end token, and is reported once.
+
+    Args:
+        texts (Sequence[str]): Texts; case and repeated white space do not matter.
+        context_length (int): Most tokens per text, the two special ones included.
+
+    Returns:
+        Tensor: int64 ids ``[n, L]``, L being the longest of them, padded with 0 at the end.
+
+    Raises:
+        TypeError: Something else than a list of strings was given.
+    """
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f'texts to tokenize must be a list of strings, not {texts!r}')
+    rows = []
+    for text in texts:
+        row = [START_TOKEN, *_bpe().encode(text), END_TOKEN]
+        if len(row) > context_length:
+            _warn_truncated(text, len(row), context_length)
+            row = [*row[: context_length - 1], END_TOKEN]
+        rows.append(torch.tensor(row))
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True) if rows else torch.zeros(0, 2, dtype=torch.long)
+
+
+def decode(ids: Sequence[int]) -> str:
+    """Text of token ids up to the first end token, without start tokens and padding."""
+    ids = list(ids)
+    if END_TOKEN in ids:
+        ids = ids[: ids.index(END_TOKEN)]
+    return _bpe().decode([int(token) for token in ids if token != START_TOKEN]).strip()
