@@ -1,0 +1,27 @@
+"""Datasets, transforms, samplers and class lists."""
+
+from . import transforms, vocab
+from .base import SegmentationDataset
+from .coco_instance import CocoInstanceSegDataset
+from .coco_panoptic import CocoPanopticSegDataset
+from .image_io import ImageReadError, as_bgr, decode_image, read_image
+from .image_label_folder import ImageLabelFolderDataset
+from .samplers import ResumableSampler
+from .seeding import Draw, SeededDataset, seeded_rng
+
+__all__ = [
+    'CocoInstanceSegDataset',
+    'CocoPanopticSegDataset',
+    'Draw',
+    'ImageLabelFolderDataset',
+    'ImageReadError',
+    'ResumableSampler',
+    'SeededDataset',
+    'SegmentationDataset',
+    'as_bgr',
+    'decode_image',
+    'read_image',
+    'seeded_rng',
+    'transforms',
+    'vocab',
+]

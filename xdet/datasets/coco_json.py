@@ -1,0 +1,90 @@
+"""Reads COCO annotation files with errors a user can act on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from mmengine import fileio
+
+from xdet.structures import Vocabulary
+
+IGNORED = -1
+"""Label of annotations whose category is in the file but not among the classes asked for."""
+
+
+def load_coco_json(path: str, backend_args: dict | None = None) -> dict:
+    """Content of a COCO annotation file with at least ``images``, ``annotations`` and ``categories``.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not JSON, or not in COCO's form.
+    """
+    try:
+        text = fileio.get_text(path, backend_args=backend_args)
+    except (FileNotFoundError, IsADirectoryError):
+        raise FileNotFoundError(f'{path}: annotation file does not exist') from None
+    except UnicodeDecodeError:
+        raise ValueError(f'{path}: not valid JSON (not even text)') from None
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{path}: not valid JSON ({error})') from None
+    keys = ('images', 'annotations', 'categories')
+    absent = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
+    if absent:
+        raise ValueError(f'{path}: not a COCO annotation file, the list(s) {", ".join(absent)} are missing')
+    return content
+
+
+def coco_classes(path: str, content: dict, classes: Sequence[str] | None) -> tuple[Vocabulary, dict[int, int]]:
+    """Vocabulary of an annotation file and the label of each of its category ids.
+
+    Without ``classes``, things come first and each group is sorted by category id, which is the official order of COCO.
+
+    Args:
+        path (str): Name of the file, for errors.
+        content (dict): Result of :func:`load_coco_json`.
+        classes (Sequence[str], optional): Names to use, in label order; other categories get :data:`IGNORED`.
+
+    Returns:
+        tuple[Vocabulary, dict[int, int]]: The class names, and category id -> label.
+
+    Raises:
+        ValueError: Names are repeated, or ``classes`` has a name that the file does not.
+    """
+    categories = sorted(content['categories'], key=lambda category: (not _is_thing(category), category['id']))
+    names = [category['name'] for category in categories]
+    ids = [category['id'] for category in categories]
+    if len(set(names)) < len(names) or len(set(ids)) < len(ids):
+        raise ValueError(f'{path}: category names or ids are repeated; each may appear once')
+    if classes is None:
+        if not categories:
+            raise ValueError(f'{path}: the list of categories is empty; at least one class is needed')
+        classes = names
+    unknown = [name for name in classes if name not in names]
+    if unknown:
+        raise ValueError(f'{path}: no category named {", ".join(unknown)}; its categories are {", ".join(names)}')
+    things = {category['name'] for category in categories if _is_thing(category)}
+    vocabulary = Vocabulary(tuple(classes), tuple(name in things for name in classes))
+    labels = {name: label for label, name in enumerate(classes)}
+    return vocabulary, {category['id']: labels.get(category['name'], IGNORED) for category in categories}
+
+
+def label_of(path: str, labels: dict[int, int], category_id: int, image_id: int | str) -> int:
+    """Label of a category id.
+
+    Raises:
+        ValueError: The file does not list that category.
+    """
+    if category_id not in labels:
+        raise ValueError(
+            f'{path}: image {image_id} has an annotation of category id {category_id}, '
+            f'which the file does not list; its ids are {sorted(labels)}'
+        )
+    return labels[category_id]
+
+
+def _is_thing(category: dict) -> bool:
+    # Files of the instance task say nothing about it, and have only things.
+    return bool(category.get('isthing', 1))

@@ -1,0 +1,141 @@
+"""Reads any image a user may hand in, or says in one line why not.
+
+Pillow decodes, as in the official data pipeline, so that pixels are equal to the ones the official model saw.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+from mmengine import fileio
+from PIL import Image, ImageOps
+
+ACCEPTED = 'accepted are 8 and 16-bit grey, RGB, RGBA, palette and CMYK images (JPEG, PNG, BMP, TIFF, WebP, GIF, ...)'
+
+
+class ImageReadError(ValueError):
+    """An image cannot be used.
+
+    Args:
+        path (str): Which image: its path or URL, or words such as ``'array'``.
+        reason (str): What is wrong with it. Empty when ``path`` is already the whole message (exceptions that cross a
+            process border are rebuilt from their message alone).
+    """
+
+    def __init__(self, path: str, reason: str = '') -> None:
+        super().__init__(f'{path}: {reason}' if reason else path)
+        self.path = path
+        self.reason = reason
+
+
+def read_image(path: str | Path, backend_args: dict | None = None) -> np.ndarray:
+    """Read an image file.
+
+    Args:
+        path (str | Path): Path, or any address that MMEngine's file backends understand.
+        backend_args (dict, optional): Of MMEngine's file backend.
+
+    Returns:
+        np.ndarray: uint8 ``[H, W, 3]`` in BGR order, see :func:`decode_image`.
+
+    Raises:
+        ImageReadError: The file is missing, empty, truncated, or no image.
+    """
+    path = str(path)
+    try:
+        data = fileio.get(path, backend_args=backend_args)
+    except FileNotFoundError:
+        raise ImageReadError(path, 'file does not exist') from None
+    except IsADirectoryError:
+        raise ImageReadError(path, 'is a folder, not an image file') from None
+    except OSError as error:
+        raise ImageReadError(path, f'cannot be read ({error})') from error
+    return decode_image(data, path)
+
+
+def decode_image(data: bytes, name: str = 'image') -> np.ndarray:
+    """Decode the bytes of an image file.
+
+    The first frame of an animation is taken and the EXIF orientation is applied. Transparency is dropped without
+    compositing and 16-bit grey keeps its high byte: both as the official pipeline or Pillow itself treat them.
+
+    Args:
+        data (bytes): Content of the file.
+        name (str): What to call the image in errors.
+
+    Returns:
+        np.ndarray: uint8 ``[H, W, 3]`` in BGR order, C-contiguous.
+
+    Raises:
+        ImageReadError: The bytes are empty, truncated, or no image.
+    """
+    if not data:
+        raise ImageReadError(name, 'file is empty')
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            rgb = _to_rgb(_upright(image), name)
+    except ImageReadError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise ImageReadError(name, f'not an image; {ACCEPTED}') from None
+    except Image.DecompressionBombError as error:
+        raise ImageReadError(name, f'too large ({error})') from error
+    # Pillow's decoders report damage by many types, of which some are not OSError.
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, TypeError) as error:
+        raise ImageReadError(name, f'damaged or truncated ({error})') from error
+    return np.ascontiguousarray(np.asarray(rgb)[..., ::-1])
+
+
+def as_bgr(array: np.ndarray, name: str = 'array') -> np.ndarray:
+    """Bring an array that a user hands in to the form that :func:`read_image` returns.
+
+    Args:
+        array (np.ndarray): ``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]`` BGR or ``[H, W, 4]`` BGRA, uint8 or uint16.
+        name (str): What to call it in errors.
+
+    Returns:
+        np.ndarray: uint8 ``[H, W, 3]`` BGR, C-contiguous.
+
+    Raises:
+        ImageReadError: Another shape or type, or no pixels.
+    """
+    accepted = 'accepted are uint8 or uint16 arrays of shape (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA'
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4):
+        raise ImageReadError(name, f'has shape {array.shape}; {accepted}')
+    if array.size == 0:
+        raise ImageReadError(name, f'has no pixels (shape {array.shape})')
+    if array.dtype == np.uint16:
+        array = (array >> 8).astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise ImageReadError(name, f'has type {array.dtype}; {accepted}')
+    channels = [0, 0, 0] if array.shape[-1] == 1 else [0, 1, 2]
+    return np.ascontiguousarray(array[..., channels])
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; damaged EXIF data is no reason to refuse the pixels."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except (SyntaxError, struct.error, ValueError, KeyError, TypeError, OSError, OverflowError):
+        return image
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode.startswith('I'):
+        return _integers_to_grey(np.asarray(image), name).convert('RGB')
+    if image.mode == 'F':
+        raise ImageReadError(name, f'has floating-point pixels; {ACCEPTED}')
+    return image.convert('RGB')
+
+
+def _integers_to_grey(values: np.ndarray, name: str) -> Image.Image:
+    """High byte of 16-bit grey. Pillow's own conversion clips at 255 instead, which leaves a white picture."""
+    if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
+        raise ImageReadError(name, f'has values from {values.min()} to {values.max()}; {ACCEPTED}')
+    return Image.fromarray((values.astype(np.uint16) >> 8).astype(np.uint8))

@@ -1,0 +1,106 @@
+"""Annotation PNGs as maps of small segment indices: value i + 1 means segment i of a list, 0 means void."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from mmengine import fileio
+from PIL import Image
+
+from xdet.structures import Vocabulary
+
+
+def read_panoptic_map(path: str, segments_info: list[dict]) -> tuple[np.ndarray, list[dict]]:
+    """Read a COCO panoptic PNG.
+
+    Args:
+        path (str): PNG with ``id = R + 256 G + 65536 B`` and 0 for void.
+        segments_info (list[dict]): Segments with ``id`` and ``label``; those with label -1 become void.
+
+    Returns:
+        tuple[np.ndarray, list[dict]]: Indices ``[H, W]`` (uint8, or uint16 if needed) and the segments they mean.
+
+    Raises:
+        ValueError: The file is no such PNG, or has an id that is not listed.
+    """
+    colours = _read_png(path)
+    if colours.ndim != 3 or colours.shape[-1] != 3:
+        raise ValueError(f'{path}: not a panoptic PNG (three channels, id = R + 256 G + 65536 B)')
+    ids = colours[..., 0] + (colours[..., 1].astype(np.uint32) << 8) + (colours[..., 2].astype(np.uint32) << 16)
+    kept = [segment for segment in segments_info if segment['label'] >= 0]
+    index_of = {segment['id']: index for index, segment in enumerate(kept, start=1)}
+    known = np.array(sorted({0, *(segment['id'] for segment in segments_info)}), dtype=np.uint32)
+    indices = np.array([index_of.get(int(segment_id), 0) for segment_id in known], dtype=_index_type(len(kept)))
+    position = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    unknown = known[position] != ids
+    if unknown.any():
+        raise ValueError(f'{path}: segment id {ids[unknown][0]} is not among the segments of its annotation file')
+    return indices[position], kept
+
+
+def read_label_map(
+    path: str, vocabulary: Vocabulary, ignore_label: int = 255, label_offset: int = 0
+) -> tuple[np.ndarray, list[dict]]:
+    """Read a label image; every class in it becomes one segment.
+
+    Args:
+        path (str): Single-channel image of 8 or 16 bits; of a palette image the indices count.
+        vocabulary (Vocabulary): Classes.
+        ignore_label (int): Value of void pixels.
+        label_offset (int): Value of the first class.
+
+    Returns:
+        tuple[np.ndarray, list[dict]]: Indices ``[H, W]`` (uint8, or uint16 if needed) and the segments they mean:
+        dicts of ``id, label, is_thing, iscrowd``, sorted by label.
+
+    Raises:
+        ValueError: The file is no such image, or has a value outside the class list.
+    """
+    values = _read_png(path)
+    if values.ndim != 2 or values.dtype.kind not in 'ui' or values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
+        raise ValueError(f'{path}: not a label image (one channel of 8 or 16 bits), it has {_describe(values)}')
+    counts = np.bincount(values.ravel())
+    present = [value for value in np.flatnonzero(counts).tolist() if value != ignore_label]
+    outside = [value for value in present if not 0 <= value - label_offset < len(vocabulary)]
+    if outside:
+        raise ValueError(
+            f'{path}: label value {outside[0]} ({counts[outside[0]]} pixels) is outside the class list; accepted are '
+            f'{label_offset} to {label_offset + len(vocabulary) - 1} and {ignore_label} for unlabelled'
+        )
+    lookup = np.zeros(len(counts), dtype=_index_type(len(present)))
+    lookup[present] = np.arange(1, len(present) + 1)
+    labels = [value - label_offset for value in present]
+    segments = [
+        dict(id=index, label=label, is_thing=vocabulary.is_thing[label], iscrowd=False)
+        for index, label in enumerate(labels, start=1)
+    ]
+    return lookup[values], segments
+
+
+def _read_png(path: str) -> np.ndarray:
+    """Pixels of an annotation image, without any conversion of values.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no image, or damaged.
+    """
+    try:
+        with Image.open(io.BytesIO(fileio.get(path))) as image:
+            pixels = np.array(image)
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{path}: label image does not exist') from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise ValueError(f'{path}: label image is damaged or no image ({error})') from error
+    return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+
+
+def _describe(values: np.ndarray) -> str:
+    if values.ndim != 2:
+        return f'{values.shape[-1]} channels'
+    return f'{values.dtype} values from {values.min()} to {values.max()}'
+
+
+def _index_type(count: int) -> type[np.unsignedinteger]:
+    """Smallest type that counts to ``count``; 8 bits let every resize backend handle the map."""
+    return np.uint8 if count <= np.iinfo(np.uint8).max else np.uint16

@@ -1,0 +1,91 @@
+"""Transforms that read files: images and the segments annotated in them."""
+
+from __future__ import annotations
+
+from mmcv.transforms import BaseTransform
+from mmdet.datasets.transforms import LoadAnnotations
+
+from xdet.registry import TRANSFORMS
+
+from ..image_io import as_bgr, read_image
+from ..segment_maps import read_label_map, read_panoptic_map
+
+
+@TRANSFORMS.register_module()
+class LoadXDetImage(BaseTransform):
+    """Read the image of a sample, whatever its kind; see :func:`xdet.datasets.image_io.decode_image`.
+
+    Required keys: ``img_path``, or ``img`` holding an array already.
+    Added keys: ``img`` uint8 ``[H, W, 3]`` BGR, ``img_shape``, ``ori_shape``.
+
+    Args:
+        backend_args (dict, optional): Of MMEngine's file backend.
+
+    Raises:
+        ImageReadError: The image is missing, damaged, or of a kind that is not accepted.
+    """
+
+    def __init__(self, backend_args: dict | None = None) -> None:
+        self.backend_args = backend_args
+
+    def transform(self, results: dict) -> dict:
+        """Add the image."""
+        if results.get('img') is not None:
+            results['img'] = as_bgr(results['img'], results.get('img_path') or 'array')
+        else:
+            results['img'] = read_image(results['img_path'], self.backend_args)
+        results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
+        return results
+
+
+@TRANSFORMS.register_module()
+class LoadSegments(BaseTransform):
+    """Read the annotated segments of a sample in the one form that all transforms understand.
+
+    From a panoptic PNG (sample has ``seg_map_path`` and ``segments_info``) or a label PNG (``seg_map_path``,
+    ``ignore_label`` and ``label_offset``): ``gt_seg_map``, uint8 or uint16 ``[H, W]``, where value i + 1 means
+    ``segments_info[i]`` and 0 void. Small indices instead of 24-bit ids survive every resize and flip of mmcv, mmdet
+    and mmseg. Crowds have entries, marked ``iscrowd``; segments without a label (-1) become void.
+
+    From COCO instances (``instances``): ``gt_masks``, ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``, as
+    mmdet's ``LoadAnnotations`` gives them.
+
+    A sample with ``seg_map_path=None`` passes through: test images without labels.
+
+    Put it after the image is read; in a test pipeline after resizing, so that ground truth keeps its resolution.
+
+    Raises:
+        ValueError: The sample has no annotations, or they do not fit image or class list. File and value are named.
+    """
+
+    def __init__(self) -> None:
+        self._load_instances = LoadAnnotations(with_bbox=True, with_mask=True, poly2mask=True)
+
+    def transform(self, results: dict) -> dict:
+        """Add the segments."""
+        if 'instances' in results:
+            self._check_size(results, (results['height'], results['width']), 'annotation file')
+            return self._load_instances(results)
+        if 'seg_map_path' not in results:
+            raise ValueError(f'{results.get("img_path")}: no annotations (seg_map_path or instances) to load')
+        path = results['seg_map_path']
+        if path is None:
+            return results
+        if 'segments_info' in results:
+            segment_map, segments = read_panoptic_map(path, results['segments_info'])
+        else:
+            segment_map, segments = read_label_map(
+                path, results['vocabulary'], results['ignore_label'], results['label_offset']
+            )
+        self._check_size(results, segment_map.shape, path)
+        results.update(gt_seg_map=segment_map, segments_info=segments, seg_fields=['gt_seg_map'])
+        return results
+
+    @staticmethod
+    def _check_size(results: dict, annotated: tuple[int, ...], where: str) -> None:
+        shape = tuple(results['ori_shape'])
+        if shape != tuple(annotated):
+            raise ValueError(
+                f'{results.get("img_path")}: image is {shape[1]}x{shape[0]} pixels but its annotation '
+                f'({where}) is for {annotated[1]}x{annotated[0]}; they must be equal'
+            )
