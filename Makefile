@@ -1,0 +1,97 @@
+# Every target creates .venv when it is missing and installs only what is missing; a stamp file per layer remembers it.
+#
+#   make demo [IMAGE=path]   segment a picture into outputs/demo
+#   make test                lint, types, unit and end-to-end tests
+#   make lint                only lint and types
+#   make clean               remove everything that can be made again
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+IMAGE ?= demo/demo_scene.png
+OUT_DIR ?= outputs/demo
+CONSTRAINTS := requirements/constraints-ci.txt
+# As an option, never as the variable PIP_CONSTRAINT: pip passes the variable on to the environments it builds in.
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --constraint $(CONSTRAINTS)
+RUN := $(VENV)/bin/python
+CHECKED := xdet/structures xdet/models/postprocess xdet/evaluation xdet/apis
+
+# The first interpreter that runs and has a supported version (a name on PATH is not enough: it may be a version
+# manager's stand-in). 3.11 is the one CI uses.
+SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.10 python3 python; do \
+	if "$$name" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$name"; break; fi; done)
+
+.PHONY: help demo test lint check-lint pytest clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# ---------------------------------------------------------------------------------------------------- environment
+
+$(VENV)/.stamp-venv:
+	@if [ -z '$(PYTHON)' ]; then \
+		echo 'error: no Python 3.10, 3.11 or 3.12 with the venv module was found; install one (Debian, Ubuntu:' \
+			'apt-get install python3-venv) or name it: make PYTHON=/path/to/python3.11' >&2; exit 1; fi
+	@echo '[xdet] creating $(VENV) with $(PYTHON)'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch first and alone: it is the big download, and a change of the other requirements then does not touch it.
+$(VENV)/.stamp-torch: $(VENV)/.stamp-venv
+	@echo '[xdet] installing torch and torchvision (the largest download, once)'
+	@$(PIP) torch torchvision
+	@touch $@
+
+# mmcv comes as source. pip builds it in an isolated environment that has no torch, so its operators are not compiled:
+# seconds instead of forty minutes, and xdet needs none of them (docs/get_started.md).
+$(VENV)/.stamp-runtime: $(VENV)/.stamp-torch requirements/runtime.txt $(CONSTRAINTS)
+	@echo '[xdet] installing the requirements'
+	@PIP_NO_BUILD_ISOLATION= MMCV_WITH_OPS= $(PIP) -r requirements/runtime.txt
+	@$(MAKE) --no-print-directory opencv
+	@touch $@
+
+$(VENV)/.stamp-xdet: $(VENV)/.stamp-runtime setup.py pyproject.toml
+	@echo '[xdet] installing xdet (editable)'
+	@PIP_NO_BUILD_ISOLATION= $(PIP) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.stamp-tests: $(VENV)/.stamp-xdet requirements/tests.txt requirements/mim.txt
+	@echo '[xdet] installing the test requirements'
+	@$(PIP) -r requirements/tests.txt
+	@$(MAKE) --no-print-directory opencv
+	@touch $@
+
+# Two distributions write the same package `cv2`: opencv-python (mmcv asks for it by name; needs libGL.so.1) and
+# opencv-python-headless (needs nothing). On a machine without libGL the headless files are put on top.
+.PHONY: opencv
+opencv:
+	@if ! $(RUN) -c 'import cv2' 2>/dev/null; then \
+		echo '[xdet] cv2 cannot be imported (usually libGL.so.1 is missing); using the headless build of OpenCV'; \
+		$(PIP) --no-deps --force-reinstall opencv-python-headless; \
+		$(RUN) -c 'import cv2'; fi
+
+# -------------------------------------------------------------------------------------------------------- targets
+
+demo: $(VENV)/.stamp-xdet
+	@$(RUN) demo/image_demo.py '$(IMAGE)' --out-dir '$(OUT_DIR)'
+
+check-lint: $(VENV)/.stamp-tests
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy $(CHECKED)
+
+pytest: $(VENV)/.stamp-tests
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} $(RUN) -m pytest $(PYTEST_ARGS)
+
+lint: check-lint
+
+test:
+	@$(MAKE) --no-print-directory check-lint
+	@$(MAKE) --no-print-directory pytest
+
+clean:
+	rm -rf $(VENV) build dist outputs work_dirs *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

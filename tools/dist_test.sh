@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Test with several processes on one or more machines: one per GPU (NCCL), or on the CPU (gloo) where there is no GPU.
+#
+#   bash tools/dist_test.sh CONFIG CHECKPOINT PROCESSES_PER_MACHINE [arguments of tools/test.py]
+#
+# Several machines: NNODES, NODE_RANK, MASTER_ADDR and PORT, the same command on each.
+set -euo pipefail
+if [ $# -lt 3 ]; then
+    sed -n '4,6p' "$0" | cut -c3- >&2
+    exit 2
+fi
+CONFIG=$1
+CHECKPOINT=$2
+GPUS=$3
+shift 3
+
+exec "${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$GPUS" \
+    "$(dirname "$0")/test.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "$@"

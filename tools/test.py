@@ -1,0 +1,70 @@
+"""Measure a model on the test set of its config.
+
+python tools/test.py CONFIG CHECKPOINT
+python tools/test.py xdecoder_focal-t --weights official.pt --show-dir pictures
+bash tools/dist_test.sh CONFIG CHECKPOINT 8
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from mmengine.config import Config
+
+from xdet.apis.launch import add_launch_arguments, read_run_config, start_runner
+from xdet.engine.dist import shut_down
+from xdet.engine.errors import one_line_errors
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('config', help='path of a config, or the name of a shipped one such as xdecoder_focal-t')
+    parser.add_argument('checkpoint', nargs='?', help='weights: an official file, ours, or a URL')
+    parser.add_argument('--weights', help='another way to give the checkpoint')
+    parser.add_argument('--out', metavar='FILE.pkl', help='write all predictions into this pickle file')
+    parser.add_argument('--show-dir', metavar='DIR', help='draw the predictions into this folder of the work dir')
+    add_launch_arguments(parser)
+    args = parser.parse_args()
+    if (args.checkpoint is None) == (args.weights is None):
+        parser.error('give the weights once, as the second argument or as --weights')
+    args.checkpoint = args.checkpoint or args.weights
+    return args
+
+
+def apply_test_arguments(cfg: Config, args: argparse.Namespace) -> None:
+    """Write the test arguments into the config.
+
+    Raises:
+        ValueError: The config has no test set, or the output name is not a pickle file's.
+    """
+    missing = [key for key in ('test_dataloader', 'test_cfg', 'test_evaluator') if not cfg.get(key)]
+    if missing:
+        raise ValueError(f'it has no {", ".join(missing)}, so there is nothing to test on')
+    cfg.load_from, cfg.resume = args.checkpoint, False
+    if args.out:
+        if not args.out.endswith(('.pkl', '.pickle')):
+            raise ValueError(f"--out '{args.out}' must end in .pkl or .pickle")
+        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+        cfg.test_evaluator = [*evaluators, dict(type='mmdet.DumpDetResults', out_file_path=args.out)]
+    if args.show_dir:
+        cfg.default_hooks.visualization = dict(
+            type='mmdet.DetVisualizationHook', draw=True, interval=1, test_out_dir=args.show_dir
+        )
+
+
+def main() -> None:
+    with one_line_errors('command line', ValueError):
+        args = parse_args()
+    with one_line_errors(f'config {args.config}', OSError, ValueError):
+        cfg = read_run_config(args)
+        apply_test_arguments(cfg, args)
+    runner = start_runner(cfg, args)
+    with one_line_errors(f'data of config {args.config}'):
+        runner.test_loop  # noqa: B018  builds the dataset now, where a mistake in it can be told from others
+    with one_line_errors('testing', OSError, ValueError):
+        runner.test()
+    shut_down()
+
+
+if __name__ == '__main__':
+    main()

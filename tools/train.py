@@ -1,0 +1,98 @@
+"""Train a model.
+
+python tools/train.py CONFIG
+python tools/train.py CONFIG --weights official.pt --amp bf16
+python tools/train.py CONFIG --resume
+bash tools/dist_train.sh CONFIG 8
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
+
+from xdet.apis.launch import add_launch_arguments, read_run_config, start_runner
+from xdet.engine.dist import shut_down
+from xdet.engine.errors import one_line_errors
+
+AMP_DTYPES = {'fp16': 'float16', 'bf16': 'bfloat16'}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('config', help='path of a config, or the name of a shipped one such as xdecoder_focal-t')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='PATH',
+        help='go on from this checkpoint, or without a path from the newest one in the work dir, if there is one',
+    )
+    parser.add_argument(
+        '--load-from', '--weights', metavar='PATH', help='start from these weights: an official file, ours, or a URL'
+    )
+    parser.add_argument('--amp', nargs='?', const='fp16', choices=AMP_DTYPES, help='mixed precision (needs a GPU)')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help='scale the learning rate with the number of processes'
+    )
+    add_launch_arguments(parser)
+    return parser.parse_args()
+
+
+def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
+    """Write the training arguments into the config.
+
+    Raises:
+        ValueError: The arguments ask for what the config or the machine cannot do.
+    """
+    if args.amp:
+        use_amp(cfg, AMP_DTYPES[args.amp])
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ValueError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size to scale from')
+        cfg.auto_scale_lr.enable = True
+    if args.load_from:
+        cfg.load_from = args.load_from
+    if args.resume == 'auto':
+        newest = find_latest_checkpoint(cfg.work_dir) if Path(cfg.work_dir).is_dir() else None
+        if newest:
+            cfg.resume, cfg.load_from = True, newest
+        else:
+            print(f'no checkpoint to resume from in {cfg.work_dir}: training starts from the beginning')
+    elif args.resume:
+        cfg.resume, cfg.load_from = True, args.resume
+
+
+def use_amp(cfg: Config, dtype: str) -> None:
+    """Train in mixed precision of this floating point type."""
+    if not torch.cuda.is_available():
+        raise ValueError('--amp needs a GPU, which this machine does not have; leave it out to train in float32')
+    if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ValueError(f'--amp: the config has optim_wrapper {cfg.optim_wrapper.type}; accepted is OptimWrapper')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.dtype = dtype
+    # bfloat16 has the range of float32, so its gradients need no scaling.
+    cfg.optim_wrapper.loss_scale = 'dynamic' if dtype == 'float16' else 1.0
+
+
+def main() -> None:
+    with one_line_errors('command line', ValueError):
+        args = parse_args()
+    with one_line_errors(f'config {args.config}', OSError, ValueError):
+        cfg = read_run_config(args)
+        apply_training_arguments(cfg, args)
+    runner = start_runner(cfg, args)
+    with one_line_errors(f'data of config {args.config}'):
+        runner.train_loop  # noqa: B018  builds the datasets now, where a mistake in them can be told from others
+        runner.val_loop  # noqa: B018
+    with one_line_errors('training', OSError, ValueError):
+        runner.train()
+    shut_down()
+
+
+if __name__ == '__main__':
+    main()

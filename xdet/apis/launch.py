@@ -1,0 +1,70 @@
+"""What ``tools/train.py`` and ``tools/test.py`` have in common: arguments, config and distributed start-up."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from xdet.apis.model_zoo import find_config, load_config
+from xdet.engine.dist import LAUNCHERS, prepare_distributed
+from xdet.engine.errors import one_line_errors
+from xdet.engine.overrides import apply_overrides, check_spelling
+from xdet.engine.runner import XDetRunner
+
+
+def add_launch_arguments(parser: ArgumentParser) -> None:
+    """Arguments of every program that builds a runner; the names are those of the other OpenMMLab projects."""
+    parser.add_argument('--work-dir', help='where logs and checkpoints go (default: work_dirs/<config name>)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='change the config: model.decoder.num_queries=201 or key="[(a,b),c]" without white space',
+    )
+    parser.add_argument(
+        '--allow-missing', nargs='+', default=[], metavar='NAME', help='parameters that the weights may lack'
+    )
+    parser.add_argument(
+        '--allow-unexpected', nargs='+', default=[], metavar='NAME', help='parameters of the weights to leave out'
+    )
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what started the processes')
+    # torchrun sets LOCAL_RANK; the older launcher passes one of these instead.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers, not by users')
+
+
+def read_run_config(args: Namespace) -> Config:
+    """Config of a run with the command line's changes in it.
+
+    Args:
+        args (Namespace): Parsed :func:`add_launch_arguments` and ``config``, a path or the name of a shipped config.
+
+    Raises:
+        FileNotFoundError: There is no such config.
+        ValueError: The config cannot be read, or an option or a key is misspelt.
+    """
+    path = find_config(args.config)
+    cfg = load_config(path)
+    apply_overrides(cfg, args.cfg_options)
+    check_spelling(cfg)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif not cfg.get('work_dir'):
+        cfg.work_dir = str(Path('work_dirs') / path.stem)
+    if args.allow_missing:
+        cfg.allow_missing = args.allow_missing
+    if args.allow_unexpected:
+        cfg.allow_unexpected = args.allow_unexpected
+    return cfg
+
+
+def start_runner(cfg: Config, args: Namespace) -> XDetRunner:
+    """Join the other processes of ``args.launcher``, if any, and build the runner; mistakes end the program."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    with one_line_errors(f'launcher {args.launcher}', ValueError, OSError):
+        prepare_distributed(cfg, args.launcher)
+    with one_line_errors(f'config {args.config}'):
+        return XDetRunner.from_cfg(cfg)

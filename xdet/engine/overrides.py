@@ -1,0 +1,107 @@
+"""Changes to a config from the command line, with typing mistakes reported instead of obeyed.
+
+MMEngine adds whatever key an option names and its runner ignores top-level names it does not know, so a misspelt option
+trains the unchanged config for hours. Here an option may only reach into what the config or the runner has.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+# Keys that MMEngine's runner reads from the config without having them as arguments.
+_EXTRA_KEYS = (
+    'activation_checkpointing',
+    'compile',
+    'custom_imports',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'sync_bn',
+)
+RUNNER_KEYS = frozenset([*inspect.signature(Runner.__init__).parameters, *_EXTRA_KEYS]) - {'self', 'cfg'}
+"""Top-level config keys that mean something to the runner; everything else in a config is a variable of its own."""
+
+# A variable this similar to a runner key is a misspelling of it; names such as `train_dataset` stay well below.
+_TYPO_SIMILARITY = 0.8
+
+
+def apply_overrides(cfg: Config, options: Mapping[str, Any] | None) -> None:
+    """Merge ``{'model.decoder.num_queries': 201}`` into a config.
+
+    The last part of a key may be new (an argument that the config leaves at its default); everything before it must
+    exist, and so must the first part, unless the runner knows it.
+
+    Args:
+        cfg (Config): Changed in place.
+        options (Mapping[str, Any], optional): Values by dotted key; a number indexes a list.
+
+    Raises:
+        ValueError: A key leads nowhere; the message suggests a similar one.
+    """
+    if not options:
+        return
+    for key in options:
+        _check_key(cfg, key)
+    try:
+        cfg.merge_from_dict(dict(options))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f'--cfg-options {" ".join(options)}: {error.args[0] if error.args else error}') from error
+
+
+def check_spelling(cfg: Config) -> None:
+    """Refuse configs with a top-level name that is a misspelt runner key and therefore would be ignored.
+
+    Raises:
+        ValueError: Such a name; the message says what was probably meant.
+    """
+    for key in cfg:
+        if key in RUNNER_KEYS:
+            continue
+        close = difflib.get_close_matches(key, RUNNER_KEYS, n=1, cutoff=_TYPO_SIMILARITY)
+        if close:
+            raise ValueError(f"config key '{key}' is read by nothing; did you mean '{close[0]}'?")
+
+
+def _check_key(cfg: Config, full_key: str) -> None:
+    parts = full_key.split('.')
+    if parts[0] not in cfg and parts[0] not in RUNNER_KEYS:
+        raise ValueError(_no_such_key(full_key, parts[0], 'the config', [*cfg, *RUNNER_KEYS]))
+    node: Any = cfg
+    for depth, part in enumerate(parts[:-1]):
+        where = '.'.join(parts[:depth]) or 'the config'
+        if isinstance(node, (list, tuple)):
+            node = _element(node, part, full_key, where)
+        elif isinstance(node, Mapping) or node is cfg:
+            if part not in node:
+                if depth == 0:
+                    return  # a runner key that the config does not set yet
+                raise ValueError(_no_such_key(full_key, part, where, list(node)))
+            node = node[part]
+        else:
+            raise ValueError(f"--cfg-options {full_key}: '{where}' is {node!r} and has no '{part}'")
+    if isinstance(node, (list, tuple)):
+        _element(node, parts[-1], full_key, '.'.join(parts[:-1]))
+    elif len(parts) > 1 and node is not None and not isinstance(node, Mapping):
+        raise ValueError(f"--cfg-options {full_key}: '{'.'.join(parts[:-1])}' is {node!r} and has no '{parts[-1]}'")
+
+
+def _element(sequence: list | tuple, part: str, full_key: str, where: str) -> Any:
+    if not part.isdigit() or int(part) >= len(sequence):
+        raise ValueError(
+            f"--cfg-options {full_key}: '{where}' is a list of {len(sequence)}; "
+            f"'{part}' must be a number from 0 to {len(sequence) - 1}"
+        )
+    return sequence[int(part)]
+
+
+def _no_such_key(full_key: str, part: str, where: str, accepted: Iterable[str]) -> str:
+    accepted = sorted(accepted)
+    close = difflib.get_close_matches(part, accepted, n=2)
+    hint = f'did you mean {" or ".join(repr(name) for name in close)}?' if close else f'it has {", ".join(accepted)}'
+    return f"--cfg-options {full_key}: {where} has no '{part}'; {hint}"
