@@ -4,10 +4,10 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    checkpoint=dict(type='SafeCheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
-custom_hooks = []
+custom_hooks = [dict(type='IterationSeedHook'), dict(type='InvalidLossHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False,
@@ -18,7 +18,7 @@ randomness = dict(seed=0)
 
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='XDetLocalVisualizer', vis_backends=vis_backends, name='visualizer')
-log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
+log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)
 
 log_level = 'INFO'
 load_from = None

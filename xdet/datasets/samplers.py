@@ -56,6 +56,10 @@ class ResumableSampler(Sampler):
             raise ValueError(f'consumed_per_rank is {consumed_per_rank}; it must be 0 or more')
         self.start = consumed_per_rank
 
+    def skip(self, num_samples: int) -> None:
+        """Name under which MMEngine's ``IterBasedTrainLoop`` calls :meth:`set_start` when it resumes."""
+        self.set_start(num_samples)
+
     def permutation(self, epoch: int) -> list[int]:
         """Sample indices in the order of ``epoch``."""
         if not self.shuffle:

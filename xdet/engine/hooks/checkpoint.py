@@ -1,0 +1,180 @@
+"""Checkpoints that survive full disks and kills."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from xdet.registry import HOOKS
+
+
+class AtomicLocalBackend(LocalBackend):
+    """Local files that are either written completely or not at all."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write to a temporary file beside ``filepath`` and rename it.
+
+        Raises:
+            OSError: With the path and the space needed and left; nothing was changed.
+        """
+        path = Path(filepath)
+        partial = path.with_name(f'.{path.name}.partial')
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(partial, 'wb') as file:
+                file.write(obj)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise OSError(
+                f"'{path}' could not be written: {error.strerror}; it needs {len(obj) / 2**20:.1f} MiB and "
+                f'{_free_mib(path.parent)} MiB are free. Files written before are untouched'
+            ) from error
+
+
+register_backend('atomic', AtomicLocalBackend, force=True)
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """``CheckpointHook`` after whose failure there is always a checkpoint to resume from.
+
+    Local checkpoints are written under a temporary name and renamed; older ones are removed after, not before, the new
+    one is complete. Resuming without naming a file (``resume = True``) skips damaged files, with a message, and takes
+    the newest good one. Arguments are those of ``CheckpointHook``.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        """Choose the checkpoint of an automatic resume."""
+        if runner._resume and runner._load_from is None:
+            runner._load_from = newest_usable_checkpoint(runner.work_dir, self.out_dir)
+
+    def before_train(self, runner: Runner) -> None:
+        """Set up the storage."""
+        if self.backend_args is None and self.file_client_args is None and '://' not in str(self.out_dir):
+            self.backend_args = dict(backend='atomic')
+        super().before_train(runner)
+        counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        if not self.by_epoch and self.interval > 0 and self.interval % counts:
+            runner.logger.warning(
+                f'Checkpoints every {self.interval} iterations do not fall on the ends of gradient accumulation '
+                f'({counts} iterations): resuming loses the gradients accumulated so far. Use a multiple of {counts}.'
+            )
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        with self._removing_last():
+            super()._save_checkpoint_with_step(runner, step, meta)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        with self._removing_last():
+            super()._save_best_checkpoint(runner, metrics)
+
+    @contextmanager
+    def _removing_last(self) -> Iterator[None]:
+        """Put off what the base class removes until everything has been written."""
+        backend = self.file_backend
+        self.file_backend = _LateRemoval(backend)
+        try:
+            yield
+            self.file_backend.remove_now()
+        finally:
+            self.file_backend = backend
+
+
+class _LateRemoval:
+    """Stands for a file backend, but only notes what to remove."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._removals = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def remove(self, path: str) -> None:
+        self._removals.append((self._backend.remove, path))
+
+    def rmtree(self, path: str) -> None:
+        self._removals.append((self._backend.rmtree, path))
+
+    def remove_now(self) -> None:
+        for remove, path in self._removals:
+            remove(path)
+
+
+def newest_usable_checkpoint(work_dir: str, out_dir: str | None = None) -> str | None:
+    """Newest undamaged training checkpoint of a work directory; damaged ones are reported and passed over.
+
+    Args:
+        work_dir (str): Where ``last_checkpoint`` lies.
+        out_dir (str, optional): Where the checkpoints lie, if elsewhere.
+
+    Returns:
+        str | None: Its path; None when there is no checkpoint at all.
+
+    Raises:
+        ValueError: There are checkpoints, but all of them are damaged.
+    """
+    pointer = Path(work_dir, 'last_checkpoint')
+    last = pointer.read_text().strip() if pointer.is_file() else ''
+    if '://' in last:
+        return last  # not a local file; the storage that holds it writes whole objects
+    candidates = [Path(last)] if last else []
+    directories = {Path(work_dir), *(path.parent for path in candidates)}
+    if out_dir is not None:
+        directories.add(Path(out_dir, Path(work_dir).name))
+    found = [path for directory in directories for path in directory.glob('*.pth') if _step(path) is not None]
+    candidates += sorted(set(found) - set(candidates), key=_step, reverse=True)
+    damages = []
+    for path in candidates:
+        damage = _damage(path)
+        if damage is None:
+            if damages:
+                print_log(
+                    f'Skipped unusable checkpoints: {"; ".join(damages)}. Resuming from {path}.',
+                    logger='current',
+                    level=logging.WARNING,
+                )
+            return str(path)
+        damages.append(f'{path} ({damage})')
+    if damages:
+        raise ValueError(f'no checkpoint to resume from is usable: {"; ".join(damages)}')
+    return None
+
+
+def _step(path: Path) -> int | None:
+    match = re.fullmatch(r'(?:iter|epoch)_(\d+)\.pth', path.name)
+    return int(match[1]) if match else None
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a file of ``torch.save``, which is a zip archive with checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except FileNotFoundError:
+        return 'does not exist'
+    except (OSError, zipfile.BadZipFile) as error:
+        return str(error)
+    return f'checksum of {broken} is wrong' if broken else None
+
+
+def _free_mib(directory: Path) -> str:
+    try:
+        return f'{shutil.disk_usage(directory).free / 2**20:.1f}'
+    except OSError:
+        return 'an unknown number of'
