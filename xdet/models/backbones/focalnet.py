@@ -224,7 +224,7 @@ class FocalNet(BaseModule):
         block_class = FocalDWBlock if block == 'focal_dw' else FocalBlock
         self.num_features = tuple(embed_dims * 2**stage for stage in range(len(depths)))
         self.patch_embed = PatchEmbed(in_channels, embed_dims, kernel_size=7, stride=4, padding=_STEM_PADDING[block])
-        drop_rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        drop_rates = iter(torch.linspace(0, drop_path_rate, sum(depths), device='cpu').tolist())
         self.layers = nn.ModuleList()
         for stage, (dim, depth) in enumerate(zip(self.num_features, depths, strict=True)):
             blocks = [

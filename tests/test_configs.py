@@ -1,0 +1,103 @@
+"""Every config under configs/ loads, survives a dump, builds its model, and keeps the rules of the config tree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from xdet.engine.overrides import check_spelling
+from xdet.registry import MODELS
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted((ROOT / 'configs').rglob('*.py'))
+RUNS = [path for path in CONFIGS if '_base_' not in path.parts]
+MAX_LEVELS = 3
+MAX_LINES = 40
+
+
+def identifiers(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT / 'configs')) for path in paths]
+
+
+@pytest.fixture(autouse=True)
+def default_scope() -> None:
+    init_default_scope('xdet')
+
+
+def build_on_meta(path: Path) -> nn.Module:
+    """Model of a config without memory for its parameters, so that the large ones take no time either."""
+    with torch.device('meta'):
+        return MODELS.build(Config.fromfile(str(path)).model)
+
+
+def levels(path: Path) -> int:
+    bases = Config._get_base_files(str(path))
+    return 1 + max((levels((path.parent / base).resolve()) for base in bases), default=0)
+
+
+def test_there_are_configs() -> None:
+    assert {'xdecoder_focal-t', 'xdecoder_focal-l', 'xdecoder_focal-l_oq101', 'xdecoder_focal-nano'} <= {
+        path.stem for path in RUNS
+    }
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=identifiers(CONFIGS))
+def test_dump_reloads_equal(path: Path, tmp_path: Path) -> None:
+    cfg = Config.fromfile(str(path))
+    cfg.dump(str(tmp_path / path.name))
+    assert Config.fromfile(str(tmp_path / path.name)).to_dict() == cfg.to_dict()
+
+
+@pytest.mark.parametrize('path', RUNS, ids=identifiers(RUNS))
+def test_model_builds(path: Path) -> None:
+    cfg = Config.fromfile(str(path))
+    check_spelling(cfg)
+    assert cfg.default_scope == 'xdet'
+    model = build_on_meta(path)
+    assert model.decoder.num_queries == cfg.model.decoder.num_queries
+    assert sum(parameter.numel() for parameter in model.parameters()) > 0
+
+
+@pytest.mark.parametrize(
+    ('name', 'least', 'most'), [('xdecoder_focal-t', 163.0, 164.6), ('xdecoder_focal-l', 340.0, 341.7)]
+)
+def test_size_of_released_models(name: str, least: float, most: float) -> None:
+    """The releases have 164.49 M and 341.55 M parameters, of which about 1 M belong to captioning and retrieval."""
+    model = build_on_meta(ROOT / 'configs' / 'xdecoder' / f'{name}.py')
+    assert least < sum(parameter.numel() for parameter in model.parameters()) / 1e6 < most
+
+
+def test_size_of_the_small_model() -> None:
+    model = build_on_meta(ROOT / 'configs' / 'xdecoder' / 'xdecoder_focal-nano.py')
+    sizes = [parameter.numel() for name, parameter in model.named_parameters() if 'token_embedding' not in name]
+    assert 4 < sum(sizes) / 1e6 < 11
+
+
+def test_small_model_builds_with_values() -> None:
+    model = MODELS.build(Config.fromfile(str(ROOT / 'configs' / 'xdecoder' / 'xdecoder_focal-nano.py')).model)
+    model.init_weights()
+    assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
+
+
+def test_base_names_are_unique() -> None:
+    """`mim train` and `mim test` look for a config by its base name and refuse to choose."""
+    repeated = [name for name, count in Counter(path.name for path in CONFIGS).items() if count > 1]
+    assert not repeated
+
+
+@pytest.mark.parametrize('path', RUNS, ids=identifiers(RUNS))
+def test_config_is_short_and_shallow(path: Path) -> None:
+    assert levels(path) <= MAX_LEVELS
+    assert len(path.read_text(encoding='utf-8').splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=identifiers(CONFIGS))
+def test_no_foreign_bases(path: Path) -> None:
+    """Bases of other projects (`mmdet::...`) would pull their scopes in, or packages off the network."""
+    assert not [base for base in Config._get_base_files(str(path)) if '::' in base]

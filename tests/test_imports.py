@@ -1,0 +1,94 @@
+"""Imports inside xdet follow the direction that docs/architecture.md states; read from the source, nothing is run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / 'xdet'
+
+DATA = {'structures'}
+PARTS = DATA | {'datasets', 'models'}
+# What the modules of each room may import. Every room may also import itself and FROM_ANYWHERE.
+ALLOWED = {
+    'structures': set(),
+    'compat': {'structures'},
+    'datasets': DATA,
+    'models': DATA,
+    'tasks': PARTS,
+    'engine': PARTS | {'tasks', 'compat'},
+    'evaluation': PARTS | {'tasks'},
+    'visualization': PARTS | {'tasks'},
+    'apis': PARTS | {'tasks', 'engine', 'evaluation', 'visualization', 'compat'},
+    # The package itself only prepares the installed stack; it must not load the model code.
+    '__init__': {'compat'},
+    'registry': set(),
+    'version': set(),
+}
+FROM_ANYWHERE = {'registry', 'version'}
+
+
+def imported_rooms(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and room of every import of xdet in a module; ``''`` is the package itself."""
+    package = ('xdet', *path.relative_to(PACKAGE).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            targets = [alias.name.split('.') for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = list(package[: len(package) - node.level + 1]) if node.level else []
+            module = base + (node.module.split('.') if node.module else [])
+            targets = [module + [alias.name] for alias in node.names]
+        else:
+            continue
+        for target in targets:
+            if target[0] == 'xdet':
+                yield node.lineno, target[1] if len(target) > 1 else ''
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix('.py')
+
+
+MODULES = sorted(PACKAGE.rglob('*.py'))
+
+
+@pytest.mark.parametrize('path', MODULES, ids=[str(path.relative_to(ROOT)) for path in MODULES])
+def test_imports_follow_the_direction(path: Path) -> None:
+    room = room_of(path)
+    assert room in ALLOWED, f'{room} is a new room: say in docs/architecture.md and here what it may import'
+    accepted = ALLOWED[room] | FROM_ANYWHERE | {room, ''}
+    if room == '__init__':
+        accepted |= {'__version__'}
+    wrong = [f'line {line}: xdet.{target}' for line, target in imported_rooms(path) if target not in accepted]
+    assert not wrong, f'{path.relative_to(ROOT)} may import {sorted(accepted)}, but imports {wrong}'
+
+
+def test_reader_sees_every_form_of_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), 'PACKAGE', tmp_path)
+    module = tmp_path / 'models' / 'decoder' / 'x.py'
+    module.parent.mkdir(parents=True)
+    module.write_text(
+        'import xdet.apis.a\n'
+        'from xdet import tasks\n'
+        'from xdet.engine.dist import f\n'
+        'from ...structures import Vocabulary\n'
+        'from ... import evaluation\n'
+        'from .layers import Layer\n'
+        'def late():\n    from xdet import visualization\n'
+        'import torch\n'
+    )
+    rooms = [room for _, room in imported_rooms(module)]
+    assert sorted(rooms) == sorted(['apis', 'tasks', 'engine', 'structures', 'evaluation', 'models', 'visualization'])
+
+
+@pytest.mark.parametrize('folder', ['tools', 'demo'])
+def test_no_module_imports_scripts(folder: str) -> None:
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ''] if isinstance(node, ast.ImportFrom) and not node.level else []
+            assert not [name for name in names if name.split('.')[0] == folder], f'{path} imports {folder}'
