@@ -142,8 +142,11 @@ class XDecoderTransformerDecoder(PredictionHeads):
 
 
 def _resize(features: Tensor, size: tuple[int, int]) -> Tensor:
-    """Anti-aliased bicubic resizing, the only kind the official model uses for masks (spec fact 1)."""
-    return F.interpolate(features, size=size, mode='bicubic', align_corners=False, antialias=True)
+    """Anti-aliased bicubic resizing, the only kind the official model uses for masks (spec fact 1).
+
+    In single precision, since torch has no half-precision version of it on CPUs.
+    """
+    return F.interpolate(features.float(), size=size, mode='bicubic', align_corners=False, antialias=True)
 
 
 def _free_pixels(group: QueryGroup, level: Tensor) -> Tensor:
