@@ -7,6 +7,7 @@ from .coco_panoptic import CocoPanopticSegDataset
 from .image_io import ImageReadError, as_bgr, decode_image, read_image
 from .image_label_folder import ImageLabelFolderDataset
 from .samplers import ResumableSampler
+from .scenes import RenderScene, ScenesDataset
 from .seeding import Draw, SeededDataset, seeded_rng
 
 __all__ = [
@@ -15,7 +16,9 @@ __all__ = [
     'Draw',
     'ImageLabelFolderDataset',
     'ImageReadError',
+    'RenderScene',
     'ResumableSampler',
+    'ScenesDataset',
     'SeededDataset',
     'SegmentationDataset',
     'as_bgr',

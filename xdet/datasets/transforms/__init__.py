@@ -1,6 +1,8 @@
-"""Transforms of data pipelines; those of mmcv, mmdet and mmseg that are named in the configs work as well."""
+"""Transforms of data pipelines; those of mmcv, mmdet and mmseg that the configs name work as well."""
 
 from .formatting import PackXDetInputs
+from .large_scale_jitter import LargeScaleJitter
 from .loading import LoadSegments, LoadXDetImage
+from .resizing import ResizeShortestEdge
 
-__all__ = ['LoadSegments', 'LoadXDetImage', 'PackXDetInputs']
+__all__ = ['LargeScaleJitter', 'LoadSegments', 'LoadXDetImage', 'PackXDetInputs', 'ResizeShortestEdge']
