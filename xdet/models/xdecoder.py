@@ -40,7 +40,7 @@ class XDecoder(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(data_preprocessor or dict(type='XDecoderDataPreprocessor'), init_cfg)
+        super().__init__(MODELS.build(data_preprocessor or dict(type='XDecoderDataPreprocessor')), init_cfg)
         self.backbone = MODELS.build(backbone)
         self.pixel_decoder = MODELS.build(pixel_decoder)
         self.decoder = MODELS.build(decoder)
