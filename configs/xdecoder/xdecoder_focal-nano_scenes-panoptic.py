@@ -1,0 +1,23 @@
+# The embedded default: focal-nano from scratch on the generated world, on one CPU core.
+#   OMP_NUM_THREADS=1 python tools/train.py xdecoder_focal-nano_scenes-panoptic
+_base_ = [
+    '../_base_/models/focal-nano.py',
+    '../_base_/datasets/scenes_panoptic.py',
+    '../_base_/schedules/xdecoder_tiny_cpu.py',
+    '../_base_/default_runtime.py',
+]
+
+# A scene has at most 8 segments, and a mask of 32x32 logits needs few points.
+model = dict(
+    decoder=dict(num_queries=26),
+    tasks=dict(segmentation=dict(loss=dict(num_points=512), object_mask_threshold=0.5)),
+)
+
+max_iters = 4000
+train_cfg = dict(max_iters=max_iters, val_interval=1000)
+optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=1.0))
+param_scheduler = [
+    dict(type='LinearLR', by_epoch=False, begin=0, end=100, start_factor=0.02),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=max_iters, eta_min=1e-5),
+]
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=250))

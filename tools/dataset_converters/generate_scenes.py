@@ -1,0 +1,137 @@
+"""Write generated scenes as a dataset in the standard COCO panoptic layout.
+
+    OUT/<split>/<name>.png                          pictures
+    OUT/annotations/panoptic_<split>/<name>.png     segment ids as colours (R + 256 G + 65536 B)
+    OUT/annotations/panoptic_<split>.json           COCO panoptic annotations, written last
+    OUT/annotations/scenes_<split>.json             what each scene consists of
+
+Interrupted runs continue: pictures that are complete stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from mmengine.utils import track_iter_progress
+
+import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
+from xdet.datasets.scene_description import VOCABULARY
+from xdet.datasets.scene_render import RenderedScene, render_scene
+from xdet.datasets.scene_sampling import SPLITS, sample_scene
+from xdet.datasets.scenes import scene_file_name
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description='Write generated scenes in the COCO panoptic layout.')
+    parser.add_argument('out', type=Path, help='folder to write to')
+    parser.add_argument('--split', choices=SPLITS, default='val')
+    parser.add_argument('--num', type=int, default=200, help='number of scenes')
+    parser.add_argument('--size', type=int, default=128, help='side of the pictures in pixels')
+    parser.add_argument('--seed', type=int, default=0, help='which world')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Entry point."""
+    args = parse_args()
+    try:
+        generate(args.out, args.split, args.num, args.size, args.seed)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'generate_scenes: {error}') from error
+
+
+def generate(out: Path, split: str, num: int, size: int, seed: int) -> Path:
+    """Write ``num`` scenes.
+
+    Returns:
+        Path: The panoptic annotation file.
+
+    Raises:
+        ValueError: An argument is out of range, or ``out`` holds this split with other settings.
+    """
+    if num < 1:
+        raise ValueError(f'--num is {num}; at least one scene is needed')
+    pictures, annotations = out / split, out / 'annotations'
+    maps = annotations / f'panoptic_{split}'
+    for folder in (pictures, maps):
+        folder.mkdir(parents=True, exist_ok=True)
+    _check_settings(annotations / f'settings_{split}.json', dict(split=split, size=size, seed=seed))
+    images, annotation_list, descriptions = [], [], []
+    for index in track_iter_progress(range(num)):
+        name = scene_file_name(split, seed, index)
+        scene = sample_scene(split, seed, index)
+        rendered = render_scene(scene, size)
+        _write_picture(pictures / name, rendered.image)
+        _write_picture(maps / name, _as_colours(rendered.segment_map))
+        images.append(dict(id=index, file_name=name, width=size, height=size))
+        annotation_list.append(dict(image_id=index, file_name=name, segments_info=coco_segments(rendered)))
+        descriptions.append(dict(image_id=index, **scene.to_dict()))
+    _write_json(annotations / f'scenes_{split}.json', descriptions)
+    target = annotations / f'panoptic_{split}.json'
+    _write_json(target, dict(images=images, annotations=annotation_list, categories=categories()))
+    return target
+
+
+def categories() -> list[dict]:
+    """COCO's category list of the generated world; the id of label i is i + 1."""
+    return [
+        dict(id=label + 1, name=name, isthing=int(thing), supercategory=name.split()[-1] if thing else 'background')
+        for label, (name, thing) in enumerate(zip(VOCABULARY.names, VOCABULARY.is_thing, strict=True))
+    ]
+
+
+def coco_segments(rendered: RenderedScene) -> list[dict]:
+    """COCO's description of the segments of one picture: boxes are x, y, width, height of the visible part."""
+    segments = []
+    for info in rendered.segments_info:
+        rows, columns = np.nonzero(rendered.segment_map == info['id'])
+        x, y = int(columns.min()), int(rows.min())
+        box = [x, y, int(columns.max()) - x + 1, int(rows.max()) - y + 1]
+        segments.append(
+            dict(id=info['id'], category_id=info['label'] + 1, area=len(rows), bbox=box, iscrowd=int(info['iscrowd']))
+        )
+    return segments
+
+
+def _check_settings(path: Path, settings: dict[str, Any]) -> None:
+    """Remember the settings of a split, or refuse to mix them with those of an earlier run."""
+    if path.exists():
+        earlier = json.loads(path.read_text())
+        if earlier != settings:
+            raise ValueError(f'{path.parent.parent} was made with {earlier}, not {settings}; choose another folder')
+    else:
+        _write_json(path, settings)
+
+
+def _as_colours(segment_map: np.ndarray) -> np.ndarray:
+    """Segment ids below 256 as a BGR picture in COCO's coding."""
+    colours = np.zeros((*segment_map.shape, 3), np.uint8)
+    colours[..., 2] = segment_map
+    return colours
+
+
+def _write_picture(path: Path, image: np.ndarray) -> None:
+    """Write a PNG unless it is there already; an interrupted run leaves no half a file."""
+    if not path.exists():
+        _replace(path, cv2.imencode('.png', image)[1].tobytes())
+
+
+def _write_json(path: Path, data: Any) -> None:
+    _replace(path, json.dumps(data).encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f'{path.name}.partial')
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,106 @@
+"""The generated world as a dataset: no files, every picture is drawn when it is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmcv.transforms import BaseTransform
+from mmengine.dataset import BaseDataset
+
+from xdet.registry import DATASETS, TRANSFORMS
+
+from .scene_description import STUFF, VOCABULARY
+from .scene_render import render_scene
+from .scene_sampling import sample_scene
+
+
+@DATASETS.register_module()
+class ScenesDataset(BaseDataset):
+    """Coloured shapes on drawn backgrounds, with exact panoptic ground truth (``docs/scenes.md``).
+
+    The pipeline must begin with :class:`RenderScene`. Two datasets with the same split and seed agree in the scenes
+    they have in common; datasets of different splits never share a scene.
+
+    Args:
+        num_scenes (int): Number of scenes.
+        split (str): ``'train'``, ``'val'`` or ``'test'``.
+        seed (int): Which world.
+        start (int): Position of the first scene.
+        pipeline (list): Transforms.
+        **kwargs: For :class:`mmengine.dataset.BaseDataset`.
+    """
+
+    METAINFO = dict(
+        classes=VOCABULARY.names,
+        thing_classes=VOCABULARY.things,
+        stuff_classes=STUFF,
+        vocabulary=VOCABULARY,
+    )
+
+    def __init__(
+        self,
+        num_scenes: int,
+        split: str = 'train',
+        seed: int = 0,
+        start: int = 0,
+        pipeline: list | tuple = (),
+        **kwargs: Any,
+    ) -> None:
+        if num_scenes < 1:
+            raise ValueError(f'num_scenes is {num_scenes}; a dataset needs at least one scene')
+        self.num_scenes, self.split, self.seed, self.start = num_scenes, split, seed, start
+        sample_scene(split, seed, start + num_scenes - 1)  # refuses values out of range now rather than in a worker
+        super().__init__(serialize_data=False, pipeline=list(pipeline), **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """One entry per scene: where it comes from."""
+        return [
+            dict(
+                img_id=index,
+                img_path=scene_file_name(self.split, self.seed, index),
+                scene=(self.split, self.seed, index),
+            )
+            for index in range(self.start, self.start + self.num_scenes)
+        ]
+
+    def get_data_info(self, idx: int) -> dict:
+        """Entry ``idx`` with the vocabulary."""
+        return dict(super().get_data_info(idx), vocabulary=VOCABULARY)
+
+
+@TRANSFORMS.register_module()
+class RenderScene(BaseTransform):
+    """Invent and draw the scene that a :class:`ScenesDataset` names.
+
+    Required keys: ``scene``: split, seed and index.
+
+    Added keys: ``img`` uint8 ``[size, size, 3]`` BGR, ``img_shape`` and ``ori_shape`` ``(size, size)``,
+    ``gt_seg_map`` uint8 ``[size, size]`` where value i + 1 is ``segments_info[i]`` and 0 is void, ``seg_fields``,
+    ``segments_info``, and ``scene_description`` (:class:`~xdet.datasets.scene_description.Scene`).
+
+    Args:
+        size (int): Side of the square picture in pixels.
+    """
+
+    def __init__(self, size: int = 128) -> None:
+        self.size = size
+
+    def transform(self, results: dict) -> dict:
+        """Draw; see the class documentation."""
+        scene = sample_scene(*results['scene'])
+        rendered = render_scene(scene, self.size)
+        results['img'] = rendered.image
+        results['img_shape'] = results['ori_shape'] = (self.size, self.size)
+        results['gt_seg_map'] = rendered.segment_map
+        results['segments_info'] = rendered.segments_info
+        results['seg_fields'] = ['gt_seg_map']
+        results['scene_description'] = scene
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(size={self.size})'
+
+
+def scene_file_name(split: str, seed: int, index: int) -> str:
+    """Name under which a scene's picture is stored."""
+    return f'{split}_{seed}_{index:08d}.png'
