@@ -7,6 +7,10 @@ __all__ = ['install']
 
 
 def install() -> None:
-    """Make the installed OpenMMLab stack importable; safe to call more than once."""
+    """Make the installed OpenMMLab stack importable and its checkpoint loading safe; safe to call more than once."""
     check_distributions()
     install_mmcv_ops_stub()
+    # Imports mmengine.runner, so only after foreign distributions have been ruled out.
+    from .checkpoint import install_safe_loader
+
+    install_safe_loader()

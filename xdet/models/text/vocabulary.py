@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from mmengine.dist import is_main_process
@@ -19,6 +19,7 @@ _MAX_TOKENS = 8192  # tokens per forward pass; bounds the memory (width 512: abo
 _NAMES_PER_GROUP = 32  # names sorted and encoded together, and one step of the progress bar
 _PROGRESS_FROM = 200  # new names from which on a progress bar is shown
 _EPS = 1e-7
+_FORMS = {True: TEMPLATES, False: ('{}',)}  # what a name is put into, with and without prompting
 
 
 class VocabularyEmbedder:
@@ -97,9 +98,8 @@ class VocabularyEmbedder:
         # Ordinary tensors even inside a caller's inference mode: they are remembered and may be used in training.
         with torch.inference_mode(False), torch.no_grad():
             for group in groups:
-                texts = [TEMPLATES_OF[prompt] for _, prompt in group]
-                prompts = [text.format(name) for (name, _), forms in zip(group, texts, strict=True) for text in forms]
-                pooled = _normalize(self._pooled(prompts)).split([len(forms) for forms in texts])
+                prompts = [form.format(name) for name, prompt in group for form in _FORMS[prompt]]
+                pooled = _normalize(self._pooled(prompts)).split([len(_FORMS[prompt]) for _, prompt in group])
                 for key, parts in zip(group, pooled, strict=True):
                     mean = parts.mean(dim=0)
                     embedded[key] = mean / mean.norm()
@@ -108,21 +108,11 @@ class VocabularyEmbedder:
     def _pooled(self, prompts: Sequence[str]) -> Tensor:
         """Un-normalised embeddings ``[n, C]``, computed in chunks of prompts of similar length."""
         ids = self.text_encoder.tokenize(prompts)
-        lengths = ids.argmax(dim=1) + 1
-        order = lengths.argsort(stable=True)
-        pooled: list[Tensor] = [None] * len(order)
-        start = 0
-        while start < len(order):
-            # Sorted ascending: the chunk's last prompt is its longest.
-            stop = start + 1
-            while stop < len(order) and (stop + 1 - start) * int(lengths[order[stop]]) <= _MAX_TOKENS:
-                stop += 1
-            rows = order[start:stop]
-            chunk = ids[rows, : int(lengths[rows[-1]])]
-            for row, feature in zip(rows.tolist(), self.text_encoder(chunk).pooled, strict=True):
-                pooled[row] = feature
-            start = stop
-        return torch.stack(pooled)
+        lengths, order = (ids.argmax(dim=1) + 1).sort(stable=True)
+        chunks = [
+            self.text_encoder(ids[order[rows], : int(lengths[rows][-1])]).pooled for rows in _chunks(lengths.tolist())
+        ]
+        return torch.cat(chunks)[order.argsort()]
 
     def _remember(self, embedded: dict[tuple[str, bool], Tensor]) -> None:
         for key, embedding in embedded.items():
@@ -143,8 +133,15 @@ class VocabularyEmbedder:
             self._state = state
 
 
-TEMPLATES_OF = {True: TEMPLATES, False: ('{}',)}
-
-
 def _normalize(x: Tensor) -> Tensor:
     return x / (x.norm(dim=-1, keepdim=True) + _EPS)
+
+
+def _chunks(lengths: Sequence[int]) -> Iterator[slice]:
+    """Slices of ascending lengths that hold few enough tokens each, padded to the slice's longest."""
+    start = 0
+    for stop, length in enumerate(lengths):
+        if stop > start and (stop + 1 - start) * length > _MAX_TOKENS:
+            yield slice(start, stop)
+            start = stop
+    yield slice(start, len(lengths))

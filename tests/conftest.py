@@ -1,0 +1,34 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from parity.weights import filler_state, golden_state, official_keys
+
+import xdet  # noqa: F401
+
+State = dict[str, torch.Tensor]
+
+
+@pytest.fixture(autouse=True)
+def _default_scope() -> None:
+    """Configs of xdet name its components without the scope."""
+    init_default_scope('xdet')
+
+
+@pytest.fixture(scope='session')
+def focal_t_state() -> Callable[..., State]:
+    """Pseudo-weights of Focal-T in the official layout: ``focal_t_state(rule, *prefixes)``.
+
+    ``rule`` is ``'golden'`` or ``'filler'``; prefixes of official names restrict what is made.
+    """
+
+    def state(rule: str, *prefixes: str) -> State:
+        keys = {key: shape for key, shape in official_keys('focal-t').items() if key.startswith(prefixes or '')}
+        return dict(golden=golden_state, filler=filler_state)[rule](keys)
+
+    return state

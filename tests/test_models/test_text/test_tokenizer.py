@@ -1,0 +1,43 @@
+from unittest import mock
+
+import pytest
+
+from xdet.models.text import END_TOKEN, START_TOKEN, decode, tokenize
+from xdet.models.text.tokenizer import _warn_truncated
+
+
+def test_known_ids():
+    ids = tokenize(['a photo of a dog .', 'Dog'])
+    assert ids.tolist() == [[49406, 320, 1125, 539, 320, 1929, 269, 49407], [49406, 1929, 49407, 0, 0, 0, 0, 0]]
+
+
+def test_case_and_white_space_do_not_matter():
+    assert tokenize(['A  Dog\n']).equal(tokenize(['a dog']))
+
+
+def test_empty_text_and_no_text():
+    assert tokenize(['']).tolist() == [[START_TOKEN, END_TOKEN]]
+    assert tokenize([]).shape[0] == 0
+
+
+def test_truncation_keeps_the_end_token_and_is_reported_once():
+    _warn_truncated.cache_clear()
+    text = 'dog ' * 100
+    with mock.patch('xdet.models.text.tokenizer.print_log') as log:
+        for _ in range(3):
+            ids = tokenize([text, 'cat'], context_length=77)
+    assert ids.shape == (2, 77)
+    assert ids[0, -1] == END_TOKEN and ids[0, -2] == tokenize(['dog'])[0, 1]
+    log.assert_called_once()
+    assert 'has 102 tokens; only the first 77 are read' in log.call_args.args[0]
+
+
+@pytest.mark.parametrize('text', ['a dog', 'st. bernard', 'naïve café, 3 people!'])
+def test_decode_inverts(text):
+    ids = tokenize([text, 'word ' * 20])[0]
+    assert decode(ids.tolist()).replace(' ', '') == text.replace(' ', '')
+
+
+def test_one_string_is_refused():
+    with pytest.raises(TypeError, match="list of strings, not 'dog'"):
+        tokenize('dog')
