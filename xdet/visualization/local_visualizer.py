@@ -223,7 +223,7 @@ class XDetLocalVisualizer(DetLocalVisualizer):
 
     def _canvas(self, image: np.ndarray) -> tuple[np.ndarray, int, Style]:
         """A fresh picture to draw on, the factor by which it is enlarged, and sizes that suit it."""
-        factor = enlarge_factor(*image.shape[:2], self.min_size)
+        factor = enlarge_factor(image.shape[0], image.shape[1], self.min_size)
         canvas = np.ascontiguousarray(enlarge(image, factor, smooth=True))
         return (canvas if factor > 1 else canvas.copy()), factor, Style.of(*canvas.shape[:2])
 

@@ -1,0 +1,110 @@
+"""From what users type to one vocabulary per image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..datasets.vocab import get_vocabulary
+from ..structures import Vocabulary
+
+NamedVocabulary = str | Vocabulary
+
+_EXAMPLE = "for example things='dog . cat', stuff='grass . sky', or classes='road . car', or vocabulary='coco_panoptic'"
+
+
+def resolve_vocabularies(
+    count: int,
+    things: str | Sequence | None = None,
+    stuff: str | Sequence | None = None,
+    classes: str | Sequence | None = None,
+    vocabulary: NamedVocabulary | Sequence[NamedVocabulary] | None = None,
+    default: Vocabulary | None = None,
+) -> list[Vocabulary]:
+    """One vocabulary per image.
+
+    Each of ``things``, ``stuff`` and ``classes`` is a string ``'dog . cat'``, a list of names, or, for names that
+    differ between images, a list with one such list per image. Images that share names share the object.
+
+    Args:
+        count (int): Number of images.
+        things (str | Sequence, optional): Countable classes.
+        stuff (str | Sequence, optional): Uncountable classes.
+        classes (str | Sequence, optional): One list for users who make no difference.
+        vocabulary (str | Vocabulary | Sequence, optional): A vocabulary, the name of one that comes with xdet, or a
+            list with one of these per image.
+        default (Vocabulary, optional): What the model knows when the user names nothing.
+
+    Raises:
+        ValueError: No names and no default, several kinds of names, or per-image lists of the wrong number.
+    """
+    names = dict(things=things, stuff=stuff, classes=classes)
+    given = [key for key, value in names.items() if value is not None]
+    if vocabulary is not None:
+        if given:
+            raise ValueError(f'give either vocabulary or {", ".join(given)}, not both')
+        per_image: list[Any] = [vocabulary] * count
+        if isinstance(vocabulary, Sequence) and not isinstance(vocabulary, str):
+            per_image = list(vocabulary)
+        _check_count('vocabulary', len(per_image), count)
+        return [_vocabulary_of(item) for item in per_image]
+    if not given:
+        if default is None:
+            raise ValueError(f'no class names were given and this model has none of its own; {_EXAMPLE}')
+        return [default] * count
+    columns = {key: _per_image(key, names[key], count) for key in given}
+    cache: dict[Any, Vocabulary] = {}
+    result = []
+    for index in range(count):
+        prompts = {key: column[index] for key, column in columns.items()}
+        key = tuple((name, _hashable(prompt)) for name, prompt in prompts.items())
+        if key not in cache:
+            cache[key] = _from_prompts(prompts, index if any(map(_is_nested, names.values())) else None)
+        result.append(cache[key])
+    return result
+
+
+def _from_prompts(prompts: dict[str, Any], index: int | None) -> Vocabulary:
+    try:
+        return Vocabulary.from_prompts(**prompts)
+    except ValueError as error:
+        if index is None:
+            raise
+        raise ValueError(f'class names of image {index}: {error}') from error
+
+
+def _vocabulary_of(item: Any) -> Vocabulary:
+    if isinstance(item, Vocabulary):
+        return item
+    if not isinstance(item, str):
+        raise ValueError(f'vocabulary is a {type(item).__name__}; accepted are a name, a Vocabulary, or one per image')
+    return get_vocabulary(item)
+
+
+def _per_image(key: str, value: Any, count: int) -> list:
+    """The value for every image: one for all is repeated, one per image is checked."""
+    if not _is_sequence(value) and not isinstance(value, str):
+        raise ValueError(f"{key} is a {type(value).__name__}; accepted are a list of names or a string 'dog . cat'")
+    if not _is_nested(value):
+        return [value] * count
+    if not all(_is_sequence(item) for item in value):
+        raise ValueError(f'{key} mixes names and lists of names; give one list of names, or one list per image')
+    _check_count(key, len(value), count)
+    return list(value)
+
+
+def _check_count(key: str, given: int, count: int) -> None:
+    if given != count:
+        raise ValueError(f'{key} has {given} entries, one per image, but there are {count} images')
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _is_nested(value: Any) -> bool:
+    return _is_sequence(value) and any(_is_sequence(item) for item in value)
+
+
+def _hashable(prompt: Any) -> Any:
+    return prompt if isinstance(prompt, str) else tuple(prompt)

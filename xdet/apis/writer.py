@@ -1,0 +1,139 @@
+"""Writes results: every file whole or not at all, and no file on top of another image's."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+_MAX_BYTES = 150  # file systems take 255, of which suffixes and the names of unfinished files need some
+
+
+class OutputError(OSError):
+    """Results cannot be written; the message is one line for the user."""
+
+
+class ResultWriter:
+    """Writes ``preds/NAME.json``, ``preds/NAME_<map>.png`` and ``vis/NAME.png`` below one folder.
+
+    Args:
+        out_dir (str | Path): Folder, made when missing.
+        names (Iterable[str]): Names of all images of the run, in order. They become unique file names at once, so the
+            name of an image does not depend on which others fail.
+
+    Raises:
+        OutputError: The folder cannot be made or written to.
+    """
+
+    def __init__(self, out_dir: str | Path, names: Iterable[str]) -> None:
+        self.out_dir = Path(out_dir).expanduser()
+        self.stems = unique_stems(names)
+        try:
+            for folder in ('preds', 'vis'):
+                (self.out_dir / folder).mkdir(parents=True, exist_ok=True)
+            _write_files({self.out_dir / 'preds' / '.probe': b''})
+            (self.out_dir / 'preds' / '.probe').unlink()
+        except OSError as error:
+            raise OutputError(f"output folder '{self.out_dir}' cannot be written: {_reason(error)}") from error
+
+    def write(
+        self,
+        index: int,
+        prediction: dict[str, Any] | None,
+        maps: dict[str, np.ndarray],
+        picture: np.ndarray | None,
+    ) -> dict[str, str]:
+        """Write the results of one image; after an error none of its files is new.
+
+        Args:
+            index (int): Position of the image in ``names``.
+            prediction (dict, optional): JSON-ready result. The paths returned are added to it, as key ``files``.
+            maps (dict[str, np.ndarray]): Index maps by suffix.
+            picture (np.ndarray, optional): RGB uint8 overlay.
+
+        Returns:
+            dict[str, str]: Paths relative to the output folder by kind: the suffixes of maps, ``vis``, ``json``.
+
+        Raises:
+            OutputError: Disk full, no permission, and the like.
+        """
+        stem = self.stems[index]
+        files: dict[str, str] = {}
+        contents: dict[Path, bytes] = {}
+        if prediction is not None:
+            for suffix, array in maps.items():
+                files[suffix] = f'preds/{stem}_{suffix}.png'
+                contents[self.out_dir / files[suffix]] = png_bytes(array)
+        if picture is not None:
+            files['vis'] = f'vis/{stem}.png'
+            contents[self.out_dir / files['vis']] = png_bytes(picture)
+        if prediction is not None:
+            files['json'] = f'preds/{stem}.json'
+            prediction['files'] = dict(files)
+            text = json.dumps(prediction, ensure_ascii=False, allow_nan=False)
+            contents[self.out_dir / files['json']] = text.encode('utf-8')
+        try:
+            _write_files(contents)
+        except OSError as error:
+            raise OutputError(
+                f"results of '{stem}' cannot be written below '{self.out_dir}': {_reason(error)}"
+            ) from error
+        return files
+
+
+def unique_stems(names: Iterable[str]) -> list[str]:
+    """File names without suffix for image names (paths, URLs), made unique by ``_2``, ``_3``.
+
+    Names that differ only in case count as equal because some file systems hold them for equal.
+    """
+    taken: set[str] = set()
+    stems = []
+    for name in names:
+        base = name.split('?')[0].split('#')[0] if '://' in name else name
+        stem = re.sub(r'[^\w.\- ]+', '_', Path(base).stem).strip(' .')
+        stem = stem.encode('utf-8')[:_MAX_BYTES].decode('utf-8', errors='ignore') or 'image'
+        candidate, number = stem, 1
+        while candidate.lower() in taken:
+            number += 1
+            candidate = f'{stem}_{number}'
+        taken.add(candidate.lower())
+        stems.append(candidate)
+    return stems
+
+
+def png_bytes(array: np.ndarray) -> bytes:
+    """PNG of uint8/uint16 ``[H, W]`` or RGB uint8 ``[H, W, 3]``."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array)).save(buffer, format='PNG')
+    return buffer.getvalue()
+
+
+def _write_files(contents: dict[Path, bytes]) -> None:
+    """Write all files beside their places first, then move them there: a full disk leaves nothing behind."""
+    staged: list[tuple[Path, Path]] = []
+    try:
+        for path, data in contents.items():
+            part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+            staged.append((part, path))
+            with open(part, 'wb') as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())  # some file systems report a full disk only here
+        for part, path in staged:
+            os.replace(part, path)
+    except BaseException:
+        for part, _ in staged:
+            part.unlink(missing_ok=True)
+        raise
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

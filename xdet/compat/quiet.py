@@ -1,0 +1,28 @@
+"""Keeps libraries from talking while they are imported."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterator
+
+from mmengine.logging import MMLogger
+
+
+@contextlib.contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Silence prints and warnings below errors of MMEngine's logger, for imports only.
+
+    Importing ``mmdet`` announces that optional parts are missing which xdet never uses, among them that "this model
+    cannot work without CUDA": alarming and untrue on every machine without compiled operators.
+    """
+    # Made before the redirection: the logger keeps the stream that is standard output when it is made.
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
