@@ -121,7 +121,8 @@ def read_checkpoint(path_or_url: str | os.PathLike, map_location: Any = 'cpu') -
         raise CheckpointError(f"checkpoint '{path_or_url}' does not exist")
     try:
         if path.suffix == '.safetensors':
-            return safetensors.torch.load_file(path, device=str(map_location or 'cpu'))
+            device = 'cpu' if map_location is None or callable(map_location) else str(map_location)
+            return safetensors.torch.load_file(path, device=device)
         with torch.serialization.safe_globals(_safe_globals()):
             return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
@@ -139,36 +140,50 @@ def read_checkpoint(path_or_url: str | os.PathLike, map_location: Any = 'cpu') -
 
 
 def save_weights(model: nn.Module, path: str | os.PathLike, dtype: str | None = 'float16') -> None:
-    """Write a model's weights to a ``.safetensors`` file, which is either complete or not there.
+    """Write a model's weights to a ``.safetensors`` file, see :func:`write_state_dict`."""
+    write_state_dict(model.state_dict(), path, dtype)
+
+
+def write_state_dict(state_dict: Mapping[str, Tensor], path: str | os.PathLike, dtype: str | None = None) -> None:
+    """Write weights to a file, which afterwards is either complete or as it was before.
 
     Args:
-        model (nn.Module): The model.
-        path (str | os.PathLike): The file.
+        state_dict (Mapping[str, Tensor]): The weights.
+        path (str | os.PathLike): The file: ``.safetensors``, or anything else for ``torch.save``.
         dtype (str, optional): Type to store floating-point weights in; None keeps theirs.
 
     Raises:
         CheckpointError: The type cannot hold a weight, or the file cannot be written (disk full, no permission).
     """
     path = Path(path)
-    weights = {}
-    for key, value in model.state_dict().items():
-        stored = value.to(getattr(torch, dtype)) if dtype and value.is_floating_point() else value
-        if stored.is_floating_point() and value.isfinite().all() and not stored.isfinite().all():
-            raise CheckpointError(f"cannot write '{path}': {dtype} cannot hold the values of {key}")
-        weights[key] = stored.cpu().contiguous()
+    weights = {key: _stored(key, value, path, dtype) for key, value in state_dict.items()}
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix='.part', delete=False) as file:
             temporary = Path(file.name)
-            file.write(safetensors.torch.save(weights, metadata={'format': 'pt'}))
+            if path.suffix == '.safetensors':
+                file.write(safetensors.torch.save(weights, metadata={'format': 'pt'}))
+            else:
+                torch.save(weights, file)
         temporary.chmod(0o644)
         os.replace(temporary, path)
-    except OSError as error:
-        raise CheckpointError(f"cannot write '{path}': {error.strerror or error}") from error
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+        raise CheckpointError(f"cannot write '{path}': {reason}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _stored(key: str, value: Tensor, path: Path, dtype: str | None) -> Tensor:
+    """A weight as it is written to a file."""
+    if dtype is None or not value.is_floating_point():
+        return value.cpu().contiguous()
+    stored = value.to(getattr(torch, dtype)).cpu().contiguous()
+    if not stored.isfinite().all() and value.isfinite().all():
+        raise CheckpointError(f"cannot write '{path}': {dtype} cannot hold the values of {key}")
+    return stored
 
 
 def install_safe_loader() -> None:

@@ -60,9 +60,9 @@ _TABLE = (
         )
     ),
     (f'{_TEXT}lang_encoder.resblocks.', 'text_encoder.transformer.resblocks.'),
-    (f'{_TEXT}lang_encoder.', 'text_encoder.'),
     (f'{_TEXT}lang_proj', 'text_encoder.text_projection'),
     (f'{_TEXT}logit_scale', 'text_encoder.logit_scale'),
+    (f'{_TEXT}lang_encoder.', 'text_encoder.'),
     # Parameters that only one task uses belong to it.
     (f'{_PREDICTOR}caping_embed', 'tasks.captioning.token_proj'),
     (f'{_PREDICTOR}pos_embed_caping.weight', 'tasks.captioning.position_embed.weight'),

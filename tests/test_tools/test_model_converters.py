@@ -1,0 +1,53 @@
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from xdet.compat.checkpoint import read_state_dict
+
+ROOT = Path(__file__).resolve().parents[2]
+OFFICIAL = {
+    'module.backbone.norm0.bias': torch.ones(3),
+    'module.sem_seg_head.predictor.class_embed': torch.randn(2, 2),
+    'module.criterion.empty_weight': torch.ones(3),
+}
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Run a converter with arguments, in this process."""
+
+    def run(tool, *arguments):
+        path = ROOT / 'tools' / 'model_converters' / f'{tool}.py'
+        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, arguments)])
+        runpy.run_path(str(path), run_name='__main__')
+
+    return run
+
+
+def test_there_and_back(run, tmp_path):
+    torch.save(OFFICIAL, tmp_path / 'official.pt')
+    run('official_to_xdet', tmp_path / 'official.pt', tmp_path / 'ours.safetensors')
+    assert set(read_state_dict(tmp_path / 'ours.safetensors')) == {'backbone.norm0.bias', 'decoder.class_embed'}
+    run('xdet_to_official', tmp_path / 'ours.safetensors', tmp_path / 'back.pt', '--dtype', 'float16')
+    back = torch.load(tmp_path / 'back.pt', weights_only=True)
+    expected = OFFICIAL['module.sem_seg_head.predictor.class_embed']
+    assert torch.equal(back['sem_seg_head.predictor.class_embed'], expected.half())
+
+
+@pytest.mark.parametrize(
+    ('tool', 'content', 'reason'),
+    [
+        ('official_to_xdet', {'decoder.class_embed': torch.ones(1)}, 'not an official X-Decoder checkpoint'),
+        ('official_to_xdet', OFFICIAL | {'module.seem.weight': torch.ones(1)}, 'seem.weight'),
+        ('xdet_to_official', OFFICIAL, 'already has the official names'),
+    ],
+)
+def test_wrong_files_end_in_one_line(tool, content, reason, run, tmp_path):
+    torch.save(content, tmp_path / 'source.pt')
+    with pytest.raises(SystemExit, match=reason) as caught:
+        run(tool, tmp_path / 'source.pt', tmp_path / 'target.pt')
+    assert str(tmp_path / 'source.pt') in str(caught.value) and '\n' not in str(caught.value)
+    assert not (tmp_path / 'target.pt').exists()

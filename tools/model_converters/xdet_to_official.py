@@ -1,0 +1,41 @@
+"""Convert a checkpoint of xdet into the names of the official X-Decoder code.
+
+Entries that the official model computes by itself (attention mask table, class weights) are not written; its loader
+keeps what the model built for them.
+
+    python tools/model_converters/xdet_to_official.py work_dirs/run/epoch_50.pth xdecoder_mine.pt
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from xdet.compat.checkpoint import CheckpointError, read_state_dict, write_state_dict
+from xdet.compat.official_weights import is_official, xdet_to_official
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('source', help='checkpoint of xdet (.pth, .safetensors) or its URL')
+    parser.add_argument('target', help='file to write; the official code reads .pt')
+    parser.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16'), help='store weights in this type')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Read, rename, write."""
+    args = parse_args()
+    try:
+        state_dict = read_state_dict(args.source)
+        if is_official(state_dict):
+            raise CheckpointError('already has the official names')
+        converted = xdet_to_official(state_dict)
+        write_state_dict(converted, args.target, args.dtype)
+    except ValueError as error:
+        raise SystemExit(f'error: {args.source}: {error}') from None
+    print(f'wrote {len(converted)} entries to {args.target}')
+
+
+if __name__ == '__main__':
+    main()
