@@ -13,5 +13,5 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=5.0),
     paramwise_cfg=dict(lr_mults=dict(backbone=0.1, text_encoder=0.1)),
 )
-param_scheduler = dict(type='MultiStepLR', by_epoch=False, milestones=[164311, 178004], gamma=0.1, end=max_iters)
+param_scheduler = dict(type='MultiStepLR', by_epoch=False, milestones=[164311, 178003], gamma=0.1, end=max_iters)
 auto_scale_lr = dict(enable=False, base_batch_size=32)

@@ -1,0 +1,84 @@
+import errno
+import os
+
+import pytest
+import torch
+from mmengine.fileio import get_file_backend
+
+from xdet.engine.hooks.checkpoint import AtomicLocalBackend, newest_usable_checkpoint
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Every write ends half-way with "no space left on device"."""
+
+    def fsync(descriptor):
+        os.ftruncate(descriptor, 3)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+
+
+def save(directory, *steps, pointer=True):
+    for step in steps:
+        torch.save(
+            dict(meta=dict(iter=step), state_dict=dict(w=torch.full((100,), step))), directory / f'iter_{step}.pth'
+        )
+    if pointer:
+        (directory / 'last_checkpoint').write_text(str(directory / f'iter_{steps[-1]}.pth'))
+
+
+def damage(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+
+
+def test_atomic_backend_writes(tmp_path):
+    backend = get_file_backend(str(tmp_path), backend_args=dict(backend='atomic'))
+    assert isinstance(backend, AtomicLocalBackend)
+    backend.put(b'data', tmp_path / 'sub' / 'file.pth')
+    assert (tmp_path / 'sub' / 'file.pth').read_bytes() == b'data'
+    assert os.listdir(tmp_path / 'sub') == ['file.pth']
+
+
+def test_full_disk_keeps_what_was_there(tmp_path, full_disk):
+    (tmp_path / 'iter_3.pth').write_bytes(b'earlier')
+    with pytest.raises(
+        OSError, match=r"iter_3.pth' could not be written: No space left.*needs 0.0 MiB"
+    ):
+        AtomicLocalBackend().put(b'longer data', tmp_path / 'iter_3.pth')
+    assert os.listdir(tmp_path) == ['iter_3.pth']
+    assert (tmp_path / 'iter_3.pth').read_bytes() == b'earlier'
+
+
+def test_last_checkpoint_is_taken_when_it_is_good(tmp_path):
+    save(tmp_path, 3, 20, 9)
+    assert newest_usable_checkpoint(str(tmp_path)) == str(tmp_path / 'iter_9.pth')
+
+
+@pytest.mark.parametrize('how', ['damaged', 'truncated', 'missing', 'empty pointer', 'no pointer'])
+def test_falls_back_to_the_newest_good_one(tmp_path, how, capsys):
+    save(tmp_path, 3, 9, 20, pointer=how != 'no pointer')
+    newest, expected = tmp_path / 'iter_20.pth', 'iter_9.pth'
+    if how == 'damaged':
+        damage(newest)
+    elif how == 'truncated':
+        newest.write_bytes(newest.read_bytes()[:500])
+    elif how == 'missing':
+        newest.unlink()
+    else:
+        expected = 'iter_20.pth'
+        if how == 'empty pointer':
+            (tmp_path / 'last_checkpoint').write_text('')
+    assert newest_usable_checkpoint(str(tmp_path)) == str(tmp_path / expected)
+    output = capsys.readouterr()
+    assert ('Skipped unusable checkpoints' in output.out + output.err) == (expected == 'iter_9.pth')
+
+
+def test_nothing_to_resume_from(tmp_path):
+    assert newest_usable_checkpoint(str(tmp_path)) is None
+    save(tmp_path, 3)
+    damage(tmp_path / 'iter_3.pth')
+    with pytest.raises(ValueError, match=r'no checkpoint to resume from is usable: .*iter_3.pth'):
+        newest_usable_checkpoint(str(tmp_path))
