@@ -1,3 +1,4 @@
+import copy
 import json
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -167,7 +168,9 @@ def test_odd_sizes(run, task, size):
     assert (prediction['height'], prediction['width']) == size
 
 
-def test_very_many_classes(run):
+def test_very_many_classes(inferencer, run, monkeypatch):
+    # Embedding 1203 names in 81 templates each would take most of the time of this file.
+    monkeypatch.setattr(inferencer.model, 'vocabulary', lambda names: torch.eye(len(names) + 1, 32))
     prediction = run(
         picture(), task='semantic', things=None, stuff=None, classes=[f'kind {index}' for index in range(1203)]
     )['predictions'][0]
@@ -231,6 +234,22 @@ def test_vocabulary_of_its_own(inferencer, monkeypatch):
 def test_print_result(run, capsys):
     run([picture(), picture()], task='semantic', print_result=True)
     assert 'image_0\n  ' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(type='XDecoderr'), 'XDecoderr is not in the'),
+        (dict(backbone=dict(depth=(1, 1, 1, 1))), "'depth'"),
+        (dict(tasks=dict(captions=dict(type='Captioning'))), 'Captioning is not in the'),
+    ],
+)
+def test_config_typos(tiny_config, change, message):
+    cfg = copy.deepcopy(tiny_config)
+    cfg.merge_from_dict(dict(model=change))
+    with pytest.raises(ValueError, match=message) as caught:
+        XDecoderInferencer(cfg, random_weights=True, device='cpu')
+    assert 'cannot be built' in str(caught.value) and '\n' not in str(caught.value)
 
 
 def test_weights_are_loaded(inferencer, tiny_config, tmp_path):

@@ -1,6 +1,7 @@
 """What users import."""
 
-from ..compat.checkpoint import load_weights
+from xdet.compat.checkpoint import load_weights
+
 from .inferencer import EncodedImage, XDecoderInferencer
 from .model_zoo import list_models
 from .results import decode_mask

@@ -10,7 +10,7 @@ from typing import Any, Union
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..datasets.image_io import ImageReadError, as_bgr, read_image
+from xdet.datasets.image_io import ImageReadError, as_bgr, read_image
 
 ImageInput = Union[str, Path, np.ndarray, Image.Image]  # noqa: UP007  (evaluated at run time on Python 3.10)
 

@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from rich.console import Console
 from rich.progress import track
 
-from ..compat.checkpoint import load_weights
-from ..compat.quiet import quiet_imports
-from ..datasets.image_io import ImageReadError
-from ..registry import MODELS, TASKS, TRANSFORMS
-from ..structures import ImageFeatures, Vocabulary, XDetDataSample
-from ..visualization import XDetLocalVisualizer
+from xdet.compat.checkpoint import load_weights
+from xdet.compat.quiet import quiet_imports
+from xdet.datasets.image_io import ImageReadError
+from xdet.engine.errors import cause
+from xdet.registry import MODELS, TASKS, TRANSFORMS
+from xdet.structures import ImageFeatures, Vocabulary, XDetDataSample
+from xdet.visualization import XDetLocalVisualizer
+
 from . import model_zoo
 from .images import ImageInput, ImageSource, expand_images
 from .pipeline import build_pipeline, collate, is_out_of_memory, prepare
@@ -85,12 +88,7 @@ class XDecoderInferencer:
         spec = model_zoo.resolve_model(model, weights, random_weights)
         self.device = model_zoo.resolve_device(device)
         self.cfg = spec.cfg
-        with quiet_imports():
-            for registry in (MODELS, TASKS, TRANSFORMS):
-                registry.import_from_location()
-        with DefaultScope.overwrite_default_scope('xdet'):
-            self.model = MODELS.build(copy.deepcopy(spec.cfg.model))
-            self.pipeline = build_pipeline(spec.cfg)
+        self.model, self.pipeline = _build(spec)
         if spec.weights is not None:
             load_weights(self.model, spec.weights)
         self.model.to(self.device).eval()
@@ -306,3 +304,19 @@ class XDecoderInferencer:
             save_pred=not no_save_pred,
             print_result=print_result,
         )
+
+
+def _build(spec: model_zoo.ModelSpec) -> tuple[torch.nn.Module, Compose]:
+    """Model and pipeline of a config.
+
+    Raises:
+        ValueError: The config names unknown components or arguments.
+    """
+    with quiet_imports():
+        for registry in (MODELS, TASKS, TRANSFORMS):
+            registry.import_from_location()
+    try:
+        with DefaultScope.overwrite_default_scope('xdet'):
+            return MODELS.build(copy.deepcopy(spec.cfg.model)), build_pipeline(spec.cfg)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f'{spec.name} cannot be built: {cause(error)}') from error

@@ -10,15 +10,14 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, ConfigDict
 
-import xdet
-
-from ..datasets.scene_description import VOCABULARY as SCENES
-from ..structures import Vocabulary
+from xdet.datasets.scene_description import VOCABULARY as SCENES
+from xdet.engine.errors import cause
+from xdet.structures import Vocabulary
 
 EMBEDDED_MODEL = 'xdecoder_focal-nano_scenes-panoptic'
 """Config of the small model whose weights lie in the package. It knows generated scenes only."""
 
-PACKAGE = Path(xdet.__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 EMBEDDED_WEIGHTS = PACKAGE / 'assets' / 'embedded_default.safetensors'
 _SCOPE = 'xdet::'
 
@@ -105,7 +104,7 @@ def resolve_model(
             f'for example model={_example()!r}'
         )
     if isinstance(model, (Config, ConfigDict, dict)):
-        name, cfg = 'the given config', model if isinstance(model, Config) else Config(dict(model))
+        name, cfg = 'config', model if isinstance(model, Config) else Config(dict(model))
         embedded = False
     elif model is None or isinstance(model, (str, Path)):
         path = find_config(EMBEDDED_MODEL if model is None else str(model))
@@ -140,8 +139,7 @@ def load_config(path: Path) -> Config:
     try:
         return Config.fromfile(str(path))
     except Exception as error:  # configs are code, anything may come out of them
-        cause = ' '.join(str(error).split()) or type(error).__name__
-        raise ValueError(f'config {path} cannot be read: {type(error).__name__}: {cause}') from error
+        raise ValueError(f'config {path} cannot be read: {type(error).__name__}: {cause(error)}') from error
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

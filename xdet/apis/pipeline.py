@@ -10,19 +10,35 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
 
-from ..datasets.image_io import ImageReadError
+from xdet.datasets.image_io import ImageReadError
+from xdet.engine.errors import cause
 
-DEFAULT_PIPELINE = [
-    dict(type='LoadXDetImage'),
-    dict(type='ResizeShortestEdge', scale=800, max_size=1333),
-    dict(type='PackXDetInputs', test_mode=True),
-]
-"""For configs without ``inference_pipeline``: the official resize rule of COCO (spec 1.1)."""
+DEFAULT_RESIZE = dict(type='ResizeShortestEdge', scale=800, max_size=1333)
+"""For configs that say nothing about sizes: the official rule of COCO (spec 1.1)."""
+
+
+def inference_transforms(cfg: Config) -> list[dict]:
+    """Transforms from a picture to the network's input.
+
+    The config's ``inference_pipeline``; without one, the resizing of its test pipeline, so that a model meets pictures
+    in the size it is tested in; without that, :data:`DEFAULT_RESIZE`.
+    """
+    if cfg.get('inference_pipeline'):
+        return list(cfg.inference_pipeline)
+    dataset = cfg.get('test_dataloader', {}).get('dataset', {})
+    while 'pipeline' not in dataset and 'dataset' in dataset:  # a wrapper
+        dataset = dataset['dataset']
+    resizing = [step for step in dataset.get('pipeline', ()) if 'Resize' in str(step.get('type'))]
+    return [
+        dict(type='LoadXDetImage'),
+        *(resizing or [DEFAULT_RESIZE]),
+        dict(type='PackXDetInputs', test_mode=True),
+    ]
 
 
 def build_pipeline(cfg: Config) -> Compose:
-    """The config's ``inference_pipeline``; it gets pixels under ``img``, so its loading step reads no file."""
-    return Compose(cfg.get('inference_pipeline') or DEFAULT_PIPELINE)
+    """Pipeline of :func:`inference_transforms`; it gets pixels under ``img``, so its loading step reads no file."""
+    return Compose(inference_transforms(cfg))
 
 
 def prepare(pipeline: Compose, image: np.ndarray, name: str, index: int) -> dict[str, Any]:
@@ -44,8 +60,8 @@ def prepare(pipeline: Compose, image: np.ndarray, name: str, index: int) -> dict
         packed = pipeline(dict(img=image, img_path=name, img_id=index))
     except (cv2.error, OSError, ValueError, ZeroDivisionError) as error:
         height, width = image.shape[:2]
-        cause = ' '.join(str(error).split())
-        raise ImageReadError(name, f'an image of {width}x{height} pixels cannot be resized ({cause})') from error
+        reason = f'an image of {width}x{height} pixels cannot be resized ({cause(error)})'
+        raise ImageReadError(name, reason) from error
     return packed
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..datasets.vocab import get_vocabulary
-from ..structures import Vocabulary
+from xdet.datasets.vocab import get_vocabulary
+from xdet.structures import Vocabulary
 
 NamedVocabulary = str | Vocabulary
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..structures import XDetDataSample
-from ..visualization import XDetLocalVisualizer
+from xdet.structures import XDetDataSample
+from xdet.visualization import XDetLocalVisualizer
+
 from .images import ImageSource
 from .results import TASK_FORMATS
 from .writer import ResultWriter

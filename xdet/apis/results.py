@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ..structures import Vocabulary, XDetDataSample
+from xdet.structures import Vocabulary, XDetDataSample
 
 
 @dataclass(frozen=True)

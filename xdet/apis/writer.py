@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-
 _MAX_BYTES = 150  # file systems take 255, of which suffixes and the names of unfinished files need some
 
 

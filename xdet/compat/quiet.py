@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import warnings
 from collections.abc import Iterator
 
 from mmengine.logging import MMLogger
@@ -12,7 +13,7 @@ from mmengine.logging import MMLogger
 
 @contextlib.contextmanager
 def quiet_imports() -> Iterator[None]:
-    """Silence prints and warnings below errors of MMEngine's logger, for imports only.
+    """Silence prints, Python's warnings, and MMEngine's logger below errors; for imports only.
 
     Importing ``mmdet`` announces that optional parts are missing which xdet never uses, among them that "this model
     cannot work without CUDA": alarming and untrue on every machine without compiled operators.
@@ -22,7 +23,8 @@ def quiet_imports() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter('ignore')
             yield
     finally:
         logger.setLevel(level)

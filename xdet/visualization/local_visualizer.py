@@ -13,8 +13,9 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.dist import master_only
 from mmengine.structures import InstanceData, PixelData
 
-from ..registry import VISUALIZERS
-from ..structures import XDetDataSample
+from xdet.registry import VISUALIZERS
+from xdet.structures import XDetDataSample
+
 from .drawing import Style, draw_box, enlarge, enlarge_factor, inner_point, paint_map, paint_mask
 from .labels import Label, draw_labels
 from .palette import class_colors, shade
