@@ -25,7 +25,7 @@ class ImageLabelFolderDataset(SegmentationDataset):
 
     Args:
         classes (str | Sequence[str]): Names in label order, the name of a known list such as ``'coco_panoptic'``, or
-            the path of a text or JSON file (relative to ``data_root``), see
+            the path of a ``.txt`` or ``.json`` file, also relative to ``data_root``, see
             :func:`xdet.datasets.vocab.load_class_names`.
         things (Sequence[str], optional): Which classes are countable; default none, or what the known list says.
         ignore_label (int): Value of unlabelled pixels; compared before ``label_offset`` is subtracted.
@@ -54,7 +54,7 @@ class ImageLabelFolderDataset(SegmentationDataset):
         metainfo: dict | None = None,
         **kwargs: Any,
     ) -> None:
-        if isinstance(classes, str) and osp.exists(osp.join(data_root, classes)):
+        if isinstance(classes, str) and classes.endswith(('.json', '.txt')) and not osp.exists(classes):
             classes = osp.join(data_root, classes)
         vocabulary = make_vocabulary(classes, things)
         metainfo = {**(metainfo or {}), 'vocabulary': vocabulary, 'classes': vocabulary.names}
@@ -76,7 +76,7 @@ class ImageLabelFolderDataset(SegmentationDataset):
 
     def _parse(self, folder: Path, label_folder: str | None, name: str) -> dict:
         stem = without_suffix(name, self.img_suffixes)
-        info = dict(img_path=str(folder / name), img_id=stem, seg_map_path=None)
+        info: dict = dict(img_path=str(folder / name), img_id=stem, seg_map_path=None)
         if label_folder is not None:
             info.update(
                 seg_map_path=osp.join(label_folder, f'{stem}{self.label_suffix}'),

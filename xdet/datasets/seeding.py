@@ -23,12 +23,12 @@ class Draw(NamedTuple):
     """What :class:`~xdet.datasets.ResumableSampler` asks of a :class:`SeededDataset`.
 
     Attributes:
-        index (int): Sample of the dataset.
-        epoch (int): How many times every sample had been drawn before. ``(epoch, index)`` is unique in a training.
+        position (int): Which sample of the dataset.
+        epoch (int): How often every sample had been drawn before. ``(epoch, position)`` is unique in a training.
         seed (int): Seed of the training.
     """
 
-    index: int
+    position: int
     epoch: int
     seed: int
 
@@ -93,5 +93,5 @@ class SeededDataset:
     def __getitem__(self, draw: Draw | int) -> Any:
         if not isinstance(draw, Draw):
             return self.dataset[draw]
-        with seeded_rng(draw.seed, draw.epoch, draw.index):
-            return self.dataset[draw.index]
+        with seeded_rng(draw.seed, draw.epoch, draw.position):
+            return self.dataset[draw.position]

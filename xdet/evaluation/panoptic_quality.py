@@ -164,7 +164,7 @@ def summarise(counts: dict[int, ClassCounts], vocabulary: Vocabulary) -> dict[st
 
     A group of which no class occurs is NaN; a group that the vocabulary does not have is left out.
     """
-    groups = {'': range(len(vocabulary))}
+    groups = {'': list(range(len(vocabulary)))}
     groups['_th'] = [label for label, thing in enumerate(vocabulary.is_thing) if thing]
     groups['_st'] = [label for label, thing in enumerate(vocabulary.is_thing) if not thing]
     summary = {}

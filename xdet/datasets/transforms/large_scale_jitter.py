@@ -43,7 +43,7 @@ class LargeScaleJitter(BaseTransform):
         if min(size) < 1 or not 0 < scale_range[0] <= scale_range[1]:
             raise ValueError(f'size is {size} and scale_range {scale_range}; sizes and scales must be positive')
         self.size = (int(size[0]), int(size[1]))
-        self.scale_range = tuple(scale_range)
+        self.scale_range = (float(scale_range[0]), float(scale_range[1]))
         self.shared_offset = shared_offset
         self.image_pad_value = image_pad_value
 

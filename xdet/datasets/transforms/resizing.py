@@ -41,7 +41,8 @@ class ResizeShortestEdge(MMDetResizeShortestEdge):
         if scale < 1 or (max_size is not None and max_size < 1):
             raise ValueError(f'scale is {scale} and max_size {max_size}; both must be at least 1 pixel')
         self.rule = rule
-        defaults = dict(backend='pillow', interpolation=INTERPOLATION[rule])
+        # Named with its scope: mmcv has a Resize as well, which knows no masks.
+        defaults = dict(resize_type='mmdet.Resize', backend='pillow', interpolation=INTERPOLATION[rule])
         super().__init__(scale, max_size, **{**defaults, **resize_kwargs})
 
     def _get_output_shape(self, img: np.ndarray, short_edge_length: int) -> tuple[int, int]:

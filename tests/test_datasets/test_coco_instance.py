@@ -1,0 +1,66 @@
+"""COCO instance files."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xdet.datasets import CocoInstanceSegDataset
+from xdet.datasets.vocab import get_vocabulary
+
+PIPELINE = [dict(type='LoadXDetImage'), dict(type='LoadSegments'), dict(type='PackXDetInputs')]
+
+
+def test_masks_overlap_and_crowds_are_left_out(tiny_coco) -> None:
+    dataset = CocoInstanceSegDataset(**tiny_coco.instance_cfg(pipeline=PIPELINE))
+    assert dataset.metainfo['classes'] == ('car', 'train') and all(dataset.vocabulary.is_thing)
+    segments = dataset[0]['data_samples'].gt_segments
+    assert segments.labels.tolist() == [0, 1]
+    expected = np.zeros((2, 6, 8), dtype=bool)
+    expected[0, 0:3, 0:4] = True
+    expected[1, 1:5, 2:6] = True
+    np.testing.assert_array_equal(segments.masks.numpy(), expected)
+
+
+def test_an_image_without_instances_has_no_segments(tiny_coco) -> None:
+    dataset = CocoInstanceSegDataset(**tiny_coco.instance_cfg(pipeline=PIPELINE))
+    assert dataset[1]['data_samples'].gt_segments.masks.shape == (0, 6, 8)
+
+
+def test_empty_images_are_filtered_for_training_only(tiny_coco) -> None:
+    cfg = tiny_coco.instance_cfg(filter_cfg=dict(filter_empty_gt=True))
+    assert len(CocoInstanceSegDataset(**cfg)) == 1
+    assert len(CocoInstanceSegDataset(**cfg, test_mode=True)) == 2
+
+
+def test_chosen_classes_leave_the_others_out(tiny_coco) -> None:
+    dataset = CocoInstanceSegDataset(**tiny_coco.instance_cfg(metainfo=dict(classes=('train',))))
+    assert dataset.get_cat_ids(0) == [0, 0]
+
+
+def test_size_that_contradicts_the_image_is_an_error(tiny_coco) -> None:
+    tiny_coco.instances = copy.deepcopy(tiny_coco.instances)
+    tiny_coco.instances['images'][0]['height'] = 7
+    dataset = CocoInstanceSegDataset(**tiny_coco.instance_cfg(pipeline=PIPELINE))
+    with pytest.raises(ValueError, match=r'a\.png: image is 8x6 pixels but its annotation .* is for 8x7'):
+        dataset[0]
+
+
+def test_stray_annotations_are_named(tiny_coco) -> None:
+    tiny_coco.instances['annotations'][0]['image_id'] = 99
+    with pytest.raises(ValueError, match='image 99'):
+        CocoInstanceSegDataset(**tiny_coco.instance_cfg())
+
+
+def test_real_coco_gives_the_80_things(shared_data: Path) -> None:
+    dataset = CocoInstanceSegDataset(
+        ann_file='annotations/instances_val2017.json',
+        data_root=str(shared_data / 'coco_sample'),
+        data_prefix=dict(img='val2017'),
+        pipeline=PIPELINE,
+    )
+    assert dataset.vocabulary == get_vocabulary('coco_instance')
+    assert all(len(dataset[index]['data_samples'].gt_segments) for index in range(3))

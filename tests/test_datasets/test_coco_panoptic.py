@@ -1,0 +1,94 @@
+"""COCO panoptic files: labels, segments, and errors a user can act on."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from xdet.datasets import CocoPanopticSegDataset
+from xdet.datasets.vocab import get_vocabulary
+
+
+def test_classes_are_things_then_stuff_by_id(tiny_coco) -> None:
+    dataset = CocoPanopticSegDataset(**tiny_coco.panoptic_cfg())
+    assert dataset.metainfo['classes'] == ('car', 'train', 'grass', 'sky-merged')
+    assert dataset.vocabulary.is_thing == (True, True, False, False)
+    info = dataset.get_data_info(0)
+    assert info['vocabulary'] == dataset.vocabulary and info['img_id'] == 11
+    assert (info['height'], info['width']) == (6, 8)
+    assert info['segments_info'] == [
+        dict(id=300, label=0, is_thing=True, iscrowd=False),
+        dict(id=70000, label=3, is_thing=False, iscrowd=False),
+        dict(id=5, label=1, is_thing=True, iscrowd=True),
+    ]
+    assert Path(info['img_path']).is_file() and Path(info['seg_map_path']).is_file()
+
+
+def test_chosen_classes_make_the_others_void(tiny_coco) -> None:
+    dataset = CocoPanopticSegDataset(**tiny_coco.panoptic_cfg(metainfo=dict(classes=('sky-merged', 'car'))))
+    assert [segment['label'] for segment in dataset.get_data_info(0)['segments_info']] == [1, 0, -1]
+    assert dataset.get_cat_ids(0) == [1, 0]
+
+
+def test_indices_choose_a_part(tiny_coco) -> None:
+    assert len(CocoPanopticSegDataset(**tiny_coco.panoptic_cfg(indices=1))) == 1
+
+
+def test_annotation_file_must_exist_and_be_coco(tiny_coco) -> None:
+    with pytest.raises(FileNotFoundError, match='nowhere.json: annotation file does not exist'):
+        CocoPanopticSegDataset(**tiny_coco.panoptic_cfg(ann_file='nowhere.json'))
+    for content, message in (
+        ('{"images": [', 'not valid JSON'),
+        ('[]', 'images, annotations, categories are missing'),
+        ('{"images": [], "categories": []}', 'annotations are missing'),
+    ):
+        path = tiny_coco.write('broken.json', content)
+        with pytest.raises(ValueError, match=f'broken.json: .*{message}'):
+            CocoPanopticSegDataset(**tiny_coco.panoptic_cfg(ann_file=path))
+
+
+def test_missing_images_are_counted_or_skipped(tiny_coco) -> None:
+    (tiny_coco.root / 'img' / 'b.png').unlink()
+    with pytest.raises(FileNotFoundError, match=r"panoptic.json: 1 listed file.*b\.png.*missing_images='skip'"):
+        CocoPanopticSegDataset(**tiny_coco.panoptic_cfg())
+    dataset = CocoPanopticSegDataset(**tiny_coco.panoptic_cfg(missing_images='skip'))
+    assert [dataset.get_data_info(index)['img_id'] for index in range(len(dataset))] == [11]
+    (tiny_coco.root / 'seg' / 'a.png').unlink()
+    with pytest.raises(ValueError, match='2 listed file.*nothing is left'):
+        CocoPanopticSegDataset(**tiny_coco.panoptic_cfg(missing_images='skip'))
+    with pytest.raises(ValueError, match="accepted are 'error' and 'skip'"):
+        CocoPanopticSegDataset(**tiny_coco.panoptic_cfg(missing_images='ignore'))
+
+
+def test_inconsistent_annotations_are_named(tiny_coco) -> None:
+    def broken(change) -> dict:
+        content = copy.deepcopy(tiny_coco.panoptic)
+        change(content)
+        return tiny_coco.panoptic_cfg(ann_file=tiny_coco.write('broken.json', content))
+
+    def unknown_category(content: dict) -> None:
+        content['annotations'][0]['segments_info'][0]['category_id'] = 44
+
+    def unknown_image(content: dict) -> None:
+        content['annotations'][1]['image_id'] = 99
+
+    with pytest.raises(ValueError, match=r'image 11 .* category id 44.*its ids are \[3, 7, 150, 200\]'):
+        CocoPanopticSegDataset(**broken(unknown_category))
+    with pytest.raises(ValueError, match='image 99, which the file does not list'):
+        CocoPanopticSegDataset(**broken(unknown_image))
+    with pytest.raises(ValueError, match='the split is empty'):
+        CocoPanopticSegDataset(**broken(lambda content: content['annotations'].clear()))
+    with pytest.raises(ValueError, match='no category named boat; its categories are car'):
+        CocoPanopticSegDataset(**tiny_coco.panoptic_cfg(metainfo=dict(classes=('boat',))))
+
+
+def test_real_coco_gives_the_official_order(shared_data: Path) -> None:
+    dataset = CocoPanopticSegDataset(
+        ann_file='annotations/panoptic_val2017.json',
+        data_root=str(shared_data / 'coco_sample'),
+        data_prefix=dict(img='val2017', seg='panoptic_val2017'),
+    )
+    assert len(dataset) == 60
+    assert dataset.vocabulary == get_vocabulary('coco_panoptic')

@@ -1,0 +1,72 @@
+"""Semantic IoU against tables worked out by hand and against mmseg."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.evaluation import IoUMetric
+
+from xdet.evaluation import SemanticIoU, class_areas
+from xdet.structures import XDetDataSample
+
+
+def sample(gt: torch.Tensor, pred: torch.Tensor) -> dict:
+    data_sample = XDetDataSample(metainfo=dict(img_path='a.jpg'))
+    data_sample.gt_sem_seg = PixelData(sem_seg=gt[None])
+    data_sample.pred_sem_seg = PixelData(sem_seg=pred[None])
+    return data_sample.to_dict()
+
+
+def metric(num_classes: int, **kwargs) -> SemanticIoU:
+    semantic_iou = SemanticIoU(**kwargs)
+    semantic_iou.dataset_meta = dict(classes=tuple(f'class {label}' for label in range(num_classes)))
+    return semantic_iou
+
+
+GT = torch.tensor([[0, 0, 0, 0, 1, 1, -1, -1]])
+PRED = torch.tensor([[0, 0, 0, 2, 1, 0, 3, 0]])
+
+
+def test_table_by_hand() -> None:
+    # Unlabelled pixels do not count. Class 0: 3 of 5; class 1: 1 of 2; class 2: 0 of 1; class 3 does not occur.
+    assert class_areas(PRED, GT, 4).tolist() == [[3, 1, 0, 0], [4, 1, 1, 0], [4, 2, 0, 0]]
+    semantic_iou = metric(4, classwise=True)
+    semantic_iou.process(None, [sample(GT, PRED)])
+    assert semantic_iou.evaluate(size=1) == pytest.approx(
+        {
+            'semantic/mIoU': 100 * (3 / 5 + 1 / 2 + 0) / 3,
+            'semantic/mAcc': 100 * (3 / 4 + 1 / 2) / 2,
+            'semantic/aAcc': 100 * 4 / 6,
+            'semantic/IoU_class 0': 60.0,
+            'semantic/IoU_class 1': 50.0,
+            'semantic/IoU_class 2': 0.0,
+        }
+    )
+
+
+def test_pixels_without_prediction_are_wrong() -> None:
+    pred = torch.tensor([[-1, 0, 0, 0, 1, 9, 0, 0]])
+    assert class_areas(pred, GT, 3).tolist() == [[3, 1, 0], [3, 1, 0], [4, 2, 0]]
+
+
+@pytest.mark.parametrize('num_classes', [1, 2, 19, 847])
+def test_equal_to_mmseg(num_classes: int) -> None:
+    generator = torch.Generator().manual_seed(num_classes)
+    semantic_iou, areas = metric(num_classes), []
+    for _ in range(5):
+        gt = torch.randint(-1, num_classes, (40, 50), generator=generator)
+        wrong = torch.rand(gt.shape, generator=generator) < 0.3
+        pred = torch.where(wrong | (gt < 0), torch.randint(0, num_classes, gt.shape, generator=generator), gt)
+        semantic_iou.process(None, [sample(gt, pred)])
+        areas.append(IoUMetric.intersect_and_union(pred, gt, num_classes, ignore_index=XDetDataSample.IGNORE))
+    reference = IoUMetric.total_area_to_metrics(*(sum(part) for part in zip(*areas, strict=True)), ['mIoU'])
+    result = semantic_iou.evaluate(size=5)
+    for name, key in (('mIoU', 'IoU'), ('mAcc', 'Acc'), ('aAcc', 'aAcc')):
+        values = torch.as_tensor(reference[key])
+        assert result[f'semantic/{name}'] == pytest.approx(100 * values.nanmean().item(), rel=1e-5)
+
+
+def test_other_sizes_are_errors() -> None:
+    with pytest.raises(ValueError, match='a.jpg: predicted labels are .*original resolution'):
+        metric(4).process(None, [sample(GT, PRED[:, :-1])])
