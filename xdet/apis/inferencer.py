@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ from .prompts import NamedVocabulary, resolve_vocabularies
 from .reporting import Report
 from .results import TASK_FORMATS
 from .writer import ResultWriter
+
+if TYPE_CHECKING:  # built through the registry; importing all of mmdet's models here would slow down every start
+    from xdet.models import XDecoder
 
 Prompts = str | Sequence
 
@@ -306,7 +309,7 @@ class XDecoderInferencer:
         )
 
 
-def _build(spec: model_zoo.ModelSpec) -> tuple[torch.nn.Module, Compose]:
+def _build(spec: model_zoo.ModelSpec) -> tuple[XDecoder, Compose]:
     """Model and pipeline of a config.
 
     Raises:
