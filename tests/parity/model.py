@@ -69,3 +69,16 @@ def sample_of(image: Tensor, size: Sequence[int] | None, **meta) -> XDetDataSamp
     """A sample for an RGB image ``[3, H, W]`` whose results are wanted in ``size``."""
     shape = tuple(image.shape[-2:])
     return XDetDataSample(metainfo=dict(img_shape=shape, ori_shape=tuple(map(int, size or shape)), **meta))
+
+
+def phrase_groups(model: XDecoder, phrases: Sequence[str]) -> tuple[list[QueryGroup], Tensor]:
+    """The groups referring segmentation adds, all phrases decoded jointly as the official model does."""
+    features = model.text_encoder(phrases)
+    tokens = features.tokens[features.valid][None]
+    latent = next(group for group in model.decoder.latent_queries(1) if group.name == OBJECT)
+    sees = frozenset({'phrase', 'text'})
+    groups = [
+        QueryGroup('phrase', latent.content, latent.position, sees),
+        QueryGroup('text', tokens, tokens, sees, image_attention='no'),
+    ]
+    return groups, features.pooled

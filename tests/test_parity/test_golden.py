@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import PixelData
-from parity.model import full_size_model, preprocess, run_stages, sample_of
+from parity.model import full_size_model, phrase_groups, preprocess, run_stages, sample_of
 from parity.weights import assert_golden, fixture_image, golden
 
 from xdet.models import postprocess
 from xdet.models.decoder import IMAGE, OBJECT, cosine_logits
-from xdet.structures import QueryGroup, Vocabulary
+from xdet.structures import Vocabulary
 
 A, B = golden('a'), golden('b')
 NAMES = Vocabulary(('dog', 'cat', 'traffic light', 'sky-other-merged'), (True, True, False, False))
@@ -164,19 +164,6 @@ def test_mixed_batch_equals_images_alone(model):
             torch.testing.assert_close(one.pred_instances.scores, other.pred_instances.scores, atol=1e-5, rtol=0)
         if 'pred_panoptic_seg' in one:
             assert torch.equal(one.pred_panoptic_seg.sem_seg, other.pred_panoptic_seg.sem_seg)
-
-
-def phrase_groups(model, phrases):
-    """The groups referring segmentation adds, all phrases decoded jointly as the official model does."""
-    features = model.text_encoder(phrases)
-    tokens = features.tokens[features.valid][None]
-    latent = next(group for group in model.decoder.latent_queries(1) if group.name == OBJECT)
-    sees = frozenset({'phrase', 'text'})
-    groups = [
-        QueryGroup('phrase', latent.content, latent.position, sees),
-        QueryGroup('text', tokens, tokens, sees, image_attention='no'),
-    ]
-    return groups, features.pooled
 
 
 @torch.no_grad()
