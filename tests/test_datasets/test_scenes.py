@@ -3,7 +3,9 @@
 import hashlib
 import json
 from collections import Counter
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -186,3 +188,8 @@ def test_packed_sample(test_mode):
     else:
         assert sample.gt_segments.labels.tolist() == labels
         np.testing.assert_array_equal(sample.gt_segments.masks[2].numpy(), expected.segment_map == 3)
+
+
+def test_demo_picture_is_a_scene_of_the_test_split():
+    picture = cv2.imread(str(Path(__file__).resolve().parents[2] / 'demo' / 'demo_scene.png'))
+    np.testing.assert_array_equal(picture, render_scene(sample_scene('test', 0, 87), 512).image)
