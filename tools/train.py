@@ -9,15 +9,13 @@ bash tools/dist_train.sh CONFIG 8
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-import torch
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 
 from xdet.apis.launch import add_launch_arguments, read_run_config, start_runner
 from xdet.engine.dist import shut_down
 from xdet.engine.errors import one_line_errors
+from xdet.engine.hooks.checkpoint import newest_usable_checkpoint
 
 AMP_DTYPES = {'fp16': 'float16', 'bf16': 'bfloat16'}
 
@@ -35,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--load-from', '--weights', metavar='PATH', help='start from these weights: an official file, ours, or a URL'
     )
-    parser.add_argument('--amp', nargs='?', const='fp16', choices=AMP_DTYPES, help='mixed precision (needs a GPU)')
+    parser.add_argument('--amp', nargs='?', const='fp16', choices=AMP_DTYPES, help='mixed precision (alone: fp16)')
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate with the number of processes'
     )
@@ -52,13 +50,13 @@ def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
     if args.amp:
         use_amp(cfg, AMP_DTYPES[args.amp])
     if args.auto_scale_lr:
-        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise ValueError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size to scale from')
         cfg.auto_scale_lr.enable = True
     if args.load_from:
         cfg.load_from = args.load_from
     if args.resume == 'auto':
-        newest = find_latest_checkpoint(cfg.work_dir) if Path(cfg.work_dir).is_dir() else None
+        newest = newest_usable_checkpoint(cfg.work_dir, cfg.default_hooks.get('checkpoint', {}).get('out_dir'))
         if newest:
             cfg.resume, cfg.load_from = True, newest
         else:
@@ -69,14 +67,11 @@ def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
 
 def use_amp(cfg: Config, dtype: str) -> None:
     """Train in mixed precision of this floating point type."""
-    if not torch.cuda.is_available():
-        raise ValueError('--amp needs a GPU, which this machine does not have; leave it out to train in float32')
-    if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise ValueError(f'--amp: the config has optim_wrapper {cfg.optim_wrapper.type}; accepted is OptimWrapper')
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    current = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if current not in ('OptimWrapper', 'AmpOptimWrapper', 'MixedPrecisionOptimWrapper'):
+        raise ValueError(f'--amp: the config has optim_wrapper {current}; accepted is OptimWrapper')
+    cfg.optim_wrapper.type = 'MixedPrecisionOptimWrapper'
     cfg.optim_wrapper.dtype = dtype
-    # bfloat16 has the range of float32, so its gradients need no scaling.
-    cfg.optim_wrapper.loss_scale = 'dynamic' if dtype == 'float16' else 1.0
 
 
 def main() -> None:

@@ -1,0 +1,132 @@
+"""Two processes on the CPU: they train, are killed, resume and test, through the shell scripts as users call them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tiny.data import write_pictures
+from tiny.tools import CONFIG, data_options, run_tool, start
+
+from xdet.compat.checkpoint import read_checkpoint
+
+LIMIT = 240  # seconds; a few are enough on an idle machine
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # An odd number, so that two ranks have to share it unevenly when they test.
+    return write_pictures(tmp_path_factory.mktemp('pictures') / 'data', number=7)
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return str(probe.getsockname()[1])
+
+
+def start_two_ranks(script: str, *arguments: str | Path) -> subprocess.Popen:
+    return start('bash', f'tools/{script}', *arguments, PORT=free_port())
+
+
+def finish(process: subprocess.Popen) -> str:
+    output, _ = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, output[-4000:]
+    return output
+
+
+def kill_when_there_is(path: Path, process: subprocess.Popen) -> None:
+    """Kill a launcher and its ranks without warning as soon as a file exists."""
+    deadline = time.monotonic() + LIMIT
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    killed = process.poll() is None
+    for pid in family(process.pid) if killed else ():
+        os.kill(pid, signal.SIGKILL)
+    output, _ = process.communicate()
+    assert path.exists(), output[-4000:]
+    assert killed, 'the training ended before it could be killed'
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it; torchrun gives every rank a process group of its own."""
+    children = [
+        int(child) for path in Path(f'/proc/{pid}/task').glob('*/children') for child in path.read_text().split()
+    ]
+    return [pid, *(descendant for child in children for descendant in family(child))]
+
+
+def test_train_kill_resume_test(data: Path, tmp_path: Path) -> None:
+    whole, cut = tmp_path / 'whole', tmp_path / 'cut'
+    # Long enough that the kill falls in the middle, with a checkpoint to lose work after.
+    length = ['max_iters=30', 'train_cfg.max_iters=30', 'default_hooks.checkpoint.interval=10']
+    options = data_options(data, *length, 'default_hooks.checkpoint.max_keep_ckpts=9')
+
+    first = start_two_ranks('dist_train.sh', CONFIG, '2', '--work-dir', cut, *options)
+    kill_when_there_is(cut / 'iter_10.pth', first)
+    assert not (cut / 'iter_30.pth').exists()
+
+    uninterrupted = start_two_ranks('dist_train.sh', CONFIG, '2', '--work-dir', whole, *options)
+    finish(uninterrupted)
+    output = finish(start_two_ranks('dist_train.sh', CONFIG, '2', '--work-dir', cut, '--resume', *options))
+    assert re.search(r'resumed epoch: \d+, iter: (10|20)', output), output[-4000:]
+
+    checkpoints = [read_checkpoint(folder / 'iter_30.pth') for folder in (whole, cut)]
+    for key in ('state_dict', 'optimizer'):
+        assert_equal(checkpoints[0][key], checkpoints[1][key], key)
+
+    tested = [tmp_path / 'one', tmp_path / 'two']
+    run_tool('test', CONFIG, cut / 'iter_30.pth', '--work-dir', tested[0], *options)
+    finish(start_two_ranks('dist_test.sh', CONFIG, cut / 'iter_30.pth', '2', '--work-dir', tested[1], *options))
+    one, two = ({key: value for key, value in metrics(folder).items() if 'semantic' in key} for folder in tested)
+    assert one == two and one['semantic/mIoU'] > 0
+
+
+def metrics(work_dir: Path) -> dict[str, float]:
+    [path] = work_dir.glob('*/*.json')
+    return json.loads(path.read_text())
+
+
+def assert_equal(left: object, right: object, where: str) -> None:
+    """Bit for bit."""
+    if isinstance(left, torch.Tensor):
+        assert torch.equal(left, right), where
+    elif isinstance(left, dict):
+        assert left.keys() == right.keys(), where
+        for key in left:
+            assert_equal(left[key], right[key], f'{where}.{key}')
+    elif isinstance(left, (list, tuple)):
+        assert len(left) == len(right), where
+        for index, (one, other) in enumerate(zip(left, right, strict=True)):
+            assert_equal(one, other, f'{where}.{index}')
+    else:
+        assert left == right, where
+
+
+@pytest.mark.parametrize(
+    'script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh'], ids=lambda name: name
+)
+def test_scripts_say_how_to_call_them(script: str) -> None:
+    process = start('bash', f'tools/{script}')
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert f'bash tools/{script} ' in output and 'CONFIG' in output
+
+
+def test_slurm_script_hands_everything_to_srun(tmp_path: Path) -> None:
+    srun = tmp_path / 'srun'
+    srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    srun.chmod(0o755)
+    variables = dict(PATH=f'{tmp_path}:{os.environ["PATH"]}', GPUS='4', GPUS_PER_NODE='2', SRUN_ARGS='--time 1 -x n3')
+    process = start('bash', 'tools/slurm_train.sh', 'gpu', 'job', 'c.py', 'work dir', '--amp', 'bf16', **variables)
+    output = finish(process).splitlines()
+    assert {'--job-name=job', '--gres=gpu:2', '--ntasks=4', '--ntasks-per-node=2'} <= set(output)
+    assert output[-8:] == 'tools/train.py|c.py|--work-dir|work dir|--launcher|slurm|--amp|bf16'.split('|')

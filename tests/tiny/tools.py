@@ -1,0 +1,54 @@
+"""Runs the programs of tools/ on the tiny run."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
+
+from xdet.visualization import XDetLocalVisualizer
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / 'tests' / 'tiny' / 'tiny_run.py'
+
+
+def run_tool(name: str, *arguments: str | Path) -> None:
+    """Run ``tools/<name>.py`` in this process; raises the ``SystemExit`` that it ends with, if any."""
+    for manager in (DefaultScope, MessageHub, MMLogger, Visualizer, XDetLocalVisualizer):
+        manager._instance_dict.clear()  # as in a new process
+    script = str(ROOT / 'tools' / f'{name}.py')
+    with mock.patch.object(sys, 'argv', [script, *map(str, arguments)]), mock.patch.dict(os.environ):
+        runpy.run_path(script, run_name='__main__')
+
+
+def start(*command: str | Path, **variables: str) -> subprocess.Popen:
+    """Start a program in its own process group, with xdet importable and one thread per process."""
+    environment = {
+        **os.environ,
+        'OMP_NUM_THREADS': '1',
+        'PYTHON': sys.executable,
+        'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]),
+        **variables,
+    }
+    return subprocess.Popen(
+        [*map(str, command)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def data_options(data: Path, *more: str) -> list[str]:
+    """``--cfg-options`` that point the tiny run at its pictures."""
+    datasets = ('train_dataloader.dataset.dataset', 'val_dataloader.dataset', 'test_dataloader.dataset')
+    return ['--cfg-options', *(f'{dataset}.data_root={data}' for dataset in datasets), *more]
