@@ -13,8 +13,8 @@ model = dict(
 train_pipeline = [
     dict(type='LoadXDetImage'),
     dict(type='LoadSegments'),
-    dict(type='RandomResize', scale=(480, 360), ratio_range=(0.5, 1.5), keep_ratio=True),
-    dict(type='mmseg.RandomCrop', crop_size=(224, 288), cat_max_ratio=0.75, ignore_index=0),
+    dict(type='RandomResize', scale=(480, 360), ratio_range=(0.5, 1.25), keep_ratio=True),
+    dict(type='mmseg.RandomCrop', crop_size=(192, 256), cat_max_ratio=0.75, ignore_index=0),
     dict(type='mmdet.RandomFlip', prob=0.5),
     dict(type='mmseg.PhotoMetricDistortion'),
     dict(type='PackXDetInputs'),
@@ -23,8 +23,8 @@ train_dataloader = dict(
     batch_size=4, num_workers=0, persistent_workers=False, dataset=dict(dataset=dict(pipeline=train_pipeline))
 )
 
-max_iters = 4500
-train_cfg = dict(max_iters=max_iters, val_interval=1500)
+max_iters = 3600
+train_cfg = dict(max_iters=max_iters, val_interval=1200)
 # The logit scale starts small (as released) and would need thousands of steps to grow at the common rate.
 optim_wrapper = dict(
     optimizer=dict(lr=6e-4, betas=(0.9, 0.98)),
