@@ -221,6 +221,20 @@ def test_errors_name_the_image() -> None:
         metric().process(None, [sample(row((1, 4)), segments(s1=SKY), row((9, 4)), [])])
 
 
+def test_missing_fields_say_who_forgot_them() -> None:
+    complete = sample(*IMAGES[0])
+    for name, advice in (('gt_panoptic_seg', 'LoadSegments'), ('pred_panoptic_seg', 'not asked for it')):
+        incomplete = {key: value for key, value in complete.items() if key != name}
+        with pytest.raises(ValueError, match=f'a.jpg: has no {name}: .*{advice}'):
+            metric().process(None, [incomplete])
+
+
+def test_large_ids() -> None:
+    gt, pred = row((16777215, 4), (5, 4)), row((70000, 4), (1, 4))
+    result = table(gt, segments(s16777215=CAR, s5=SKY), pred, segments(s1=SKY, s70000=CAR))
+    assert result == {CAR: (1.0, 1, 0, 0), SKY: (1.0, 1, 0, 0)}
+
+
 def test_counts_add_up() -> None:
     total = ClassCounts(0.5, 1, 2, 3)
     total += ClassCounts(0.7, 1, 0, 1)

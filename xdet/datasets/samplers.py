@@ -20,7 +20,7 @@ class ResumableSampler(Sampler):
     The global sequence is one permutation of the dataset after another, each a function of ``(seed, epoch)``. Rank r of
     R takes the positions r, r + R, r + 2R, ... The sequence has no state: training goes on exactly where it stopped
     after :meth:`set_start`, and a sample's augmentation (see :class:`SeededDataset`) depends on its place only, not on
-    the number of workers or ranks.
+    the number of workers or ranks. It has no end, so it belongs to iteration-based training loops.
 
     Args:
         dataset (SeededDataset): Dataset to draw from.

@@ -13,6 +13,8 @@ from mmengine.logging import print_log
 from xdet.registry import METRICS
 from xdet.structures import Vocabulary
 
+from .fields import field
+
 AP_ITEMS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 """Values that mmdet reports by default."""
 
@@ -57,6 +59,12 @@ class InstanceAP(CocoMetric):
         self.ann_file = ann_file
         for annotation in self._coco_api.dataset.get('annotations', ()):
             annotation.setdefault('iscrowd', 0)
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Encode the predictions of a batch of images."""
+        for sample in data_samples:
+            field(sample, 'pred_instances')
+        super().process(data_batch, data_samples)
 
     def compute_metrics(self, results: list[tuple[dict, dict]]) -> dict[str, float]:
         """Evaluate the predictions of all images.

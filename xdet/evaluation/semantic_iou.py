@@ -13,6 +13,8 @@ from torch import Tensor
 from xdet.registry import METRICS
 from xdet.structures import XDetDataSample
 
+from .fields import field, name_of
+
 
 def class_areas(pred: Tensor, gt: Tensor, num_classes: int) -> Tensor:
     """Pixels of one image by class, without those that ground truth leaves unlabelled.
@@ -76,12 +78,11 @@ class SemanticIoU(BaseMetric):
         """Count the pixels of a batch of images."""
         num_classes = len(self.dataset_meta['classes'])
         for sample in data_samples:
-            pred = sample['pred_sem_seg']['sem_seg'].squeeze(0)
-            gt = sample['gt_sem_seg']['sem_seg'].squeeze(0).to(pred.device)
+            gt, pred = (field(sample, name)['sem_seg'].squeeze(0) for name in ('gt_sem_seg', 'pred_sem_seg'))
             try:
-                self.results.append(class_areas(pred, gt, num_classes).cpu())
+                self.results.append(class_areas(pred, gt.to(pred.device), num_classes).cpu())
             except ValueError as error:
-                raise ValueError(f'{sample.get("img_path", sample.get("img_id"))}: {error}') from error
+                raise ValueError(f'{name_of(sample)}: {error}') from error
 
     def compute_metrics(self, results: list[Tensor]) -> dict[str, float]:
         """Sum the pixels of all images and average over classes."""

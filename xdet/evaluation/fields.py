@@ -1,0 +1,24 @@
+"""Access to what a metric needs of a sample, with errors that say who forgot it."""
+
+from __future__ import annotations
+
+ADVICE = dict(
+    gt='the dataset has no labels, or the test pipeline lacks LoadSegments or PackXDetInputs(test_mode=True)',
+    pred='the model was not asked for it; name the task in PackXDetInputs(tasks=...) or in the test_cfg of the model',
+)
+
+
+def name_of(sample: dict) -> str:
+    """What to call a sample in errors."""
+    return str(sample.get('img_path', sample.get('img_id', 'a sample')))
+
+
+def field(sample: dict, name: str) -> dict:
+    """Field ``name`` (``gt_...`` or ``pred_...``) of a sample in the form that MMEngine's evaluator hands over.
+
+    Raises:
+        ValueError: The sample does not have it.
+    """
+    if name not in sample:
+        raise ValueError(f'{name_of(sample)}: has no {name}: {ADVICE[name.split("_")[0]]}')
+    return sample[name]
