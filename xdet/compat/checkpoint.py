@@ -200,10 +200,10 @@ def _load_from_file(filename: str, map_location: Any = None) -> Any:
 
 def _safe_globals() -> list:
     """What files of MMEngine hold besides tensors: numpy values and histories of logged scalars."""
-    multiarray = np._core.multiarray
-    functions = {'_reconstruct': multiarray._reconstruct, 'scalar': multiarray.scalar}
+    # numpy's own restoring functions, by the names under which files of numpy 1 and of numpy 2 refer to them.
+    functions = {'_reconstruct': np.empty(0).__reduce__()[0], 'scalar': np.float64(0).__reduce__()[0]}
     aliases = [
-        (function, f'numpy.{core}.multiarray.{name}')  # numpy 1 and numpy 2
+        (function, f'numpy.{core}.multiarray.{name}')
         for core in ('core', '_core')
         for name, function in functions.items()
     ]

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from torch import Tensor
+
+Entry = TypeVar('Entry')
 
 _PREDICTOR = 'sem_seg_head.predictor.'
 _PIXEL = 'sem_seg_head.pixel_decoder.'
@@ -112,7 +115,7 @@ def is_official(keys: Iterable[str]) -> bool:
     return any(key.startswith('sem_seg_head.') for key in strip_wrappers(dict.fromkeys(keys)))
 
 
-def strip_wrappers(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def strip_wrappers(state_dict: Mapping[str, Entry]) -> dict[str, Entry]:
     """Remove ``module.`` and ``model.``, which data-parallel and trainer wrappers put before every name."""
     state_dict = dict(state_dict)
     while prefix := next((p for p in _WRAPPERS if state_dict and all(key.startswith(p) for key in state_dict)), None):

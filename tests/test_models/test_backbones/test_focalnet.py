@@ -79,6 +79,7 @@ def test_focal_variant_equals_timm():
 def test_strides_and_gradients(block):
     model = FocalNet(block, **TINY)
     model.init_weights()
+    assert model.layers[3].blocks[0].mlp.fc1.weight.std().item() == pytest.approx(0.02, rel=0.1)
     feats = model(torch.randn(1, 3, 50, 70))
     # Odd sizes are padded to whole strides.
     assert [tuple(feat.shape) for feat in feats] == [(1, 8, 13, 18), (1, 16, 7, 9), (1, 32, 4, 5), (1, 64, 2, 3)]

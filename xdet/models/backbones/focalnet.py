@@ -21,7 +21,7 @@ from xdet.registry import MODELS
 _STEM_PADDING = {'focal': 2, 'focal_dw': 3}
 
 
-class PatchEmbed(BaseModule):
+class PatchEmbed(nn.Module):
     """Convolution that reduces the resolution by ``stride``, followed by a LayerNorm over channels.
 
     Args:
@@ -45,7 +45,7 @@ class PatchEmbed(BaseModule):
         return self.norm(self.proj(x).permute(0, 2, 3, 1))
 
 
-class FocalModulation(BaseModule):
+class FocalModulation(nn.Module):
     """Gated aggregation of context at growing scales, modulating a query per pixel.
 
     Args:
@@ -78,7 +78,7 @@ class FocalModulation(BaseModule):
         return self.proj((query * self.h(aggregate)).permute(0, 2, 3, 1))
 
 
-class Mlp(BaseModule):
+class Mlp(nn.Module):
     """Two linear layers with a GELU between them."""
 
     def __init__(self, dim: int, hidden_dim: int) -> None:
@@ -91,7 +91,7 @@ class Mlp(BaseModule):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
-class FocalBlock(BaseModule):
+class FocalBlock(nn.Module):
     """Block ``focal``: focal modulation and MLP, each normalised on its branch before the residual sum.
 
     Args:
@@ -152,7 +152,7 @@ class FocalDWBlock(FocalBlock):
         return conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
-class FocalStage(BaseModule):
+class FocalStage(nn.Module):
     """Blocks of one resolution and the convolution that leads to the next.
 
     Args:
@@ -258,6 +258,7 @@ class FocalNet(BaseModule):
             x = layer(x)
             # Only the output is normalised; the next stage continues from the un-normalised features.
             outputs.append(getattr(self, f'norm{stage}')(x).permute(0, 3, 1, 2).contiguous())
-            if layer.downsample is not None:
-                x = layer.downsample(x.permute(0, 3, 1, 2))
+            downsample = layer.downsample
+            if isinstance(downsample, PatchEmbed):
+                x = downsample(x.permute(0, 3, 1, 2))
         return tuple(outputs)
