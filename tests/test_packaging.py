@@ -1,0 +1,205 @@
+"""The wheel and the editable install work with mim: search, download, train, test and run, without any network.
+
+The repository is copied, its metafile points at a local server with a small checkpoint and a tiny trainable config is
+added; everything else is what users get. Each install goes into its own virtual environment, which sees the packages of
+this one, so that nothing has to be downloaded.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import http.server
+import os
+import shutil
+import site
+import subprocess
+import sys
+import sysconfig
+import threading
+import zipfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from mmengine.config import Config
+from tiny.data import write_pictures
+from tiny.tools import CONFIG, data_options
+
+from xdet.registry import MODELS
+from xdet.version import __version__
+
+ROOT = Path(__file__).resolve().parents[1]
+NAME = 'xdecoder_tiny-mim'
+LEFT_OUT = shutil.ignore_patterns(
+    '.git', '.venv*', 'build', 'dist', '*.egg-info', 'outputs', 'work_dirs', 'data', '__pycache__', '.*_cache', 'shared'
+)
+
+
+@pytest.fixture(scope='module')
+def mim() -> None:
+    try:
+        found = metadata.version('onedl-mim')
+    except metadata.PackageNotFoundError:
+        pytest.skip('onedl-mim is not installed (pip install -r requirements/mim.txt)')
+    if found != '0.5.1':
+        pytest.skip(f'onedl-mim {found} is installed, the layout is made for 0.5.1')
+
+
+@pytest.fixture(scope='module')
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a checkpoint of the tiny run."""
+    folder = tmp_path_factory.mktemp('served')
+    model = MODELS.build(Config.fromfile(str(CONFIG)).model)
+    torch.save(model.state_dict(), folder / 'tiny.pth')
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_port}/tiny.pth'
+        server.shutdown()
+
+
+@pytest.fixture(scope='module')
+def source(served: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy of the repository with the tiny model in its zoo."""
+    copy = tmp_path_factory.mktemp('source') / 'repository'
+    shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+    Config.fromfile(str(CONFIG)).dump(str(copy / 'configs' / 'xdecoder' / f'{NAME}.py'))
+    metafile = copy / 'configs' / 'xdecoder' / 'metafile.yml'
+    content = yaml.safe_load(metafile.read_text())
+    entry = dict(content['Models'][0], Name=NAME, Config=f'configs/xdecoder/{NAME}.py', Weights=served)
+    metafile.write_text(yaml.safe_dump(dict(content, Models=[*content['Models'], entry])))
+    return copy
+
+
+@pytest.fixture(scope='module')
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('wheel')
+    options = ['--no-deps', '--no-build-isolation', '--no-index', '--wheel-dir', str(folder)]
+    call(sys.executable, '-m', 'pip', 'wheel', '--quiet', *options, str(source))
+    [path] = folder.glob('*.whl')
+    # An editable install is the repository itself, in which a build folder would hold every config once more.
+    shutil.rmtree(source / 'build', ignore_errors=True)
+    return path
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp('pictures') / 'data', number=2)
+
+
+def environment() -> dict[str, str]:
+    """Variables without anything that would make the repository under test importable by accident."""
+    kept = {key: value for key, value in os.environ.items() if key not in ('PYTHONPATH', 'PYTHONHOME')}
+    return {**kept, 'OMP_NUM_THREADS': '1', 'PIP_NO_INDEX': '1', 'NO_COLOR': '1', 'PAGER': 'cat'}
+
+
+def call(*command: str | Path, cwd: Path | None = None) -> str:
+    result = subprocess.run(
+        [*map(str, command)], cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert result.returncode == 0, f'{" ".join(map(str, command))}\n{result.stdout[-4000:]}'
+    return result.stdout
+
+
+def install(folder: Path, *what: str | Path) -> Path:
+    """Python of a new virtual environment with ``what`` in it; packages of this one are seen too, ranked last."""
+    call(sys.executable, '-m', 'venv', '--without-pip', folder)
+    python = folder / 'bin' / 'python'
+    packages = Path(call(python, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))').strip())
+    outer = dict.fromkeys([sysconfig.get_path('purelib'), sysconfig.get_path('platlib'), *site.getsitepackages()])
+    (packages / 'outer.pth').write_text('\n'.join(outer) + '\n')
+    call(python, '-m', 'pip', 'install', '--quiet', '--no-deps', '--no-build-isolation', '--ignore-installed', *what)
+    return python
+
+
+@pytest.fixture(scope='module', params=['wheel', 'editable'])
+def python(request: pytest.FixtureRequest, mim: None, wheel: Path, source: Path, tmp_path_factory) -> Path:
+    what = [wheel] if request.param == 'wheel' else ['--editable', source]
+    python = install(tmp_path_factory.mktemp(request.param) / 'venv', *what)
+    found = Path(call(python, '-c', 'import xdet; print(xdet.__file__)', cwd=Path('/')).strip())
+    expected = python.parents[1] if request.param == 'wheel' else source
+    assert found.is_relative_to(expected), f'{found} is not the installed package'
+    return python
+
+
+def test_mim_commands(python: Path, served: str, data: Path, tmp_path: Path) -> None:
+    mim = [python, '-m', 'mim']
+    listed = ast.literal_eval(call(*mim, 'search', 'xdet', '--valid-config', cwd=tmp_path).strip().splitlines()[-1])
+    assert {NAME, 'xdecoder_focal-t', 'xdecoder_focal-l', 'xdecoder_focal-l_oq101'} <= set(listed)
+
+    call(*mim, 'download', 'xdet', '--config', NAME, '--dest', 'zoo', cwd=tmp_path)
+    assert (tmp_path / 'zoo' / 'tiny.pth').stat().st_size > 1e5
+    downloaded = Config.fromfile(str(tmp_path / 'zoo' / f'{NAME}.py'))
+    assert downloaded.model.to_dict() == Config.fromfile(str(CONFIG)).model.to_dict()
+
+    options = data_options(data, 'train_cfg.max_iters=1', 'val_cfg.type=ValLoop')
+    call(*mim, 'train', 'xdet', f'{NAME}.py', '--work-dir', 'trained', *options, cwd=tmp_path)
+    assert (tmp_path / 'trained' / 'iter_1.pth').exists()
+    arguments = ['--checkpoint', 'zoo/tiny.pth', '--work-dir', 'tested', *options]
+    assert 'semantic/mIoU' in call(*mim, 'test', 'xdet', f'{NAME}.py', *arguments, cwd=tmp_path)
+    arguments = [f'zoo/{NAME}.py', 'trained/iter_1.pth', '--work-dir', 'run', *options]
+    assert 'semantic/mIoU' in call(*mim, 'run', 'xdet', 'test', *arguments, cwd=tmp_path)
+
+
+SCOPED_NAMES = """
+from mmengine.config import Config
+from mmengine.hub import get_config
+import xdet
+from xdet.apis.model_zoo import find_config
+whole = get_config('xdet::xdecoder/xdecoder_focal-t.py')
+assert whole.model.type == 'XDecoder', whole
+with open('mine.py', 'w') as file:
+    file.write("_base_ = 'xdet::xdecoder/xdecoder_focal-l.py'\\nmodel = dict(decoder=dict(num_queries=7))\\n")
+assert Config.fromfile('mine.py').model.decoder.num_queries == 7
+assert find_config('xdet::xdecoder/xdecoder_focal-nano').is_file()
+"""
+
+
+def test_scoped_config_names(python: Path, tmp_path: Path) -> None:
+    call(python, '-c', SCOPED_NAMES, cwd=tmp_path)
+
+
+def test_content_of_the_wheel(wheel: Path) -> None:
+    assert wheel.name == f'xdet-{__version__}-py3-none-any.whl'
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split('/')[0] for name in names} == {'xdet', '_xdet_mim', f'xdet-{__version__}.dist-info'}
+    assert min(names).startswith('_xdet_mim/'), 'mim takes the first entry as the package'
+    for root in ('xdet', '_xdet_mim'):
+        for path in ('model-index.yml', 'configs/xdecoder/xdecoder_focal-t.py', 'tools/train.py', 'demo/image_demo.py'):
+            assert f'{root}/.mim/{path}' in names
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / 'xdet').rglob('*.py') if '.mim' not in path.parts}
+    assert modules <= set(names)
+    assert not [name for name in names if '__pycache__' in name or name.endswith('entry_points.txt')]
+
+
+def test_metafile() -> None:
+    """Each model has what mim needs, and every config and link exists where it says."""
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    for path in index['Import']:
+        content = yaml.safe_load((ROOT / path).read_text())
+        collections = {collection['Name'] for collection in content['Collections']}
+        names = [model['Name'] for model in content['Models']]
+        assert len(set(names)) == len(names)
+        for model in content['Models']:
+            assert model['Name'] == model['Name'].lower()
+            assert model['In Collection'] in collections
+            assert (ROOT / model['Config']).is_file()
+            assert model['Weights'].startswith('https://') and ',' not in model['Weights']
+
+
+def test_requirements_agree() -> None:
+    """The tested versions lie in the ranges that the package states, one `name==version` a line."""
+    from packaging.requirements import Requirement
+
+    lines = (ROOT / 'requirements' / 'constraints-ci.txt').read_text().splitlines()
+    pins = dict(line.split('==') for line in lines)
+    for file in ('runtime', 'mim', 'tests'):
+        for line in (ROOT / 'requirements' / f'{file}.txt').read_text().splitlines():
+            if line and not line.startswith(('#', '-r')):
+                requirement = Requirement(line)
+                pin = pins.get(requirement.name)
+                assert pin is None or requirement.specifier.contains(pin), f'{line} excludes {pin}'
