@@ -31,9 +31,20 @@ def default_scope() -> None:
 
 
 def build_on_meta(path: Path) -> nn.Module:
-    """Model of a config without memory for its parameters, so that the large ones take no time either."""
+    """Model of a config without memory for its parameters, so that the large ones take no time either.
+
+    Backbones of other libraries read values while they are built, so those get real ones.
+    """
+    config = Config.fromfile(str(path)).model
+    foreign = '.' in config.backbone.type
+    backbone = MODELS.build(config.backbone) if foreign else None
     with torch.device('meta'):
-        return MODELS.build(Config.fromfile(str(path)).model)
+        if foreign:
+            config.backbone = dict(type='FocalNet')
+        model = MODELS.build(config)
+    if foreign:
+        model.backbone = backbone
+    return model
 
 
 def levels(path: Path) -> int:

@@ -15,12 +15,6 @@ model = dict(
 
 max_iters = 4000
 train_cfg = dict(max_iters=max_iters, val_interval=500)
-# The logit scale starts small (as released) and would need thousands of steps to grow at the common rate.
-optim_wrapper = dict(
-    optimizer=dict(lr=1e-3, betas=(0.9, 0.98)),
-    clip_grad=dict(max_norm=1.0),
-    paramwise_cfg=dict(lr_mults={'text_encoder.logit_scale': 10.0}),
-)
 param_scheduler = [
     dict(type='LinearLR', by_epoch=False, begin=0, end=100, start_factor=0.02),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=max_iters, eta_min=1e-5),

@@ -5,15 +5,16 @@ train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=ma
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
+# The logit scale starts small (as released) and would need thousands of steps to grow at the common rate.
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='XDecoderOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.05),
-    clip_grad=dict(max_norm=5.0),
-    paramwise_cfg=dict(lr_mults=dict()),
+    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
+    clip_grad=dict(max_norm=1.0),
+    paramwise_cfg=dict(lr_mults={'text_encoder.logit_scale': 10.0}),
 )
 param_scheduler = [
-    dict(type='LinearLR', by_epoch=False, begin=0, end=200, start_factor=0.01),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=200, end=max_iters, eta_min=5e-6),
+    dict(type='LinearLR', by_epoch=False, begin=0, end=100, start_factor=0.02),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=max_iters, eta_min=1e-5),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=16)

@@ -1,0 +1,11 @@
+# Can the model learn a few real pictures by heart? The first 8 of train2017, no augmentation, tested on the same 8:
+#   python tools/train.py configs/xdecoder/xdecoder_focal-nano_overfit-8_coco-panoptic.py
+_base_ = [
+    '../_base_/models/focal-nano.py',
+    '../_base_/datasets/coco_panoptic_first-8.py',
+    '../_base_/schedules/xdecoder_tiny_cpu.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    tasks=dict(segmentation=dict(loss=dict(num_points=4096), object_mask_threshold=0.4, overlap_threshold=0.5))
+)
