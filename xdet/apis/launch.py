@@ -9,10 +9,12 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 
 from xdet.apis.model_zoo import find_config, load_config
+from xdet.compat.quiet import quiet_imports
 from xdet.engine.dist import LAUNCHERS, prepare_distributed
 from xdet.engine.errors import one_line_errors
 from xdet.engine.overrides import apply_overrides, check_spelling
 from xdet.engine.runner import XDetRunner
+from xdet.registry import DATASETS, METRICS, MODELS
 
 
 def add_launch_arguments(parser: ArgumentParser) -> None:
@@ -67,4 +69,7 @@ def start_runner(cfg: Config, args: Namespace) -> XDetRunner:
     with one_line_errors(f'launcher {args.launcher}', ValueError, OSError):
         prepare_distributed(cfg, args.launcher)
     with one_line_errors(f'config {args.config}'):
+        with quiet_imports():
+            for registry in (MODELS, DATASETS, METRICS):
+                registry.import_from_location()
         return XDetRunner.from_cfg(cfg)
