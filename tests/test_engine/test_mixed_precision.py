@@ -1,10 +1,18 @@
+from pathlib import Path
+
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseModel
+from mmengine.structures import InstanceData
 from torch import nn
 
 from xdet.engine import MixedPrecisionOptimWrapper
-from xdet.registry import OPTIM_WRAPPERS
+from xdet.engine.hooks import seed_everything
+from xdet.registry import MODELS, OPTIM_WRAPPERS
+from xdet.structures import Vocabulary, XDetDataSample
+
+TINY = Path(__file__).resolve().parents[1] / 'tiny' / 'tiny_run.py'
 
 
 class Regression(BaseModel):
@@ -70,6 +78,35 @@ def test_state_survives_saving(dtype):
     restored.load_state_dict(state)
     assert restored.loss_scaler.state_dict() == wrapper.loss_scaler.state_dict()
     assert restored.optimizer.state_dict()['state'].keys() == wrapper.optimizer.state_dict()['state'].keys()
+
+
+def tiny_batch():
+    """Two pictures with vocabularies of their own, one of them without segments."""
+    samples = []
+    for names, count in (('ab', 2), ('cde', 0)):
+        vocabulary = Vocabulary(tuple(names), (True,) * len(names))
+        samples.append(XDetDataSample(metainfo=dict(vocabulary=vocabulary, img_path='picture.png')))
+        samples[-1].gt_segments = InstanceData(masks=torch.rand(count, 48, 64) > 0.5, labels=torch.arange(count))
+    return dict(inputs=[torch.randint(256, (3, 48, 64), dtype=torch.uint8) for _ in samples], data_samples=samples)
+
+
+@pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
+def test_the_model_takes_a_step(dtype):
+    seed_everything(0)
+    model = MODELS.build(Config.fromfile(TINY).model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    options = dict(loss_scale=dict(init_scale=1024.0)) if dtype == 'float16' else {}
+    wrapper = MixedPrecisionOptimWrapper(dtype=dtype, optimizer=optimizer, clip_grad=dict(max_norm=5.0), **options)
+    data, before = tiny_batch(), {name: p.detach().clone() for name, p in model.named_parameters()}
+    seed_everything(1)
+    with torch.no_grad():
+        exact, _ = model.parse_losses(model(**model.data_preprocessor(data, True), mode='loss'))
+    seed_everything(1)
+    losses = model.train_step(data, wrapper)
+    assert all(value.dtype == torch.float32 and value.isfinite() for value in losses.values())
+    torch.testing.assert_close(losses['loss'], exact, rtol=0.05, atol=0)
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert any(not torch.equal(p, before[name]) for name, p in model.named_parameters())
 
 
 def test_mistakes_are_named():

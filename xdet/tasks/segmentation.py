@@ -75,7 +75,8 @@ class SegmentationTask(TaskAdapter):
             mask_embeds.append(layer.rows(layer.mask_embed, OBJECT))
         size = tuple(4 * length for length in outputs.mask_features.shape[-2:])
         targets = [sample.gt_segments for sample in context.samples]
-        return self.criterion(mask_embeds, class_logits, outputs.mask_features, targets, size)
+        names = [str(sample.metainfo.get('img_path', f'image {i}')) for i, sample in enumerate(context.samples)]
+        return self.criterion(mask_embeds, class_logits, outputs.mask_features, targets, size, names)
 
     @torch.no_grad()
     def predict(self, context: TaskContext, outputs: DecoderOutput) -> None:
