@@ -36,6 +36,11 @@ def test_indices_choose_a_part(tiny_coco) -> None:
     assert len(CocoPanopticSegDataset(**tiny_coco.panoptic_cfg(indices=1))) == 1
 
 
+def test_serialising_changes_nothing(tiny_coco) -> None:
+    plain, serialised = (CocoPanopticSegDataset(**tiny_coco.panoptic_cfg(serialize_data=on)) for on in (False, True))
+    assert [plain.get_data_info(index) for index in range(2)] == [serialised.get_data_info(index) for index in range(2)]
+
+
 def test_annotation_file_must_exist_and_be_coco(tiny_coco) -> None:
     with pytest.raises(FileNotFoundError, match='nowhere.json: annotation file does not exist'):
         CocoPanopticSegDataset(**tiny_coco.panoptic_cfg(ann_file='nowhere.json'))

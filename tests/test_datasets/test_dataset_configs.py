@@ -17,9 +17,8 @@ COCO_FILES = {'coco_panoptic': 'panoptic_{}2017.json', 'coco_instance': 'instanc
 
 def load(name: str, root: Path) -> Config:
     cfg = Config.fromfile(FOLDER / f'{name}.py')
-    cfg.merge_from_dict(
-        {'train_dataloader.dataset.dataset.data_root': str(root), 'val_dataloader.dataset.data_root': str(root)}
-    )
+    cfg.train_dataloader.dataset.dataset.update(data_root=str(root), serialize_data=False)
+    cfg.val_dataloader.dataset.update(data_root=str(root), serialize_data=False)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.update(num_workers=0, persistent_workers=False, batch_size=2)
     return cfg

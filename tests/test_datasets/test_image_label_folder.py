@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
 
 def make(root: Path, **kwargs) -> ImageLabelFolderDataset:
     cfg = dict(data_root=str(root), classes='classes.txt', data_prefix=dict(img='images', seg='labels'), pipeline=TRAIN)
-    return ImageLabelFolderDataset(**{**cfg, **kwargs})
+    return ImageLabelFolderDataset(**{**cfg, 'serialize_data': False, **kwargs})
 
 
 def test_a_class_of_an_image_is_a_segment(root: Path) -> None:

@@ -26,7 +26,7 @@ class Numbers(BaseDataset):
 
 
 def dataset() -> SeededDataset:
-    return SeededDataset(Numbers(pipeline=[noisy]))
+    return SeededDataset(Numbers(pipeline=[noisy], serialize_data=False))
 
 
 def sequence(sampler: ResumableSampler, count: int) -> list[Draw]:
@@ -115,6 +115,6 @@ def test_runner_hands_over_its_seed() -> None:
 
 def test_misuse_is_explained() -> None:
     with pytest.raises(ValueError, match="dict\\(type='SeededDataset'"):
-        ResumableSampler(Numbers(), seed=0)
+        ResumableSampler(Numbers(lazy_init=True), seed=0)
     with pytest.raises(ValueError, match='-1'):
         ResumableSampler(dataset(), seed=0).set_start(-1)
