@@ -44,9 +44,7 @@ def test_atomic_backend_writes(tmp_path):
 
 def test_full_disk_keeps_what_was_there(tmp_path, full_disk):
     (tmp_path / 'iter_3.pth').write_bytes(b'earlier')
-    with pytest.raises(
-        OSError, match=r"iter_3.pth' could not be written: No space left.*needs 0.0 MiB"
-    ):
+    with pytest.raises(OSError, match=r"iter_3.pth' could not be written: No space left.*needs 0.0 MiB"):
         AtomicLocalBackend().put(b'longer data', tmp_path / 'iter_3.pth')
     assert os.listdir(tmp_path) == ['iter_3.pth']
     assert (tmp_path / 'iter_3.pth').read_bytes() == b'earlier'
