@@ -19,6 +19,7 @@ import sysconfig
 import threading
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 
@@ -126,23 +127,32 @@ def python(request: pytest.FixtureRequest, mim: None, wheel: Path, source: Path,
     return python
 
 
-def test_mim_commands(python: Path, served: str, data: Path, tmp_path: Path) -> None:
-    mim = [python, '-m', 'mim']
-    listed = ast.literal_eval(call(*mim, 'search', 'xdet', '--valid-config', cwd=tmp_path).strip().splitlines()[-1])
-    assert {NAME, 'xdecoder_focal-t', 'xdecoder_focal-l', 'xdecoder_focal-l_oq101'} <= set(listed)
+def call_all(*commands: list) -> list[str]:
+    """Outputs of independent commands, two of which run at a time; most of their time is start-up."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda command: call(*command[0], cwd=command[1]), commands))
 
-    call(*mim, 'download', 'xdet', '--config', NAME, '--dest', 'zoo', cwd=tmp_path)
+
+def test_mim_commands(python: Path, data: Path, tmp_path: Path) -> None:
+    def mim(command: str, *arguments: str | Path) -> list:
+        return [(python, '-m', 'mim', command, 'xdet', *arguments), tmp_path]
+
+    listed, _ = call_all(mim('search', '--valid-config'), mim('download', '--config', NAME, '--dest', 'zoo'))
+    listed = ast.literal_eval(listed.strip().splitlines()[-1])
+    assert {NAME, 'xdecoder_focal-t', 'xdecoder_focal-l', 'xdecoder_focal-l_oq101'} <= set(listed)
     assert (tmp_path / 'zoo' / 'tiny.pth').stat().st_size > 1e5
     downloaded = Config.fromfile(str(tmp_path / 'zoo' / f'{NAME}.py'))
     assert downloaded.model.to_dict() == Config.fromfile(str(CONFIG)).model.to_dict()
 
-    options = data_options(data, 'train_cfg.max_iters=1', 'val_cfg.type=ValLoop')
-    call(*mim, 'train', 'xdet', f'{NAME}.py', '--work-dir', 'trained', *options, cwd=tmp_path)
+    options = data_options(data, 'train_cfg.max_iters=1', 'train_cfg.val_interval=9', 'val_cfg.type=ValLoop')
+    _, tested, _ = call_all(
+        mim('train', f'{NAME}.py', '--work-dir', 'trained', '--weights', 'zoo/tiny.pth', *options),
+        mim('test', f'{NAME}.py', '--checkpoint', 'zoo/tiny.pth', '--work-dir', 'tested', *options),
+        mim('run', 'generate_scenes', 'scenes', '--num', '1', '--size', '64'),
+    )
     assert (tmp_path / 'trained' / 'iter_1.pth').exists()
-    arguments = ['--checkpoint', 'zoo/tiny.pth', '--work-dir', 'tested', *options]
-    assert 'semantic/mIoU' in call(*mim, 'test', 'xdet', f'{NAME}.py', *arguments, cwd=tmp_path)
-    arguments = [f'zoo/{NAME}.py', 'trained/iter_1.pth', '--work-dir', 'run', *options]
-    assert 'semantic/mIoU' in call(*mim, 'run', 'xdet', 'test', *arguments, cwd=tmp_path)
+    assert 'semantic/mIoU' in tested
+    assert list((tmp_path / 'scenes').rglob('*.png'))
 
 
 SCOPED_NAMES = """
