@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -39,8 +40,16 @@ class Case:
 
     def inputs(self) -> list[np.ndarray]:
         """Exact network input images, uint8 RGB ``[3, H, W]`` each, before normalisation and padding."""
-        arrays = np.load(_ROOT / f'{self.name}.inputs.npz')
+        arrays = self._inputs()
         return [arrays[key] for key in arrays.files if key.startswith('image')]
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """Height and width that results were asked in, per image."""
+        arrays = self._inputs()
+        return [tuple(arrays[key].tolist()) for key in arrays.files if key.startswith('out_hw')]
+
+    def _inputs(self) -> Mapping[str, np.ndarray]:
+        return np.load(_ROOT / f'{self.name}.inputs.npz')
 
     def assert_close(self, key: str, tensor: Tensor) -> float:
         """Compare a full-size tensor with the recorded one within the case's own tolerance; the largest error."""
@@ -54,6 +63,13 @@ class Case:
             f'{self.name}.{key}: {bad:.2%} of values are off by more than {about["suggested"]["atol"]:.2g}'
         )
         return float(error.max())
+
+    def bits(self, key: str) -> np.ndarray:
+        """A recorded binary map; False everywhere when none was recorded."""
+        if key not in self.tensors:
+            return np.zeros((), dtype=bool)
+        shape = self.tensors[key]['shape_full']
+        return np.unpackbits(self.arrays[key])[: int(np.prod(shape))].reshape(shape).astype(bool)
 
 
 def normalized_batch(images: list[np.ndarray]) -> Tensor:

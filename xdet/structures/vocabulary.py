@@ -42,6 +42,10 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.names)
 
+    def __deepcopy__(self, memo: dict) -> Vocabulary:
+        """Itself: samples copy their meta information, and a copy of something immutable is only slower."""
+        return self
+
     @property
     def things(self) -> tuple[str, ...]:
         """Names of the things, in label order."""
