@@ -71,7 +71,7 @@ def test_intended_groups(model):
 
 
 def official_rule(name):
-    """Spec 7.3 on official names."""
+    """The rule on official names."""
     lr_mult = 0.1 if 'backbone' in name or 'lang_encoder' in name else 1
     torch_norm = re.search(r'norm\d?\.(weight|bias)$', name) and 'lang_encoder' not in name
     embedding = re.search(r'(query_feat|query_embed|level_embed|pos_embed_caping|token_embedding)\.weight$', name)

@@ -14,7 +14,7 @@ from xdet.datasets.image_io import ImageReadError
 from xdet.engine.errors import cause
 
 DEFAULT_RESIZE = dict(type='ResizeShortestEdge', scale=800, max_size=1333)
-"""For configs that say nothing about sizes: the official rule of COCO (spec 1.1)."""
+"""For configs that say nothing about sizes: the official rule of COCO (docs/model.md, 1)."""
 
 
 def inference_transforms(cfg: Config) -> list[dict]:

@@ -14,7 +14,7 @@ from xdet.registry import MODELS
 
 @MODELS.register_module()
 class XDecoderDataPreprocessor(BaseDataPreprocessor):
-    """Moves a batch to the device, normalises it and pads it with zeros, bottom and right (spec 1.1).
+    """Moves a batch to the device, normalises it and pads it with zeros, bottom and right (docs/model.md, 1).
 
     X-Decoder has no padding mask: padding changes results. Therefore at inference every image is padded on its own,
     and the model groups images of equal size; in training the batch is padded to its largest image.

@@ -35,7 +35,7 @@ class QueryGroup:
         image_attention (str): ``'masked'`` (Mask2Former's masked attention by the predicted mask), ``'all'`` pixels,
             or ``'no'`` cross-attention at all.
         pools (str | None): Read out this one-query group not from its own state but as the average of the states of
-            the group named here, weighted by similarity (the class token of X-Decoder, spec 4.5).
+            the group named here, weighted by similarity (the class token of X-Decoder, docs/model.md, 5).
         valid (Tensor | None): ``[B, n]`` bool; queries marked False are padding that nobody attends. None: all valid.
         forbidden (Tensor | None): ``[B, H, W]`` bool at input resolution; pixels its queries must not attend.
     """

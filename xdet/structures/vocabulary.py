@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 BACKGROUND = 'background'
-"""Name whose text embedding stands for "no object": X-Decoder has no learned no-object vector (spec of the release)."""
+"""Name whose text embedding stands for "no object": X-Decoder has no learned no-object vector (docs/model.md, 2)."""
 
 
 @dataclass(frozen=True)

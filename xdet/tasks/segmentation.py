@@ -19,7 +19,7 @@ from .base import TaskAdapter
 
 @TASKS.register_module()
 class SegmentationTask(TaskAdapter):
-    """Generic segmentation (spec 1.4): needs no query group of its own.
+    """Generic segmentation (docs/model.md, 6): needs no query group of its own.
 
     In training only object queries are supervised; at inference the image query takes part too, both as in the
     official model.

@@ -1,4 +1,4 @@
-"""Self-attention masks against tables written by hand from the specification (4.2 and 4.4)."""
+"""Self-attention masks against tables written by hand (docs/architecture.md)."""
 
 import pytest
 import torch

@@ -24,7 +24,7 @@ def image():
 
 
 def reference_cost(image, layer, points):
-    """Spec 6.2, one pair after the other."""
+    """The definition, one pair after the other."""
     masks = torch.einsum('qc,chw->qhw', image['mask_embed'][layer], image['mask_features'])
     predicted = sample_points(masks[None], points)[0]
     targets = sample_points(image['masks'][None], points)[0]

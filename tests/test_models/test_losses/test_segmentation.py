@@ -29,7 +29,7 @@ def make_batch(classes, segments, sizes=None, seed=0):
 
 
 def reference_losses(loss, batch):
-    """Spec 6.2-6.4 written with loops; every call of ``uniform_points`` must give the same points."""
+    """The definition written with loops; every call of ``uniform_points`` must give the same points."""
     result = {}
     num_masks = max(1, sum(len(target.labels) for target in batch['targets']))
     for layer in range(LAYERS):

@@ -1,4 +1,4 @@
-"""Post-processing against hand-made tables and a literal, slow transcription of the specification (1.4)."""
+"""Post-processing against hand-made tables and a literal, slow transcription of the official procedure."""
 
 import pytest
 import torch

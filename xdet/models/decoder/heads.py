@@ -20,7 +20,7 @@ def normalize(x: Tensor) -> Tensor:
 
 
 def cosine_logits(embeddings: Tensor, text: Tensor, logit_scale: Tensor) -> Tensor:
-    """Class logits: scaled cosine between query embeddings and text embeddings (spec 4.5, scale not clamped).
+    """Class logits: scaled cosine between query embeddings and text embeddings (scale not clamped).
 
     Args:
         embeddings (Tensor): ``[..., C]`` un-normalised class embeddings.

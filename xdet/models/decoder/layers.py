@@ -63,7 +63,7 @@ class Attention(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """X-Decoder layer in Mask2Former's order: cross-attention, self-attention, feed-forward (spec 4.3).
+    """X-Decoder layer in Mask2Former's order: cross-attention, self-attention, feed-forward (docs/model.md, 5).
 
     Args:
         embed_dims (int): Width C.

@@ -23,7 +23,7 @@ OBJECT, IMAGE = 'object', 'image'
 
 @MODELS.register_module()
 class XDecoderTransformerDecoder(PredictionHeads):
-    """Decoder of X-Decoder (paper section 3.2, spec section 4).
+    """Decoder of X-Decoder (paper section 3.2, docs/model.md, 5).
 
     It knows no task and no vocabulary: it runs the latent queries together with the groups that tasks add, and returns
     embeddings. Class logits and full masks are made by whoever needs them.
@@ -73,7 +73,7 @@ class XDecoderTransformerDecoder(PredictionHeads):
         self.positional_encoding = SinePositionalEncoding(embed_dims // 2, normalize=True)
 
     def latent_queries(self, batch_size: int) -> list[QueryGroup]:
-        """The groups that are always present: object queries and the image query (spec 4.2)."""
+        """The groups that are always present: object queries and the image query (docs/architecture.md)."""
         content = self.query_feat.weight.expand(batch_size, -1, -1)
         position = self.query_embed.weight.expand(batch_size, -1, -1)
         return [
@@ -142,7 +142,7 @@ class XDecoderTransformerDecoder(PredictionHeads):
 
 
 def _resize(features: Tensor, size: tuple[int, int]) -> Tensor:
-    """Anti-aliased bicubic resizing, the only kind the official model uses for masks (spec fact 1).
+    """Anti-aliased bicubic resizing, the only kind the official model uses for masks (docs/model.md, 5).
 
     In single precision, since torch has no half-precision version of it on CPUs.
     """

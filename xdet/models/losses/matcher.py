@@ -1,4 +1,4 @@
-"""Hungarian matching of object queries to segments (spec 6.2; DETR, arXiv 2005.12872)."""
+"""Hungarian matching of object queries to segments (docs/model.md, 7; DETR, arXiv 2005.12872)."""
 
 from __future__ import annotations
 

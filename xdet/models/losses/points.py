@@ -53,7 +53,7 @@ def sample_mask_logits(embed: Tensor, features: Tensor, points: Tensor) -> Tenso
 
 @torch.no_grad()
 def uncertain_points(logits: Tensor, num_points: int, oversample_ratio: float, importance_ratio: float) -> Tensor:
-    """Points at which to supervise masks: mostly where the prediction is undecided, the rest anywhere (spec 6.4).
+    """Points at which to supervise masks: mostly where the prediction is undecided, the rest anywhere.
 
     ``oversample_ratio * num_points`` candidates are drawn per mask; the ``importance_ratio * num_points`` of them with
     logits closest to zero are kept and filled up with new random points.

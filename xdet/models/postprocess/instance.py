@@ -1,4 +1,4 @@
-"""Instance segmentation from class probabilities and masks (spec 1.4, step 6)."""
+"""Instance segmentation from class probabilities and masks (docs/model.md, 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Panoptic segmentation from class probabilities and masks (spec 1.4, step 5)."""
+"""Panoptic segmentation from class probabilities and masks (docs/model.md, 6)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ CHUNK_BYTES = 64 * 2**20
 
 
 def resize_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bicubic resizing with anti-aliasing, also when enlarging (spec fact 1).
+    """Bicubic resizing with anti-aliasing, also when enlarging (docs/model.md, 5).
 
     Args:
         logits (Tensor): ``[n, h, w]``.
@@ -30,7 +30,7 @@ def mask_logits(
     ori_shape: tuple[int, int],
     stride: int = 4,
 ) -> Tensor:
-    """Mask logits of some queries in the original size, in the official two steps (spec 1.4).
+    """Mask logits of some queries in the original size, in the official two steps (docs/model.md, 6).
 
     The logits are resized to the padded network input, cut to the un-padded image, and resized to the original.
 

@@ -1,4 +1,4 @@
-"""Semantic segmentation from class probabilities and masks (spec 1.4, step 4)."""
+"""Semantic segmentation from class probabilities and masks (docs/model.md, 6)."""
 
 from __future__ import annotations
 
