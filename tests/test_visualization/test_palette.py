@@ -46,3 +46,12 @@ def test_instances_of_a_class_are_told_apart():
 def test_text_stands_out():
     assert readable_on(np.array([255, 255, 0])) == (0, 0, 0)
     assert readable_on(np.array([0, 0, 128])) == (255, 255, 255)
+
+
+def test_names_that_speak_of_a_colour_get_it():
+    red, green, blue = class_colors(['red circle', 'green ball', 'Blue car']).astype(int)
+    assert red[0] > 1.5 * red[1:].max()
+    assert green[1] > 1.2 * max(green[0], green[2])
+    assert blue[2] > 1.2 * blue[:2].max()
+    several = class_colors(['red circle', 'red square', 'red star'])
+    assert len(np.unique(several, axis=0)) == 3

@@ -11,6 +11,16 @@ import numpy as np
 _CANDIDATES = 24
 _FAR_ENOUGH = 90.0
 
+# Hue (a turn is 1), saturation and value that a word calls for: a red overlay named "sky" would only confuse.
+_MEANT = {
+    **dict(red=(0.0, 0.85, 0.85), orange=(0.08, 0.9, 0.95), yellow=(0.15, 0.9, 0.95), green=(0.36, 0.8, 0.7)),
+    **dict(blue=(0.62, 0.8, 0.85), purple=(0.78, 0.7, 0.75), pink=(0.93, 0.55, 0.95), brown=(0.06, 0.7, 0.55)),
+    **dict(white=(0.0, 0.04, 0.95), black=(0.0, 0.0, 0.2), grey=(0.0, 0.0, 0.55), gray=(0.0, 0.0, 0.55)),
+    **dict(sky=(0.56, 0.5, 0.95), water=(0.53, 0.75, 0.75), sea=(0.55, 0.8, 0.7), river=(0.54, 0.7, 0.75)),
+    **dict(grass=(0.28, 0.75, 0.75), tree=(0.33, 0.75, 0.5), sand=(0.12, 0.4, 0.9), snow=(0.55, 0.08, 0.97)),
+    **dict(wooden=(0.08, 0.6, 0.65), brick=(0.03, 0.6, 0.7)),
+}
+
 
 def class_colors(names: tuple[str, ...] | list[str]) -> np.ndarray:
     """RGB colours of class names.
@@ -67,10 +77,16 @@ def readable_on(color: np.ndarray) -> tuple[int, int, int]:
 
 @lru_cache(maxsize=4096)
 def _candidates(name: str) -> np.ndarray:
-    """``[_CANDIDATES, 3]`` colours that belong to a name, vivid enough to be seen on a photograph."""
+    """``[_CANDIDATES, 3]`` colours that belong to a name: those it speaks of, else vivid ones."""
     seed = zlib.crc32(name.encode('utf-8'))  # unlike hash(), equal in every process
     draws = np.random.RandomState(seed).rand(_CANDIDATES, 3)
-    colors = [colorsys.hsv_to_rgb(hue, 0.5 + 0.5 * sat, 0.55 + 0.45 * val) for hue, sat, val in draws]
+    meant = next((_MEANT[word] for word in name.lower().split() if word in _MEANT), None)
+    if meant is not None:
+        hues = (meant[0] + 0.04 * (draws[:, 0] - 0.5)) % 1.0
+        saturations, values = (np.array(meant[1:]) + 0.3 * (draws[:, 1:] - 0.5)).clip(0, 1).T
+    else:
+        hues, saturations, values = draws[:, 0], 0.5 + 0.5 * draws[:, 1], 0.55 + 0.45 * draws[:, 2]
+    colors = [colorsys.hsv_to_rgb(*color) for color in zip(hues, saturations, values, strict=True)]
     return np.stack([_to_uint8(color) for color in colors])
 
 
