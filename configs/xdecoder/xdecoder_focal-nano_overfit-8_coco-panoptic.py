@@ -7,5 +7,5 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    tasks=dict(segmentation=dict(loss=dict(num_points=4096), object_mask_threshold=0.4, overlap_threshold=0.5))
+    tasks=dict(segmentation=dict(loss=dict(num_points=2048), object_mask_threshold=0.4, overlap_threshold=0.5))
 )

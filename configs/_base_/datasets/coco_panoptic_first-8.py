@@ -16,6 +16,7 @@ test_pipeline = [
     dict(type='PackXDetInputs', test_mode=True, tasks=('panoptic',)),
 ]
 train_dataloader = dict(
+    batch_size=2,
     num_workers=0,
     persistent_workers=False,
     dataset=dict(dataset=dict(indices=8, pipeline=train_pipeline)),
