@@ -176,12 +176,13 @@ class SegmentationLoss(nn.Module):
         num_masks = features.new_tensor(float(sum(map(len, masks))))
         all_reduce(num_masks, op='mean')
         num_masks = num_masks.clamp(min=1)
+        too_many = any(len(image) > embeds.shape[2] for image in masks)
         masks = torch.cat(list(masks))[:, None]
-        matches = torch.cat(list(matches), 1)
         losses = []
         for layer in range(embeds.shape[1]):
             layer_logits, layer_masks = torch.cat([image[layer] for image in logits]), masks
-            if len(matches[layer]) and not bool((found := matches[layer] >= 0).all()):
+            if too_many:  # more segments than queries
+                found = torch.cat([match[layer] for match in matches]) >= 0
                 layer_logits, layer_masks = layer_logits[found], masks[found]
             losses.append(self._layer_mask_losses(layer_logits, layer_masks, num_masks))
         return losses
