@@ -192,4 +192,4 @@ def test_packed_sample(test_mode):
 
 def test_demo_picture_is_a_scene_of_the_test_split():
     picture = cv2.imread(str(Path(__file__).resolve().parents[2] / 'demo' / 'demo_scene.png'))
-    np.testing.assert_array_equal(picture, render_scene(sample_scene('test', 0, 87), 512).image)
+    np.testing.assert_array_equal(picture, render_scene(sample_scene('test', 0, 37), 512).image)

@@ -1,0 +1,47 @@
+"""The model that comes with the package: it fits its config, it is small, and it knows its world."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from xdet.apis import XDecoderInferencer
+from xdet.apis.model_zoo import EMBEDDED_WEIGHTS
+from xdet.datasets.scene_description import VOCABULARY
+from xdet.datasets.scene_render import render_scene
+from xdet.datasets.scene_sampling import sample_scene
+from xdet.evaluation import PanopticQuality
+from xdet.structures import segment_map
+
+DEMO = Path(__file__).resolve().parents[2] / 'demo' / 'demo_scene.png'
+
+
+@pytest.fixture(scope='module')
+def inferencer():
+    return XDecoderInferencer(device='cpu')
+
+
+def test_weights_are_small_enough_to_ship():
+    assert EMBEDDED_WEIGHTS.stat().st_size <= 20e6
+
+
+def test_demo_picture_is_right(inferencer):
+    segments = inferencer(DEMO)['predictions'][0]['segments']
+    found = {segment['name'] for segment in segments}
+    assert found == {'sand', 'sky', 'orange cross', 'red cross', 'blue circle', 'green heart'}
+
+
+def test_held_out_scenes(inferencer):
+    """PQ on 500 held-out scenes is 86 (docs/scenes.md); a sample of 40 may be a little worse, not much."""
+    metric = PanopticQuality()
+    metric.dataset_meta = dict(classes=VOCABULARY.names, vocabulary=VOCABULARY)
+    scenes = [render_scene(sample_scene('test', 0, index), 128) for index in range(40)]
+    images = [np.ascontiguousarray(scene.image) for scene in scenes]
+    samples = inferencer(images, batch_size=20, return_datasamples=True, show_progress=False)['predictions']
+    for scene, sample in zip(scenes, samples, strict=True):
+        ids = torch.from_numpy(scene.segment_map.astype(np.int32))
+        sample.gt_panoptic_seg = segment_map(ids, scene.segments_info)
+    metric.process({}, [sample.to_dict() for sample in samples])
+    quality = metric.evaluate(len(samples))
+    assert next(value for key, value in quality.items() if key.endswith('PQ')) > 80
