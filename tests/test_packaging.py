@@ -181,8 +181,10 @@ def test_content_of_the_wheel(wheel: Path) -> None:
     for root in ('xdet', '_xdet_mim'):
         for path in ('model-index.yml', 'configs/xdecoder/xdecoder_focal-t.py', 'tools/train.py', 'demo/image_demo.py'):
             assert f'{root}/.mim/{path}' in names
-    modules = {str(path.relative_to(ROOT)) for path in (ROOT / 'xdet').rglob('*.py') if '.mim' not in path.parts}
-    assert modules <= set(names)
+    files = [
+        path for path in (ROOT / 'xdet').rglob('*') if path.is_file() and not {'.mim', '__pycache__'} & {*path.parts}
+    ]
+    assert {path.relative_to(ROOT).as_posix() for path in files} <= set(names)
     assert not [name for name in names if '__pycache__' in name or name.endswith('entry_points.txt')]
 
 
