@@ -17,7 +17,7 @@ from parity.model import full_size_model, run_stages
 from parity.weights import filler_state, official_keys
 
 from xdet.models import postprocess
-from xdet.models.decoder import cosine_logits
+from xdet.models.similarity import cosine_logits
 from xdet.structures import Vocabulary
 
 

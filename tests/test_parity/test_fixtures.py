@@ -11,7 +11,8 @@ from parity.cases import Case
 from parity.model import full_size_model, phrase_groups, run_stages
 
 from xdet.models import postprocess
-from xdet.models.decoder import IMAGE, OBJECT, cosine_logits
+from xdet.models.decoder import IMAGE, OBJECT
+from xdet.models.similarity import cosine_logits
 from xdet.structures import Vocabulary
 
 SLOW = pytest.mark.slow

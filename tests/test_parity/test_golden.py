@@ -13,7 +13,8 @@ from parity.model import full_size_model, phrase_groups, preprocess, run_stages,
 from parity.weights import assert_golden, fixture_image, golden
 
 from xdet.models import postprocess
-from xdet.models.decoder import IMAGE, OBJECT, cosine_logits
+from xdet.models.decoder import IMAGE, OBJECT
+from xdet.models.similarity import cosine_logits
 from xdet.structures import Vocabulary
 
 A, B = golden('a'), golden('b')

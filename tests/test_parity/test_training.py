@@ -15,9 +15,9 @@ from parity.model import full_size_model
 
 from xdet.compat.official_weights import xdet_to_official
 from xdet.models.decoder import OBJECT
-from xdet.models.decoder.heads import normalize
 from xdet.models.losses import HungarianMatcher
 from xdet.models.losses import points as point_sampling
+from xdet.models.similarity import normalize
 from xdet.structures import Vocabulary, XDetDataSample
 
 ROOT = Path(__file__).resolve().parents[2] / '..' / 'shared' / 'fixtures' / 'public'

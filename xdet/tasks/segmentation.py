@@ -10,7 +10,8 @@ from torch import Tensor
 
 from xdet.models import postprocess
 from xdet.models.context import TaskContext
-from xdet.models.decoder import IMAGE, OBJECT, cosine_logits
+from xdet.models.decoder import IMAGE, OBJECT
+from xdet.models.similarity import cosine_logits
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, Vocabulary, XDetDataSample, segment_map
 

@@ -1,6 +1,5 @@
 """The decoder and its parts."""
 
-from .heads import cosine_logits, normalize
 from .xdecoder import IMAGE, OBJECT, XDecoderTransformerDecoder
 
-__all__ = ['IMAGE', 'OBJECT', 'XDecoderTransformerDecoder', 'cosine_logits', 'normalize']
+__all__ = ['IMAGE', 'OBJECT', 'XDecoderTransformerDecoder']

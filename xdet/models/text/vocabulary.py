@@ -10,6 +10,7 @@ from mmengine.dist import is_main_process
 from rich.progress import track
 from torch import Tensor
 
+from xdet.models.similarity import normalize
 from xdet.structures import BACKGROUND, Vocabulary
 
 from .templates import TEMPLATES, clean_name, training_prompt
@@ -18,7 +19,6 @@ from .text_encoder import XDecoderTextEncoder
 _MAX_TOKENS = 8192  # tokens per forward pass; bounds the memory (width 512: about 0.2 GB in fp32)
 _NAMES_PER_GROUP = 32  # names sorted and encoded together, and one step of the progress bar
 _PROGRESS_FROM = 200  # new names from which on a progress bar is shown
-_EPS = 1e-7
 _FORMS = {True: TEMPLATES, False: ('{}',)}  # what a name is put into, with and without prompting
 
 
@@ -81,7 +81,7 @@ class VocabularyEmbedder:
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Embeddings ``[n, C]`` of unit length of whole texts, with gradient; equal texts are encoded once."""
         rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-        embeddings = _normalize(self.text_encoder(list(rows)).pooled)
+        embeddings = normalize(self.text_encoder(list(rows)).pooled)
         return embeddings[[rows[text] for text in texts]]
 
     def clear(self) -> None:
@@ -99,7 +99,7 @@ class VocabularyEmbedder:
         with torch.inference_mode(False), torch.no_grad():
             for group in groups:
                 prompts = [form.format(name) for name, prompt in group for form in _FORMS[prompt]]
-                pooled = _normalize(self._pooled(prompts)).split([len(_FORMS[prompt]) for _, prompt in group])
+                pooled = normalize(self._pooled(prompts)).split([len(_FORMS[prompt]) for _, prompt in group])
                 for key, parts in zip(group, pooled, strict=True):
                     mean = parts.mean(dim=0)
                     embedded[key] = mean / mean.norm()
@@ -131,10 +131,6 @@ class VocabularyEmbedder:
         if state != self._state:
             self.clear()
             self._state = state
-
-
-def _normalize(x: Tensor) -> Tensor:
-    return x / (x.norm(dim=-1, keepdim=True) + _EPS)
 
 
 def _chunks(lengths: Sequence[int]) -> Iterator[slice]:
