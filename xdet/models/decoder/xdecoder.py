@@ -146,7 +146,8 @@ def _resize(features: Tensor, size: tuple[int, int]) -> Tensor:
 
     In single precision, since torch has no half-precision version of it on CPUs.
     """
-    return F.interpolate(features.float(), size=size, mode='bicubic', align_corners=False, antialias=True)
+    resized = F.interpolate(features.float(), size=size, mode='bicubic', align_corners=False, antialias=True)
+    return resized.to(features.dtype)
 
 
 def _free_pixels(group: QueryGroup, level: Tensor) -> Tensor:
