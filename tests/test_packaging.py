@@ -120,11 +120,7 @@ def install(folder: Path, *what: str | Path) -> Path:
 @pytest.fixture(scope='module', params=['wheel', 'editable'])
 def python(request: pytest.FixtureRequest, mim: None, wheel: Path, source: Path, tmp_path_factory) -> Path:
     what = [wheel] if request.param == 'wheel' else ['--editable', source]
-    python = install(tmp_path_factory.mktemp(request.param) / 'venv', *what)
-    found = Path(call(python, '-c', 'import xdet; print(xdet.__file__)', cwd=Path('/')).strip())
-    expected = python.parents[1] if request.param == 'wheel' else source
-    assert found.is_relative_to(expected), f'{found} is not the installed package'
-    return python
+    return install(tmp_path_factory.mktemp(request.param) / 'venv', *what)
 
 
 def call_all(*commands: list) -> list[str]:
@@ -166,14 +162,17 @@ with open('mine.py', 'w') as file:
     file.write("_base_ = 'xdet::xdecoder/xdecoder_focal-l.py'\\nmodel = dict(decoder=dict(num_queries=7))\\n")
 assert Config.fromfile('mine.py').model.decoder.num_queries == 7
 assert find_config('xdet::xdecoder/xdecoder_focal-nano').is_file()
+print(xdet.__file__)
 """
 
 
-def test_scoped_config_names(python: Path, tmp_path: Path) -> None:
-    call(python, '-c', SCOPED_NAMES, cwd=tmp_path)
+def test_scoped_config_names(python: Path, source: Path, tmp_path: Path) -> None:
+    imported = Path(call(python, '-c', SCOPED_NAMES, cwd=tmp_path).splitlines()[-1])
+    installed = [source, python.parents[1]]
+    assert any(imported.is_relative_to(folder) for folder in installed), f'{imported} is not the installed package'
 
 
-def test_content_of_the_wheel(wheel: Path) -> None:
+def test_content_of_the_wheel(wheel: Path, source: Path) -> None:
     assert wheel.name == f'xdet-{__version__}-py3-none-any.whl'
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split('/')[0] for name in names} == {'xdet', '_xdet_mim', f'xdet-{__version__}.dist-info'}
@@ -181,10 +180,8 @@ def test_content_of_the_wheel(wheel: Path) -> None:
     for root in ('xdet', '_xdet_mim'):
         for path in ('model-index.yml', 'configs/xdecoder/xdecoder_focal-t.py', 'tools/train.py', 'demo/image_demo.py'):
             assert f'{root}/.mim/{path}' in names
-    files = [
-        path for path in (ROOT / 'xdet').rglob('*') if path.is_file() and not {'.mim', '__pycache__'} & {*path.parts}
-    ]
-    assert {path.relative_to(ROOT).as_posix() for path in files} <= set(names)
+    files = [path.relative_to(source) for path in (source / 'xdet').rglob('*') if path.is_file()]
+    assert {path.as_posix() for path in files if not {'.mim', '__pycache__'} & {*path.parts}} <= set(names)
     assert not [name for name in names if '__pycache__' in name or name.endswith('entry_points.txt')]
 
 
