@@ -1,7 +1,7 @@
 """Measure a model on the test set of its config.
 
 python tools/test.py CONFIG CHECKPOINT
-python tools/test.py xdecoder_focal-t --weights official.pt --show-dir pictures
+python tools/test.py xdecoder_focal-t_8xb4-50e_coco-panoptic --weights official.pt --show-dir pictures
 bash tools/dist_test.sh CONFIG CHECKPOINT 8
 """
 
@@ -47,9 +47,7 @@ def apply_test_arguments(cfg: Config, args: argparse.Namespace) -> None:
         evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
         cfg.test_evaluator = [*evaluators, dict(type='mmdet.DumpDetResults', out_file_path=args.out)]
     if args.show_dir:
-        cfg.default_hooks.visualization = dict(
-            type='mmdet.DetVisualizationHook', draw=True, interval=1, test_out_dir=args.show_dir
-        )
+        cfg.default_hooks.visualization = dict(type='DrawPredictionsHook', out_dir=args.show_dir)
 
 
 def main() -> None:

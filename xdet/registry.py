@@ -6,9 +6,7 @@
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import INFERENCERS as MMENGINE_INFERENCERS
 from mmengine.registry import LOG_PROCESSORS as MMENGINE_LOG_PROCESSORS
-from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
 from mmengine.registry import MODELS as MMENGINE_MODELS
@@ -29,7 +27,6 @@ DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope='x
 TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='xdet', locations=['xdet.datasets.transforms'])
 METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='xdet', locations=['xdet.evaluation'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='xdet', locations=['xdet.engine'])
-LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='xdet', locations=['xdet.engine'])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',
     parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
@@ -38,7 +35,6 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
 )
 OPTIM_WRAPPERS = Registry('optimizer wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='xdet', locations=['xdet.engine'])
 VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, scope='xdet', locations=['xdet.visualization'])
-INFERENCERS = Registry('inferencer', parent=MMENGINE_INFERENCERS, scope='xdet', locations=['xdet.apis'])
 
 # xdet registers nothing in these. They exist because MMEngine warns, in every training, when a scope lacks one.
 LOG_PROCESSORS = Registry('log_processor', parent=MMENGINE_LOG_PROCESSORS, scope='xdet', locations=['xdet.engine'])

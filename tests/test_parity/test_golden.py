@@ -109,6 +109,20 @@ def test_through_the_task_adapter(model, image):
     assert sample.pred_panoptic_seg.segments_info == []
 
 
+def test_panoptic_through_the_task_adapter(model, image, stages, monkeypatch):
+    """With thresholds at which something is found: the adapter passes sizes and thing flags on unharmed."""
+    monkeypatch.setattr(model.tasks['segmentation'], 'object_mask_threshold', 0.1)
+    monkeypatch.setattr(model.tasks['segmentation'], 'overlap_threshold', 0.1)
+    sample = sample_of(image, SIZE, vocabulary=NAMES, tasks=('panoptic',))
+    model.predict(preprocess(model, [image]), [sample])
+    logits, masks = final(model, stages, model.vocabulary(NAMES))
+    segments, infos = postprocess.panoptic_segments(logits, masks, SIZE, NAMES.is_thing, 0.1, 0.1)
+    assert len(infos) > 0
+    labels = [(info['label'], info['is_thing']) for info in sample.pred_panoptic_seg.segments_info]
+    assert labels == [(info['label'], info['is_thing']) for info in infos]
+    assert torch.equal(sample.pred_panoptic_seg.sem_seg[0], segments)
+
+
 def test_panoptic_and_instances_with_a_random_vocabulary(model, stages, random_text):
     logits, masks = final(model, stages, random_text)
     assert_golden(postprocess.semantic_scores(logits, masks, SIZE), B['evalB.sem_seg'], atol=5e-4)

@@ -65,7 +65,7 @@ def expand_images(images: ImageInput | Sequence[ImageInput]) -> tuple[list[Image
         sources = [source for number, item in enumerate(images) for source in _expand_one(item, number)]
         return sources, True
     sources = _expand_one(images, 0)
-    return sources, isinstance(images, (str, Path)) and Path(images).expanduser().is_dir()
+    return sources, isinstance(images, (str, Path)) and str(images).strip() != '' and Path(images).expanduser().is_dir()
 
 
 def _expand_one(item: Any, number: int) -> list[ImageSource]:
@@ -74,6 +74,8 @@ def _expand_one(item: Any, number: int) -> list[ImageSource]:
     if not isinstance(item, (str, Path)):
         accepted = 'accepted are paths, folders, URLs, uint8 BGR arrays and Pillow images'
         return [_unusable(f'image_{number}', f'is a {type(item).__name__}; {accepted}')]
+    if not str(item).strip():
+        return [_unusable(f'image_{number}', 'is an empty path; give a file, a folder or a URL')]
     if '://' in str(item):
         return [ImageSource(str(item), str(item))]
     path = Path(item).expanduser()
@@ -91,7 +93,11 @@ def _unusable(name: str, reason: str) -> ImageSource:
 
 def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
     """As :func:`~xdet.datasets.image_io.decode_image` treats a file: upright, first frame, 16-bit grey by high byte."""
-    upright = ImageOps.exif_transpose(image)
+    try:
+        upright = ImageOps.exif_transpose(image)
+        upright.load()
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow decodes lazily, so a damaged file shows only here
+        raise ImageReadError(name, f'cannot be decoded ({error})') from error
     if upright.mode.startswith('I'):
         values = np.asarray(upright)
         fits = values.size and values.min() >= 0 and values.max() <= np.iinfo(np.uint16).max

@@ -153,6 +153,7 @@ class XDecoderInferencer:
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f'batch_size is {batch_size}; accepted are whole numbers from 1')
         vocabularies = self._vocabularies(len(sources), things, stuff, classes, vocabulary)
+        _check_report(report)
         result = self._report(task, [source.name for source in sources], out_dir, **report)
         indices = range(0, len(sources), batch_size)
         progress = track(
@@ -219,6 +220,7 @@ class XDecoderInferencer:
         if image is None:
             raise ValueError('no image is set; call set_image(image) first')
         names = self._vocabularies(1, things, stuff, classes, vocabulary)
+        _check_report(report)
         result = self._report(task, [image.source.name], out_dir, **report)
         sample = image.sample.new()
         sample.set_metainfo(dict(vocabulary=names[0], tasks=(task,)))
@@ -307,6 +309,34 @@ class XDecoderInferencer:
             save_pred=not no_save_pred,
             print_result=print_result,
         )
+
+
+_REPORT_OPTIONS = (
+    'pred_score_thr',
+    'return_vis',
+    'return_datasamples',
+    'no_save_vis',
+    'no_save_pred',
+    'print_result',
+)
+
+
+def _check_report(options: dict[str, Any]) -> None:
+    """Refuse misspelt or impossible options before any work is done.
+
+    Raises:
+        TypeError: An option is unknown.
+        ValueError: The score threshold is not a number from 0 to 1.
+    """
+    unknown = sorted(set(options) - set(_REPORT_OPTIONS))
+    if unknown:
+        raise TypeError(
+            f'unknown argument {", ".join(unknown)}; class names go into things, stuff or classes, and accepted '
+            f'options are {", ".join(_REPORT_OPTIONS)}'
+        )
+    threshold = options.get('pred_score_thr', 0.0)
+    if not 0 <= threshold <= 1:
+        raise ValueError(f'pred_score_thr is {threshold}; accepted are numbers from 0 to 1')
 
 
 def _build(spec: model_zoo.ModelSpec) -> tuple[XDecoder, Compose]:

@@ -16,7 +16,7 @@ from urllib.parse import urlparse
 import numpy as np
 import safetensors.torch
 import torch
-from mmengine.dist import barrier, get_local_rank
+from mmengine.dist import barrier
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from safetensors import SafetensorError
@@ -229,7 +229,8 @@ def _download(url: str | os.PathLike) -> Path:
     # Files of one name at different places must not be taken for each other.
     path = Path(torch.hub.get_dir(), 'checkpoints', f'{hashlib.sha256(url.encode()).hexdigest()[:8]}-{name}')
     try:
-        if get_local_rank() == 0 and not path.exists():
+        # Not mmengine's get_local_rank, which wants a process group per machine that nobody creates.
+        if int(os.environ.get('LOCAL_RANK', 0)) == 0 and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path))
     except OSError as error:  # urllib's errors are OSErrors

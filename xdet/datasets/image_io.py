@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import struct
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def read_image(path: str | Path, backend_args: dict | None = None) -> np.ndarray
         raise ImageReadError(path, 'file does not exist') from None
     except IsADirectoryError:
         raise ImageReadError(path, 'is a folder, not an image file') from None
-    except OSError as error:
+    except (OSError, HTTPException, ImportError, KeyError, ValueError) as error:  # what the file backends raise
         raise ImageReadError(path, f'cannot be read ({error})') from error
     return decode_image(data, path)
 

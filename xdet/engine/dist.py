@@ -44,7 +44,7 @@ def prepare_distributed(cfg: Config, launcher: str) -> None:
     if launcher == 'none':
         return
     export_ranks(launcher)
-    if get_device() != 'cpu':
+    if get_device() not in ('cpu', 'mps'):  # no collective library drives Apple's GPUs
         return
     if not torch_dist.is_initialized():
         torch_dist.init_process_group('gloo', rank=int(os.environ['RANK']), world_size=int(os.environ['WORLD_SIZE']))

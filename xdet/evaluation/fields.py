@@ -4,7 +4,10 @@ from __future__ import annotations
 
 ADVICE = dict(
     gt='the dataset has no labels, or the test pipeline lacks LoadSegments or PackXDetInputs(test_mode=True)',
-    pred='the model was not asked for it; name the task in PackXDetInputs(tasks=...) or in the test_cfg of the model',
+    pred=(
+        'the model was not asked for it; name the task in PackXDetInputs(tasks=...) or in '
+        'tasks.segmentation.default_tasks'
+    ),
 )
 
 

@@ -131,7 +131,7 @@ def test_semantic_in_pieces_gives_the_same_labels(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     logits, masks = torch.randn(7, 40, generator=generator), torch.randn(7, 9, 11, generator=generator)
     whole = postprocess.semantic_labels(logits, select(masks), (9, 11))
-    monkeypatch.setattr('xdet.models.postprocess.semantic.CHUNK_BYTES', 700)
+    monkeypatch.setattr('xdet.models.postprocess.semantic.SCORE_BYTES', 4000)
     monkeypatch.setattr('xdet.models.postprocess.resize.CHUNK_BYTES', 700)
     assert torch.equal(postprocess.semantic_labels(logits, select(masks), (9, 11)), whole)
 

@@ -41,3 +41,10 @@ def test_decode_inverts(text):
 def test_one_string_is_refused():
     with pytest.raises(TypeError, match="list of strings, not 'dog'"):
         tokenize('dog')
+
+
+def test_many_truncated_texts_are_reported_in_one_line():
+    with mock.patch('xdet.models.text.tokenizer.print_log') as log:
+        tokenize([f'{number} ' + 'word ' * 100 for number in range(5)])
+    log.assert_called_once()
+    assert '(and 4 more)' in log.call_args.args[0]

@@ -3,5 +3,6 @@
 from .checkpoint import SafeCheckpointHook
 from .invalid_loss import InvalidLossHook
 from .iteration_seed import IterationSeedHook, seed_everything
+from .visualization import DrawPredictionsHook
 
-__all__ = ['InvalidLossHook', 'IterationSeedHook', 'SafeCheckpointHook', 'seed_everything']
+__all__ = ['DrawPredictionsHook', 'InvalidLossHook', 'IterationSeedHook', 'SafeCheckpointHook', 'seed_everything']

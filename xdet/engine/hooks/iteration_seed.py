@@ -33,6 +33,12 @@ class IterationSeedHook(Hook):
 
     priority = 'VERY_HIGH'
 
+    def before_train(self, runner: Runner) -> None:
+        """Hand the seed of a resumed checkpoint to the sampler, which was built before the checkpoint was read."""
+        sampler = runner.train_dataloader.sampler
+        if hasattr(sampler, 'seed') and runner.cfg.train_dataloader.sampler.get('seed') is None:
+            sampler.seed = runner.seed
+
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | Sequence | None = None) -> None:
         """Seed before anything of this iteration is computed."""
         seed_everything(runner.seed, get_rank(), runner.iter)

@@ -7,7 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .resize import CHUNK_BYTES, query_chunks
+from .resize import query_chunks
+
+SCORE_BYTES = 2**30
+"""Class scores are computed in blocks of classes of about this many bytes."""
 
 MaskFn = Callable[[Tensor | slice], Tensor]
 """Gives the mask logits ``[n, H, W]`` of the queries selected by an index or a slice."""
@@ -24,15 +27,11 @@ def semantic_scores(class_logits: Tensor, masks: MaskFn, size: tuple[int, int]) 
     Returns:
         Tensor: ``[K, H, W]``. Large for many classes; :func:`semantic_labels` does not build it.
     """
-    probabilities = class_logits.float().softmax(dim=-1)[:, :-1]
-    scores = probabilities.new_zeros(probabilities.shape[1], size[0] * size[1])
-    for part in query_chunks(len(class_logits), size):
-        scores.addmm_(probabilities[part].T, masks(part).sigmoid().flatten(1))
-    return scores.unflatten(1, size)
+    return _scores(class_logits.float().softmax(dim=-1)[:, :-1], masks, size)
 
 
 def semantic_labels(class_logits: Tensor, masks: MaskFn, size: tuple[int, int]) -> Tensor:
-    """Most probable class of every pixel, in memory that does not grow with classes times pixels.
+    """Most probable class of every pixel, in memory that does not grow with the number of classes.
 
     Args:
         class_logits (Tensor): ``[n, K + 1]``, last column no-object.
@@ -43,13 +42,24 @@ def semantic_labels(class_logits: Tensor, masks: MaskFn, size: tuple[int, int]) 
         Tensor: int64 ``[H, W]`` labels below K.
     """
     num_classes, pixels = class_logits.shape[1] - 1, size[0] * size[1]
-    if 4 * num_classes * pixels <= 8 * CHUNK_BYTES:
+    step = max(1, SCORE_BYTES // (4 * pixels))
+    if num_classes <= step:
         return semantic_scores(class_logits, masks, size).argmax(dim=0)
-    probabilities = class_logits.float().softmax(dim=-1)[:, :-1].T
-    parts = [masks(part).sigmoid().flatten(1) for part in query_chunks(len(class_logits), size)]
-    step = max(1, CHUNK_BYTES // (4 * num_classes))
-    labels = []
-    for start in range(0, pixels, step):
-        column = torch.cat([part[:, start : start + step] for part in parts])
-        labels.append((probabilities @ column).argmax(dim=0))
-    return torch.cat(labels).unflatten(0, size)
+    # The masks are made anew for every block of classes: slower, but keeping them would take as much as the scores.
+    best = class_logits.new_full(size, -1.0, dtype=torch.float32)
+    labels = torch.zeros(size, dtype=torch.int64, device=class_logits.device)
+    probabilities = class_logits.float().softmax(dim=-1)[:, :-1]
+    for start in range(0, num_classes, step):
+        scores, found = _scores(probabilities[:, start : start + step], masks, size).max(dim=0)
+        better = scores > best
+        best = torch.where(better, scores, best)
+        labels = torch.where(better, found + start, labels)
+    return labels
+
+
+def _scores(probabilities: Tensor, masks: MaskFn, size: tuple[int, int]) -> Tensor:
+    """Scores ``[K, H, W]`` from class probabilities ``[n, K]``, chunk by chunk of queries."""
+    scores = probabilities.new_zeros(probabilities.shape[1], size[0] * size[1])
+    for part in query_chunks(len(probabilities), size):
+        scores.addmm_(probabilities[part].T, masks(part).sigmoid().flatten(1))
+    return scores.unflatten(1, size)

@@ -21,10 +21,11 @@ def _bpe() -> SimpleTokenizer:
 
 
 @lru_cache(maxsize=256)
-def _warn_truncated(text: str, length: int, context_length: int) -> None:
-    shown = text if len(text) <= 60 else text[:57] + '...'
+def _warn_truncated(texts: tuple[str, ...], length: int, context_length: int) -> None:
+    shown = texts[0] if len(texts[0]) <= 60 else texts[0][:57] + '...'
+    others = f' (and {len(texts) - 1} more)' if len(texts) > 1 else ''
     print_log(
-        f'text {shown!r} has {length} tokens; only the first {context_length} are read (context_length)',
+        f'text {shown!r}{others} has {length} tokens; only the first {context_length} are read (context_length)',
         logger='current',
         level=logging.WARNING,
     )
@@ -33,7 +34,7 @@ def _warn_truncated(text: str, length: int, context_length: int) -> None:
 def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:
     """Token ids of texts, each between a start and an end token.
 
-    A text that is too long loses its last tokens but keeps the end token, and is reported once.
+    A text that is too long loses its last tokens but keeps the end token; one warning names the first of them.
 
     Args:
         texts (Sequence[str]): Texts; case and repeated white space do not matter.
@@ -47,13 +48,15 @@ def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:
     """
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise TypeError(f'texts to tokenize must be a list of strings, not {texts!r}')
-    rows = []
+    rows, truncated = [], {}
     for text in texts:
         row = [START_TOKEN, *_bpe().encode(text), END_TOKEN]
         if len(row) > context_length:
-            _warn_truncated(text, len(row), context_length)
+            truncated[text] = len(row)
             row = [*row[: context_length - 1], END_TOKEN]
         rows.append(torch.tensor(row))
+    if truncated:
+        _warn_truncated(tuple(truncated), next(iter(truncated.values())), context_length)
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True) if rows else torch.zeros(0, 2, dtype=torch.long)
 
 
