@@ -18,6 +18,7 @@ from xdet.compat import checkpoint as module
 from xdet.compat.checkpoint import CheckpointError, load_weights, read_checkpoint, read_state_dict, save_weights
 from xdet.compat.official_weights import xdet_to_official
 from xdet.registry import MODELS
+from xdet.structures import Vocabulary
 
 
 def _model(**changes):
@@ -306,3 +307,13 @@ def test_values_a_type_cannot_hold_are_refused(model, tmp_path):
     with pytest.raises(CheckpointError, match=r'float16 cannot hold the values of decoder\.class_embed'):
         save_weights(model, tmp_path / 'w.safetensors')
     save_weights(model, tmp_path / 'w.safetensors', dtype='bfloat16')
+
+
+def test_what_the_weights_were_trained_on(tmp_path):
+    """Own checkpoints name their classes; plain weights do not."""
+    model = nn.Linear(2, 2)
+    meta = dict(dataset_meta=dict(classes=('dog',), vocabulary=Vocabulary(('dog',), (True,))))
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), tmp_path / 'own.pth')
+    torch.save(model.state_dict(), tmp_path / 'plain.pth')
+    assert load_weights(model, tmp_path / 'own.pth')['vocabulary'].names == ('dog',)
+    assert load_weights(model, tmp_path / 'plain.pth') == {}

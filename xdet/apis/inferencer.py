@@ -92,10 +92,9 @@ class XDecoderInferencer:
         self.device = model_zoo.resolve_device(device)
         self.cfg = spec.cfg
         self.model, self.pipeline = _build(spec)
-        if spec.weights is not None:
-            load_weights(self.model, spec.weights)
+        trained_on = load_weights(self.model, spec.weights) if spec.weights is not None else {}
         self.model.to(self.device).eval()
-        self.default_vocabulary = model_zoo.embedded_vocabulary() if spec.embedded else None
+        self.default_vocabulary = model_zoo.embedded_vocabulary() if spec.embedded else trained_on.get('vocabulary')
         self.visualizer = XDetLocalVisualizer()
         self._current: EncodedImage | None = None
 

@@ -43,7 +43,7 @@ def load_weights(
     path_or_url: str | os.PathLike,
     allow_missing: Sequence[str] = (),
     allow_unexpected: Sequence[str] = (),
-) -> None:
+) -> dict[str, Any]:
     """Load weights in the official layout or in ours into a model and insist that they fit.
 
     Parameters of a task that the model does not have configured are skipped.
@@ -55,10 +55,15 @@ def load_weights(
             have another shape there; they keep their values.
         allow_unexpected (Sequence[str]): Patterns of entries that the model may lack; they are ignored.
 
+    Returns:
+        dict[str, Any]: Meta information of the data set the weights were trained on (``classes``, ``vocabulary``), as
+        MMEngine stores it; empty for files that hold weights only.
+
     Raises:
         CheckpointError: The file cannot be read, is of another model, or does not fit; all problems are listed.
     """
-    weights = to_xdet(read_state_dict(path_or_url))
+    checkpoint = read_checkpoint(path_or_url)
+    weights = to_xdet(_state_dict(checkpoint, path_or_url))
     own = model.state_dict()
     if not weights.keys() & own.keys():
         some = ', '.join(list(weights)[:3])
@@ -79,6 +84,8 @@ def load_weights(
         raise CheckpointError(f"'{path_or_url}' does not fit the model: {reason}")
     model.load_state_dict({key: weights[key] for key in weights if key in own and key not in different}, strict=False)
     print_log(f'loaded weights of {path_or_url}', logger='current')
+    meta = checkpoint.get('meta') if isinstance(checkpoint.get('state_dict'), Mapping) else None
+    return dict((meta or {}).get('dataset_meta') or {})
 
 
 def to_xdet(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -96,7 +103,10 @@ def read_state_dict(path_or_url: str | os.PathLike) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The file cannot be read or is no checkpoint.
     """
-    checkpoint = read_checkpoint(path_or_url)
+    return _state_dict(read_checkpoint(path_or_url), path_or_url)
+
+
+def _state_dict(checkpoint: Any, path_or_url: str | os.PathLike) -> dict[str, Tensor]:
     weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
     if not isinstance(weights, Mapping) or not weights or not all(isinstance(v, Tensor) for v in weights.values()):
         raise CheckpointError(f"'{path_or_url}' holds no weights (a dict of tensors, or one under 'state_dict')")
