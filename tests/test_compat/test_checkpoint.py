@@ -281,6 +281,17 @@ def test_urls_are_downloaded_once(served, model, source):
     load_weights(_model(), f'{url}/w.pt')  # from the copy
 
 
+def test_urls_work_in_distributed_runs(served, model, source, tmp_path):
+    folder, url = served
+    torch.save(xdet_to_official(source), folder / 'w.pt')
+    torch.distributed.init_process_group('gloo', init_method=f'file://{tmp_path}/rendezvous', rank=0, world_size=1)
+    try:
+        load_weights(model, f'{url}/w.pt')
+    finally:
+        torch.distributed.destroy_process_group()
+    assert _equal(model, source)
+
+
 def test_failed_download_leaves_nothing_behind(served, tmp_path):
     with pytest.raises(CheckpointError, match="cannot download '.*/missing.pt': .*404"):
         read_state_dict(f'{served[1]}/missing.pt')

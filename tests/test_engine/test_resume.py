@@ -147,6 +147,14 @@ def test_resumed_equals_uninterrupted(tmp_path, straight, num_workers):
         assert equal(straight[part], resumed[part]), part
 
 
+def test_resuming_takes_the_checkpoints_seed(tmp_path, straight):
+    """Also for the order of the data, whatever seed the config asks for by now."""
+    with pytest.raises(Killed):
+        train(tmp_path, num_workers=0, kill_at=5)
+    train(tmp_path, num_workers=0, resume=True, randomness=dict(seed=99))
+    assert equal(load(tmp_path / 'iter_8.pth')['state_dict'], straight['state_dict'])
+
+
 def test_the_seed_does_matter(tmp_path, straight):
     train(tmp_path, 0, randomness=dict(seed=6))
     assert not equal(load(tmp_path / 'iter_8.pth')['state_dict'], straight['state_dict'])
