@@ -3,6 +3,7 @@ import json
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from xdet.apis import OutputError, XDecoderInferencer, decode_mask
 from xdet.datasets.image_io import ImageReadError
+from xdet.models.postprocess import semantic
 from xdet.structures import Vocabulary, XDetDataSample
 
 TASKS = ('semantic', 'instance', 'panoptic')
@@ -166,6 +168,16 @@ def test_the_only_image_is_bad(run, folder):
 def test_odd_sizes(run, task, size):
     prediction = run(picture(0, size), task=task, return_vis=True)['predictions'][0]
     assert (prediction['height'], prediction['width']) == size
+
+
+def test_very_wide_picture_with_many_classes(inferencer, run, monkeypatch):
+    """20000x300: the scores of 60 classes alone would take 1.4 GB, so they are computed in blocks of classes."""
+    names = [f'kind {index}' for index in range(60)]
+    with mock.patch.object(semantic, '_scores', wraps=semantic._scores) as scores:
+        monkeypatch.setattr(inferencer.model, 'vocabulary', lambda names: torch.eye(32).repeat(2, 1)[: len(names) + 1])
+        prediction = run(picture(0, (300, 20000)), task='semantic', things=None, stuff=None, classes=names)
+    assert scores.call_count == 2
+    assert (prediction['predictions'][0]['height'], prediction['predictions'][0]['width']) == (300, 20000)
 
 
 def test_very_many_classes(inferencer, run, monkeypatch):
