@@ -11,9 +11,9 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import get_torch_safe_globals
 from torch import nn
 
+from xdet.compat.checkpoint import read_checkpoint as load
 from xdet.registry import DATASETS, HOOKS, MODELS
 from xdet.structures import Vocabulary
 
@@ -109,11 +109,6 @@ def train(work_dir, num_workers, kill_at=None, resume=False, **changes):
     finally:
         # Ends the workers now; left to the garbage collector each of them takes five seconds.
         del runner.train_loop.dataloader_iterator
-
-
-def load(path):
-    with torch.serialization.safe_globals(get_torch_safe_globals()):
-        return torch.load(path, weights_only=True)
 
 
 def equal(a, b):

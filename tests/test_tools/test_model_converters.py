@@ -1,4 +1,6 @@
+import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -6,6 +8,7 @@ import pytest
 import torch
 
 from xdet.compat.checkpoint import read_state_dict
+from xdet.structures import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 OFFICIAL = {
@@ -35,6 +38,24 @@ def test_there_and_back(run, tmp_path):
     back = torch.load(tmp_path / 'back.pt', weights_only=True)
     expected = OFFICIAL['module.sem_seg_head.predictor.class_embed']
     assert torch.equal(back['sem_seg_head.predictor.class_embed'], expected.half())
+
+
+@pytest.mark.parametrize('tool', ['xdet_to_official', 'publish_model'])
+def test_checkpoints_of_a_training(tool, tmp_path):
+    """They hold the class names as well; in a process of its own, where nothing else has been imported."""
+    meta = dict(dataset_meta=dict(vocabulary=Vocabulary(('dog',), (True,))))
+    weights = {'decoder.class_embed': torch.ones(2, 2), 'backbone.norm0.bias': torch.zeros(3)}
+    torch.save(dict(meta=meta, state_dict=weights, optimizer={}), tmp_path / 'iter_1.pth')
+    script = ROOT / 'tools' / 'model_converters' / f'{tool}.py'
+    command = [sys.executable, script, tmp_path / 'iter_1.pth', tmp_path / 'out.pth']
+    result = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': str(ROOT)}
+    )
+    assert result.returncode == 0, result.stderr
+    written = torch.load(tmp_path / 'out.pth', weights_only=True)
+    assert len(written) == 2 and all(isinstance(value, torch.Tensor) for value in written.values())
+    if tool == 'publish_model':
+        assert set(written) == set(weights) and written['decoder.class_embed'].dtype == torch.float16
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from xdet.structures.vocabulary import Vocabulary
+
 from .official_weights import is_official, official_to_xdet, strip_wrappers
 
 _SHOWN = 10
@@ -68,7 +70,7 @@ def load_weights(
     if not weights.keys() & own.keys():
         some = ', '.join(list(weights)[:3])
         raise CheckpointError(f"'{path_or_url}' holds weights of another model (entries such as {some})")
-    weights = _skip_unconfigured_tasks(weights, own, path_or_url)
+    weights = _skip_unconfigured_tasks(weights, own)
     missing = [key for key in own if key not in weights and not _matches(key, allow_missing)]
     unexpected = [key for key in weights if key not in own and not _matches(key, allow_unexpected)]
     different = [key for key in weights if key in own and weights[key].shape != own[key].shape]
@@ -209,7 +211,7 @@ def _load_from_file(filename: str, map_location: Any = None) -> Any:
 
 
 def _safe_globals() -> list:
-    """What files of MMEngine hold besides tensors: numpy values and histories of logged scalars."""
+    """What training checkpoints hold besides tensors: numpy values, histories of logged scalars, the class names."""
     # numpy's own restoring functions, by the names under which files of numpy 1 and of numpy 2 refer to them.
     functions = {'_reconstruct': np.empty(0).__reduce__()[0], 'scalar': np.float64(0).__reduce__()[0]}
     aliases = [
@@ -218,7 +220,7 @@ def _safe_globals() -> list:
         for name, function in functions.items()
     ]
     dtypes = {type(np.dtype(code)) for code in '?bhilqBHILQefdSU'}
-    return [*aliases, np.ndarray, np.dtype, *dtypes, HistoryBuffer, (_history_method, 'builtins.getattr')]
+    return [*aliases, np.ndarray, np.dtype, *dtypes, HistoryBuffer, (_history_method, 'builtins.getattr'), Vocabulary]
 
 
 def _history_method(owner: Any, name: str) -> Any:
@@ -250,9 +252,7 @@ def _download(url: str | os.PathLike) -> Path:
     return path
 
 
-def _skip_unconfigured_tasks(
-    weights: Mapping[str, Tensor], own: Mapping[str, Tensor], path_or_url: str | os.PathLike
-) -> dict[str, Tensor]:
+def _skip_unconfigured_tasks(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights without those of tasks of which the model has no parameters."""
     configured = {_task(key) for key in own}
     skipped = sorted({task for key in weights if (task := _task(key)) not in configured and task is not None})

@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import torch
-
 BACKGROUND = 'background'
 """Name whose text embedding stands for "no object": X-Decoder has no learned no-object vector (docs/model.md, 2)."""
 
@@ -81,10 +79,6 @@ class Vocabulary:
         thing_names, stuff_names = split_prompts(things), split_prompts(stuff)
         flags = (True,) * len(thing_names) + (False,) * len(stuff_names)
         return cls(tuple(_unique(thing_names + stuff_names)), flags)
-
-
-# Training checkpoints record the vocabulary of their data set; this lets them be read with `weights_only=True`.
-torch.serialization.add_safe_globals([Vocabulary])
 
 
 def _unique(names: list[str]) -> list[str]:

@@ -1,0 +1,36 @@
+"""Reduce a training checkpoint to its weights in half precision, as the embedded default was.
+
+python tools/model_converters/publish_model.py work_dirs/run/iter_4000.pth published.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from xdet.compat.checkpoint import read_state_dict, to_xdet, write_state_dict
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('source', help='checkpoint of a training, or an official file, or the URL of one')
+    parser.add_argument('target', help='file to write: .safetensors or .pth')
+    parser.add_argument(
+        '--dtype', choices=('float32', 'float16', 'bfloat16'), default='float16', help='store weights in this type'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Read, strip, write."""
+    args = parse_args()
+    try:
+        weights = to_xdet(read_state_dict(args.source))
+        write_state_dict(weights, args.target, args.dtype)
+    except ValueError as error:
+        raise SystemExit(f'error: {args.source}: {error}') from None
+    print(f'wrote {len(weights)} entries to {args.target}')
+
+
+if __name__ == '__main__':
+    main()
