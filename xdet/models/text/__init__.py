@@ -1,16 +1,19 @@
 """Tokenizer, text encoder and vocabulary embedder."""
 
+from .stream import TextStream
 from .templates import TEMPLATES, clean_name
-from .text_encoder import TextFeatures, XDecoderTextEncoder
+from .text_encoder import CausalTextEncoder, TextFeatures, XDecoderTextEncoder
 from .tokenizer import END_TOKEN, START_TOKEN, VOCAB_SIZE, decode, tokenize
 from .vocabulary import VocabularyEmbedder
 
 __all__ = [
+    'CausalTextEncoder',
     'END_TOKEN',
     'START_TOKEN',
     'TEMPLATES',
     'VOCAB_SIZE',
     'TextFeatures',
+    'TextStream',
     'VocabularyEmbedder',
     'XDecoderTextEncoder',
     'clean_name',

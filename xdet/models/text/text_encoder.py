@@ -1,4 +1,4 @@
-"""Text encoder of X-Decoder: a causal CLIP text transformer with its projection and the learned logit scale."""
+"""Causal text encoders: what they have in common, and the one of X-Decoder."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from xdet.registry import MODELS
 
+from .stream import TextStream
 from .tokenizer import VOCAB_SIZE, tokenize
 
 
@@ -31,12 +32,53 @@ class TextFeatures:
     valid: Tensor
 
 
-@MODELS.register_module()
-class XDecoderTextEncoder(TextTransformer):
+class CausalTextEncoder(TextTransformer):
     """Causal text transformer; a text is represented by the output at its end token.
 
     Texts run at their real length instead of ``context_length``: attention is causal, so nothing behind the end token
     has any influence.
+
+    Attributes:
+        width (int): Width of the transformer and of its table of tokens, ``token_embedding``.
+        context_length (int): Most tokens per text, start and end token included.
+        logit_scale (nn.Parameter): Logarithm of the scale of cosines between images and texts.
+    """
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Token ids ``[n, L]`` padded with 0, see :func:`~xdet.models.text.tokenizer.tokenize`."""
+        return tokenize(texts, self.context_length)
+
+    def forward(self, texts: Tensor | Sequence[str]) -> TextFeatures:
+        """Encode texts.
+
+        Args:
+            texts (Tensor | Sequence[str]): Token ids int64 ``[n, L]`` or the texts themselves.
+        """
+        ids = texts if isinstance(texts, Tensor) else self.tokenize(texts)
+        ids = ids.to(self.positional_embedding.device)
+        length = ids.shape[1]
+        tokens = self.project(self.transformer(self.embed(ids), attn_mask=self.attn_mask[:length, :length]))
+        # The end token has the highest id; argmax finds the first one, also where padding repeats it.
+        ends = ids.argmax(dim=1)
+        valid = torch.arange(length, device=ids.device) <= ends[:, None]
+        return TextFeatures(tokens, tokens[torch.arange(len(ids), device=ids.device), ends], valid)
+
+    def stream(self, rows: int, length: int) -> TextStream:
+        """Encode ``rows`` texts of up to ``length`` tokens step by step, see :class:`TextStream`."""
+        return TextStream(self, rows, length)
+
+    def embed(self, ids: Tensor, start: int = 0) -> Tensor:
+        """Transformer input ``[n, L, width]`` for token ids ``[n, L]`` that stand at positions from ``start``."""
+        return self.token_embedding(ids) + self.positional_embedding[start : start + ids.shape[1]]
+
+    def project(self, x: Tensor) -> Tensor:
+        """Token features ``[..., C]`` from the output of the transformer ``[..., width]``."""
+        return self.ln_final(x) @ self.text_projection
+
+
+@MODELS.register_module()
+class XDecoderTextEncoder(CausalTextEncoder):
+    """Text encoder of X-Decoder: a CLIP text transformer with its projection and the learned logit scale.
 
     Args:
         width (int): Width of the transformer.
@@ -69,24 +111,3 @@ class XDecoderTextEncoder(TextTransformer):
         )
         self.logit_scale = nn.Parameter(torch.ones(()))
         self.set_grad_checkpointing(with_cp)
-
-    def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """Token ids ``[n, L]`` padded with 0, see :func:`~xdet.models.text.tokenizer.tokenize`."""
-        return tokenize(texts, self.context_length)
-
-    def forward(self, texts: Tensor | Sequence[str]) -> TextFeatures:
-        """Encode texts.
-
-        Args:
-            texts (Tensor | Sequence[str]): Token ids int64 ``[n, L]`` or the texts themselves.
-        """
-        ids = texts if isinstance(texts, Tensor) else self.tokenize(texts)
-        ids = ids.to(self.positional_embedding.device)
-        length = ids.shape[1]
-        x = self.token_embedding(ids) + self.positional_embedding[:length]
-        x = self.transformer(x, attn_mask=self.attn_mask[:length, :length])
-        tokens = self.ln_final(x) @ self.text_projection
-        # The end token has the highest id; argmax finds the first one, also where padding repeats it.
-        ends = ids.argmax(dim=1)
-        valid = torch.arange(length, device=ids.device) <= ends[:, None]
-        return TextFeatures(tokens, tokens[torch.arange(len(ids), device=ids.device), ends], valid)
