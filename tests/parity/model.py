@@ -78,7 +78,7 @@ def phrase_groups(model: XDecoder, phrases: Sequence[str]) -> tuple[list[QueryGr
     latent = next(group for group in model.decoder.latent_queries(1) if group.name == OBJECT)
     sees = frozenset({'phrase', 'text'})
     groups = [
-        QueryGroup('phrase', latent.content, latent.position, sees),
+        QueryGroup('phrase', latent.content, latent.position, sees, unmasked=(0,)),
         QueryGroup('text', tokens, tokens, sees, image_attention='no'),
     ]
     return groups, features.pooled

@@ -88,11 +88,22 @@ class XDecoder(BaseModel):
         return ImageFeatures(backbone=maps, mask_features=mask_features, memory=tuple(memory))
 
     def loss(self, inputs: Tensor, data_samples: Sequence[XDetDataSample]) -> dict[str, Tensor]:
-        """Losses of all tasks from one encoding and one decoding."""
+        """Losses of all tasks for which the samples have targets, from one encoding and one decoding.
+
+        Raises:
+            ValueError: No task finds a target.
+        """
+        training = [task for task in self.tasks.values() if any(task.trains(sample) for sample in data_samples)]
+        if not training:
+            name = data_samples[0].metainfo.get('img_path', 'the first image')
+            raise ValueError(f'no task of this model ({", ".join(self.tasks)}) finds targets in the batch of {name}')
         context = self._context(self.encode(inputs), data_samples)
-        outputs = self._decode(context, self.tasks.values())
+        groups: list[QueryGroup] = list(context.latents)
+        for task in training:
+            groups += task.queries(context)
+        outputs = self.decoder(context.features, groups)
         losses: dict[str, Tensor] = {}
-        for task in self.tasks.values():
+        for task in training:
             losses.update(task.loss(context, outputs))
         return losses
 
@@ -115,6 +126,8 @@ class XDecoder(BaseModel):
     ) -> Sequence[XDetDataSample]:
         """The cheap half of :meth:`predict`: run the tasks the samples ask for on encoded images.
 
+        Samples that ask for the same tasks are decoded together; tasks run in the order of the model's configuration.
+
         Raises:
             ValueError: A sample asks for a task the model does not have.
         """
@@ -122,24 +135,21 @@ class XDecoder(BaseModel):
             unknown = set(sample.metainfo.get('tasks', ())) - set(self.task_names)
             if unknown:
                 raise ValueError(f'unknown task {sorted(unknown)}; this model has {", ".join(self.task_names)}')
-        wanted = [task for task in self.tasks.values() if any(task.requested(sample) for sample in data_samples)]
-        context = self._context(features, data_samples)
-        outputs = self._decode(context, wanted)
-        for task in wanted:
-            task.predict(context, outputs)
+        by_tasks = defaultdict(list)
+        for index, sample in enumerate(data_samples):
+            by_tasks[tuple(name for name, task in self.tasks.items() if task.requested(sample))].append(index)
+        for names, indices in by_tasks.items():
+            subset = features if len(indices) == len(data_samples) else features.select(indices)
+            context = self._context(subset, [data_samples[index] for index in indices])
+            for name in names:
+                self.tasks[name].predict(context)
         return data_samples
 
     def _context(self, features: ImageFeatures, data_samples: Sequence[XDetDataSample]) -> TaskContext:
         return TaskContext(
             features=features,
             samples=data_samples,
-            latents=self.decoder.latent_queries(len(data_samples)),
+            decoder=self.decoder,
             text=self.text_encoder,
             vocabulary=self.vocabulary,
         )
-
-    def _decode(self, context: TaskContext, tasks) -> DecoderOutput:
-        groups: list[QueryGroup] = list(context.latents)
-        for task in tasks:
-            groups += task.queries(context)
-        return self.decoder(context.features, groups)

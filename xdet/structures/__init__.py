@@ -1,13 +1,14 @@
 """Typed data that crosses rooms. Imports nothing else from xdet."""
 
 from .data_sample import XDetDataSample, segment_map
-from .decoder_io import DecoderOutput, ImageFeatures, LayerPrediction, QueryGroup
+from .decoder_io import DecoderOutput, ImageFeatures, KeysValues, LayerPrediction, QueryGroup
 from .vocabulary import BACKGROUND, Vocabulary, split_prompts
 
 __all__ = [
     'BACKGROUND',
     'DecoderOutput',
     'ImageFeatures',
+    'KeysValues',
     'LayerPrediction',
     'QueryGroup',
     'Vocabulary',

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
+
+
+class KeysValues(NamedTuple):
+    """Projected keys and values ``[B, heads, K, C/heads]`` of an attention, reusable for any number of queries."""
+
+    keys: Tensor
+    values: Tensor
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,15 @@ class ImageFeatures:
     mask_features: Tensor
     memory: tuple[Tensor, ...]
 
+    def select(self, indices: Sequence[int]) -> ImageFeatures:
+        """Features of some images of the batch."""
+        rows = list(indices)
+        return ImageFeatures(
+            backbone=tuple(level[rows] for level in self.backbone),
+            mask_features=self.mask_features[rows],
+            memory=tuple(level[rows] for level in self.memory),
+        )
+
 
 @dataclass(frozen=True)
 class QueryGroup:
@@ -34,10 +52,10 @@ class QueryGroup:
         causal (bool): Within itself, query i sees only queries j <= i.
         image_attention (str): ``'masked'`` (Mask2Former's masked attention by the predicted mask), ``'all'`` pixels,
             or ``'no'`` cross-attention at all.
+        unmasked (tuple[int, ...]): Queries of a group with masked image attention that attend all pixels instead.
         pools (str | None): Read out this one-query group not from its own state but as the average of the states of
             the group named here, weighted by similarity (the class token of X-Decoder, docs/model.md, 5).
         valid (Tensor | None): ``[B, n]`` bool; queries marked False are padding that nobody attends. None: all valid.
-        forbidden (Tensor | None): ``[B, H, W]`` bool at input resolution; pixels its queries must not attend.
     """
 
     name: str
@@ -46,9 +64,9 @@ class QueryGroup:
     sees: frozenset[str]
     causal: bool = False
     image_attention: str = 'masked'
+    unmasked: tuple[int, ...] = ()
     pools: str | None = None
     valid: Tensor | None = None
-    forbidden: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.image_attention not in ('masked', 'all', 'no'):
@@ -89,10 +107,13 @@ class DecoderOutput:
     Attributes:
         layers (tuple[LayerPrediction, ...]): ``num_layers + 1`` predictions, the last one final.
         mask_features (Tensor): ``[B, C, H/4, W/4]``.
+        keys (tuple[KeysValues, ...] | None): Self-attention keys and values of all queries, one per layer, when they
+            were asked for: what queries that come later need to know of them.
     """
 
     layers: tuple[LayerPrediction, ...]
     mask_features: Tensor
+    keys: tuple[KeysValues, ...] | None = None
 
     @property
     def last(self) -> LayerPrediction:

@@ -11,6 +11,10 @@ from xdet.structures import DecoderOutput, QueryGroup, XDetDataSample
 class TaskAdapter(nn.Module):
     """Base of all tasks; parameters of its own are allowed.
 
+    In training all tasks that find targets in a batch share one pass of the decoder: each adds its query groups and
+    reads its losses from the common output. In prediction a task reads ``context.outputs``, the latent queries' pass
+    that tasks share, and runs queries of its own only when it needs more than that.
+
     Attributes:
         names (tuple[str, ...]): Values of ``sample.tasks`` that this adapter serves.
         default_names (tuple[str, ...]): Those it serves for samples that ask for nothing.
@@ -23,14 +27,18 @@ class TaskAdapter(nn.Module):
         """Which of the adapter's :attr:`names` the sample asks for."""
         return tuple(name for name in sample.metainfo.get('tasks', self.default_names) if name in self.names)
 
+    def trains(self, sample: XDetDataSample) -> bool:
+        """Whether the sample has targets for this task."""
+        return False
+
     def queries(self, context: TaskContext) -> list[QueryGroup]:
-        """Groups this task adds to the object and image groups; none by default."""
+        """Groups this task adds in training to the object and image groups; none by default."""
         return []
 
     def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:
-        """Losses by name."""
+        """Losses by name; called when at least one sample of the batch has targets."""
         raise NotImplementedError
 
-    def predict(self, context: TaskContext, outputs: DecoderOutput) -> None:
-        """Write predictions into ``context.samples``."""
+    def predict(self, context: TaskContext) -> None:
+        """Write predictions into ``context.samples``, all of which ask for this task."""
         raise NotImplementedError

@@ -58,6 +58,10 @@ class SegmentationTask(TaskAdapter):
         self.max_per_image = max_per_image
         self.things_only = things_only
 
+    def trains(self, sample: XDetDataSample) -> bool:
+        """Whether it has ``gt_segments``."""
+        return 'gt_segments' in sample
+
     def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:
         """Set-prediction losses of all prediction layers; see the criterion for their names."""
         if self.criterion is None:
@@ -80,16 +84,15 @@ class SegmentationTask(TaskAdapter):
         return self.criterion(mask_embeds, class_logits, outputs.mask_features, targets, size, names)
 
     @torch.no_grad()
-    def predict(self, context: TaskContext, outputs: DecoderOutput) -> None:
+    def predict(self, context: TaskContext) -> None:
         """Write ``pred_sem_seg``, ``pred_instances`` and ``pred_panoptic_seg`` as each sample asks."""
-        layer = outputs.last
+        layer = context.outputs.last
         class_embed = layer.rows(layer.class_embed, OBJECT, IMAGE)
         mask_embed = layer.rows(layer.mask_embed, OBJECT, IMAGE)
         for index, sample in enumerate(context.samples):
-            if self.requested(sample):
-                text = context.vocabulary(vocabulary_of(sample))
-                logits = cosine_logits(class_embed[index], text, context.text.logit_scale)
-                self._predict_one(sample, logits, mask_embed[index], outputs.mask_features[index])
+            text = context.vocabulary(vocabulary_of(sample))
+            logits = cosine_logits(class_embed[index], text, context.text.logit_scale)
+            self._predict_one(sample, logits, mask_embed[index], context.features.mask_features[index])
 
     def _predict_one(self, sample: XDetDataSample, logits: Tensor, mask_embed: Tensor, mask_features: Tensor) -> None:
         vocabulary, size = vocabulary_of(sample), tuple(sample.ori_shape[:2])

@@ -1,5 +1,6 @@
 """The decoder and its parts."""
 
+from .stream import QueryStream
 from .xdecoder import IMAGE, OBJECT, XDecoderTransformerDecoder
 
-__all__ = ['IMAGE', 'OBJECT', 'XDecoderTransformerDecoder']
+__all__ = ['IMAGE', 'OBJECT', 'QueryStream', 'XDecoderTransformerDecoder']

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-class KeysValues(NamedTuple):
-    """Projected keys and values ``[B, heads, K, C/heads]``, reusable for any number of queries."""
-
-    keys: Tensor
-    values: Tensor
+from xdet.structures import KeysValues
 
 
 class Attention(nn.Module):
@@ -105,7 +98,7 @@ class DecoderLayer(nn.Module):
         memory_position: Tensor,
         image_mask: Tensor,
         self_mask: Tensor,
-    ) -> Tensor:
+    ) -> tuple[Tensor, KeysValues]:
         """Run the layer.
 
         Args:
@@ -118,10 +111,11 @@ class DecoderLayer(nn.Module):
             self_mask (Tensor): Bool ``[1 or B, 1, N, N]``.
 
         Returns:
-            Tensor: ``[B, N, C]``.
+            tuple[Tensor, KeysValues]: New content ``[B, N, C]``, and the keys and values of its self-attention.
         """
         image = self.cross_attn.project(memory + memory_position, memory)
         attending = self.attend_image(x[:, :num_attending], position[:, :num_attending], image, image_mask)
         x = torch.cat([attending, x[:, num_attending:]], dim=1)
-        x = self.attend_queries(x, position, self.self_attn.project(x + position, x), self_mask)
-        return self.feed_forward(x)
+        others = self.self_attn.project(x + position, x)
+        x = self.attend_queries(x, position, others, self_mask)
+        return self.feed_forward(x), others

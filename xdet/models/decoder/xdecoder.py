@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from xdet.registry import MODELS
-from xdet.structures import DecoderOutput, ImageFeatures, LayerPrediction, QueryGroup
+from xdet.structures import DecoderOutput, ImageFeatures, KeysValues, LayerPrediction, QueryGroup
 
 from .heads import PredictionHeads
 from .layers import DecoderLayer
@@ -38,10 +38,10 @@ class XDecoderTransformerDecoder(PredictionHeads):
         num_layers (int): Decoder layers; there is one prediction more.
         feedforward_channels (int): Hidden width of the feed-forward networks.
         num_levels (int): Feature levels, used in turn by the layers.
-        unmasked_query (str): Which query ignores its predicted mask and attends all pixels. ``'official'`` reproduces
-            the official index, which is one too far: it hits the first query behind the latent ones (the first phrase
-            query in referring segmentation, none otherwise), and the released weights were trained that way.
-            ``'image'`` is what was meant.
+        unmasked_query (str): Which query ignores its predicted mask and attends all pixels. ``'image'`` is what was
+            meant. ``'official'`` reproduces the official index, which is one too far: it hits the first query behind
+            the latent ones (:attr:`unmasks_next_query`; the first phrase query in referring segmentation, none
+            otherwise), and the released weights were trained that way.
         with_cp (bool): Recompute layers in the backward pass to save memory.
     """
 
@@ -62,7 +62,7 @@ class XDecoderTransformerDecoder(PredictionHeads):
         if num_queries < 2:
             raise ValueError(f'num_queries is {num_queries}; at least 2 are needed: one object and the image query')
         self.num_queries = num_queries
-        self.unmasked_row = num_queries if unmasked_query == 'official' else num_queries - 1
+        self.unmasks_next_query = unmasked_query == 'official'
         self.with_cp = with_cp
         self.query_feat = torch.nn.Embedding(num_queries, embed_dims)
         self.query_embed = torch.nn.Embedding(num_queries, embed_dims)
@@ -78,30 +78,38 @@ class XDecoderTransformerDecoder(PredictionHeads):
         position = self.query_embed.weight.expand(batch_size, -1, -1)
         return [
             QueryGroup(OBJECT, content[:, :-1], position[:, :-1], sees=frozenset({OBJECT})),
-            QueryGroup(IMAGE, content[:, -1:], position[:, -1:], sees=frozenset({IMAGE}), pools=OBJECT),
+            QueryGroup(
+                IMAGE,
+                content[:, -1:],
+                position[:, -1:],
+                sees=frozenset({IMAGE}),
+                unmasked=() if self.unmasks_next_query else (0,),
+                pools=OBJECT,
+            ),
         ]
 
-    def forward(self, features: ImageFeatures, groups: Sequence[QueryGroup]) -> DecoderOutput:
+    def forward(self, features: ImageFeatures, groups: Sequence[QueryGroup], keep_keys: bool = False) -> DecoderOutput:
         """Decode.
 
         Args:
             features (ImageFeatures): Encoded images.
-            groups (Sequence[QueryGroup]): All query groups, those of :meth:`latent_queries` included.
+            groups (Sequence[QueryGroup]): All query groups; those of :meth:`latent_queries` are not added.
+            keep_keys (bool): Hand out the keys and values of self-attention, for a :class:`QueryStream`.
 
         Returns:
             DecoderOutput: ``num_layers + 1`` predictions.
         """
         queries = pack(groups)
-        memory, positions = self._memory(features)
+        memory, positions = self.memory(features)
         levels = [_resize(features.mask_features.detach(), level.shape[-2:]) for level in features.memory]
         self_mask = self_attention_mask(queries)
 
         x = queries.content
-        predictions = [PredictionHeads.forward(self, x, queries)]
+        predictions, keys = [PredictionHeads.forward(self, x, queries)], []
         for index, layer in enumerate(self.layers):
             level = index % len(memory)
             image_mask = self._image_mask(predictions[-1], levels[level], queries)
-            x = self._run(
+            x, keys_values = self._run(
                 layer,
                 x,
                 queries.position,
@@ -112,14 +120,16 @@ class XDecoderTransformerDecoder(PredictionHeads):
                 self_mask,
             )
             predictions.append(PredictionHeads.forward(self, x, queries))
-        return DecoderOutput(tuple(predictions), features.mask_features)
+            if keep_keys:
+                keys.append(keys_values)
+        return DecoderOutput(tuple(predictions), features.mask_features, tuple(keys) if keep_keys else None)
 
-    def _run(self, layer: DecoderLayer, *args) -> Tensor:
+    def _run(self, layer: DecoderLayer, *args) -> tuple[Tensor, KeysValues]:
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint(layer, *args, use_reentrant=False)
         return layer(*args)
 
-    def _memory(self, features: ImageFeatures) -> tuple[list[Tensor], list[Tensor]]:
+    def memory(self, features: ImageFeatures) -> tuple[list[Tensor], list[Tensor]]:
         """Image tokens with their level embedding ``[B, HW, C]`` and positions ``[1, HW, C]``, per level."""
         tokens, positions = [], []
         for level, embed in zip(features.memory, self.level_embed.weight, strict=True):
@@ -133,12 +143,13 @@ class XDecoderTransformerDecoder(PredictionHeads):
     def _image_mask(self, prediction: LayerPrediction, level: Tensor, queries: PackedQueries) -> Tensor:
         """Which pixels of ``level`` ``[B, C, h, w]`` each attending query may see: bool ``[B, 1, n, hw]``."""
         allowed = (prediction.mask_embed @ level.flatten(2)) >= 0
-        if self.unmasked_row < allowed.shape[1]:
-            allowed[:, self.unmasked_row] = True
+        for group in queries.groups:
+            for row in group.unmasked:
+                allowed[:, queries.slices[group.name].start + row] = True
         # A query whose mask is empty would attend nothing; it attends everything instead.
         allowed |= ~allowed.any(dim=-1, keepdim=True)
-        free = [_free_pixels(group, level) for group in queries.groups if group.image_attention == 'all']
-        return torch.cat([allowed, *free], dim=1)[:, None]
+        free = allowed.new_ones((len(allowed), queries.num_attending - queries.num_masked, allowed.shape[-1]))
+        return torch.cat([allowed, free], dim=1)[:, None]
 
 
 def _resize(features: Tensor, size: tuple[int, int]) -> Tensor:
@@ -148,13 +159,3 @@ def _resize(features: Tensor, size: tuple[int, int]) -> Tensor:
     """
     resized = F.interpolate(features.float(), size=size, mode='bicubic', align_corners=False, antialias=True)
     return resized.to(features.dtype)
-
-
-def _free_pixels(group: QueryGroup, level: Tensor) -> Tensor:
-    """Pixels a group without masked attention may see: all but the forbidden ones, bool ``[B, n, hw]``."""
-    batch, num = group.content.shape[:2]
-    if group.forbidden is None:
-        return level.new_ones((batch, num, level.shape[-2] * level.shape[-1]), dtype=torch.bool)
-    forbidden = F.interpolate(group.forbidden[:, None].float(), size=level.shape[-2:], mode='nearest')
-    allowed = forbidden.flatten(2) == 0
-    return (allowed | ~allowed.any(dim=-1, keepdim=True)).expand(-1, num, -1)

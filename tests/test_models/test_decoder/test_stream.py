@@ -1,0 +1,123 @@
+"""Queries that arrive piece by piece equal one pass over all of them."""
+
+import pytest
+import torch
+
+from xdet.models.decoder import QueryStream, XDecoderTransformerDecoder
+from xdet.models.decoder.stream import visible_pixels
+from xdet.structures import ImageFeatures, QueryGroup
+
+
+def features(batch=2, channels=16):
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(height, width):
+        return torch.randn(batch, channels, height, width, generator=generator)
+
+    return ImageFeatures(backbone=(), mask_features=draw(16, 24), memory=(draw(2, 3), draw(4, 6), draw(8, 12)))
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(1)
+    decoder = XDecoderTransformerDecoder(
+        num_queries=6, embed_dims=16, num_heads=2, num_layers=4, feedforward_channels=32
+    )
+    return decoder.eval()
+
+
+@pytest.fixture
+def caption():
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(2, 5, 16, generator=generator), torch.randn(2, 5, 16, generator=generator)
+
+
+def full_pass(model, inputs, content, position):
+    sees = frozenset({'object', 'image', 'caption'})
+    group = QueryGroup('caption', content, position, sees, causal=True, image_attention='all')
+    output = model(inputs, [*model.latent_queries(2), group]).last
+    return output.rows(output.state, 'caption')
+
+
+def latent_pass(model, inputs):
+    return model(inputs, model.latent_queries(2), keep_keys=True)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('pieces', [(1, 1, 1, 1, 1), (2, 3), (5,), (3, 1, 1)])
+def test_pieces_equal_one_pass(model, caption, pieces):
+    inputs = features()
+    expected = full_pass(model, inputs, *caption)
+    stream = QueryStream(model, inputs, latent_pass(model, inputs), 5)
+    steps = zip(caption[0].split(pieces, dim=1), caption[1].split(pieces, dim=1), strict=True)
+    found = torch.cat([stream.step(content, position) for content, position in steps], dim=1)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_rows_of_an_image_do_not_see_each_other_and_can_be_reordered(model, caption):
+    inputs, (content, position) = features(), caption
+    other = content.flip(1)
+    stream = QueryStream(model, inputs, latent_pass(model, inputs), 5, rows_per_image=2)
+    rows = torch.stack([content, other], dim=1).flatten(0, 1)
+    places = position.repeat_interleave(2, dim=0)
+    stream.step(rows[:, :3], places[:, :3])
+    swap = torch.tensor([1, 0, 2, 2])  # swaps the rows of the first image, doubles the first row of the second
+    stream.reorder(swap)
+    found = stream.step(rows[swap, 3:], places[:, 3:]).unflatten(0, (2, 2))
+    first, second = full_pass(model, inputs, content, position), full_pass(model, inputs, other, position)
+    torch.testing.assert_close(found[0, 0], second[0, 3:], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found[0, 1], first[0, 3:], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found[1, 0], first[1, 3:], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found[1, 1], first[1, 3:], rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_regions(model, caption):
+    """A row sees its region only; a full and an empty region are the whole image, never NaN."""
+    inputs = features()
+    latents = latent_pass(model, inputs)
+    regions = torch.zeros(2, 4, 64, 96, dtype=torch.bool)
+    regions[:, 1] = True
+    regions[:, 2, :, :48] = True
+    regions[:, 3, 63, 95] = True  # one pixel, which nearest sampling misses on every level
+    content, position = (part.repeat_interleave(4, dim=0) for part in caption)
+    found = QueryStream(model, inputs, latents, 5, 4, regions).step(content, position).unflatten(0, (2, 4))
+    free = QueryStream(model, inputs, latents, 5).step(*caption)
+    assert torch.isfinite(found).all()
+    torch.testing.assert_close(found[:, 0], free)
+    torch.testing.assert_close(found[:, 1], free)
+    assert not torch.allclose(found[:, 2], free, atol=1e-3)
+    assert not torch.allclose(found[:, 3], found[:, 2], atol=1e-3)
+    # What lies outside the region has no influence beyond the latent queries.
+    changed = ImageFeatures(
+        backbone=(),
+        mask_features=inputs.mask_features,
+        memory=tuple(
+            torch.cat([level[..., : level.shape[-1] // 2], torch.randn_like(level[..., level.shape[-1] // 2 :])], -1)
+            for level in inputs.memory
+        ),
+    )
+    half = regions[:, 2:3, :, :]
+    half = half & (torch.arange(96) < 32)  # away from the border, which the coarsest level cuts through
+    before = QueryStream(model, inputs, latents, 5, 1, half).step(*caption)
+    after = QueryStream(model, changed, latents, 5, 1, half).step(*caption)
+    torch.testing.assert_close(before, after)
+
+
+def test_visible_pixels():
+    regions = torch.zeros(1, 3, 8, 8, dtype=torch.bool)
+    regions[0, 0, :4] = True  # nearest sampling at 2x2 reads rows and columns 0 and 4
+    regions[0, 1, 7, 7] = True
+    found = visible_pixels(regions, (2, 2))
+    assert found[0].tolist() == [[True, True, False, False], [False, False, False, True], [True] * 4]
+
+
+@torch.no_grad()
+def test_misuse(model, caption):
+    inputs = features()
+    with pytest.raises(ValueError, match='keep_keys'):
+        QueryStream(model, inputs, model(inputs, model.latent_queries(2)), 5)
+    stream = QueryStream(model, inputs, latent_pass(model, inputs), 4)
+    with pytest.raises(ValueError, match='1 queries more'):
+        stream.step(*caption)

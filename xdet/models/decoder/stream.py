@@ -1,0 +1,141 @@
+"""Queries that arrive piece by piece: captions word by word, questions, texts about a region."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xdet.structures import DecoderOutput, ImageFeatures, KeysValues
+
+if TYPE_CHECKING:
+    from .xdecoder import XDecoderTransformerDecoder
+
+
+class QueryStream:
+    """Runs queries that see the latent queries and their own past and attend all pixels (or those of a region).
+
+    Latent queries never look at such queries, so what a caption or a question needs of them are the keys and values of
+    one earlier pass. Feeding a sequence in pieces gives the same states as a pass over all of it together with the
+    latent queries (docs/architecture.md: group ``caption``).
+
+    An image has a fixed number of *rows* (hypotheses of a beam, questions, regions), which do not see each other. Rows
+    of one image lie one after the other: ``R = B * rows_per_image``.
+
+    Args:
+        decoder (XDecoderTransformerDecoder): The decoder.
+        features (ImageFeatures): Encoded images.
+        latents (DecoderOutput): Its output for the latent queries, made with ``keep_keys=True``.
+        length (int): Most queries per row that will be fed.
+        rows_per_image (int): Rows of every image.
+        regions (Tensor, optional): Bool ``[B, rows_per_image, H, W]`` in padded input resolution; a row attends only
+            pixels of its region. None: all pixels.
+    """
+
+    def __init__(
+        self,
+        decoder: XDecoderTransformerDecoder,
+        features: ImageFeatures,
+        latents: DecoderOutput,
+        length: int,
+        rows_per_image: int = 1,
+        regions: Tensor | None = None,
+    ) -> None:
+        if latents.keys is None:
+            raise ValueError('the latent queries were decoded without keep_keys=True')
+        self._layers = decoder.layers
+        self._norm = decoder.decoder_norm
+        self._batch = len(features.mask_features)
+        memory, positions = decoder.memory(features)
+        self._image = [
+            layer.cross_attn.project(
+                memory[index % len(memory)] + positions[index % len(memory)], memory[index % len(memory)]
+            )
+            for index, layer in enumerate(decoder.layers)
+        ]
+        self._visible = [
+            None if regions is None else visible_pixels(regions, level.shape[-2:]) for level in features.memory
+        ]
+        self._num_latents = latents.keys[0].keys.shape[2]
+        self._seen = [_Buffer(keys_values, rows_per_image, length) for keys_values in latents.keys]
+        self._past = 0
+
+    def step(self, content: Tensor, position: Tensor) -> Tensor:
+        """Feed the next n queries of every row.
+
+        Args:
+            content (Tensor): ``[R, n, C]``.
+            position (Tensor): ``[R, n, C]``.
+
+        Returns:
+            Tensor: Layer-normalised states ``[R, n, C]`` after the last layer.
+        """
+        x, num = content, content.shape[1]
+        mask = None
+        if num > 1:
+            mask = torch.ones(num, self._num_latents + self._past + num, dtype=torch.bool, device=x.device)
+            mask = mask.tril(self._num_latents + self._past)
+        for index, layer in enumerate(self._layers):
+            visible = self._visible[index % len(self._visible)]
+            x = self._attend_image(layer, x, position, self._image[index], visible)
+            seen = self._seen[index].append(layer.self_attn.project(x + position, x), self._num_latents + self._past)
+            x = layer.feed_forward(layer.attend_queries(x, position, seen, mask))
+        self._past += num
+        return self._norm(x)
+
+    def reorder(self, rows: Tensor) -> None:
+        """Continue row ``rows[i]`` as row i; both must belong to the same image. ``rows`` is int64 ``[R]``."""
+        for seen in self._seen:
+            seen.reorder(rows, self._num_latents, self._num_latents + self._past)
+
+    def _attend_image(self, layer, x: Tensor, position: Tensor, image: KeysValues, visible: Tensor | None) -> Tensor:
+        """Cross-attention with the rows of an image side by side, so that its keys exist once."""
+        rows, num, channels = x.shape
+        if visible is not None:
+            visible = visible.repeat_interleave(num, dim=1)[:, None]
+        shape = (self._batch, rows // self._batch * num, channels)
+        return layer.attend_image(x.reshape(shape), position.reshape(shape), image, visible).reshape(
+            rows, num, channels
+        )
+
+
+class _Buffer:
+    """Keys and values of one layer: those of the latent queries, then those of the row's own past."""
+
+    def __init__(self, latents: KeysValues, rows_per_image: int, length: int) -> None:
+        self._tensors = [
+            F.pad(part.repeat_interleave(rows_per_image, dim=0), (0, 0, 0, length)).contiguous() for part in latents
+        ]
+
+    def append(self, new: KeysValues, start: int) -> KeysValues:
+        stop = start + new.keys.shape[2]
+        for tensor, part in zip(self._tensors, new, strict=True):
+            if stop > tensor.shape[2]:
+                raise ValueError(f'{stop - tensor.shape[2]} queries more were fed than the stream was made for')
+            tensor[:, :, start:stop] = part
+        return KeysValues(*(tensor[:, :, :stop] for tensor in self._tensors))
+
+    def reorder(self, rows: Tensor, start: int, stop: int) -> None:
+        for tensor in self._tensors:
+            tensor[:, :, start:stop] = tensor[rows, :, start:stop]
+
+
+def visible_pixels(regions: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pixels of a feature level that belong to regions.
+
+    Nearest-neighbour sampling, as in the official model. Where it misses a region altogether, every cell the region
+    touches counts, and an empty region means the whole image: attending nothing would give NaN, as it does officially.
+
+    Args:
+        regions (Tensor): Bool ``[B, n, H, W]``.
+        size (tuple[int, int]): Height and width of the level.
+
+    Returns:
+        Tensor: Bool ``[B, n, h * w]`` with at least one True per row.
+    """
+    sampled = F.interpolate(regions.float(), size=size, mode='nearest').flatten(2) > 0
+    touched = F.adaptive_max_pool2d(regions.float(), size).flatten(2) > 0
+    sampled |= touched & ~sampled.any(dim=-1, keepdim=True)
+    return sampled | ~sampled.any(dim=-1, keepdim=True)
