@@ -1,6 +1,19 @@
-"""Task adapters: one file and one config line per task."""
+"""Tasks of the model, one adapter per file."""
 
 from .base import TaskAdapter
-from .segmentation import SegmentationTask, vocabulary_of
+from .captioning import CaptioningTask
+from .classification import ClassificationTask
+from .referring import ReferringTask
+from .retrieval import RetrievalTask
+from .segmentation import SegmentationTask
+from .vqa import VQATask
 
-__all__ = ['SegmentationTask', 'TaskAdapter', 'vocabulary_of']
+__all__ = [
+    'CaptioningTask',
+    'ClassificationTask',
+    'ReferringTask',
+    'RetrievalTask',
+    'SegmentationTask',
+    'TaskAdapter',
+    'VQATask',
+]

@@ -42,3 +42,8 @@ class TaskAdapter(nn.Module):
     def predict(self, context: TaskContext) -> None:
         """Write predictions into ``context.samples``, all of which ask for this task."""
         raise NotImplementedError
+
+
+def describe(sample: XDetDataSample) -> str:
+    """What to call a sample in errors."""
+    return f'sample {sample.metainfo.get("img_path", "without img_path")}'

@@ -1,6 +1,6 @@
 """Post-processing as functions of tensors; no module, no state, no vocabulary."""
 
-from .instance import instances, mask_boxes
+from .instance import instances, mask_boxes, mask_scores
 from .panoptic import panoptic_segments
 from .resize import mask_logits, resize_logits
 from .semantic import semantic_labels, semantic_scores
@@ -9,6 +9,7 @@ __all__ = [
     'instances',
     'mask_boxes',
     'mask_logits',
+    'mask_scores',
     'panoptic_segments',
     'resize_logits',
     'semantic_labels',

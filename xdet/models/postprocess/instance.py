@@ -49,7 +49,7 @@ def instances(
         logits = masks(needed[part])
         inside = logits > 0
         binary[part] = inside
-        quality[part] = (logits.sigmoid() * inside).flatten(1).sum(1) / (inside.flatten(1).sum(1) + 1e-6)
+        quality[part] = mask_scores(logits, inside)
 
     scores = scores * quality[which]
     order = scores.argsort(descending=True, stable=True)
@@ -60,6 +60,19 @@ def instances(
         scores=scores[order],
         bboxes=mask_boxes(binary)[which],
     )
+
+
+def mask_scores(logits: Tensor, masks: Tensor) -> Tensor:
+    """Mean foreground probability inside masks.
+
+    Args:
+        logits (Tensor): Mask logits ``[n, H, W]``.
+        masks (Tensor): Bool ``[n, H, W]``.
+
+    Returns:
+        Tensor: ``[n]``; 0 for an empty mask.
+    """
+    return (logits.sigmoid() * masks).flatten(1).sum(1) / (masks.flatten(1).sum(1) + 1e-6)
 
 
 def mask_boxes(masks: Tensor) -> Tensor:

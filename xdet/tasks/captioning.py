@@ -1,0 +1,197 @@
+"""Captions of images and of regions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xdet.models.context import TaskContext
+from xdet.models.decoder import IMAGE, OBJECT, QueryStream
+from xdet.models.text import decode
+from xdet.registry import MODELS, TASKS
+from xdet.structures import DecoderOutput, QueryGroup, XDetDataSample
+
+from .base import TaskAdapter, describe
+from .generation import GenerationSettings, Hypothesis, generate
+
+CAPTION = 'caption'
+
+
+@TASKS.register_module()
+class CaptioningTask(TaskAdapter):
+    """Captioning and referring captioning (paper section 3.3, docs/model.md, 8).
+
+    A caption token sees the latent queries and the tokens before it, attends all pixels (of its region), and predicts
+    the next token by comparison with the text encoder's token table. Only new tokens are computed: the latent queries
+    run once, keys and values of earlier tokens are kept in the decoder and in the text encoder, and generation ends
+    with the end token. The official model repeats everything 50 times.
+
+    Args:
+        embed_dims (int): Width C of the decoder.
+        text_width (int): Width of the token table.
+        context_length (int): Most tokens of a caption, start and end token included.
+        generation (dict, optional): Defaults of :class:`~xdet.tasks.generation.GenerationSettings`.
+        first_sentence (bool): Cut captions at their first full stop, as the official model does.
+        loss (dict, optional): Config of the criterion; None for a model that is only used, not trained.
+    """
+
+    names = ('caption', 'refcaption')
+
+    def __init__(
+        self,
+        embed_dims: int = 512,
+        text_width: int = 512,
+        context_length: int = 77,
+        generation: Mapping[str, Any] | None = None,
+        first_sentence: bool = True,
+        loss: dict | None = None,
+    ) -> None:
+        super().__init__()
+        self.token_proj = nn.Parameter(torch.empty(embed_dims, text_width))
+        self.position_embed = nn.Embedding(context_length, embed_dims)
+        nn.init.trunc_normal_(self.token_proj, std=0.02)
+        nn.init.trunc_normal_(self.position_embed.weight, std=0.02)
+        self.generation = GenerationSettings().override(generation or {})
+        self.first_sentence = first_sentence
+        self.criterion = MODELS.build(loss) if loss is not None else None
+
+    def trains(self, sample: XDetDataSample) -> bool:
+        """Whether it has a ``caption`` and the adapter a criterion."""
+        return self.criterion is not None and bool(sample.metainfo.get('caption'))
+
+    def queries(self, context: TaskContext) -> list[QueryGroup]:
+        """The captions, each token seeing those before it. Images without one get an empty caption."""
+        tokens = context.encode(_captions(context)).tokens
+        position = tokens + self.position_embed.weight[: tokens.shape[1]]
+        # Gradients reach the text encoder through the position only, as published.
+        sees = frozenset({OBJECT, IMAGE, CAPTION})
+        return [QueryGroup(CAPTION, tokens.detach(), position, sees, causal=True, image_attention='all')]
+
+    def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:
+        """Next-token losses; see the criterion."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def predict(self, context: TaskContext) -> None:
+        """Write ``pred_captions`` and ``pred_region_captions`` as each sample asks.
+
+        Samples with equal generation settings are written together.
+
+        Raises:
+            ValueError: Impossible settings, or a caption of a region without region.
+        """
+        groups = defaultdict(list)
+        for row, sample in enumerate(context.samples):
+            settings = self.generation.override(sample.metainfo.get('generation') or {})
+            if settings.max_tokens >= self.position_embed.num_embeddings:
+                longest = self.position_embed.num_embeddings - 1
+                raise ValueError(f'max_tokens is {settings.max_tokens}; this model writes up to {longest} tokens')
+            for name in self.requested(sample):
+                groups[name, settings].append(row)
+        for (name, settings), rows in groups.items():
+            part = context.select(rows)
+            if name == 'caption':
+                for sample, texts in zip(part.samples, self._write(part, settings), strict=True):
+                    sample.pred_captions = self._results(texts)
+            else:
+                self._caption_regions(part, settings)
+
+    def _caption_regions(self, context: TaskContext, settings: GenerationSettings) -> None:
+        regions = [regions_of(sample) for sample in context.samples]
+        most = max(map(len, regions))
+        size = tuple(4 * length for length in context.features.mask_features.shape[-2:])
+        padded = torch.stack(
+            [_in_input(region, sample, size, most) for region, sample in zip(regions, context.samples, strict=True)]
+        )
+        texts = self._write(context, settings, padded) if most else []
+        for index, (sample, region) in enumerate(zip(context.samples, regions, strict=True)):
+            own = texts[index * most : index * most + len(region)]
+            sample.pred_region_captions = [self._results(item) for item in own]
+
+    def _write(
+        self, context: TaskContext, settings: GenerationSettings, regions: Tensor | None = None
+    ) -> list[list[Hypothesis]]:
+        """Texts of every image, or of each of its regions (bool ``[B, n, H, W]`` in padded input resolution)."""
+        items = 1 if regions is None else regions.shape[1]
+        writer = _CaptionWriter(self, context, settings, items, regions)
+        device = context.features.mask_features.device
+        return generate(writer, len(context.samples) * items, settings, device)
+
+    def _results(self, texts: Sequence[Hypothesis]) -> list[dict[str, Any]]:
+        return [dict(text=self._text(text.ids), score=text.score) for text in texts]
+
+    def _text(self, ids: Sequence[int]) -> str:
+        text = decode(ids)
+        return text.split('.')[0].strip() if self.first_sentence else text
+
+
+class _CaptionWriter:
+    """Next-token logits of captions (see :class:`~xdet.tasks.generation.NextToken`)."""
+
+    def __init__(
+        self,
+        task: CaptioningTask,
+        context: TaskContext,
+        settings: GenerationSettings,
+        items: int,
+        regions: Tensor | None,
+    ) -> None:
+        rows = items * settings.rows
+        if regions is not None:
+            regions = regions.repeat_interleave(settings.rows, dim=1)
+        self._task = task
+        self._table = context.text.token_embedding.weight
+        self._text = context.text.stream(len(context.samples) * rows, settings.max_tokens)
+        self._queries = QueryStream(
+            context.decoder, context.features, context.outputs, settings.max_tokens, rows, regions
+        )
+        self._place = 0
+
+    def step(self, ids: Tensor) -> Tensor:
+        tokens = self._text.step(ids[:, None])
+        state = self._queries.step(tokens, tokens + self._task.position_embed.weight[self._place])
+        self._place += 1
+        return (state[:, 0] @ self._task.token_proj) @ self._table.T
+
+    def reorder(self, rows: Tensor) -> None:
+        self._text.reorder(rows)
+        self._queries.reorder(rows)
+
+
+def regions_of(sample: XDetDataSample) -> Tensor:
+    """Regions to describe, bool ``[n, H, W]`` in original size: given ones, else those found for phrases.
+
+    Raises:
+        ValueError: There are none, or they have another size than the image.
+    """
+    if 'region_prompts' in sample:
+        masks = sample.region_prompts.masks
+    elif 'pred_phrases' in sample:
+        masks = sample.pred_phrases.masks
+    else:
+        raise ValueError(f'{describe(sample)} has no regions to describe; give masks, boxes or phrases')
+    if tuple(masks.shape[-2:]) != tuple(sample.ori_shape[:2]):
+        raise ValueError(
+            f'{describe(sample)}: regions are {tuple(masks.shape[-2:])} pixels but the image '
+            f'{tuple(sample.ori_shape[:2])} (height, width)'
+        )
+    return masks
+
+
+def _in_input(regions: Tensor, sample: XDetDataSample, size: tuple[int, int], count: int) -> Tensor:
+    """Regions in the padded input ``size``, bool ``[count, H, W]``, filled up with empty ones."""
+    height, width = sample.img_shape[:2]
+    result = regions.new_zeros((count, *size), dtype=torch.bool)
+    if len(regions):
+        resized = F.interpolate(regions[:, None].float(), size=(height, width), mode='nearest')[:, 0] > 0
+        result[: len(regions), :height, :width] = resized
+    return result
+
+
+def _captions(context: TaskContext) -> list[str]:
+    return [sample.metainfo.get('caption') or '' for sample in context.samples]

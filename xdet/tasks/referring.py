@@ -1,0 +1,184 @@
+"""Referring segmentation: a mask for every phrase."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.structures import InstanceData
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from xdet.models import postprocess
+from xdet.models.context import TaskContext
+from xdet.models.similarity import normalize
+from xdet.registry import MODELS, TASKS
+from xdet.structures import DecoderOutput, QueryGroup, XDetDataSample
+
+from .base import TaskAdapter, describe
+
+PHRASE, TEXT = 'phrase', 'text'
+
+
+@TASKS.register_module()
+class ReferringTask(TaskAdapter):
+    """Referring segmentation (paper section 3.3, docs/model.md, 8).
+
+    Copies of the object queries, the phrase queries, exchange information with the tokens of phrases in self-attention;
+    the phrase query whose class embedding is closest to the phrase makes the mask. Latent queries take no part, so
+    prediction does without them.
+
+    Args:
+        mode (str): At prediction, ``'independent'`` decodes every phrase on its own (all in one pass), so that a mask
+            depends on nothing but its phrase; ``'joint'`` is the official way, in which all phrases of an image share
+            one set of phrase queries and influence each other. With one phrase per image both are the same. Training
+            is always joint, as published.
+        phrases_per_pass (int): Independent mode: phrases of an image that share a pass; bounds memory, not results.
+        token_padding (str): In training, whether token positions that only pad shorter texts are ``'masked'`` or, as
+            in the official code, ``'visible'`` zeros.
+        loss (dict, optional): Config of the criterion; None for a model that is only used, not trained.
+    """
+
+    names = ('refseg',)
+
+    def __init__(
+        self,
+        mode: str = 'independent',
+        phrases_per_pass: int = 8,
+        token_padding: str = 'masked',
+        loss: dict | None = None,
+    ) -> None:
+        super().__init__()
+        if mode not in ('independent', 'joint'):
+            raise ValueError(f"ReferringTask: mode is {mode!r}; accepted are 'independent' and 'joint'")
+        if token_padding not in ('masked', 'visible'):
+            raise ValueError(f"ReferringTask: token_padding is {token_padding!r}; accepted are 'masked' and 'visible'")
+        if phrases_per_pass < 1:
+            raise ValueError(f'ReferringTask: phrases_per_pass is {phrases_per_pass}; accepted are numbers from 1')
+        self.mode = mode
+        self.phrases_per_pass = phrases_per_pass
+        self.token_padding = token_padding
+        self.criterion = MODELS.build(loss) if loss is not None else None
+
+    def trains(self, sample: XDetDataSample) -> bool:
+        """Whether it has ``gt_phrases`` and the adapter a criterion."""
+        return self.criterion is not None and 'gt_phrases' in sample
+
+    def queries(self, context: TaskContext) -> list[QueryGroup]:
+        """One set of phrase queries per image for all its training phrases; equal phrases enter once."""
+        phrases = [list(dict.fromkeys(_training_texts(sample))) for sample in context.samples]
+        return phrase_groups(context, phrases, self.token_padding == 'masked')
+
+    def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:
+        """Grounding losses; see the criterion."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def predict(self, context: TaskContext) -> None:
+        """Write ``pred_phrases`` with one row per phrase, in order."""
+        phrases = [phrases_of(sample) for sample in context.samples]
+        found: list[list[InstanceData]] = [[] for _ in phrases]
+        if self.mode == 'joint':
+            self._decode(context, [[texts] for texts in phrases], found)
+        else:
+            for start in range(0, max(map(len, phrases)), self.phrases_per_pass):
+                chunk = [texts[start : start + self.phrases_per_pass] for texts in phrases]
+                self._decode(context, [[[text] for text in texts] for texts in chunk], found)
+        for sample, results in zip(context.samples, found, strict=True):
+            sample.pred_phrases = InstanceData.cat(results)
+
+    def _decode(
+        self, context: TaskContext, sets: Sequence[Sequence[Sequence[str]]], found: list[list[InstanceData]]
+    ) -> None:
+        """One pass. ``sets[b]`` are the sets of phrases of image b; phrases of a set see each other."""
+        rows = [row for row, image in enumerate(sets) if image]
+        features = context.features if len(rows) == len(sets) else context.features.select(rows)
+        groups: list[QueryGroup] = []
+        count = max(len(sets[row]) for row in rows)
+        for number in range(count):
+            texts = [list(sets[row][number]) if number < len(sets[row]) else [] for row in rows]
+            groups += phrase_groups(context, texts, suffix=f' {number}')
+        outputs = context.decoder(features, groups)
+        for index, row in enumerate(rows):
+            for number, texts in enumerate(sets[row]):
+                found[row].append(self._read(context, outputs, index, f'{PHRASE} {number}', row, texts))
+
+    def _read(
+        self, context: TaskContext, outputs: DecoderOutput, index: int, group: str, row: int, texts: Sequence[str]
+    ) -> InstanceData:
+        """Masks ``[n, H, W]`` of the phrases of one set."""
+        layer, sample = outputs.last, context.samples[row]
+        pooled = normalize(context.encode(texts).pooled)
+        similarity = normalize(layer.rows(layer.class_embed, group)[index]) @ pooled.T
+        best, queries = similarity.max(dim=0)
+        logits = postprocess.mask_logits(
+            layer.rows(layer.mask_embed, group)[index, queries],
+            outputs.mask_features[index],
+            sample.img_shape[:2],
+            tuple(sample.ori_shape[:2]),
+        )
+        masks = logits > 0
+        return InstanceData(
+            masks=masks,
+            scores=postprocess.mask_scores(logits, masks),
+            similarities=best,
+            bboxes=postprocess.mask_boxes(masks),
+        )
+
+
+def phrase_groups(
+    context: TaskContext, phrases: Sequence[Sequence[str]], mask_padding: bool = True, suffix: str = ''
+) -> list[QueryGroup]:
+    """Phrase queries and the tokens of the phrases they see, one set per image.
+
+    Args:
+        context (TaskContext): The forward pass.
+        phrases (Sequence[Sequence[str]]): Phrases of every image, may be empty; all tokens of an image follow each
+            other without separator.
+        mask_padding (bool): Whether shorter rows are padded with tokens that nobody sees, or with visible zeros.
+        suffix (str): Ending of the names of the groups.
+
+    Returns:
+        list[QueryGroup]: The groups ``phrase`` and ``text``.
+    """
+    latent = context.decoder.latent_queries(len(phrases))[0]
+    tokens = [_tokens(context, texts, latent.content) for texts in phrases]
+    position = pad_sequence(tokens, batch_first=True)
+    valid = None
+    if mask_padding:
+        lengths = torch.tensor([len(row) for row in tokens], device=position.device)
+        valid = torch.arange(position.shape[1], device=position.device) < lengths[:, None]
+    sees = frozenset({PHRASE + suffix, TEXT + suffix})
+    unmasked = (0,) if context.decoder.unmasks_next_query else ()
+    return [
+        QueryGroup(PHRASE + suffix, latent.content, latent.position, sees, unmasked=unmasked),
+        # The content starts as a constant and is what layers change; gradients reach the text through the position.
+        QueryGroup(TEXT + suffix, position.detach(), position, sees, image_attention='no', valid=valid),
+    ]
+
+
+def _tokens(context: TaskContext, texts: Sequence[str], like: Tensor) -> Tensor:
+    """Tokens ``[L, C]`` of all texts, one after the other."""
+    if not texts:
+        return like.new_zeros((0, like.shape[-1]))
+    encoded = context.encode(texts)
+    return encoded.tokens[encoded.valid]
+
+
+def phrases_of(sample: XDetDataSample) -> list[str]:
+    """What the sample asks to find.
+
+    Raises:
+        ValueError: Nothing, or an empty phrase.
+    """
+    phrases = sample.metainfo.get('phrases', ())
+    if isinstance(phrases, str) or not phrases:
+        raise ValueError(f"{describe(sample)} has no list of 'phrases'; referring segmentation needs at least one")
+    for phrase in phrases:
+        if not isinstance(phrase, str) or not phrase.strip():
+            raise ValueError(f'{describe(sample)}: phrase {phrase!r} is empty or not a string')
+    return list(phrases)
+
+
+def _training_texts(sample: XDetDataSample) -> list[str]:
+    return list(sample.gt_phrases.texts) if 'gt_phrases' in sample else []

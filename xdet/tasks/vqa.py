@@ -1,0 +1,155 @@
+"""Visual question answering as classification over a list of answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from xdet.models.context import TaskContext
+from xdet.models.decoder import IMAGE, OBJECT, QueryStream
+from xdet.registry import MODELS, TASKS
+from xdet.structures import DecoderOutput, QueryGroup, XDetDataSample
+
+from .base import TaskAdapter, describe
+
+QUESTION = 'question'
+
+
+@TASKS.register_module()
+class VQATask(TaskAdapter):
+    """Visual question answering (paper section 3.3, docs/model.md, 8).
+
+    The position of question query i is the i-th token of the question, its content is learned; it sees the latent
+    queries and earlier question queries and attends all pixels. The state at the end token is classified.
+
+    Args:
+        answers (str | Sequence[str], optional): The answers, or a file with them: JSON (a list) or one per line. None:
+            answers are called by number.
+        num_answers (int, optional): Their number; None takes it from ``answers``.
+        embed_dims (int): Width C of the decoder.
+        context_length (int): Most tokens of a question.
+        top_k (int): Answers reported per question.
+        loss (dict, optional): Config of the criterion; None for a model that is only used, not trained.
+    """
+
+    names = ('vqa',)
+
+    def __init__(
+        self,
+        answers: str | Sequence[str] | None = None,
+        num_answers: int | None = None,
+        embed_dims: int = 512,
+        context_length: int = 77,
+        top_k: int = 5,
+        loss: dict | None = None,
+    ) -> None:
+        super().__init__()
+        self.answers = read_answers(answers, num_answers)
+        self.index = {answer: number for number, answer in enumerate(self.answers)}
+        self.top_k = min(top_k, len(self.answers))
+        self.query_feat = nn.Embedding(context_length, embed_dims)
+        self.classifier = nn.Sequential(
+            nn.Linear(embed_dims, 2 * embed_dims),
+            nn.LayerNorm(2 * embed_dims),
+            nn.GELU(),
+            nn.Linear(2 * embed_dims, len(self.answers)),
+        )
+        self.criterion = MODELS.build(loss) if loss is not None else None
+
+    def trains(self, sample: XDetDataSample) -> bool:
+        """Whether it has a ``question`` with ``answers`` and the adapter a criterion."""
+        return self.criterion is not None and bool(sample.metainfo.get('question'))
+
+    def queries(self, context: TaskContext) -> list[QueryGroup]:
+        """The questions, one per image. Images without one get an empty question."""
+        tokens = context.encode(_questions(context)).tokens
+        content = self.query_feat.weight[: tokens.shape[1]].expand(len(tokens), -1, -1)
+        sees = frozenset({OBJECT, IMAGE, QUESTION})
+        return [QueryGroup(QUESTION, content, tokens, sees, causal=True, image_attention='all')]
+
+    def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:
+        """Loss of the last layer's classification against soft targets; see the criterion."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def predict(self, context: TaskContext) -> None:
+        """Write ``pred_answers``: for each question the most probable answers, best first."""
+        questions = [questions_of(sample) for sample in context.samples]
+        most = max(map(len, questions))
+        texts = [text for row in questions for text in [*row, *[''] * (most - len(row))]]
+        encoded = context.encode(texts)
+        length = encoded.tokens.shape[1]
+        content = self.query_feat.weight[:length].expand(len(texts), -1, -1)
+        stream = QueryStream(context.decoder, context.features, context.outputs, length, most)
+        states = stream.step(content, encoded.tokens)
+        ends = encoded.valid.sum(dim=1) - 1
+        logits = self.classifier(states[torch.arange(len(texts), device=states.device), ends])
+        scores, labels = logits.float().softmax(dim=-1).topk(self.top_k)
+        for index, (sample, row) in enumerate(zip(context.samples, questions, strict=True)):
+            own = slice(index * most, index * most + len(row))
+            sample.pred_answers = [
+                [dict(answer=self.answers[label], score=score) for label, score in zip(*pair, strict=True)]
+                for pair in zip(labels[own].tolist(), scores[own].tolist(), strict=True)
+            ]
+
+
+def read_answers(answers: str | Sequence[str] | None, num_answers: int | None = None) -> tuple[str, ...]:
+    """The list of answers.
+
+    Args:
+        answers (str | Sequence[str] | None): A list, or a file: JSON (a list) or one answer per line.
+        num_answers (int | None): How many there must be.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: The file is no such list, an answer repeats, or the number is another one.
+    """
+    if answers is None:
+        if num_answers is None:
+            raise ValueError('VQATask needs answers (a list or a file) or num_answers')
+        return tuple(f'answer {number}' for number in range(num_answers))
+    source = f"answer file '{answers}'" if isinstance(answers, str) else 'the list of answers'
+    names = _read_file(Path(answers).expanduser()) if isinstance(answers, str) else list(answers)
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f'{source} is not a list of strings (JSON), nor text with one answer per line')
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f'{source} has {repeated!r} more than once')
+    if num_answers is not None and len(names) != num_answers:
+        raise ValueError(f'{source} has {len(names)} answers, but the model is configured for {num_answers}')
+    return tuple(names)
+
+
+def _read_file(path: Path):
+    if not path.is_file():
+        raise FileNotFoundError(f"answer file '{path}' does not exist")
+    text = path.read_text(encoding='utf-8')
+    if path.suffix == '.json':
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"answer file '{path}' is not valid JSON: {error}") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def questions_of(sample: XDetDataSample) -> list[str]:
+    """What the sample asks.
+
+    Raises:
+        ValueError: Nothing, or an empty question.
+    """
+    questions = sample.metainfo.get('questions', ())
+    if isinstance(questions, str) or not questions:
+        raise ValueError(f"{describe(sample)} has no list of 'questions'; question answering needs at least one")
+    for question in questions:
+        if not isinstance(question, str) or not question.strip():
+            raise ValueError(f'{describe(sample)}: question {question!r} is empty or not a string')
+    return list(questions)
+
+
+def _questions(context: TaskContext) -> list[str]:
+    return [sample.metainfo.get('question') or '' for sample in context.samples]
