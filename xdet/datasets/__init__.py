@@ -7,12 +7,14 @@ from .coco_panoptic import CocoPanopticSegDataset
 from .image_io import ImageReadError, as_bgr, decode_image, read_image
 from .image_label_folder import ImageLabelFolderDataset
 from .samplers import ResumableSampler
+from .scene_texts import DescribeScene
 from .scenes import RenderScene, ScenesDataset
 from .seeding import Draw, SeededDataset, seeded_rng
 
 __all__ = [
     'CocoInstanceSegDataset',
     'CocoPanopticSegDataset',
+    'DescribeScene',
     'Draw',
     'ImageLabelFolderDataset',
     'ImageReadError',

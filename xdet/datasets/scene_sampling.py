@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from numpy.random import RandomState
 
-from .scene_description import COLOURS, MATERIALS, SHAPES, Border, Light, Scene, SceneObject
-from .scene_render import segment_areas
+from xdet.structures import Vocabulary
 
-SPLITS = ('train', 'val', 'test')
-"""Splits of the generated world. The split is part of every scene's key, so no scene is in two of them."""
+from .scene_description import COLOURS, MATERIALS, SHAPES, VOCABULARY, Border, Light, Scene, SceneObject
+from .scene_render import segment_areas
+from .scene_words import SYNONYM_VOCABULARY
+
+_KEYS = dict(train=0, val=1, test=2, train_comp=3, val_comp=4, test_comp=5, test_words=2)
+SPLITS = tuple(_KEYS)
+"""Splits of the generated world. The split is part of every scene's key, so no scene is in two of them
+(but see ``test_words``).
+
+train, val, test: Everything.
+train_comp, val_comp: Without the things of :data:`HELD_OUT`, in pictures, class names and texts.
+test_comp: At least one of these things in every scene.
+test_words: The scenes of ``test``, with synonyms for all class words.
+"""
+
+HELD_OUT = ('red ring', 'orange circle', 'yellow square', 'green cross', 'blue triangle', 'purple star', 'white heart')
+"""Things that the compositional splits keep from training: every colour and every shape once."""
+
+_SEEN = tuple(
+    (name, thing) for name, thing in zip(VOCABULARY.names, VOCABULARY.is_thing, strict=True) if name not in HELD_OUT
+)
+_SEEN_VOCABULARY = Vocabulary(tuple(name for name, _ in _SEEN), tuple(thing for _, thing in _SEEN))
 
 # What may lie above what; indoor borders are straight, outdoor ones bend. The pairs of one name fill the picture.
 _LAYOUTS: tuple[tuple[tuple[str, ...], bool], ...] = (
@@ -38,6 +59,13 @@ MIN_REGION = 0.06
 """Least visible share of the picture for every region."""
 
 
+def split_vocabulary(split: str) -> Vocabulary:
+    """Class names of a split."""
+    if split in ('train_comp', 'val_comp'):
+        return _SEEN_VOCABULARY
+    return SYNONYM_VOCABULARY if split == 'test_words' else VOCABULARY
+
+
 def sample_scene(split: str, seed: int, index: int) -> Scene:
     """The scene of a split at a position.
 
@@ -51,7 +79,7 @@ def sample_scene(split: str, seed: int, index: int) -> Scene:
     for name, value in (('seed', seed), ('index', index)):
         if not 0 <= value < 2**32:
             raise ValueError(f'{name} is {value}; accepted are whole numbers from 0 to 2**32 - 1')
-    key = (SPLITS.index(split), int(seed), int(index))
+    key = (_KEYS[split], int(seed), int(index))
     # RandomState and not default_rng: NumPy guarantees that its streams never change.
     rng = RandomState(key)
     regions, outdoors = _LAYOUTS[rng.randint(len(_LAYOUTS))]
@@ -61,8 +89,12 @@ def sample_scene(split: str, seed: int, index: int) -> Scene:
     for _ in range(30 * count):
         if len(scene.objects) == count:
             break
-        grown = Scene(key, regions, border, (*scene.objects, _sample_object(rng)), scene.light)
-        if _is_clear(grown):
+        item = _sample_object(rng)
+        if split == 'test_comp' and not scene.objects:
+            colour, shape = HELD_OUT[rng.randint(len(HELD_OUT))].split()
+            item = replace(item, colour=colour, shape=shape)
+        grown = Scene(key, regions, border, (*scene.objects, item), scene.light)
+        if not (split in ('train_comp', 'val_comp') and item.name in HELD_OUT) and _is_clear(grown):
             scene = grown
     return scene
 

@@ -11,7 +11,7 @@ from xdet.registry import DATASETS, TRANSFORMS
 
 from .scene_description import STUFF, VOCABULARY
 from .scene_render import render_scene
-from .scene_sampling import sample_scene
+from .scene_sampling import sample_scene, split_vocabulary
 
 
 @DATASETS.register_module()
@@ -23,7 +23,7 @@ class ScenesDataset(BaseDataset):
 
     Args:
         num_scenes (int): Number of scenes.
-        split (str): ``'train'``, ``'val'`` or ``'test'``.
+        split (str): One of :data:`~xdet.datasets.scene_sampling.SPLITS`; some have a class list of their own.
         seed (int): Which world.
         start (int): Position of the first scene.
         pipeline (list): Transforms.
@@ -50,7 +50,19 @@ class ScenesDataset(BaseDataset):
             raise ValueError(f'num_scenes is {num_scenes}; a dataset needs at least one scene')
         self.num_scenes, self.split, self.seed, self.start = num_scenes, split, seed, start
         sample_scene(split, seed, start + num_scenes - 1)  # refuses values out of range now rather than in a worker
-        super().__init__(serialize_data=False, pipeline=list(pipeline), **kwargs)
+        self.vocabulary = split_vocabulary(split)
+        names = dict(
+            classes=self.vocabulary.names,
+            thing_classes=self.vocabulary.things,
+            stuff_classes=self.vocabulary.stuff,
+            vocabulary=self.vocabulary,
+        )
+        super().__init__(
+            serialize_data=False,
+            pipeline=list(pipeline),
+            metainfo={**names, **(kwargs.pop('metainfo', None) or {})},
+            **kwargs,
+        )
 
     def load_data_list(self) -> list[dict]:
         """One entry per scene: where it comes from."""
@@ -65,7 +77,7 @@ class ScenesDataset(BaseDataset):
 
     def get_data_info(self, idx: int) -> dict:
         """Entry ``idx`` with the vocabulary."""
-        return dict(super().get_data_info(idx), vocabulary=VOCABULARY)
+        return dict(super().get_data_info(idx), vocabulary=self.vocabulary)
 
 
 @TRANSFORMS.register_module()
@@ -92,13 +104,21 @@ class RenderScene(BaseTransform):
         results['img'] = rendered.image
         results['img_shape'] = results['ori_shape'] = (self.size, self.size)
         results['gt_seg_map'] = rendered.segment_map
-        results['segments_info'] = rendered.segments_info
+        results['segments_info'] = segments_of_split(rendered.segments_info, results['scene'][0])
         results['seg_fields'] = ['gt_seg_map']
         results['scene_description'] = scene
         return results
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(size={self.size})'
+
+
+def segments_of_split(segments_info: list[dict], split: str) -> list[dict]:
+    """``segments_info`` with labels of the split's own class list instead of ``VOCABULARY``."""
+    names = split_vocabulary(split).names
+    if len(names) == len(VOCABULARY):
+        return segments_info  # the same classes in the same order, perhaps in other words
+    return [{**info, 'label': names.index(VOCABULARY.names[info['label']])} for info in segments_info]
 
 
 def scene_file_name(split: str, seed: int, index: int) -> str:

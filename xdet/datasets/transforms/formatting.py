@@ -15,6 +15,7 @@ from xdet.structures import XDetDataSample, segment_map
 
 META_KEYS = (
     'img_path', 'img_id', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction', 'vocabulary',
+    'caption', 'nouns', 'captions', 'question', 'questions', 'question_kinds', 'answers',
 )  # fmt: skip
 
 
@@ -28,6 +29,17 @@ class PackXDetInputs(BaseTransform):
     are no crowd. For testing, ground truth is what metrics read, in the resolution of the file: ``gt_sem_seg`` (where
     crowds count as their class) and ``gt_panoptic_seg`` (where segment i has id i + 1); instances are left to the
     metric, which reads the annotation file.
+
+    Texts that the pipeline has are carried along in the meta information: ``caption`` str, ``nouns`` tuple[str],
+    ``question`` str and ``answers`` dict[str, float] for training; ``captions`` and ``questions`` tuple[str] and
+    ``answers`` tuple[dict[str, float]], one per question, for testing.
+
+    ``phrases`` is a list of dicts: ``text``; what it refers to, as ``segments`` (positions in ``segments_info``, in
+    ``gt_seg_map``) or as ``instances`` (rows of ``gt_masks``), none of them if it refers to nothing in the image; and
+    optionally ``kind``. It becomes ``gt_phrases`` with ``masks`` bool ``[n, H, W]``, the union of what each refers to,
+    in the resolution of the other annotations, and ``texts``. In training, phrases are dropped if cropping left nothing
+    of what they refer to; for testing their texts and kinds also become the meta information ``phrases``, which asks
+    for predictions, and ``phrase_kinds``.
 
     Args:
         test_mode (bool): Pack ground truth for metrics instead of training targets.
@@ -53,12 +65,18 @@ class PackXDetInputs(BaseTransform):
         """Pack one sample into ``inputs`` and ``data_samples``."""
         image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
         sample = XDetDataSample(metainfo={key: results[key] for key in self.meta_keys if key in results})
+        if results.get('flip', False) != results.get('described_flip', results.get('flip', False)):
+            raise ValueError(
+                f'{results.get("img_path")}: was flipped after it was described; put flips before the texts'
+            )
         if self.tasks is not None:
             sample.set_metainfo(dict(tasks=tuple(self.tasks)))
         if self.test_mode:
             self._add_ground_truth(sample, results)
         else:
             sample.gt_segments = self._segments(results)
+        if results.get('phrases') is not None:
+            self._add_phrases(sample, results)
         return dict(inputs=torch.from_numpy(image), data_samples=sample)
 
     def _segments(self, results: dict) -> InstanceData:
@@ -91,6 +109,54 @@ class PackXDetInputs(BaseTransform):
         sample.gt_sem_seg = PixelData(sem_seg=labels[indices][None])
         described = [{**segment, 'id': index} for index, segment in enumerate(segments, start=1)]
         sample.gt_panoptic_seg = segment_map(indices.to(torch.int32), described)
+
+    def _add_phrases(self, sample: XDetDataSample, results: dict) -> None:
+        phrases = results['phrases']
+        masks = _masks_of_phrases(results)
+        if self.test_mode:
+            if tuple(masks.shape[1:]) != tuple(results['ori_shape']):
+                raise ValueError(
+                    f'{results.get("img_path")}: masks of phrases are {tuple(masks.shape[1:])} but metrics need the '
+                    f'original {tuple(results["ori_shape"])}; in a test pipeline load annotations after resizing'
+                )
+            texts = tuple(phrase['text'] for phrase in phrases)
+            sample.set_metainfo(dict(phrases=texts))
+            if all('kind' in phrase for phrase in phrases):
+                sample.set_metainfo(dict(phrase_kinds=tuple(phrase['kind'] for phrase in phrases)))
+        elif not self.keep_empty:
+            without_target = torch.tensor([not _targets(phrase)[1] for phrase in phrases], dtype=torch.bool)
+            kept = masks.flatten(1).any(1) | without_target
+            masks = masks[kept]
+            phrases = [phrase for phrase, keep in zip(phrases, kept.tolist(), strict=True) if keep]
+        sample.gt_phrases = InstanceData(masks=masks, texts=[phrase['text'] for phrase in phrases])
+
+
+def _targets(phrase: dict) -> tuple[str, Sequence[int]]:
+    """Which annotations a phrase refers to: ``'segments'`` or ``'instances'``, and which of them."""
+    for key in ('segments', 'instances'):
+        if key in phrase:
+            return key, phrase[key]
+    raise ValueError(
+        f"phrase {phrase.get('text')!r} does not say what it refers to; it needs 'segments' or 'instances'"
+    )
+
+
+def _masks_of_phrases(results: dict) -> Tensor:
+    """Masks ``[n, H, W]`` of what each phrase refers to."""
+    masks = []
+    for phrase in results['phrases']:
+        key, positions = _targets(phrase)
+        if key == 'segments':
+            chosen = np.zeros(len(results['segments_info']) + 1, dtype=bool)
+            chosen[[position + 1 for position in positions]] = True
+            mask = chosen[results['gt_seg_map']]
+        else:
+            mask = results['gt_masks'].to_ndarray()[list(positions)].astype(bool).any(axis=0)
+        masks.append(torch.from_numpy(mask))
+    if masks:
+        return torch.stack(masks)
+    shape = results['gt_seg_map'].shape if 'gt_seg_map' in results else results['img'].shape[:2]
+    return torch.zeros((0, *shape), dtype=torch.bool)
 
 
 def _masks_of_map(indices: np.ndarray, segments: list[dict]) -> tuple[Tensor, Tensor]:
