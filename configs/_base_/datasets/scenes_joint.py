@@ -1,0 +1,56 @@
+# The generated world (docs/scenes.md) for all tasks at once: every scene brings segments, a caption, referring
+# expressions and a question. Drawn and described on the fly, about 5 ms of one core per scene. No flips: texts say left.
+size = 128
+
+train_pipeline = [
+    dict(type='RenderScene', size=size),
+    dict(
+        type='DescribeScene',
+        texts=('caption', 'phrases', 'question'),
+        num_phrases=4,
+        caption_styles=dict(canonical=0.8, complete=0.1, partial=0.1),
+    ),
+    dict(type='PackXDetInputs'),
+]
+test_pipeline = [
+    dict(type='RenderScene', size=size),
+    dict(type='DescribeScene', texts=('caption', 'phrases', 'question'), test_mode=True, num_captions=1),
+    dict(type='PackXDetInputs', test_mode=True, tasks=('panoptic', 'refseg', 'caption', 'retrieval', 'vqa')),
+]
+# What the inferencer does with a picture from a file.
+inference_pipeline = [
+    dict(type='LoadXDetImage'),
+    dict(type='ResizeShortestEdge', scale=size, max_size=4 * size),
+    dict(type='PackXDetInputs', test_mode=True),
+]
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    sampler=dict(type='ResumableSampler'),
+    dataset=dict(
+        type='SeededDataset',
+        dataset=dict(type='ScenesDataset', split='train', num_scenes=100000, pipeline=train_pipeline),
+    ),
+)
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='ScenesDataset', split='val', num_scenes=200, pipeline=test_pipeline, test_mode=True),
+)
+test_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='ScenesDataset', split='test', num_scenes=500, pipeline=test_pipeline, test_mode=True),
+)
+
+val_evaluator = [
+    dict(type='PanopticQuality'),
+    dict(type='ReferringIoU'),
+    dict(type='CaptionMatch'),
+    dict(type='RetrievalRecall', group_size=100),
+    dict(type='VQAAccuracy'),
+]
+test_evaluator = val_evaluator
