@@ -15,10 +15,9 @@ LAYERS, QUERIES, DIM, CLASSES, SIZE = 2, 5, 8, 4, (32, 24)
 def image():
     torch.manual_seed(3)
     return dict(
-        class_logits=[torch.randn(QUERIES, CLASSES + 1) for _ in range(LAYERS)],
+        probability=torch.randn(LAYERS, QUERIES, CLASSES + 1).softmax(-1)[..., [2, 0, 2]],
         mask_embed=torch.randn(LAYERS, QUERIES, DIM),
         mask_features=torch.randn(DIM, SIZE[0] // 4, SIZE[1] // 4),
-        labels=torch.tensor([2, 0, 2]),
         masks=(torch.rand(3, *SIZE) > 0.6).float(),
     )
 
@@ -30,12 +29,11 @@ def reference_cost(image, layer, points):
     targets = sample_points(image['masks'][None], points)[0]
     cost = torch.zeros(QUERIES, len(targets))
     for q in range(QUERIES):
-        probability = image['class_logits'][layer][q].softmax(0)
         for t, target in enumerate(targets):
             bce = F.binary_cross_entropy_with_logits(predicted[q], target)
             sigmoid = predicted[q].sigmoid()
             dice = 1 - (2 * (sigmoid * target).sum() + 1) / (sigmoid.sum() + target.sum() + 1)
-            cost[q, t] = -2 * probability[image['labels'][t]] + 5 * bce + 5 * dice
+            cost[q, t] = -2 * image['probability'][layer, q, t] + 5 * bce + 5 * dice
     return cost
 
 
@@ -61,7 +59,7 @@ def test_assignment_is_the_cheapest_of_all(image, monkeypatch):
 
 
 def test_more_segments_than_queries_leaves_segments_out(image):
-    image['labels'] = torch.arange(7) % CLASSES
+    image['probability'] = torch.rand(LAYERS, QUERIES, 7)
     image['masks'] = (torch.rand(7, *SIZE) > 0.5).float()
     matches = HungarianMatcher(num_points=50)(**image)
     for layer in matches.tolist():
@@ -70,13 +68,13 @@ def test_more_segments_than_queries_leaves_segments_out(image):
 
 
 def test_no_segments_is_an_empty_matching(image):
-    image['labels'], image['masks'] = image['labels'][:0], image['masks'][:0]
+    image['probability'], image['masks'] = image['probability'][..., :0], image['masks'][:0]
     assert HungarianMatcher(num_points=50)(**image).shape == (LAYERS, 0)
 
 
 @pytest.mark.parametrize(
     'field, expected',
-    [('mask_embed', r'mask cost in prediction layers \[1\].*dice cost'), ('class_logits', 'class cost in prediction')],
+    [('mask_embed', r'mask cost in prediction layers \[1\].*dice cost'), ('probability', 'class cost in prediction')],
 )
 def test_nan_is_reported_with_image_and_cost(image, field, expected):
     image[field][1][0, 0] = float('nan')

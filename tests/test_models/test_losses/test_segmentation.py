@@ -39,7 +39,8 @@ def reference_losses(loss, batch):
             padded = torch.zeros(len(target.labels), *SIZE)
             padded[:, : target.masks.shape[1], : target.masks.shape[2]] = target.masks.float()
             features = batch['mask_features'][b]
-            match = loss.matcher([logits], embed[None], features, target.labels, padded)[0]
+            probability = logits.softmax(-1)[None, :, target.labels]
+            match = loss.matcher(probability, embed[None], features, padded)[0]
             assigned = {int(query): t for t, query in enumerate(match) if query >= 0}
             for query in range(QUERIES):
                 num_classes = logits.shape[1] - 1
@@ -49,7 +50,7 @@ def reference_losses(loss, batch):
                 weights += weight
             for query, t in assigned.items():
                 mask = torch.einsum('c,chw->hw', embed[query], features)[None]
-                points = point_sampling.uncertain_points(mask, loss.num_points, 3.0, 0.75)
+                points = point_sampling.uncertain_points(mask, loss.mask_loss.num_points, 3.0, 0.75)
                 x = sample_points(mask[None], points)[0, 0]
                 y = sample_points(padded[None, t : t + 1], points)[0, 0]
                 bce = bce + F.binary_cross_entropy_with_logits(x, y)
@@ -122,10 +123,20 @@ def test_losses_stay_in_single_precision_under_autocast(fixed_points):
 def test_number_of_masks_is_the_mean_over_ranks(monkeypatch, fixed_points):
     loss, batch = SegmentationLoss(num_points=64), make_batch([4, 4], [3, 2])
     alone = loss(**batch)
-    monkeypatch.setattr('xdet.models.losses.segmentation.all_reduce', lambda tensor, op: tensor.mul_(2))
+    monkeypatch.setattr('xdet.models.losses.distributed.all_reduce', lambda tensor, op: tensor.mul_(2))
     together = loss(**batch)
     torch.testing.assert_close(together['loss_mask'], alone['loss_mask'] / 2)
     torch.testing.assert_close(together['loss_cls'], alone['loss_cls'])
+
+
+def test_matches_may_be_given(fixed_points):
+    loss, batch = SegmentationLoss(num_points=64), make_batch([4, 4], [3, 2])
+    matches = loss.match(**batch)
+    assert [tuple(match.shape) for match in matches] == [(LAYERS, 3), (LAYERS, 2)]
+    given, own = loss(**batch, matches=matches), loss(**batch)
+    assert all(torch.equal(given[key], value) for key, value in own.items())
+    other = loss(**batch, matches=[match.flip(1) for match in matches])
+    assert other['loss_mask'] != own['loss_mask']
 
 
 def test_random_points_repeat_with_the_seed():

@@ -1,7 +1,27 @@
 """Matching and losses: functions of tensors and the registered loss modules."""
 
+from .captioning import CaptionLoss
+from .contrastive import ImageTextContrastiveLoss, RetrievalLoss, TokenContrastiveLoss
+from .distributed import RowGather
+from .grounding import GroundingLoss
+from .identity import text_ids
 from .matcher import HungarianMatcher
+from .nouns import NounContrastiveLoss
 from .points import sample_points, uncertain_points, uniform_points
 from .segmentation import SegmentationLoss
 
-__all__ = ['HungarianMatcher', 'SegmentationLoss', 'sample_points', 'uncertain_points', 'uniform_points']
+__all__ = [
+    'CaptionLoss',
+    'GroundingLoss',
+    'HungarianMatcher',
+    'ImageTextContrastiveLoss',
+    'NounContrastiveLoss',
+    'RetrievalLoss',
+    'RowGather',
+    'SegmentationLoss',
+    'TokenContrastiveLoss',
+    'sample_points',
+    'text_ids',
+    'uncertain_points',
+    'uniform_points',
+]

@@ -1,8 +1,9 @@
-"""Hungarian matching of object queries to segments (docs/model.md, 7; DETR, arXiv 2005.12872)."""
+"""Hungarian matching of queries to targets (docs/model.md, 7; DETR, arXiv 2005.12872)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -35,11 +36,37 @@ def dice_cost(logits: Tensor, targets: Tensor) -> Tensor:
     return 1 - (2 * (probability @ targets.T) + 1) / (total + 1)
 
 
-class HungarianMatcher:
-    """Assigns to each segment of an image the query that predicts it best, in every prediction layer on its own.
+def assign(costs: Mapping[str, Tensor], name: str) -> Tensor:
+    """Cheapest one-to-one assignment, in every layer on its own.
 
-    The cost of a pair is ``class_weight * -probability(label) + mask_weight * BCE + dice_weight * dice`` with the mask
-    terms at uniformly random points. An image's points are drawn once and shared by its masks and layers.
+    Args:
+        costs (Mapping[str, Tensor]): Terms ``[L, Q, n]`` of the cost, by the name errors call them.
+        name (str): What to call the image in errors.
+
+    Returns:
+        Tensor: ``[L, n]`` int64 on the device of the costs: the query of each target, or -1 where there are more
+        targets than queries.
+
+    Raises:
+        ValueError: A cost is not finite.
+    """
+    total = functools.reduce(torch.add, costs.values())
+    matched = np.full((total.shape[0], total.shape[2]), -1)
+    if total.numel():
+        array = total.detach().cpu().numpy()
+        if not np.isfinite(array).all():
+            raise ValueError(_describe_invalid(costs, name))
+        for layer, cost in enumerate(array):
+            query, target = linear_sum_assignment(cost)
+            matched[layer, target] = query
+    return torch.from_numpy(matched).to(total.device)
+
+
+class HungarianMatcher:
+    """Assigns to each target mask of an image the query that predicts it best, in every prediction layer on its own.
+
+    The cost of a pair is ``class_weight * -probability + mask_weight * BCE + dice_weight * dice`` with the mask terms
+    at uniformly random points. An image's points are drawn once and shared by its masks and layers.
 
     Args:
         class_weight (float): Weight of the class term.
@@ -62,53 +89,34 @@ class HungarianMatcher:
 
     @torch.no_grad()
     def __call__(
-        self,
-        class_logits: Sequence[Tensor],
-        mask_embed: Tensor,
-        mask_features: Tensor,
-        labels: Tensor,
-        masks: Tensor,
-        name: str = 'image',
+        self, probability: Tensor, mask_embed: Tensor, mask_features: Tensor, masks: Tensor, name: str = 'image'
     ) -> Tensor:
         """Match one image in all its prediction layers.
 
         Args:
-            class_logits (Sequence[Tensor]): ``[No, K+1]`` per layer.
-            mask_embed (Tensor): ``[L, No, C]``, in the same order.
+            probability (Tensor): ``[L, No, n]``, of every query for what every target is.
+            mask_embed (Tensor): ``[L, No, C]``.
             mask_features (Tensor): ``[C, h, w]``.
-            labels (Tensor): ``[n]`` classes of the segments.
             masks (Tensor): ``[n, H, W]`` float masks in padded input size.
             name (str): What to call the image in errors.
 
         Returns:
-            Tensor: ``[L, n]`` int64 on the device of the masks: the query of each segment, or -1 where there are more
-            segments than queries.
+            Tensor: ``[L, n]`` int64 on the device of the masks: the query of each target, or -1 where there are more
+            targets than queries.
 
         Raises:
             ValueError: A cost is not finite.
         """
-        num_layers, num_queries = mask_embed.shape[:2]
-        if not len(labels):
-            return labels.new_zeros((num_layers, 0))
-        costs = self.costs(class_logits, mask_embed, mask_features, labels, masks)
-        total = sum(costs.values()).cpu().numpy()
-        if not np.isfinite(total).all():
-            raise ValueError(_describe_invalid(costs, name))
-        matched = np.full((num_layers, len(labels)), -1)
-        for layer, cost in enumerate(total):
-            query, segment = linear_sum_assignment(cost)
-            matched[layer, segment] = query
-        return torch.from_numpy(matched).to(masks.device)
+        if not len(masks):
+            return torch.empty((len(mask_embed), 0), dtype=torch.int64, device=masks.device)
+        return assign(self.costs(probability, mask_embed, mask_features, masks), name)
 
-    def costs(
-        self, class_logits: Sequence[Tensor], mask_embed: Tensor, mask_features: Tensor, labels: Tensor, masks: Tensor
-    ) -> dict[str, Tensor]:
+    def costs(self, probability: Tensor, mask_embed: Tensor, mask_features: Tensor, masks: Tensor) -> dict[str, Tensor]:
         """Weighted cost terms ``[L, No, n]`` by name; arguments as in a call."""
         sets = point_sampling.uniform_points(1, self.num_points, masks.device, masks.dtype)
         targets = point_sampling.sample_points(masks[None], sets)[0]
         logits = point_sampling.sample_mask_logits(mask_embed.flatten(0, 1), mask_features, sets[0])
         logits = logits.view(*mask_embed.shape[:2], -1)
-        probability = torch.stack([layer.softmax(-1)[:, labels] for layer in class_logits])
         return {
             'class': -self.class_weight * probability,
             'mask': self.mask_weight * bce_cost(logits, targets),
@@ -116,7 +124,7 @@ class HungarianMatcher:
         }
 
 
-def _describe_invalid(costs: dict[str, Tensor], name: str) -> str:
+def _describe_invalid(costs: Mapping[str, Tensor], name: str) -> str:
     parts = []
     for term, cost in costs.items():
         layers = (~cost.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
