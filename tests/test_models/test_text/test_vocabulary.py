@@ -6,7 +6,7 @@ from parity.cases import Case
 from parity.weights import assert_golden, golden
 
 from xdet.compat.official_weights import official_to_xdet
-from xdet.models.text import TEMPLATES, VocabularyEmbedder, XDecoderTextEncoder
+from xdet.models.text import TEMPLATES, TextStream, VocabularyEmbedder, XDecoderTextEncoder
 from xdet.models.text import vocabulary as module
 from xdet.structures import Vocabulary
 
@@ -36,10 +36,10 @@ def tiny():
 
 
 def _prompts_encoded(embedder, function):
-    """Number of texts that pass the encoder while ``function`` runs."""
-    with mock.patch.object(embedder.text_encoder, 'forward', wraps=embedder.text_encoder.forward) as forward:
+    """Number of prompts that are encoded while ``function`` runs."""
+    with mock.patch.object(embedder, '_pooled', wraps=embedder._pooled) as pooled:
         function()
-    return sum(len(call.args[0]) for call in forward.call_args_list)
+    return sum(len(call.args[0]) for call in pooled.call_args_list)
 
 
 def test_equals_golden(focal_t, focal_t_state):
@@ -68,21 +68,59 @@ def test_is_the_renormalised_mean_over_the_templates(tiny):
         torch.testing.assert_close(embeddings[row], mean / mean.norm())
 
 
-def test_chunks_do_not_matter(tiny):
-    vocabulary = _vocabulary('dog', 'a rather long name of some thing', 'cat')
-    whole = tiny(vocabulary)
-    tiny.clear()
-    with mock.patch.multiple(module, _MAX_TOKENS=40, _NAMES_PER_GROUP=2):
-        torch.testing.assert_close(tiny(vocabulary), whole)
+_NAMES = ('dog', 'a rather long name of some thing', 'cat', 'hot-dog', 'traffic light')
 
 
-def test_chunks_are_bounded(tiny):
+@pytest.mark.parametrize('share_from', [1, 99])
+@pytest.mark.parametrize('sizes', [(40, 20), (200, 1), (8192, 512)])
+def test_chunks_and_sharing_do_not_matter(tiny, share_from, sizes):
+    vocabulary = _vocabulary(*_NAMES)
+    with torch.no_grad():
+        pooled = [tiny.encode([template.format(name) for template in TEMPLATES]).mean(0) for name in _NAMES]
+    tiny.share_from = share_from
+    with mock.patch.multiple(module, _MAX_TOKENS=sizes[0], _MIN_TOKENS=sizes[1], _NAMES_PER_GROUP=2):
+        embeddings = tiny(vocabulary)[:-1]
+    torch.testing.assert_close(embeddings, torch.nn.functional.normalize(torch.stack(pooled)))
+
+
+def _tokens_encoded(embedder, **constants):
+    """Tokens per pass while the names are embedded."""
+    embedder.clear()
     with (
-        mock.patch.object(module, '_MAX_TOKENS', 200),
-        mock.patch.object(tiny.text_encoder, 'forward', wraps=tiny.text_encoder.forward) as forward,
+        mock.patch.multiple(module, **constants),
+        mock.patch.object(TextStream, 'step', autospec=True, side_effect=TextStream.step) as step,
     ):
-        tiny(_vocabulary('dog', 'a rather long name of some thing'))
-    assert max(call.args[0].numel() for call in forward.call_args_list) <= 200
+        embedder(_vocabulary(*_NAMES))
+    return [call.args[1].numel() for call in step.call_args_list]
+
+
+@pytest.mark.parametrize('share_from', [1, 99])
+def test_chunks_are_bounded(tiny, share_from):
+    tiny.share_from = share_from
+    assert max(_tokens_encoded(tiny, _MAX_TOKENS=200)) <= 200
+
+
+def test_what_precedes_the_name_is_encoded_once(tiny):
+    alone = sum(_tokens_encoded(tiny, _FORMS={True: ('a photo of a {}.',)}))
+    tiny.share_from = 99
+    separately = sum(_tokens_encoded(tiny, _FORMS={True: ('a photo of a {}.',)}))
+    assert separately - alone == 5 * len(_NAMES)  # start token and four words, for all names but the first; background
+
+
+def test_a_name_that_joins_what_precedes_it(tiny):
+    """Shared tokens are read from whole prompts, so it does not matter where the tokenizer splits them."""
+    names = ("'s dog", '. . .', '\N{COMBINING ACUTE ACCENT}', ' ')
+    tiny.share_from = 1
+    forms = [(template, name) for name in names for template in (*TEMPLATES, 'a{}', 'a photo{}b')]
+    with torch.no_grad():
+        expected = tiny.text_encoder([template.format(name) for template, name in forms]).pooled
+        torch.testing.assert_close(tiny._pooled(forms, share=True), expected)
+
+
+def test_a_name_that_is_too_long_is_read_in_part(tiny):
+    tiny.share_from = 1
+    embeddings = tiny(_vocabulary('dog ' * 100, 'dog ' * 101))
+    torch.testing.assert_close(embeddings[0], embeddings[1])
 
 
 def test_a_name_is_encoded_once(tiny):

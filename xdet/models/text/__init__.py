@@ -1,5 +1,6 @@
 """Tokenizer, text encoder and vocabulary embedder."""
 
+from .embedding_file import EmbeddingFileError
 from .stream import TextStream
 from .templates import TEMPLATES, clean_name
 from .text_encoder import CausalTextEncoder, TextFeatures, XDecoderTextEncoder
@@ -9,11 +10,12 @@ from .vocabulary import VocabularyEmbedder
 __all__ = [
     'CausalTextEncoder',
     'END_TOKEN',
+    'EmbeddingFileError',
     'START_TOKEN',
     'TEMPLATES',
-    'VOCAB_SIZE',
     'TextFeatures',
     'TextStream',
+    'VOCAB_SIZE',
     'VocabularyEmbedder',
     'XDecoderTextEncoder',
     'clean_name',

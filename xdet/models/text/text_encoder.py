@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from xdet.registry import MODELS
 
+from .embedding_file import weights_fingerprint
 from .stream import TextStream
 from .tokenizer import VOCAB_SIZE, tokenize
 
@@ -44,6 +45,11 @@ class CausalTextEncoder(TextTransformer):
         logit_scale (nn.Parameter): Logarithm of the scale of cosines between images and texts.
     """
 
+    @property
+    def embed_dims(self) -> int:
+        """Width C of the features."""
+        return self.text_projection.shape[1]
+
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Token ids ``[n, L]`` padded with 0, see :func:`~xdet.models.text.tokenizer.tokenize`."""
         return tokenize(texts, self.context_length)
@@ -74,6 +80,12 @@ class CausalTextEncoder(TextTransformer):
     def project(self, x: Tensor) -> Tensor:
         """Token features ``[..., C]`` from the output of the transformer ``[..., width]``."""
         return self.ln_final(x) @ self.text_projection
+
+    def fingerprint(self) -> str:
+        """Hash of all that the features depend on; equal for equal weights, whatever device they are on."""
+        weights = {name: value for name, value in self.state_dict().items() if name != 'logit_scale'}
+        activation = type(self.transformer.resblocks[0].mlp.gelu).__name__
+        return weights_fingerprint(weights, f'{self.heads} {self.context_length} {activation} {self.ln_final.eps}')
 
 
 @MODELS.register_module()

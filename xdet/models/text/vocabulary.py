@@ -2,46 +2,60 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from mmengine.dist import is_main_process
+from mmengine.logging import print_log
 from rich.progress import track
 from torch import Tensor
 
 from xdet.models.similarity import normalize
 from xdet.structures import BACKGROUND, Vocabulary
 
+from .embedding_file import EmbeddingFile, EmbeddingFileError, read_embeddings, templates_fingerprint, write_embeddings
 from .templates import TEMPLATES, clean_name, training_prompt
-from .text_encoder import XDecoderTextEncoder
+from .text_encoder import CausalTextEncoder
 
-_MAX_TOKENS = 8192  # tokens per forward pass; bounds the memory (width 512: about 0.2 GB in fp32)
+_MAX_TOKENS = 8192  # tokens per pass; bounds the memory (12 layers of width 512: about 0.6 GB in fp32)
+_MIN_TOKENS = 512  # from this many on, a pass is efficient and needs no longer prompts to fill it up
 _NAMES_PER_GROUP = 32  # names sorted and encoded together, and one step of the progress bar
 _PROGRESS_FROM = 200  # new names from which on a progress bar is shown
 _FORMS = {True: TEMPLATES, False: ('{}',)}  # what a name is put into, with and without prompting
+
+_Key = tuple[str, bool]  # name as it is put into the forms, and whether these are the templates
 
 
 class VocabularyEmbedder:
     """Text embeddings of vocabularies, with a bounded memory of class names already embedded.
 
-    What is remembered belongs to the text encoder's current weights, device and precision and is forgotten when they
-    change. Weights changed through ``parameter.data`` go unnoticed: call :meth:`clear` then (the model does so whenever
-    it is switched between training and evaluation).
+    What is remembered belongs to the text encoder's current weights and device and is forgotten when they change.
+    Weights changed through ``parameter.data`` go unnoticed: call :meth:`clear` then (the model does so whenever it is
+    switched between training and evaluation). Names read from a file stay as long as the weights are those that the
+    file was made with.
 
     Args:
-        text_encoder (XDecoderTextEncoder): The encoder.
-        capacity (int): Most class names to remember; the least recently used are forgotten first.
+        text_encoder (CausalTextEncoder): The encoder.
+        capacity (int): Most class names to remember, apart from those of files; the least recently used are forgotten
+            first.
+        share_from (int): Names embedded together from which on the tokens before the name ("a photo of a") are encoded
+            once for all. For fewer, the many small passes this needs cost more than they save.
     """
 
-    def __init__(self, text_encoder: XDecoderTextEncoder, capacity: int = 20000) -> None:
+    def __init__(self, text_encoder: CausalTextEncoder, capacity: int = 20000, share_from: int = 4) -> None:
         self.text_encoder = text_encoder
         self.capacity = capacity
-        self._memory: OrderedDict[tuple[str, bool], Tensor] = OrderedDict()
+        self.share_from = share_from
+        self._memory: OrderedDict[_Key, Tensor] = OrderedDict()
+        self._loaded: dict[_Key, Tensor] = {}
+        self._fingerprint = ''  # of the weights that the loaded names were embedded with
         self._state: tuple | None = None
 
     def __call__(self, vocabulary: Vocabulary, prompt: bool = True) -> Tensor:
-        """Embeddings for evaluation, without gradient.
+        """Embeddings for evaluation, without gradient and in the precision of the weights.
 
         Args:
             vocabulary (Vocabulary): Class names.
@@ -53,10 +67,11 @@ class VocabularyEmbedder:
         self._forget_if_changed()
         names = [*vocabulary.names, BACKGROUND]
         keys = [(clean_name(name) if prompt else name, prompt) for name in names]
-        unique = dict.fromkeys(keys)
-        found = {key: self._memory[key] for key in unique if key in self._memory}
-        found |= self._embed([key for key in unique if key not in found])
-        self._remember(found)
+        found = {key: self._loaded[key] for key in dict.fromkeys(keys) if key in self._loaded}
+        used = {key: self._memory[key] for key in keys if key not in found and key in self._memory}
+        used |= self._embed([key for key in dict.fromkeys(keys) if key not in found and key not in used])
+        self._remember(used)
+        found |= used
         return torch.stack([found[key] for key in keys])
 
     def sample(self, vocabulary: Vocabulary, prompt: bool = True) -> Tensor:
@@ -85,36 +100,99 @@ class VocabularyEmbedder:
         return embeddings[[rows[text] for text in texts]]
 
     def clear(self) -> None:
-        """Forget all names."""
+        """Forget the names embedded so far; those of files are checked against the weights before their next use."""
         self._memory.clear()
         self._state = None
 
-    def _embed(self, keys: Sequence[tuple[str, bool]]) -> dict[tuple[str, bool], Tensor]:
+    def save(self, path: str | os.PathLike) -> None:
+        """Write all names known for the current weights to a ``.safetensors`` file, whole or not at all.
+
+        Raises:
+            EmbeddingFileError: The file cannot be written, or there is nothing to write.
+        """
+        self._forget_if_changed()
+        known = {**self._loaded, **self._memory}
+        if not known:
+            raise EmbeddingFileError(f"no class name was embedded yet that could be written to '{path}'")
+        table = torch.stack(list(known.values()))
+        names, prompted = [name for name, _ in known], [prompt for _, prompt in known]
+        encoder = self.text_encoder.fingerprint()
+        write_embeddings(path, EmbeddingFile(names, prompted, table, encoder, templates_fingerprint()))
+
+    def load(self, path: str | os.PathLike) -> int:
+        """Read names from a file of :meth:`save`, so that only other names need to be embedded.
+
+        Args:
+            path (str | os.PathLike): The file.
+
+        Returns:
+            int: Number of names in the file.
+
+        Raises:
+            EmbeddingFileError: The file cannot be read, or it was made with other weights or templates.
+        """
+        self._forget_if_changed()
+        content = read_embeddings(path)
+        fingerprint = self.text_encoder.fingerprint()
+        content.check(path, self.text_encoder.embed_dims, fingerprint)
+        keys = zip(content.names, content.prompted, strict=True)
+        self._loaded |= zip(keys, content.embeddings.to(self._device), strict=True)
+        self._fingerprint = fingerprint
+        return len(content.names)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.text_encoder.token_embedding.weight.device
+
+    def _embed(self, keys: Sequence[_Key]) -> dict[_Key, Tensor]:
         """Embeddings ``[C]`` of names not yet known."""
         groups: Iterable = [keys[start : start + _NAMES_PER_GROUP] for start in range(0, len(keys), _NAMES_PER_GROUP)]
         if len(keys) > _PROGRESS_FROM and is_main_process():
             groups = track(groups, description=f'Embedding {len(keys)} class names')
         embedded = {}
         # Ordinary tensors even inside a caller's inference mode: they are remembered and may be used in training.
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(self._device.type, enabled=False):
             for group in groups:
-                prompts = [form.format(name) for name, prompt in group for form in _FORMS[prompt]]
-                pooled = normalize(self._pooled(prompts)).split([len(_FORMS[prompt]) for _, prompt in group])
-                for key, parts in zip(group, pooled, strict=True):
+                forms = [(form, name) for name, prompt in group for form in _FORMS[prompt]]
+                pooled = normalize(self._pooled(forms, share=len(group) >= self.share_from))
+                for key, parts in zip(group, pooled.split([len(_FORMS[prompt]) for _, prompt in group]), strict=True):
                     mean = parts.mean(dim=0)
                     embedded[key] = mean / mean.norm()
         return embedded
 
-    def _pooled(self, prompts: Sequence[str]) -> Tensor:
-        """Un-normalised embeddings ``[n, C]``, computed in chunks of prompts of similar length."""
-        ids = self.text_encoder.tokenize(prompts)
-        lengths, order = (ids.argmax(dim=1) + 1).sort(stable=True)
+    def _pooled(self, forms: Sequence[tuple[str, str]], share: bool) -> Tensor:
+        """Un-normalised embeddings ``[n, C]`` of prompts, given as templates and the names to put in."""
+        ids = self.text_encoder.tokenize([form.format(name) for form, name in forms])
+        lengths = ids.argmax(dim=1) + 1
+        shared = torch.zeros_like(lengths)
+        if share:
+            # Where the name begins, the end token stands in the tokens of what precedes it.
+            begins = self.text_encoder.tokenize([form.split('{}')[0] for form, _ in forms]).argmax(dim=1)
+            shared = begins.minimum(lengths - 1)
+        order = (shared * self.text_encoder.context_length + lengths).argsort(stable=True)
         chunks = [
-            self.text_encoder(ids[order[rows], : int(lengths[rows][-1])]).pooled for rows in _chunks(lengths.tolist())
+            self._pooled_chunk(ids[rows], lengths[rows], int(shared[rows[0]]))
+            for rows in (order[rows] for rows in _chunks(shared[order].tolist(), lengths[order].tolist()))
         ]
         return torch.cat(chunks)[order.argsort()]
 
-    def _remember(self, embedded: dict[tuple[str, bool], Tensor]) -> None:
+    def _pooled_chunk(self, ids: Tensor, lengths: Tensor, shared: int) -> Tensor:
+        """Un-normalised embeddings ``[n, C]``; prompts equal in their first ``shared`` tokens get these encoded once.
+
+        The result does not depend on ``shared``: which prompts do begin equally is read from their tokens.
+        """
+        longest = int(lengths.max())
+        ids = ids.to(self._device)
+        stream = self.text_encoder.stream(len(ids), longest)
+        if shared:
+            beginnings, rows = ids[:, :shared].unique(dim=0, return_inverse=True)
+            stream = self.text_encoder.stream(len(beginnings), longest)
+            stream.step(beginnings)
+            stream.reorder(rows)
+        tokens = stream.step(ids[:, shared:longest])
+        return tokens[torch.arange(len(ids)), lengths - shared - 1]
+
+    def _remember(self, embedded: dict[_Key, Tensor]) -> None:
         for key, embedding in embedded.items():
             self._memory[key] = embedding
             self._memory.move_to_end(key)
@@ -123,21 +201,37 @@ class VocabularyEmbedder:
 
     def _forget_if_changed(self) -> None:
         parameters = list(self.text_encoder.parameters())
-        device = parameters[0].device
-        autocast = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type)
         # Tensors made in inference mode carry no version counter.
         versions = tuple((p.data_ptr(), 0 if p.is_inference() else p._version, p.dtype) for p in parameters)
-        state = (device, autocast, versions)
-        if state != self._state:
-            self.clear()
-            self._state = state
+        state = (self._device, versions)
+        if state == self._state:
+            return
+        self.clear()
+        self._state = state
+        if self._loaded and self.text_encoder.fingerprint() == self._fingerprint:
+            with torch.inference_mode(False):
+                table = torch.stack(list(self._loaded.values())).to(self._device)
+            self._loaded = dict(zip(self._loaded, table, strict=True))
+        elif self._loaded:
+            print_log(
+                'the weights of the text encoder changed: the embeddings read from a file are not used any more',
+                logger='current',
+                level=logging.WARNING,
+            )
+            self._loaded = {}
 
 
-def _chunks(lengths: Sequence[int]) -> Iterator[slice]:
-    """Slices of ascending lengths that hold few enough tokens each, padded to the slice's longest."""
+def _chunks(shared: Sequence[int], lengths: Sequence[int]) -> Iterator[slice]:
+    """Slices, for one pass each, of prompts sorted by their number of shared tokens and then by length.
+
+    All prompts of a slice share equally many tokens. It holds few enough tokens, padded to the slice's longest, and
+    stops before a longer prompt once it is large enough.
+    """
     start = 0
-    for stop, length in enumerate(lengths):
-        if stop > start and (stop + 1 - start) * length > _MAX_TOKENS:
+    for stop in range(1, len(lengths)):
+        tokens, longer = (stop - start) * lengths[stop - 1], lengths[stop] > lengths[stop - 1]
+        full = (stop + 1 - start) * lengths[stop] > _MAX_TOKENS or (longer and tokens >= _MIN_TOKENS)
+        if full or shared[stop] != shared[start]:
             yield slice(start, stop)
             start = stop
     yield slice(start, len(lengths))
