@@ -8,7 +8,14 @@ _base_ = [
 ]
 model = dict(
     decoder=dict(num_queries=26),
-    tasks=dict(segmentation=dict(loss=dict(num_points=2048), default_tasks=('semantic',))),
+    tasks=dict(
+        _delete_=True,
+        segmentation=dict(
+            type='SegmentationTask',
+            loss=dict(type='SegmentationLoss', num_points=2048),
+            default_tasks=('semantic',),
+        ),
+    ),
 )
 train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False)
 

@@ -7,7 +7,15 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    tasks=dict(segmentation=dict(loss=dict(num_points=2048), object_mask_threshold=0.4, overlap_threshold=0.5))
+    tasks=dict(
+        _delete_=True,
+        segmentation=dict(
+            type='SegmentationTask',
+            loss=dict(type='SegmentationLoss', num_points=2048),
+            object_mask_threshold=0.4,
+            overlap_threshold=0.5,
+        ),
+    )
 )
 
 max_iters = 1300

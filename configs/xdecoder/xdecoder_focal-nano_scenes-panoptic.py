@@ -10,7 +10,14 @@ _base_ = [
 # A scene has at most 8 segments, and a mask of 32x32 logits needs few points.
 model = dict(
     decoder=dict(num_queries=26),
-    tasks=dict(segmentation=dict(loss=dict(num_points=512), object_mask_threshold=0.5)),
+    tasks=dict(
+        _delete_=True,
+        segmentation=dict(
+            type='SegmentationTask',
+            loss=dict(type='SegmentationLoss', num_points=512),
+            object_mask_threshold=0.5,
+        ),
+    ),
 )
 
 max_iters = 4000

@@ -5,4 +5,9 @@ _base_ = [
     '../_base_/schedules/xdecoder_50e.py',
     '../_base_/default_runtime.py',
 ]
-model = dict(tasks=dict(segmentation=dict(default_tasks=('instance',))))
+model = dict(
+    tasks=dict(
+        _delete_=True,
+        segmentation=dict(type='SegmentationTask', loss=dict(type='SegmentationLoss'), default_tasks=('instance',)),
+    )
+)

@@ -5,3 +5,9 @@ _base_ = [
     '../_base_/schedules/xdecoder_50e.py',
     '../_base_/default_runtime.py',
 ]
+model = dict(
+    tasks=dict(
+        _delete_=True,
+        segmentation=dict(type='SegmentationTask', loss=dict(type='SegmentationLoss')),
+    ),
+)

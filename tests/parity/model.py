@@ -17,7 +17,6 @@ from xdet.registry import MODELS
 from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, XDetDataSample
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-NOT_SEGMENTATION = ('tasks.captioning.', 'tasks.retrieval.', 'tasks.vqa.')
 
 
 def full_size_model(name: str, official_state: dict[str, Tensor], **overrides) -> XDecoder:
@@ -26,7 +25,6 @@ def full_size_model(name: str, official_state: dict[str, Tensor], **overrides) -
     config.merge_from_dict(overrides)
     model = MODELS.build(config.model)
     state = official_to_xdet(official_state)
-    state = {key: value for key, value in state.items() if not key.startswith(NOT_SEGMENTATION)}
     model.load_state_dict(state, strict=True, assign=True)
     return model.eval()
 

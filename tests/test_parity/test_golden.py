@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import PixelData
-from parity.model import full_size_model, phrase_groups, preprocess, run_stages, sample_of
+from parity.model import phrase_groups, preprocess, run_stages, sample_of
 from parity.weights import assert_golden, fixture_image, golden
 
 from xdet.models import postprocess
@@ -23,8 +23,8 @@ SIZE = (180, 240)
 
 
 @pytest.fixture(scope='module')
-def model(focal_t_state):
-    return full_size_model('focal-t', focal_t_state('golden'))
+def model(golden_focal_t):
+    return golden_focal_t
 
 
 @pytest.fixture(scope='module')

@@ -18,6 +18,8 @@ def install() -> None:
 
     from .checkout import find_configs_in_checkout
     from .checkpoint import install_safe_loader
+    from .mmpretrain_multimodal import disable_multimodal_mmpretrain
 
     install_safe_loader()
+    disable_multimodal_mmpretrain()
     find_configs_in_checkout(Path(__file__).resolve().parents[1], (utils, hub))

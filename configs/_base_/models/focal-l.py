@@ -9,4 +9,5 @@ model = dict(
     ),
     pixel_decoder=dict(in_channels=(192, 384, 768, 1536)),
     decoder=dict(num_queries=201),
+    tasks=dict(retrieval=dict(backbone_channels=1536)),
 )

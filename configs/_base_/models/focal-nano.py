@@ -8,4 +8,8 @@ model = dict(
     ),
     text_encoder=dict(width=64, num_heads=4, num_layers=4, embed_dims=128),
     decoder=dict(num_queries=51, embed_dims=128, num_heads=4, num_layers=6, feedforward_channels=512),
+    tasks=dict(
+        captioning=dict(embed_dims=128, text_width=64),
+        retrieval=dict(backbone_channels=256, embed_dims=128),
+    ),
 )

@@ -48,5 +48,9 @@ model = dict(
             overlap_threshold=0.8,
             max_per_image=100,
         ),
+        referring=dict(type='ReferringTask', mode='independent'),
+        captioning=dict(type='CaptioningTask', embed_dims=512, text_width=512, context_length=77),
+        retrieval=dict(type='RetrievalTask', backbone_channels=768, embed_dims=512, decoder_weight=0.5),
+        classification=dict(type='ClassificationTask'),
     ),
 )
