@@ -22,7 +22,10 @@ Keys = Mapping[str, Sequence[int]]
 
 
 def official_keys(model: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of an official checkpoint, ``model`` being ``'focal-t'`` or ``'focal-l'`` (201 queries)."""
+    """Names and shapes of an official checkpoint.
+
+    Models are ``'focal-t'`` (101 queries), ``'focal-l'``, ``'davit-d3'`` and ``'davit-d5'`` (201 queries).
+    """
     with gzip.open(DATA / 'official_keys.json.gz', 'rt') as file:
         return {key: tuple(shape) for key, shape in json.load(file)[model].items()}
 
@@ -64,6 +67,7 @@ _FILLER_GAINS = (  # (substring, suffix, gain)
     ('predictor.transformer_cross_attention_layers.', '.in_proj_weight', 2.0),
     ('predictor.transformer_cross_attention_layers.', '.out_proj.weight', 0.2),
     ('predictor.transformer_ffn_layers.', '.linear2.weight', 0.1),
+    ('backbone.blocks.', '.fn.dw.weight', 0.3),  # DaViT
 )
 
 

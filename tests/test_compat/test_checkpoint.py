@@ -152,12 +152,18 @@ def test_another_number_of_queries_is_named(source, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('channels', 'queries', 'config'),
-    [(96, 101, 'xdecoder_focal-t'), (192, 101, 'xdecoder_focal-l_oq101'), (192, 201, 'xdecoder_focal-l')],
+    ('stem', 'channels', 'queries', 'config'),
+    [
+        ('patch_embed', 96, 101, 'xdecoder_focal-t'),
+        ('patch_embed', 192, 101, 'xdecoder_focal-l_oq101'),
+        ('patch_embed', 192, 201, 'xdecoder_focal-l'),
+        ('stem', 128, 201, 'xdecoder_davit-d3'),
+        ('stem', 256, 201, 'xdecoder_davit-d5'),
+    ],
 )
-def test_the_fitting_config_is_named(channels, queries, config, model, source, tmp_path):
-    state = dict(source)
-    state['backbone.patch_embed.norm.weight'] = torch.zeros(channels)
+def test_the_fitting_config_is_named(stem, channels, queries, config, model, source, tmp_path):
+    state = {key: value for key, value in source.items() if not key.startswith('backbone.patch_embed.')}
+    state[f'backbone.{stem}.norm.weight'] = torch.zeros(channels)
     state['decoder.query_feat.weight'] = torch.zeros(queries, 32)
     torch.save(xdet_to_official(state), tmp_path / 'w.pt')
     with pytest.raises(CheckpointError, match=f"it has {queries} queries, the model 5; the config '{config}' fits it"):

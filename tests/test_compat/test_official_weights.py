@@ -23,7 +23,7 @@ def _state(name):
     return {key: torch.empty(shape, device='meta') for key, shape in official_keys(name).items()}
 
 
-@pytest.mark.parametrize('name', ['focal-t', 'focal-l'])
+@pytest.mark.parametrize('name', ['focal-t', 'focal-l', 'davit-d3', 'davit-d5'])
 def test_round_trip_of_complete_key_lists(name):
     official = _state(name)
     converted = official_to_xdet(official)
@@ -47,6 +47,8 @@ def test_round_trip_of_complete_key_lists(name):
         ('xdecoder_focal-t', 'focal-t', 101),
         ('xdecoder_focal-l', 'focal-l', 201),
         ('xdecoder_focal-l_oq101', 'focal-l', 101),
+        ('xdecoder_davit-d3', 'davit-d3', 201),
+        ('xdecoder_davit-d5', 'davit-d5', 201),
     ],
 )
 def test_names_and_shapes_are_those_of_the_model(config, name, queries):
@@ -75,6 +77,12 @@ def test_parameters_of_one_task_belong_to_it(official, ours):
         (
             'sem_seg_head.pixel_decoder.adapter_1.norm.weight',
             'pixel_decoder.lateral_convs.0.gn.weight',
+        ),
+        ('backbone.convs.0.proj.weight', 'backbone.stem.conv.weight'),
+        ('backbone.convs.2.norm.bias', 'backbone.stages.2.downsample.norm.bias'),
+        (
+            'backbone.blocks.2.8.channel_block.channel_attn.fn.qkv.weight',
+            'backbone.stages.2.blocks.8.channel_block.attn.qkv.weight',
         ),
         ('sem_seg_head.pixel_decoder.layer_3.weight', 'pixel_decoder.output_convs.2.conv.weight'),
         ('sem_seg_head.pixel_decoder.layer_4.norm.bias', 'pixel_decoder.encoder_out_proj.gn.bias'),

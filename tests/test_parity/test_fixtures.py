@@ -1,4 +1,4 @@
-"""Full-size Focal-T on photographs against outputs recorded from the official model.
+"""Full-size models on photographs against outputs recorded from the official model.
 
 The pictures belong to third parties, so this second, larger set of references lies outside the repository and the
 tests are skipped without it. ``test_golden.py`` covers every stage with data of the project's own.
@@ -9,6 +9,7 @@ import pytest
 import torch
 from parity.cases import Case
 from parity.model import full_size_model, phrase_groups, run_stages
+from parity.weights import filler_state, official_keys
 
 from xdet.models import postprocess
 from xdet.models.decoder import IMAGE, OBJECT
@@ -54,7 +55,17 @@ def embed(model, text):
 @torch.no_grad()
 @pytest.mark.parametrize('name', SEGMENTATION)
 def test_segmentation(model, name):
-    case = Case(name)
+    check_segmentation(model, Case(name))
+
+
+@torch.no_grad()
+@SLOW
+def test_segmentation_with_davit_d3():
+    case = Case('davitd3_tiny')
+    check_segmentation(full_size_model('davit-d3', filler_state(official_keys('davit-d3'))), case)
+
+
+def check_segmentation(model, case):
     images = [torch.from_numpy(image) for image in case.inputs()]
     stages = run_stages(model, images)
     check_encoder(case, stages)

@@ -28,11 +28,13 @@ from .official_weights import is_official, official_to_xdet, strip_wrappers
 
 _SHOWN = 10
 _QUERIES = 'decoder.query_feat.weight'
-_STEM = 'backbone.patch_embed.norm.weight'
+_STEMS = ('backbone.patch_embed.norm.weight', 'backbone.stem.norm.weight')  # FocalNet, DaViT
 _CONFIGS = {  # (channels of the stem, queries) -> config
     (96, 101): 'xdecoder_focal-t',
     (192, 101): 'xdecoder_focal-l_oq101',
     (192, 201): 'xdecoder_focal-l',
+    (128, 201): 'xdecoder_davit-d3',
+    (256, 201): 'xdecoder_davit-d5',
 }
 
 
@@ -273,7 +275,7 @@ def _mismatch_hint(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> 
     queries = [len(state[_QUERIES]) for state in (weights, own) if _QUERIES in state]
     if len(set(queries)) == 2:
         hint = f'it has {queries[0]} queries, the model {queries[1]}; '
-    sizes = [tuple(len(state[key]) for key in (_STEM, _QUERIES) if key in state) for state in (weights, own)]
+    sizes = [tuple(len(state[key]) for key in (*_STEMS, _QUERIES) if key in state) for state in (weights, own)]
     if sizes[0] != sizes[1] and sizes[0] in _CONFIGS:
         hint += f"the config '{_CONFIGS[sizes[0]]}' fits it; "
     return hint

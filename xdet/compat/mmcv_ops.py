@@ -1,8 +1,9 @@
 """Lets mmdet be imported when mmcv was installed without its compiled operators.
 
 ``mmdet`` 3.5.1 guards every import of ``mmcv.ops`` except one, so a pure-Python mmcv makes ``import mmdet.models``
-fail although nothing xdet uses needs the operators. An empty stand-in module makes that import succeed; touching any
-operator of it raises ``ModuleNotFoundError``, the class that the guards of mmdet and mmseg expect.
+fail although nothing xdet uses needs compiled operators. A stand-in module makes that import succeed. It has the one
+operator that xdet does use, deformable attention, in plain PyTorch; touching any other raises ``ModuleNotFoundError``,
+the class that the guards of mmdet and mmseg expect.
 """
 
 import importlib
@@ -17,13 +18,17 @@ _MESSAGE = (
 
 
 class _MissingOps(ModuleType):
-    """Stand-in for ``mmcv.ops``: every operator is reported missing when it is used, not when it is imported."""
+    """Stand-in for ``mmcv.ops``: an operator is reported missing when it is used, not when the module is imported."""
 
     __path__: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith('__') and name.endswith('__'):
             raise AttributeError(name)
+        if name == 'MultiScaleDeformableAttention':
+            from .deformable_attention import MultiScaleDeformableAttention  # imports torch, so only when asked for
+
+            return MultiScaleDeformableAttention
         raise ModuleNotFoundError(_MESSAGE.format(name=name), name='mmcv._ext')
 
 

@@ -1,13 +1,15 @@
 """State-dict names of the official X-Decoder release and of xdet, translated in both directions.
 
 One table serves both directions. A row pairs an official name with ours; a name that ends in ``.`` stands for
-everything below it, and ``#`` stands for a layer number. The first row that matches wins.
+everything below it, and ``#`` stands for a layer number, in the same order on both sides. The first row that matches
+wins.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import count
 from typing import TypeVar
 
 from torch import Tensor
@@ -18,7 +20,33 @@ _PREDICTOR = 'sem_seg_head.predictor.'
 _PIXEL = 'sem_seg_head.pixel_decoder.'
 _TEXT = _PREDICTOR + 'lang_encoder.'
 
+# DaViT has timm's names here. Other backbones have the official ones.
+_DAVIT = (
+    *(
+        (f'backbone.convs.0.{theirs}.', f'backbone.stem.{ours}.')
+        for theirs, ours in (('proj', 'conv'), ('norm', 'norm'))
+    ),
+    *(
+        (f'backbone.convs.{stage}.{theirs}.', f'backbone.stages.{stage}.downsample.{ours}.')
+        for stage in (1, 2, 3)
+        for theirs, ours in (('proj', 'conv'), ('norm', 'norm'))
+    ),
+    *(
+        (f'backbone.blocks.#.#.{half}.{theirs}.', f'backbone.stages.#.blocks.#.{half}.{ours}.')
+        for half, attention in (('spatial_block', 'window_attn'), ('channel_block', 'channel_attn'))
+        for theirs, ours in (
+            ('conv1.fn.dw', 'cpe1.proj'),
+            (f'{attention}.norm', 'norm1'),
+            (f'{attention}.fn', 'attn'),
+            ('conv2.fn.dw', 'cpe2.proj'),
+            ('ffn.norm', 'norm2'),
+            ('ffn.fn.net', 'mlp'),
+        )
+    ),
+)
+
 _TABLE = (
+    *_DAVIT,
     ('backbone.', 'backbone.'),
     # The official FPN counts from fine to coarse starting at 1; its layer 4 is the output of the transformer encoder.
     *((f'{_PIXEL}adapter_{i}.norm.', f'pixel_decoder.lateral_convs.{i - 1}.gn.') for i in (1, 2, 3)),
@@ -126,7 +154,8 @@ def strip_wrappers(state_dict: Mapping[str, Entry]) -> dict[str, Entry]:
 def _compile(source: str, target: str) -> tuple[re.Pattern, str]:
     """Pattern and replacement of a row; names that stand for everything below match as prefixes."""
     pattern = re.escape(source).replace(r'\#', r'(\d+)') + ('' if source.endswith('.') else '$')
-    return re.compile(pattern), target.replace('#', r'\1')
+    numbers = count(1)
+    return re.compile(pattern), re.sub('#', lambda _: rf'\{next(numbers)}', target)
 
 
 _TO_XDET = [_compile(official, ours) for official, ours in _TABLE]

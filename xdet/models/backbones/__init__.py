@@ -1,5 +1,6 @@
 """Backbones; those of mmpretrain and mmdet are available through the registry."""
 
+from .davit import DaViT
 from .focalnet import FocalNet
 
-__all__ = ['FocalNet']
+__all__ = ['DaViT', 'FocalNet']

@@ -1,0 +1,1 @@
+_base_ = ['../_base_/models/davit-d3.py', '../_base_/default_runtime.py']
