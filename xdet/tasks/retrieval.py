@@ -54,8 +54,8 @@ class RetrievalTask(TaskAdapter):
 
     @torch.no_grad()
     def predict(self, context: TaskContext) -> None:
-        """Write ``pred_embedding`` ``[2, C]`` (decoder, backbone), and ``pred_text_embeddings`` ``[m, C]`` for the
-        sample's ``captions``, when it has some; all rows of unit length.
+        """Write ``pred_embedding`` ``[2, C]`` (decoder, backbone), and, when the sample has ``captions``, their
+        ``pred_text_embeddings`` ``[m, C]`` and ``pred_text_scores`` ``[m]``; all embeddings have unit length.
         """
         layer = context.outputs.last
         halves = layer.rows(layer.class_embed, IMAGE)[:, 0], self.backbone_embedding(context)
@@ -63,7 +63,14 @@ class RetrievalTask(TaskAdapter):
         for sample, embedding in zip(context.samples, embeddings, strict=True):
             sample.pred_embedding = embedding
             if sample.metainfo.get('captions'):
-                sample.pred_text_embeddings = _unit(context.encode(sample.metainfo['captions']).pooled)
+                texts = _unit(context.encode(sample.metainfo['captions']).pooled)
+                sample.pred_text_embeddings = texts
+                sample.pred_text_scores = self.scores(embedding[None], texts)[0]
+
+    def scores(self, images: Tensor, texts: Tensor) -> Tensor:
+        """Scores ``[n, m]`` of images ``[n, 2, C]`` and texts ``[m, C]``, all of unit length."""
+        weights = images.new_tensor([self.decoder_weight, 1 - self.decoder_weight])
+        return (weights[:, None] * images).sum(dim=1) @ texts.T
 
     def backbone_embedding(self, context: TaskContext) -> Tensor:
         """Projected mean of the backbone's last map (padding included, as in the official model): ``[B, C]``."""
