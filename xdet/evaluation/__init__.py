@@ -1,7 +1,25 @@
-"""Metrics of segmentation."""
+"""Metrics of all tasks."""
 
+from .captioning import CaptionMatch, cider_d
 from .instance_ap import InstanceAP
 from .panoptic_quality import ClassCounts, PanopticQuality, match_segments
+from .referring import ReferringIoU
+from .retrieval import RetrievalRecall, retrieval_ranks
 from .semantic_iou import SemanticIoU, class_areas
+from .vqa import VQAAccuracy, answer_score
 
-__all__ = ['ClassCounts', 'InstanceAP', 'PanopticQuality', 'SemanticIoU', 'class_areas', 'match_segments']
+__all__ = [
+    'CaptionMatch',
+    'ClassCounts',
+    'InstanceAP',
+    'PanopticQuality',
+    'ReferringIoU',
+    'RetrievalRecall',
+    'SemanticIoU',
+    'VQAAccuracy',
+    'answer_score',
+    'cider_d',
+    'class_areas',
+    'match_segments',
+    'retrieval_ranks',
+]

@@ -1,6 +1,16 @@
 # The generated world (docs/scenes.md) for all tasks at once: every scene brings segments, a caption, referring
-# expressions and a question. Drawn and described on the fly, about 5 ms of one core per scene. No flips: texts say left.
+# expressions and a question. Drawn and described on the fly, about 5 ms of one core per scene. There are no flips
+# because texts say left and right.
 size = 128
+# xdet.datasets.scene_questions.ANSWERS, for the answer classifier.
+answers = [
+    'yes', 'no', '0', '1', '2', '3', '4', '5', '6',
+    'red', 'orange', 'yellow', 'green', 'blue', 'purple', 'white',
+    'circle', 'square', 'triangle', 'star', 'heart', 'ring', 'cross',
+    'plain', 'striped', 'dotted', 'shaded',
+    'sky', 'grass', 'sand', 'water', 'brick wall', 'wooden floor',
+    'left', 'right', 'above', 'below', 'larger', 'smaller',
+]  # fmt: skip
 
 train_pipeline = [
     dict(type='RenderScene', size=size),
