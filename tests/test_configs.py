@@ -76,12 +76,17 @@ def test_model_builds(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('name', 'least', 'most'), [('xdecoder_focal-t', 163.0, 164.6), ('xdecoder_focal-l', 340.0, 341.7)]
+    ('name', 'size'),
+    [
+        ('xdecoder_focal-t', 164_493_809),
+        ('xdecoder_focal-l', 341_551_353),
+        ('xdecoder_davit-d3', 221_978_113),
+        ('xdecoder_davit-d5', 497_190_401),
+    ],
 )
-def test_size_of_released_models(name: str, least: float, most: float) -> None:
-    """The releases have 164.49 M and 341.55 M parameters, of which about 1 M belong to captioning and retrieval."""
+def test_size_of_official_models(name: str, size: int) -> None:
     model = build_on_meta(ROOT / 'configs' / 'xdecoder' / f'{name}.py')
-    assert least < sum(parameter.numel() for parameter in model.parameters()) / 1e6 < most
+    assert sum(parameter.numel() for parameter in model.parameters()) == size
 
 
 def test_size_of_the_small_model() -> None:

@@ -1,14 +1,15 @@
-"""Prints how far each stage of full-size Focal-T is from the official model, as a Markdown table.
+"""Prints how far each stage of a full-size model is from the official model, as a Markdown table.
 
-Usage, from the repository: PYTHONPATH=tests python -m parity.table [case ...]
+Usage, from the repository: PYTHONPATH=tests python -m parity.table [--model focal-t] [case ...]
 
-Cases are those recorded on photographs (``eval_tiny`` by default; not part of the repository). Errors are the largest
-over all recorded values of a stage, absolute and relative to the stage's root mean square.
+Cases are those recorded of the model on photographs (by default ``eval_tiny`` of ``focal-t``, ``davitd3_tiny`` of
+``davit-d3``; not part of the repository). Errors are the largest over all recorded values of a stage, absolute and
+relative to the stage's root mean square.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from parity.weights import filler_state, official_keys
 from xdet.models import postprocess
 from xdet.models.similarity import cosine_logits
 from xdet.structures import Vocabulary
+
+FIRST_CASES = {'focal-t': 'eval_tiny', 'davit-d3': 'davitd3_tiny'}
 
 
 @torch.no_grad()
@@ -54,8 +57,12 @@ def stages_of(case: Case, model) -> dict[str, torch.Tensor]:
 
 def main() -> None:
     """Print a table per case."""
-    model = full_size_model('focal-t', filler_state(official_keys('focal-t')))
-    for name in sys.argv[1:] or ['eval_tiny']:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--model', default='focal-t', choices=FIRST_CASES, help='model of the cases')
+    parser.add_argument('cases', nargs='*', help='recorded cases')
+    args = parser.parse_args()
+    model = full_size_model(args.model, filler_state(official_keys(args.model)))
+    for name in args.cases or [FIRST_CASES[args.model]]:
         case = Case(name)
         print(f'\n{name}\n\n| stage | shape | max error | relative to RMS | reference fp32 vs fp64 |')
         print('|---|---|---|---|---|')
