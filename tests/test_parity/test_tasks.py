@@ -24,7 +24,7 @@ SIZE = (180, 240)
 
 
 def context_of(model, features, samples):
-    return TaskContext(features, samples, model.decoder, model.text_encoder, model.vocabulary)
+    return TaskContext(features, samples, model.decoder, model.text_encoder, model.vocabulary, keep_keys=True)
 
 
 def generated(model, features, samples, settings, regions=None):

@@ -26,6 +26,7 @@ class TaskContext:
         decoder (XDecoderTransformerDecoder): For tasks whose queries come after the latent ones.
         text (XDecoderTextEncoder): Encodes phrases and holds the logit scale.
         vocabulary (VocabularyEmbedder): Embeds class names.
+        keep_keys (bool): Whether a task will feed a :class:`~xdet.models.decoder.QueryStream`.
     """
 
     features: ImageFeatures
@@ -33,6 +34,7 @@ class TaskContext:
     decoder: XDecoderTransformerDecoder
     text: XDecoderTextEncoder
     vocabulary: VocabularyEmbedder
+    keep_keys: bool = False
 
     @cached_property
     def latents(self) -> list[QueryGroup]:
@@ -42,7 +44,7 @@ class TaskContext:
     @cached_property
     def outputs(self) -> DecoderOutput:
         """What the decoder makes of the latent queries: computed when the first task asks, then shared."""
-        return self.decoder(self.features, self.latents, keep_keys=True)
+        return self.decoder(self.features, self.latents, keep_keys=self.keep_keys)
 
     def select(self, indices: Sequence[int]) -> TaskContext:
         """The context of some samples of the batch."""

@@ -140,16 +140,20 @@ class XDecoder(BaseModel):
             by_tasks[tuple(name for name, task in self.tasks.items() if task.requested(sample))].append(index)
         for names, indices in by_tasks.items():
             subset = features if len(indices) == len(data_samples) else features.select(indices)
-            context = self._context(subset, [data_samples[index] for index in indices])
+            keep_keys = any(self.tasks[name].needs_keys for name in names)
+            context = self._context(subset, [data_samples[index] for index in indices], keep_keys)
             for name in names:
                 self.tasks[name].predict(context)
         return data_samples
 
-    def _context(self, features: ImageFeatures, data_samples: Sequence[XDetDataSample]) -> TaskContext:
+    def _context(
+        self, features: ImageFeatures, data_samples: Sequence[XDetDataSample], keep_keys: bool = False
+    ) -> TaskContext:
         return TaskContext(
             features=features,
             samples=data_samples,
             decoder=self.decoder,
             text=self.text_encoder,
             vocabulary=self.vocabulary,
+            keep_keys=keep_keys,
         )

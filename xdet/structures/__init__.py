@@ -1,7 +1,7 @@
 """Typed data that crosses rooms. Imports nothing else from xdet."""
 
 from .data_sample import XDetDataSample, segment_map
-from .decoder_io import DecoderOutput, ImageFeatures, KeysValues, LayerPrediction, QueryGroup
+from .decoder_io import DecoderOutput, ImageFeatures, KeysValues, LayerKeys, LayerPrediction, QueryGroup
 from .vocabulary import BACKGROUND, Vocabulary, split_prompts
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     'DecoderOutput',
     'ImageFeatures',
     'KeysValues',
+    'LayerKeys',
     'LayerPrediction',
     'QueryGroup',
     'Vocabulary',

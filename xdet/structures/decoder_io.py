@@ -16,6 +16,13 @@ class KeysValues(NamedTuple):
     values: Tensor
 
 
+class LayerKeys(NamedTuple):
+    """What the attentions of one decoder layer look at: pixels of its level, and the queries."""
+
+    image: KeysValues
+    queries: KeysValues
+
+
 @dataclass(frozen=True)
 class ImageFeatures:
     """What the image encoder makes of a batch of equally padded images.
@@ -107,13 +114,13 @@ class DecoderOutput:
     Attributes:
         layers (tuple[LayerPrediction, ...]): ``num_layers + 1`` predictions, the last one final.
         mask_features (Tensor): ``[B, C, H/4, W/4]``.
-        keys (tuple[KeysValues, ...] | None): Self-attention keys and values of all queries, one per layer, when they
-            were asked for: what queries that come later need to know of them.
+        keys (tuple[LayerKeys, ...] | None): Keys and values of every layer when they were asked for: all that queries
+            that come later need to know.
     """
 
     layers: tuple[LayerPrediction, ...]
     mask_features: Tensor
-    keys: tuple[KeysValues, ...] | None = None
+    keys: tuple[LayerKeys, ...] | None = None
 
     @property
     def last(self) -> LayerPrediction:

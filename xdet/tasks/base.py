@@ -18,10 +18,12 @@ class TaskAdapter(nn.Module):
     Attributes:
         names (tuple[str, ...]): Values of ``sample.tasks`` that this adapter serves.
         default_names (tuple[str, ...]): Those it serves for samples that ask for nothing.
+        needs_keys (bool): Whether prediction feeds queries to a :class:`~xdet.models.decoder.QueryStream`.
     """
 
     names: tuple[str, ...] = ()
     default_names: tuple[str, ...] = ()
+    needs_keys: bool = False
 
     def requested(self, sample: XDetDataSample) -> tuple[str, ...]:
         """Which of the adapter's :attr:`names` the sample asks for."""

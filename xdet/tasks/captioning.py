@@ -41,6 +41,7 @@ class CaptioningTask(TaskAdapter):
     """
 
     names = ('caption', 'refcaption')
+    needs_keys = True
 
     def __init__(
         self,

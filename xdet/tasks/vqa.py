@@ -37,6 +37,7 @@ class VQATask(TaskAdapter):
     """
 
     names = ('vqa',)
+    needs_keys = True
 
     def __init__(
         self,

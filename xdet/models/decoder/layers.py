@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xdet.structures import KeysValues
+from xdet.structures import KeysValues, LayerKeys
 
 
 class Attention(nn.Module):
@@ -98,7 +98,7 @@ class DecoderLayer(nn.Module):
         memory_position: Tensor,
         image_mask: Tensor,
         self_mask: Tensor,
-    ) -> tuple[Tensor, KeysValues]:
+    ) -> tuple[Tensor, LayerKeys]:
         """Run the layer.
 
         Args:
@@ -111,11 +111,11 @@ class DecoderLayer(nn.Module):
             self_mask (Tensor): Bool ``[1 or B, 1, N, N]``.
 
         Returns:
-            tuple[Tensor, KeysValues]: New content ``[B, N, C]``, and the keys and values of its self-attention.
+            tuple[Tensor, LayerKeys]: New content ``[B, N, C]``, and the keys and values that were attended.
         """
         image = self.cross_attn.project(memory + memory_position, memory)
         attending = self.attend_image(x[:, :num_attending], position[:, :num_attending], image, image_mask)
         x = torch.cat([attending, x[:, num_attending:]], dim=1)
         others = self.self_attn.project(x + position, x)
         x = self.attend_queries(x, position, others, self_mask)
-        return self.feed_forward(x), others
+        return self.feed_forward(x), LayerKeys(image, others)

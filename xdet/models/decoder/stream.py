@@ -48,18 +48,12 @@ class QueryStream:
         self._layers = decoder.layers
         self._norm = decoder.decoder_norm
         self._batch = len(features.mask_features)
-        memory, positions = decoder.memory(features)
-        self._image = [
-            layer.cross_attn.project(
-                memory[index % len(memory)] + positions[index % len(memory)], memory[index % len(memory)]
-            )
-            for index, layer in enumerate(decoder.layers)
-        ]
+        self._image = [keys.image for keys in latents.keys]
         self._visible = [
             None if regions is None else visible_pixels(regions, level.shape[-2:]) for level in features.memory
         ]
-        self._num_latents = latents.keys[0].keys.shape[2]
-        self._seen = [_Buffer(keys_values, rows_per_image, length) for keys_values in latents.keys]
+        self._num_latents = latents.keys[0].queries.keys.shape[2]
+        self._seen = [_Buffer(keys.queries, rows_per_image, length) for keys in latents.keys]
         self._past = 0
 
     def step(self, content: Tensor, position: Tensor) -> Tensor:

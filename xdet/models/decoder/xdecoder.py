@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from xdet.registry import MODELS
-from xdet.structures import DecoderOutput, ImageFeatures, KeysValues, LayerPrediction, QueryGroup
+from xdet.structures import DecoderOutput, ImageFeatures, LayerKeys, LayerPrediction, QueryGroup
 
 from .heads import PredictionHeads
 from .layers import DecoderLayer
@@ -94,13 +94,13 @@ class XDecoderTransformerDecoder(PredictionHeads):
         Args:
             features (ImageFeatures): Encoded images.
             groups (Sequence[QueryGroup]): All query groups; those of :meth:`latent_queries` are not added.
-            keep_keys (bool): Hand out the keys and values of self-attention, for a :class:`QueryStream`.
+            keep_keys (bool): Hand out the keys and values of all layers, for a :class:`QueryStream`.
 
         Returns:
             DecoderOutput: ``num_layers + 1`` predictions.
         """
         queries = pack(groups)
-        memory, positions = self.memory(features)
+        memory, positions = self._memory(features)
         levels = [_resize(features.mask_features.detach(), level.shape[-2:]) for level in features.memory]
         self_mask = self_attention_mask(queries)
 
@@ -109,7 +109,7 @@ class XDecoderTransformerDecoder(PredictionHeads):
         for index, layer in enumerate(self.layers):
             level = index % len(memory)
             image_mask = self._image_mask(predictions[-1], levels[level], queries)
-            x, keys_values = self._run(
+            x, layer_keys = self._run(
                 layer,
                 x,
                 queries.position,
@@ -121,15 +121,15 @@ class XDecoderTransformerDecoder(PredictionHeads):
             )
             predictions.append(PredictionHeads.forward(self, x, queries))
             if keep_keys:
-                keys.append(keys_values)
+                keys.append(layer_keys)
         return DecoderOutput(tuple(predictions), features.mask_features, tuple(keys) if keep_keys else None)
 
-    def _run(self, layer: DecoderLayer, *args) -> tuple[Tensor, KeysValues]:
+    def _run(self, layer: DecoderLayer, *args) -> tuple[Tensor, LayerKeys]:
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint(layer, *args, use_reentrant=False)
         return layer(*args)
 
-    def memory(self, features: ImageFeatures) -> tuple[list[Tensor], list[Tensor]]:
+    def _memory(self, features: ImageFeatures) -> tuple[list[Tensor], list[Tensor]]:
         """Image tokens with their level embedding ``[B, HW, C]`` and positions ``[1, HW, C]``, per level."""
         tokens, positions = [], []
         for level, embed in zip(features.memory, self.level_embed.weight, strict=True):
