@@ -43,6 +43,22 @@ def test_same_numbers_give_the_same_bytes(split, seed, index, size, expected):
     assert digest(rendered.image, rendered.segment_map) == expected
 
 
+@pytest.mark.parametrize(
+    ('split', 'expected'), [('train', '08796585bea84926'), ('val', '50421cc8a7e152d1'), ('test', '8ea2a6cf1ec77323')]
+)
+def test_the_world_that_the_embedded_default_learned_stays_as_it_was(split, expected):
+    state = hashlib.sha256()
+    dataset = ScenesDataset(40, split=split, pipeline=[RenderScene(32)])
+    assert dataset.metainfo['vocabulary'] == VOCABULARY
+    for results in dataset:
+        state.update(results['img'].tobytes() + results['gt_seg_map'].tobytes())
+        described = [
+            tuple(info[key] for key in ('id', 'label', 'is_thing', 'iscrowd')) for info in results['segments_info']
+        ]
+        state.update(repr(described).encode())
+    assert state.hexdigest()[:16] == expected
+
+
 def test_splits_seeds_and_positions_differ():
     names = [('train', 0), ('val', 0), ('test', 0), ('train', 1)]
     pictures = [render_scene(sample_scene(*name, index), 32).image for name in names for index in range(40)]

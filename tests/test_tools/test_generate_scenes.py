@@ -46,8 +46,30 @@ def test_annotations_follow_coco(tmp_path):
             x, y, width, height = segment['bbox']
             assert 0 <= x < x + width <= 48 and 0 <= y < y + height <= 48
             assert segment['area'] <= width * height
+    texts = {
+        name: json.loads((tmp_path / 'annotations' / f'{name}_train.json').read_text())
+        for name in ('captions', 'phrases', 'questions')
+    }
+    assert [image['id'] for image in texts['captions']['images']] == [0, 1]
+    assert {item['image_id'] for item in texts['captions']['annotations']} == {0, 1}
+    names = {category['id']: category['name'] for category in content['categories']}
+    for phrase in texts['phrases']:
+        segments = content['annotations'][phrase['image_id']]['segments_info']
+        (name,) = (names[item['category_id']] for item in segments if item['id'] == phrase['segment_id'])
+        assert phrase['kind'] != 'plain' or phrase['phrase'] in (f'the {name}', f'the {name.split()[-1]}')
+    assert [item['question_id'] for item in texts['questions']] == list(range(len(texts['questions'])))
     descriptions = json.loads((tmp_path / 'annotations' / 'scenes_train.json').read_text())
     assert [item['image_id'] for item in descriptions] == [0, 1]
+
+
+@pytest.mark.parametrize(('split', 'classes'), [('train_comp', 48), ('test_words', 55)])
+def test_splits_with_their_own_class_list(tmp_path, split, classes):
+    content = json.loads(generate_scenes.generate(tmp_path, split, num=3, size=32, seed=0).read_text())
+    drawn = ScenesDataset(3, split=split, pipeline=[dict(type='RenderScene', size=32), PACK])
+    assert len(content['categories']) == classes == len(drawn.metainfo['classes'])
+    for annotation, sample in zip(content['annotations'], drawn, strict=True):
+        labels = [info['label'] for info in sample['data_samples'].gt_panoptic_seg.segments_info]
+        assert [segment['category_id'] - 1 for segment in annotation['segments_info']] == labels
 
 
 def test_interrupted_run_continues_and_other_settings_are_refused(tmp_path):

@@ -4,6 +4,9 @@
     OUT/annotations/panoptic_<split>/<name>.png     segment ids as colours (R + 256 G + 65536 B)
     OUT/annotations/panoptic_<split>.json           COCO panoptic annotations, written last
     OUT/annotations/scenes_<split>.json             what each scene consists of
+    OUT/annotations/captions_<split>.json           captions as in COCO, the canonical one of every picture first
+    OUT/annotations/phrases_<split>.json            referring expressions: image_id, segment_id, phrase, kind
+    OUT/annotations/questions_<split>.json          questions: image_id, question_id, question, answer, kind
 
 Interrupted runs continue: pictures that are complete stay as they are.
 """
@@ -21,10 +24,13 @@ import numpy as np
 from mmengine.utils import track_iter_progress
 
 import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
-from xdet.datasets.scene_description import VOCABULARY
+from xdet.datasets.scene_description import Scene
 from xdet.datasets.scene_render import RenderedScene, render_scene
-from xdet.datasets.scene_sampling import SPLITS, sample_scene
-from xdet.datasets.scenes import scene_file_name
+from xdet.datasets.scene_sampling import SPLITS, sample_scene, split_vocabulary
+from xdet.datasets.scene_texts import scene_texts
+from xdet.datasets.scene_words import with_synonyms
+from xdet.datasets.scenes import scene_file_name, segments_of_split
+from xdet.structures import Vocabulary
 
 
 def parse_args() -> argparse.Namespace:
@@ -64,6 +70,7 @@ def generate(out: Path, split: str, num: int, size: int, seed: int) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     _check_settings(annotations / f'settings_{split}.json', dict(split=split, size=size, seed=seed))
     images, annotation_list, descriptions = [], [], []
+    captions, phrases, questions = [], [], []
     for index in track_iter_progress(range(num)):
         name = scene_file_name(split, seed, index)
         scene = sample_scene(split, seed, index)
@@ -71,26 +78,46 @@ def generate(out: Path, split: str, num: int, size: int, seed: int) -> Path:
         _write_picture(pictures / name, rendered.image)
         _write_picture(maps / name, _as_colours(rendered.segment_map))
         images.append(dict(id=index, file_name=name, width=size, height=size))
-        annotation_list.append(dict(image_id=index, file_name=name, segments_info=coco_segments(rendered)))
+        segments = coco_segments(rendered, split)
+        annotation_list.append(dict(image_id=index, file_name=name, segments_info=segments))
         descriptions.append(dict(image_id=index, **scene.to_dict()))
+        for found, texts in zip((captions, phrases, questions), describe(scene, split), strict=True):
+            found.extend(dict(image_id=index, **text) for text in texts)
     _write_json(annotations / f'scenes_{split}.json', descriptions)
+    numbered = [dict(id=number, **caption) for number, caption in enumerate(captions)]
+    _write_json(annotations / f'captions_{split}.json', dict(images=images, annotations=numbered))
+    _write_json(annotations / f'phrases_{split}.json', phrases)
+    numbered = [dict(question_id=number, **question) for number, question in enumerate(questions)]
+    _write_json(annotations / f'questions_{split}.json', numbered)
     target = annotations / f'panoptic_{split}.json'
-    _write_json(target, dict(images=images, annotations=annotation_list, categories=categories()))
+    content = dict(images=images, annotations=annotation_list, categories=categories(split_vocabulary(split)))
+    _write_json(target, content)
     return target
 
 
-def categories() -> list[dict]:
+def describe(scene: Scene, split: str) -> tuple[list[dict], list[dict], list[dict]]:
+    """The scene's captions, referring expressions and questions for evaluation, in the words of the split."""
+    say = with_synonyms if split == 'test_words' else str
+    captions, phrases, questions = scene_texts(scene, split)
+    return (
+        [dict(caption=say(caption.text)) for caption in captions],
+        [dict(segment_id=phrase.segment + 1, phrase=say(phrase.text), kind=phrase.kind) for phrase in phrases],
+        [dict(question=say(item.text), answer=item.answer, kind=item.kind) for item in questions],
+    )
+
+
+def categories(vocabulary: Vocabulary) -> list[dict]:
     """COCO's category list of the generated world; the id of label i is i + 1."""
     return [
         dict(id=label + 1, name=name, isthing=int(thing), supercategory=name.split()[-1] if thing else 'background')
-        for label, (name, thing) in enumerate(zip(VOCABULARY.names, VOCABULARY.is_thing, strict=True))
+        for label, (name, thing) in enumerate(zip(vocabulary.names, vocabulary.is_thing, strict=True))
     ]
 
 
-def coco_segments(rendered: RenderedScene) -> list[dict]:
+def coco_segments(rendered: RenderedScene, split: str) -> list[dict]:
     """COCO's description of the segments of one picture: boxes are x, y, width, height of the visible part."""
     segments = []
-    for info in rendered.segments_info:
+    for info in segments_of_split(rendered.segments_info, split):
         rows, columns = np.nonzero(rendered.segment_map == info['id'])
         x, y = int(columns.min()), int(rows.min())
         box = [x, y, int(columns.max()) - x + 1, int(rows.max()) - y + 1]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmdet.structures.mask import BitmapMasks
 from mmengine.dataset import Compose
 from PIL import Image
 
@@ -60,6 +61,52 @@ def test_ground_truth_for_metrics_keeps_crowds() -> None:
     panoptic = sample.gt_panoptic_seg
     assert panoptic.sem_seg.dtype == torch.int32 and panoptic.sem_seg.tolist() == [INDICES.tolist()]
     assert [(s['id'], s['label'], s['iscrowd']) for s in panoptic.segments_info] == [(1, 1, 0), (2, 0, 0), (3, 2, 1)]
+
+
+PHRASES = [
+    dict(text='the sky', segments=(0,), kind='plain'),
+    dict(text='the car and the train', segments=(1, 2), kind='relation'),
+    dict(text='the boat', segments=(), kind='plain'),
+]
+
+
+def test_phrases_are_unions_of_segments() -> None:
+    phrases = PackXDetInputs()(loaded(phrases=PHRASES))['data_samples'].gt_phrases
+    assert phrases.texts == ['the sky', 'the car and the train', 'the boat']
+    assert phrases.masks.dtype == torch.bool
+    np.testing.assert_array_equal(phrases.masks.numpy(), [INDICES == 1, INDICES >= 2, INDICES > 9])
+    assert 'phrases' not in PackXDetInputs()(loaded(phrases=PHRASES))['data_samples']
+    assert 'gt_phrases' not in PackXDetInputs()(loaded())['data_samples']
+    assert PackXDetInputs()(loaded(phrases=[]))['data_samples'].gt_phrases.masks.shape == (0, 2, 4)
+    # What was cropped away is not to be found; that nothing is to be found for 'the boat' is still known.
+    cropped = loaded(phrases=PHRASES, gt_seg_map=np.full((2, 4), 3, dtype=np.uint8))
+    assert PackXDetInputs()(dict(cropped))['data_samples'].gt_phrases.texts == ['the car and the train', 'the boat']
+    assert len(PackXDetInputs(keep_empty=True)(cropped)['data_samples'].gt_phrases) == 3
+
+
+def test_phrases_to_evaluate() -> None:
+    pack = PackXDetInputs(test_mode=True)
+    sample = pack(loaded(phrases=PHRASES))['data_samples']
+    assert sample.phrases == ('the sky', 'the car and the train', 'the boat') == tuple(sample.gt_phrases.texts)
+    assert sample.phrase_kinds == ('plain', 'relation', 'plain')
+    masks = BitmapMasks(np.stack([INDICES == 1, INDICES == 3]).astype(np.uint8), 2, 4)
+    results = {key: value for key, value in loaded().items() if key not in ('gt_seg_map', 'segments_info')}
+    results.update(gt_masks=masks, phrases=[dict(text='both', instances=(0, 1)), dict(text='second', instances=[1])])
+    sample = pack(dict(results))['data_samples']
+    np.testing.assert_array_equal(sample.gt_phrases.masks.numpy(), [(INDICES == 1) | (INDICES == 3), INDICES == 3])
+    assert 'phrase_kinds' not in sample
+    with pytest.raises(
+        ValueError, match=r'a\.jpg: masks of phrases are \(2, 4\) but metrics need the original \(4, 8\)'
+    ):
+        pack({**results, 'ori_shape': (4, 8)})
+    with pytest.raises(ValueError, match="phrase 'x' does not say what it refers to"):
+        pack({**results, 'phrases': [dict(text='x')]})
+
+
+def test_texts_are_carried_along() -> None:
+    texts = dict(caption='a car', nouns=('car',), question='what?', answers={'car': 0.9})
+    sample = PackXDetInputs()(loaded(**texts))['data_samples']
+    assert {key: sample.get(key) for key in texts} == texts
 
 
 def test_wrong_order_of_transforms_is_explained() -> None:
