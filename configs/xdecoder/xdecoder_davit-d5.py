@@ -1,1 +1,1 @@
-_base_ = ['../_base_/models/davit-d5.py', '../_base_/default_runtime.py']
+_base_ = ['../_base_/models/davit-d5.py', '../_base_/inference_sizes.py', '../_base_/default_runtime.py']

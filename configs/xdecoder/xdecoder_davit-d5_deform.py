@@ -1,5 +1,5 @@
 # DaViT-d5 with the deformable pixel decoder.
-_base_ = ['../_base_/models/davit-d5.py', '../_base_/default_runtime.py']
+_base_ = ['../_base_/models/davit-d5.py', '../_base_/inference_sizes.py', '../_base_/default_runtime.py']
 model = dict(
     pixel_decoder=dict(
         _delete_=True,

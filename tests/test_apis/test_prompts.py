@@ -50,7 +50,7 @@ def test_large_vocabulary():
         (dict(vocabulary=3), 'vocabulary is a int'),
         (dict(vocabulary=[DEFAULT]), '1 entries, one per image, but there are 2 images'),
         (dict(things=[['dog']]), '1 entries, one per image, but there are 2 images'),
-        (dict(things=[['dog'], 'cat']), 'mixes names and lists'),
+        (dict(things=[['dog'], 'cat']), 'mixes texts and lists'),
         (dict(things=[['dog'], []]), 'class names of image 1: .*empty'),
         (dict(things=[['dog'], ['cat', 'cat']]), 'class names of image 1: .*more than once'),
     ],

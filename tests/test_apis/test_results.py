@@ -5,7 +5,8 @@ import torch
 from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as coco_mask
 
-from xdet.apis.results import TASK_FORMATS, decode_mask, encode_mask, summarize_segments
+from xdet.apis.results import TASK_FORMATS
+from xdet.apis.segment_results import decode_mask, encode_mask, summarize_segments
 from xdet.structures import Vocabulary, XDetDataSample, segment_map
 
 VOCABULARY = Vocabulary(('dog', 'cat', 'grass'), (True, True, False))

@@ -1,9 +1,9 @@
-"""From pictures and words to segments, in one object."""
+"""From pictures and words to segments and texts, in one object."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,21 +21,25 @@ from xdet.compat.quiet import quiet_imports
 from xdet.datasets.image_io import ImageReadError
 from xdet.engine.errors import cause
 from xdet.registry import MODELS, TASKS, TRANSFORMS
-from xdet.structures import ImageFeatures, Vocabulary, XDetDataSample
+from xdet.structures import ImageFeatures, XDetDataSample
 from xdet.visualization import XDetLocalVisualizer
 
 from . import model_zoo
 from .images import ImageInput, ImageSource, expand_images
+from .options import split_options
 from .pipeline import build_pipeline, collate, is_out_of_memory, prepare
-from .prompts import NamedVocabulary, resolve_vocabularies
+from .regions import RegionError
 from .reporting import Report
+from .requests import Request, make_requests
 from .results import TASK_FORMATS
 from .writer import ResultWriter
 
 if TYPE_CHECKING:  # built through the registry; importing all of mmdet's models here would slow down every start
+    from typing_extensions import Unpack
+
     from xdet.models import XDecoder
 
-Prompts = str | Sequence
+    from .options import Options
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class EncodedImage:
 
 
 class XDecoderInferencer:
-    """Segments pictures with any class names.
+    """Segments and describes pictures: every task of a model, with any words.
 
     Modelled on mmdet's ``DetInferencer`` (same arguments and return keys), but not derived from MMEngine's
     ``BaseInferencer``: that one stops at the first unreadable image and keeps every image, sample and overlay of a
@@ -79,6 +83,8 @@ class XDecoderInferencer:
         >>> inferencer = XDecoderInferencer('xdecoder_focal-t', 'xdecoder_focalt_last.pt')
         >>> result = inferencer('street.jpg', task='panoptic', things='car . person', stuff='road . sky')
         >>> [segment['name'] for segment in result['predictions'][0]['segments']]
+        >>> inferencer('street.jpg', task='refseg', phrases='the red car . a person')
+        >>> inferencer('street.jpg', task='caption', num_beams=5)
     """
 
     def __init__(
@@ -91,7 +97,7 @@ class XDecoderInferencer:
         spec = model_zoo.resolve_model(model, weights, random_weights)
         self.device = model_zoo.resolve_device(device)
         self.cfg = spec.cfg
-        self.model, self.pipeline = _build(spec)
+        self.model, self.pipelines = _build(spec)
         trained_on = load_weights(self.model, spec.weights) if spec.weights is not None else {}
         self.model.to(self.device).eval()
         self.default_vocabulary = model_zoo.embedded_vocabulary() if spec.embedded else trained_on.get('vocabulary')
@@ -112,14 +118,10 @@ class XDecoderInferencer:
         self,
         images: ImageInput | Sequence[ImageInput],
         task: str = 'panoptic',
-        things: Prompts | None = None,
-        stuff: Prompts | None = None,
-        classes: Prompts | None = None,
-        vocabulary: NamedVocabulary | Sequence[NamedVocabulary] | None = None,
         batch_size: int = 1,
         out_dir: str | Path = '',
         show_progress: bool = True,
-        **report: Any,
+        **options: Unpack[Options],
     ) -> dict[str, list]:
         """Run one task on one or many images.
 
@@ -127,33 +129,30 @@ class XDecoderInferencer:
             images (ImageInput | Sequence[ImageInput]): Path, folder, URL, BGR uint8 array ``[H, W, 3]`` (or grey),
                 Pillow image, or a list of these.
             task (str): One of :attr:`task_names`.
-            things (str | Sequence, optional): Countable classes: ``'dog . cat'``, a list, or one list per image.
-            stuff (str | Sequence, optional): Uncountable classes, likewise.
-            classes (str | Sequence, optional): Classes for users who make no difference, likewise.
-            vocabulary (str | Vocabulary | Sequence, optional): Name of a known class list such as
-                ``'coco_panoptic'``, a vocabulary, or one of these per image.
             batch_size (int): Images per forward pass; results do not depend on it.
             out_dir (str | Path): Folder for ``preds/`` and ``vis/``; empty writes nothing.
             show_progress (bool): Show a progress bar for more than one image.
-            **report: ``pred_score_thr=0.3`` (instances below are neither drawn nor printed), ``return_vis=False``,
-                ``return_datasamples=False``, ``no_save_vis=False``, ``no_save_pred=False``, ``print_result=False``.
+            **options: Prompts (:class:`~xdet.apis.options.Prompts`; which ones depends on the task), settings of
+                captions (:class:`~xdet.apis.options.Generation`), and
+                :class:`~xdet.apis.options.ReportOptions`.
 
         Returns:
             dict[str, list]: ``predictions``: one JSON-ready dict per image (or sample, with ``return_datasamples``);
             ``visualization``: RGB overlays when ``return_vis``; ``failed``: dicts of ``index``, ``image`` and
-            ``error`` for images of a collection that gave no result.
+            ``error`` for images of a collection that gave no result; ``rankings``, for retrieval: for every text all
+            images, best first.
 
         Raises:
             ImageReadError: The only image cannot be read. In a collection it is listed in ``failed`` instead.
             OutputError: Results cannot be written.
-            ValueError: Unknown task, unusable class names or options.
+            RegionError: Boxes or masks do not fit the only image. In a collection it is listed likewise.
+            TypeError: Unknown options.
+            ValueError: Unknown task, unusable prompts or options.
         """
         sources, is_collection = expand_images(images)
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f'batch_size is {batch_size}; accepted are whole numbers from 1')
-        vocabularies = self._vocabularies(len(sources), things, stuff, classes, vocabulary)
-        _check_report(report)
-        result = self._report(task, [source.name for source in sources], out_dir, **report)
+        requests, result = self._prepare(task, [source.name for source in sources], out_dir, options)
         indices = range(0, len(sources), batch_size)
         progress = track(
             indices,
@@ -163,27 +162,31 @@ class XDecoderInferencer:
         )
         for start in progress:
             batch = list(range(start, min(start + batch_size, len(sources))))
-            for index, image, sample in self._run(batch, sources, vocabularies, result, task, is_collection):
+            for index, image, sample in self._run(batch, sources, requests, result, is_collection):
                 result.add(index, sources[index], image, sample)
         return result.result()
 
-    def set_image(self, image: ImageInput) -> EncodedImage:
-        """Encode one image, so that many prompts on it are cheap.
+    def set_image(self, image: ImageInput, task: str | None = None) -> EncodedImage:
+        """Encode one image, so that many prompts and tasks on it are cheap.
 
         Args:
             image (ImageInput): Path, URL, array or Pillow image.
+            task (str, optional): Resize the image as this task would; None is the model's default size.
 
         Returns:
             EncodedImage: To keep for :meth:`predict` when several images are in use; the latest is remembered.
 
         Raises:
             ImageReadError: The image cannot be read.
+            ValueError: More than one image, or an unknown task.
         """
         sources, _ = expand_images(image)
         if len(sources) != 1:
             raise ValueError(f'set_image takes one image, not {len(sources)}')
+        if task is not None:
+            self._check_task(task)
         pixels = sources[0].read()
-        data = self.model.data_preprocessor(collate([prepare(self.pipeline, pixels, sources[0].name, 0)]), False)
+        data = self.model.data_preprocessor(collate([prepare(self._pipeline(task), pixels, sources[0].name, 0)]), False)
         with torch.no_grad():
             features = self.model.encode(data['inputs'][0][None])
         self._current = EncodedImage(sources[0], pixels, data['data_samples'][0], features)
@@ -192,37 +195,29 @@ class XDecoderInferencer:
     def predict(
         self,
         task: str = 'panoptic',
-        things: Prompts | None = None,
-        stuff: Prompts | None = None,
-        classes: Prompts | None = None,
-        vocabulary: NamedVocabulary | None = None,
         image: EncodedImage | None = None,
         out_dir: str | Path = '',
-        **report: Any,
+        **options: Unpack[Options],
     ) -> dict[str, list]:
-        """Run one task on an encoded image; arguments and result as in :meth:`__call__`.
+        """Run one task on an encoded image; result as in :meth:`__call__`.
 
         Args:
             task (str): One of :attr:`task_names`.
-            things (str | Sequence, optional): Countable classes.
-            stuff (str | Sequence, optional): Uncountable classes.
-            classes (str | Sequence, optional): Classes for users who make no difference.
-            vocabulary (str | Vocabulary, optional): A vocabulary or the name of a known one.
             image (EncodedImage, optional): None is the image of the latest :meth:`set_image`.
             out_dir (str | Path): Folder for results.
-            **report: See :meth:`__call__`.
+            **options: See :meth:`__call__`.
 
         Raises:
-            ValueError: No image was set.
+            RegionError: Boxes or masks do not fit the image.
+            ValueError: No image was set, or as in :meth:`__call__`.
         """
         image = image or self._current
         if image is None:
             raise ValueError('no image is set; call set_image(image) first')
-        names = self._vocabularies(1, things, stuff, classes, vocabulary)
-        _check_report(report)
-        result = self._report(task, [image.source.name], out_dir, **report)
-        sample = image.sample.new()
-        sample.set_metainfo(dict(vocabulary=names[0], tasks=(task,)))
+        requests, result = self._prepare(task, [image.source.name], out_dir, options)
+        sample = image.sample.clone()
+        requests[0].apply(sample, image.source.name)
+        sample = sample.to(self.device)
         self.model.predict_features(image.features, [sample])
         result.add(0, image.source, image.image, sample)
         return result.result()
@@ -231,28 +226,28 @@ class XDecoderInferencer:
         self,
         batch: list[int],
         sources: list[ImageSource],
-        vocabularies: list[Vocabulary],
+        requests: list[Request],
         result: Report,
-        task: str,
         is_collection: bool,
     ) -> Iterator[tuple[int, np.ndarray, XDetDataSample]]:
-        """Read and segment a batch; images that cannot be read go to the list of failures."""
+        """Read a batch and run the task; images that cannot be read or prompted go to the list of failures."""
         images: dict[int, np.ndarray] = {}
         prepared: dict[int, dict] = {}
         for index in batch:
             try:
                 images[index] = sources[index].read()
-                prepared[index] = prepare(self.pipeline, images[index], sources[index].name, index)
-            except ImageReadError as error:
+                item = prepare(self._pipeline(result.task), images[index], sources[index].name, index)
+                requests[index].apply(item['data_samples'], sources[index].name)
+            except (ImageReadError, RegionError) as error:
                 if not is_collection:
                     raise
                 result.fail(index, sources[index], error)
                 continue
-            prepared[index]['data_samples'].set_metainfo(dict(vocabulary=vocabularies[index], tasks=(task,)))
-        for index, sample in self._segment(prepared, sources, result, is_collection):
+            prepared[index] = item
+        for index, sample in self._predict(prepared, sources, result, is_collection):
             yield index, images[index], sample
 
-    def _segment(
+    def _predict(
         self, prepared: dict[int, dict], sources: list[ImageSource], result: Report, is_collection: bool
     ) -> list[tuple[int, XDetDataSample]]:
         """One forward pass; a batch that does not fit into memory is tried again image by image."""
@@ -266,89 +261,86 @@ class XDecoderInferencer:
                 raise
         if len(prepared) > 1:
             singles = ({index: item} for index, item in prepared.items())
-            return [pair for single in singles for pair in self._segment(single, sources, result, is_collection)]
+            return [pair for single in singles for pair in self._predict(single, sources, result, is_collection)]
         ((index, item),) = prepared.items()
         height, width = item['inputs'].shape[-2:]
         failure = ImageReadError(
             sources[index].name,
             f'needs more memory than {self.device} has free at a network size of {height}x{width} pixels; '
-            'use a smaller image or fewer class names',
+            'use a smaller image or fewer prompts',
         )
         if not is_collection:
             raise failure
         result.fail(index, sources[index], failure)
         return []
 
-    def _vocabularies(self, count: int, things, stuff, classes, vocabulary) -> list[Vocabulary]:
-        return resolve_vocabularies(count, things, stuff, classes, vocabulary, self.default_vocabulary)
+    def _pipeline(self, task: str | None) -> Compose:
+        return self.pipelines.get(task, self.pipelines[None])
+
+    def _prepare(
+        self, task: str, names: list[str], out_dir: str | Path, options: Mapping[str, Any]
+    ) -> tuple[list[Request], Report]:
+        """Check everything a user gave before any work is done; requests of all images, and the report to fill."""
+        prompts, generation, report = split_options(options)
+        self._check_task(task)
+        if generation:
+            self._check_generation(task, generation)
+        prompts_needed = not (report.get('return_embeddings') or report.get('return_datasamples'))
+        requests = make_requests(task, prompts, generation, len(names), self.default_vocabulary, prompts_needed)
+        for name in requests[0].tasks:
+            if name not in self.model.task_names:
+                raise ValueError(
+                    f"task '{task}' with phrases needs '{name}', which this model does not have; "
+                    'give boxes or masks instead'
+                )
+        return requests, self._report(task, names, out_dir, **report)
+
+    def _check_task(self, task: str) -> None:
+        if task not in self.task_names:
+            kind = 'this model was not configured for task' if task in TASK_FORMATS else 'unknown task'
+            raise ValueError(f"{kind} '{task}'; it has {', '.join(self.task_names)}")
+
+    def _check_generation(self, task: str, generation: Mapping[str, Any]) -> None:
+        for adapter in self.model.tasks.values():
+            if task in adapter.names and hasattr(adapter, 'generation'):
+                adapter.generation.override(generation)
 
     def _report(
         self,
         task: str,
         names: list[str],
         out_dir: str | Path,
-        pred_score_thr: float = 0.3,
-        return_vis: bool = False,
-        return_datasamples: bool = False,
         no_save_vis: bool = False,
         no_save_pred: bool = False,
-        print_result: bool = False,
+        **report: Any,
     ) -> Report:
-        if task not in self.task_names:
-            raise ValueError(f"unknown task '{task}'; this model has {', '.join(self.task_names)}")
         saves = str(out_dir) != '' and not (no_save_vis and no_save_pred)
         return Report(
             task=task,
             visualizer=self.visualizer,
             writer=ResultWriter(out_dir, names) if saves else None,
-            pred_score_thr=pred_score_thr,
-            return_vis=return_vis,
-            return_datasamples=return_datasamples,
             save_vis=not no_save_vis,
             save_pred=not no_save_pred,
-            print_result=print_result,
+            **report,
         )
 
 
-_REPORT_OPTIONS = (
-    'pred_score_thr',
-    'return_vis',
-    'return_datasamples',
-    'no_save_vis',
-    'no_save_pred',
-    'print_result',
-)
-
-
-def _check_report(options: dict[str, Any]) -> None:
-    """Refuse misspelt or impossible options before any work is done.
+def _build(spec: model_zoo.ModelSpec) -> tuple[XDecoder, dict[str | None, Compose]]:
+    """Model of a config, and its pipelines: the default under None, and those of tasks that have their own.
 
     Raises:
-        TypeError: An option is unknown.
-        ValueError: The score threshold is not a number from 0 to 1.
-    """
-    unknown = sorted(set(options) - set(_REPORT_OPTIONS))
-    if unknown:
-        raise TypeError(
-            f'unknown argument {", ".join(unknown)}; class names go into things, stuff or classes, and accepted '
-            f'options are {", ".join(_REPORT_OPTIONS)}'
-        )
-    threshold = options.get('pred_score_thr', 0.0)
-    if not 0 <= threshold <= 1:
-        raise ValueError(f'pred_score_thr is {threshold}; accepted are numbers from 0 to 1')
-
-
-def _build(spec: model_zoo.ModelSpec) -> tuple[XDecoder, Compose]:
-    """Model and pipeline of a config.
-
-    Raises:
-        ValueError: The config names unknown components or arguments.
+        ValueError: The config names unknown components, arguments, files or tasks.
     """
     with quiet_imports():
         for registry in (MODELS, TASKS, TRANSFORMS):
             registry.import_from_location()
+    own = tuple(spec.cfg.get('task_pipelines', {}))
+    unknown = sorted(set(own) - set(TASK_FORMATS))
+    if unknown:
+        raise ValueError(f'{spec.name}: task_pipelines names {unknown}; accepted are {", ".join(TASK_FORMATS)}')
     try:
         with DefaultScope.overwrite_default_scope('xdet'):
-            return MODELS.build(copy.deepcopy(spec.cfg.model)), build_pipeline(spec.cfg)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+            model = MODELS.build(copy.deepcopy(spec.cfg.model))
+            return model, {task: build_pipeline(spec.cfg, task) for task in (None, *own)}
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise ValueError(f'{spec.name} cannot be built: {cause(error)}') from error

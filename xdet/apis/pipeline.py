@@ -36,9 +36,15 @@ def inference_transforms(cfg: Config) -> list[dict]:
     ]
 
 
-def build_pipeline(cfg: Config) -> Compose:
-    """Pipeline of :func:`inference_transforms`; it gets pixels under ``img``, so its loading step reads no file."""
-    return Compose(inference_transforms(cfg))
+def build_pipeline(cfg: Config, task: str | None = None) -> Compose:
+    """Pipeline of a task; it gets pixels under ``img``, so its loading step reads no file.
+
+    Args:
+        cfg (Config): Its ``task_pipelines`` are transforms by task, for tasks that see pictures in another size.
+        task (str, optional): None, and every task without transforms of its own, has :func:`inference_transforms`.
+    """
+    own = cfg.get('task_pipelines', {}).get(task)
+    return Compose(list(own) if own else inference_transforms(cfg))
 
 
 def prepare(pipeline: Compose, image: np.ndarray, name: str, index: int) -> dict[str, Any]:

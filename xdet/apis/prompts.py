@@ -1,7 +1,8 @@
-"""From what users type to one vocabulary per image."""
+"""From what users type to one vocabulary, or one list of texts, per image."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,6 +65,39 @@ def resolve_vocabularies(
     return result
 
 
+def resolve_texts(key: str, value: Any, count: int) -> list[tuple[str, ...]]:
+    """Phrases, questions and other texts of every image.
+
+    Args:
+        key (str): What they are called, for errors.
+        value (str | Sequence): A string, see :func:`split_texts`, a list of texts, or one of these lists per image.
+        count (int): Number of images.
+
+    Raises:
+        ValueError: No text, an empty one, something else than text, or per-image lists of the wrong number.
+    """
+    per_image = _per_image(key, value, count)
+    result = []
+    for index, item in enumerate(per_image):
+        texts = split_texts(item) if isinstance(item, str) else list(item)
+        where = f'{key} of image {index}' if _is_nested(value) else key
+        if not texts:
+            raise ValueError(f"{where}: no text given; accepted are 'one text . another text' and lists of texts")
+        for text in texts:
+            if not isinstance(text, str) or not text.strip():
+                raise ValueError(f'{where}: {text!r} is empty or not a string; every text needs at least one letter')
+        result.append(tuple(text.strip() for text in texts))
+    return result
+
+
+def split_texts(texts: str) -> list[str]:
+    """Texts of a string, separated by line ends or by full stops that stand alone: ``'the red car . a person'``.
+
+    Unlike in lists of class names, commas and full stops after a word belong to the text.
+    """
+    return [part.strip() for part in re.split(r'\n|(?<!\S)\.(?!\S)', texts) if part.strip()]
+
+
 def _from_prompts(prompts: dict[str, Any], index: int | None) -> Vocabulary:
     try:
         return Vocabulary.from_prompts(**prompts)
@@ -84,11 +118,11 @@ def _vocabulary_of(item: Any) -> Vocabulary:
 def _per_image(key: str, value: Any, count: int) -> list:
     """The value for every image: one for all is repeated, one per image is checked."""
     if not _is_sequence(value) and not isinstance(value, str):
-        raise ValueError(f"{key} is a {type(value).__name__}; accepted are a list of names or a string 'dog . cat'")
+        raise ValueError(f"{key} is a {type(value).__name__}; accepted are a list of texts or a string 'dog . cat'")
     if not _is_nested(value):
         return [value] * count
     if not all(_is_sequence(item) for item in value):
-        raise ValueError(f'{key} mixes names and lists of names; give one list of names, or one list per image')
+        raise ValueError(f'{key} mixes texts and lists of texts; give one list, or one list per image')
     _check_count(key, len(value), count)
     return list(value)
 

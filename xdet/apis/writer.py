@@ -23,6 +23,8 @@ class OutputError(OSError):
 class ResultWriter:
     """Writes ``preds/NAME.json``, ``preds/NAME_<map>.png`` and ``vis/NAME.png`` below one folder.
 
+    What belongs to all images, ``rankings.json`` and ``ranking_1.png`` and so on, lies in the folder itself.
+
     Args:
         out_dir (str | Path): Folder, made when missing.
         names (Iterable[str]): Names of all images of the run, in order. They become unique file names at once, so the
@@ -77,15 +79,28 @@ class ResultWriter:
         if prediction is not None:
             files['json'] = f'preds/{stem}.json'
             prediction['files'] = dict(files)
-            text = json.dumps(prediction, ensure_ascii=False, allow_nan=False)
-            contents[self.out_dir / files['json']] = text.encode('utf-8')
+            contents[self.out_dir / files['json']] = _json_bytes(prediction)
+        self._write(contents, f"results of '{stem}'")
+        return files
+
+    def write_rankings(self, rankings: list[dict[str, Any]] | None, sheets: list[np.ndarray]) -> None:
+        """Write rankings of all images: JSON, and a picture per text.
+
+        Raises:
+            OutputError: Disk full, no permission, and the like.
+        """
+        contents = {
+            self.out_dir / f'ranking_{number}.png': png_bytes(sheet) for number, sheet in enumerate(sheets, start=1)
+        }
+        if rankings is not None:
+            contents[self.out_dir / 'rankings.json'] = _json_bytes(rankings)
+        self._write(contents, 'rankings')
+
+    def _write(self, contents: dict[Path, bytes], what: str) -> None:
         try:
             _write_files(contents)
         except OSError as error:
-            raise OutputError(
-                f"results of '{stem}' cannot be written below '{self.out_dir}': {_reason(error)}"
-            ) from error
-        return files
+            raise OutputError(f"{what} cannot be written below '{self.out_dir}': {_reason(error)}") from error
 
 
 def unique_stems(names: Iterable[str]) -> list[str]:
@@ -113,6 +128,11 @@ def png_bytes(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array)).save(buffer, format='PNG')
     return buffer.getvalue()
+
+
+def _json_bytes(data: Any) -> bytes:
+    """UTF-8; what UTF-8 cannot hold (half a surrogate pair, typed in by accident) becomes a question mark."""
+    return json.dumps(data, ensure_ascii=False, allow_nan=False).encode('utf-8', errors='replace')
 
 
 def _write_files(contents: dict[Path, bytes]) -> None:

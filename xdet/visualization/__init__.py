@@ -1,6 +1,8 @@
-"""Pictures of samples."""
+"""Pictures of samples and results."""
 
 from .local_visualizer import XDetLocalVisualizer
 from .palette import class_colors
+from .sheets import ranking_sheet, thumbnail
+from .text_strip import TextLine, add_text_strip
 
-__all__ = ['XDetLocalVisualizer', 'class_colors']
+__all__ = ['TextLine', 'XDetLocalVisualizer', 'add_text_strip', 'class_colors', 'ranking_sheet', 'thumbnail']

@@ -19,17 +19,21 @@ class Style:
 
     Attributes:
         font (int): Height of label text.
+        text (int): Height of text below the picture.
         line (int): Width of outlines and boxes.
     """
 
     font: int
+    text: int
     line: int
 
     @classmethod
     def of(cls, height: int, width: int) -> Style:
         """Style of a picture; a narrow strip counts by its short side."""
         size = min((height * width) ** 0.5, 3.0 * min(height, width))
-        return cls(font=max(11, round(0.024 * size)), line=max(1, round(0.0028 * size)))
+        return cls(
+            font=max(11, round(0.024 * size)), text=max(13, round(0.03 * size)), line=max(1, round(0.0028 * size))
+        )
 
 
 def paint_map(image: np.ndarray, index_map: np.ndarray, colors: np.ndarray, alpha: float, line: int) -> np.ndarray:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from .fonts import drawable, font
 from .palette import readable_on
 
 _MAX_LETTERS = 40
@@ -63,7 +61,7 @@ def draw_labels(image: np.ndarray, labels: Sequence[Label], font_size: int) -> n
         red, green, blue = (int(channel) for channel in label.color)
         draw.rounded_rectangle((box[0], box[1], box[2] - 1, box[3] - 1), radius=pad, fill=(red, green, blue, 225))
         middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-        draw.text(middle, text, font=_font(font_size), fill=(*readable_on(label.color), 255), anchor='mm')
+        draw.text(middle, text, font=font(font_size), fill=(*readable_on(label.color), 255), anchor='mm')
     return np.asarray(picture)
 
 
@@ -75,8 +73,8 @@ def _place(
     text = fit_text(label.text, size[0] - 2 * pad, font_size)
     if text is None:
         return None
-    width = int(np.ceil(_font(font_size).getlength(text))) + 2 * pad
-    height = sum(_font(font_size).getmetrics()) + pad // 2
+    width = int(np.ceil(font(font_size).getlength(text))) + 2 * pad
+    height = sum(font(font_size).getmetrics()) + pad // 2
     if height > size[1]:
         return None
     for lines in (0, -1, 1, -2, 2):
@@ -90,11 +88,11 @@ def _place(
 
 def fit_text(text: str, width: int, font_size: int) -> str | None:
     """Text cut to a width in pixels (and 40 letters) with an ellipsis; None when not even one letter fits."""
-    text = ' '.join(text.split())
+    text = drawable(text)
     if len(text) > _MAX_LETTERS:
         text = text[: _MAX_LETTERS - 1] + '…'
-    font = _font(font_size)
-    while font.getlength(text) > width:
+    measure = font(font_size).getlength
+    while measure(text) > width:
         text = text.rstrip('…')[:-1]
         if not text:
             return None
@@ -104,9 +102,3 @@ def fit_text(text: str, width: int, font_size: int) -> str | None:
 
 def _overlap(left: tuple[int, int, int, int], right: tuple[int, int, int, int]) -> bool:
     return left[0] < right[2] and right[0] < left[2] and left[1] < right[3] and right[1] < left[3]
-
-
-@lru_cache(maxsize=32)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which every installation of matplotlib carries."""
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / 'DejaVuSans.ttf'), size)

@@ -1,4 +1,4 @@
-"""Draws samples: semantic maps, instances and panoptic segments with their names."""
+"""Draws samples: segments with their names, regions with their words, texts below the picture."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from xdet.structures import XDetDataSample
 from .drawing import Style, draw_box, enlarge, enlarge_factor, inner_point, paint_map, paint_mask
 from .labels import Label, draw_labels
 from .palette import class_colors, shade
+from .sample_texts import captioned_regions, paragraphs, phrase_regions, true_phrase_regions
+from .text_strip import add_text_strip
 
 _GAP = 6  # white pixels between panels
 
@@ -99,17 +101,17 @@ class XDetLocalVisualizer(DetLocalVisualizer):
         draw_pred: bool = True,
         pred_score_thr: float = 0.3,
     ) -> np.ndarray:
-        """The picture of a sample: ground truth on the left, then one panel per kind of prediction.
+        """The picture of a sample: ground truth on the left, then one panel per kind of prediction, texts below.
 
         Args:
             image (np.ndarray): RGB ``[H, W, 3]`` (or grey ``[H, W]``), values 0 to 255.
             data_sample (XDetDataSample, optional): What to draw.
             draw_gt (bool): Draw the ground truth.
             draw_pred (bool): Draw the predictions.
-            pred_score_thr (float): Instances with a lower score are not drawn.
+            pred_score_thr (float): Instances and phrases with a lower score are not drawn.
 
         Returns:
-            np.ndarray: RGB uint8; larger than the image when it is small or has several panels.
+            np.ndarray: RGB uint8; larger than the image when it is small, has several panels, or texts.
         """
         image = np.ascontiguousarray(np.clip(image, 0, 255).astype(np.uint8))
         if image.ndim == 2:
@@ -121,8 +123,14 @@ class XDetLocalVisualizer(DetLocalVisualizer):
         if draw_gt:
             panels += self._panels(image, sample, _GROUND_TRUTH, classes, palette, 0.0)[:1]
         if draw_pred:
-            panels += self._panels(image, sample, _PREDICTIONS, classes, palette, pred_score_thr)
-        return _side_by_side(panels) if panels else image
+            described = 'pred_region_captions' in sample  # regions of phrases need no second panel then
+            fields = [field for field in _PREDICTIONS if not (described and field == 'pred_phrases')]
+            panels += self._panels(image, sample, fields, classes, palette, pred_score_thr)
+        lines = paragraphs(sample, pred_score_thr) if draw_pred else []
+        if not lines:
+            return _side_by_side(panels) if panels else image
+        canvas, _, style = self._canvas(image)
+        return add_text_strip(_side_by_side(panels) if panels else canvas, lines, style.text)
 
     def _panels(
         self,
@@ -136,6 +144,12 @@ class XDetLocalVisualizer(DetLocalVisualizer):
         panels = []
         for field in fields:
             if field not in sample:
+                continue
+            if field in _WORDED:
+                data, names = _WORDED[field](sample)
+                if 'scores' in data:
+                    data = data[data.scores >= score_thr]
+                panels.append(self._draw_instances(image, data, names, None))
                 continue
             data = sample.get(field)
             if isinstance(data, InstanceData):
@@ -236,8 +250,10 @@ class XDetLocalVisualizer(DetLocalVisualizer):
         return list(classes) if classes is not None else None
 
 
-_GROUND_TRUTH = ('gt_panoptic_seg', 'gt_instances', 'gt_sem_seg')
-_PREDICTIONS = ('pred_panoptic_seg', 'pred_instances', 'pred_sem_seg')
+_GROUND_TRUTH = ('gt_panoptic_seg', 'gt_instances', 'gt_sem_seg', 'gt_phrases')
+_PREDICTIONS = ('pred_panoptic_seg', 'pred_instances', 'pred_sem_seg', 'pred_phrases', 'pred_region_captions')
+# Fields whose regions have words of their own instead of classes.
+_WORDED = dict(gt_phrases=true_phrase_regions, pred_phrases=phrase_regions, pred_region_captions=captioned_regions)
 
 
 def _names_and_colors(classes: list[str] | None, palette: Any, count: int) -> tuple[list[str], np.ndarray]:
