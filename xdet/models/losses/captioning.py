@@ -50,19 +50,18 @@ class CaptionLoss(nn.Module):
             ValueError: Shapes differ.
         """
         layers = supervised_layers(len(caption_embeds), self.num_layers)
+        if not caption_embeds[-1].shape[:2] == ids.shape == valid.shape:
+            raise ValueError(
+                f'CaptionLoss: caption queries {tuple(caption_embeds[-1].shape)}, ids {tuple(ids.shape)} and valid '
+                f'{tuple(valid.shape)} must agree in number and length of captions'
+            )
         scored = valid[:, 1:]
         targets = ids[:, 1:][scored]
         losses = {}
         with torch.autocast(token_embedding.device.type, enabled=False):
             classifier = at_least_single(token_embedding)
             for layer, prefix in layers.items():
-                embeds = caption_embeds[layer]
-                if not embeds.shape[:2] == ids.shape == valid.shape:
-                    raise ValueError(
-                        f'CaptionLoss: caption queries {tuple(embeds.shape)}, ids {tuple(ids.shape)} and valid '
-                        f'{tuple(valid.shape)} must agree in number and length of captions'
-                    )
-                logits = at_least_single(embeds[:, :-1][scored]) @ classifier.T
+                logits = at_least_single(caption_embeds[layer][:, :-1][scored]) @ classifier.T
                 loss = F.cross_entropy(logits, targets, reduction='sum') / (len(targets) + 1)
                 losses[f'{prefix}loss_captioning'] = self.weight * loss
         return losses

@@ -94,7 +94,10 @@ class NounContrastiveLoss(nn.Module):
             class_texts = [normalize(at_least_single(text)) for text in class_texts]
             free_matches = self._match_free_queries(embeds, matches, texts, scale, names)
 
-            text_rows, id_rows, query_rows, found_rows = [], [], [], []
+            # Rows of texts and the query that belongs to each, in every layer. They begin with nothing, in case there
+            # are no images.
+            text_rows, id_rows = [embeds[:0, 0, 0].detach()], [torch.empty(0, dtype=torch.int64)]
+            query_rows, found_rows = [embeds[:0, :, 0]], [embeds[:0, :, 0, 0] > 0]
             for image, (embed, match, free) in enumerate(zip(embeds, matches, free_matches, strict=True)):
                 text_rows += [class_texts[image], texts[image]]
                 id_rows += [class_ids[image], text_ids[image]]
@@ -121,7 +124,7 @@ class NounContrastiveLoss(nn.Module):
         names: Sequence[str],
     ) -> list[Tensor]:
         """The free query of each noun and caption, ``[L, m]`` per image, -1 where there are not enough."""
-        pool = torch.cat(list(texts))
+        pool = torch.cat([embeds.new_zeros((0, embeds.shape[-1])), *texts])
         start = 0
         if not self.official:
             gather = RowGather(len(pool), pool.device)
