@@ -5,7 +5,7 @@ from .data_preprocessor import XDecoderDataPreprocessor
 from .decoder import XDecoderTransformerDecoder
 from .losses import SegmentationLoss
 from .pixel_decoders import DeformablePixelDecoder, FPNTransformerPixelDecoder
-from .text import VocabularyEmbedder, XDecoderTextEncoder
+from .text import OpenCLIPTextEncoder, VocabularyEmbedder, XDecoderTextEncoder
 from .xdecoder import XDecoder
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     'DeformablePixelDecoder',
     'FPNTransformerPixelDecoder',
     'FocalNet',
+    'OpenCLIPTextEncoder',
     'SegmentationLoss',
     'VocabularyEmbedder',
     'XDecoder',

@@ -1,16 +1,18 @@
 """Tokenizer, text encoder and vocabulary embedder."""
 
 from .embedding_file import EmbeddingFileError
+from .open_clip_encoder import OpenCLIPTextEncoder
 from .stream import TextStream
 from .templates import TEMPLATES, clean_name
 from .text_encoder import CausalTextEncoder, TextFeatures, XDecoderTextEncoder
 from .tokenizer import END_TOKEN, START_TOKEN, VOCAB_SIZE, decode, tokenize
-from .vocabulary import VocabularyEmbedder
+from .vocabulary import VocabularyEmbedder, random_prompts
 
 __all__ = [
     'CausalTextEncoder',
     'END_TOKEN',
     'EmbeddingFileError',
+    'OpenCLIPTextEncoder',
     'START_TOKEN',
     'TEMPLATES',
     'TextFeatures',
@@ -20,5 +22,6 @@ __all__ = [
     'XDecoderTextEncoder',
     'clean_name',
     'decode',
+    'random_prompts',
     'tokenize',
 ]

@@ -84,7 +84,7 @@ class CausalTextEncoder(TextTransformer):
     def fingerprint(self) -> str:
         """Hash of all that the features depend on; equal for equal weights, whatever device they are on."""
         weights = {name: value for name, value in self.state_dict().items() if name != 'logit_scale'}
-        activation = type(self.transformer.resblocks[0].mlp.gelu).__name__
+        activation = self.transformer.resblocks[0].mlp.gelu
         return weights_fingerprint(weights, f'{self.heads} {self.context_length} {activation} {self.ln_final.eps}')
 
 

@@ -85,13 +85,7 @@ class VocabularyEmbedder:
             Tensor: ``[K + 1, C]`` embeddings of unit length; the last one is the background's.
         """
         texts = [*vocabulary.names, BACKGROUND]
-        if prompt:
-            choices = torch.randint(len(TEMPLATES), (len(texts),)).tolist()
-            texts = [
-                training_prompt(clean_name(name), TEMPLATES[choice])
-                for name, choice in zip(texts, choices, strict=True)
-            ]
-        return self.encode(texts)
+        return self.encode(random_prompts(texts) if prompt else texts)
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Embeddings ``[n, C]`` of unit length of whole texts, with gradient; equal texts are encoded once."""
@@ -219,6 +213,12 @@ class VocabularyEmbedder:
                 level=logging.WARNING,
             )
             self._loaded = {}
+
+
+def random_prompts(names: Sequence[str]) -> list[str]:
+    """Every (cleaned) name in a template drawn from torch's global generator, as names are given in training."""
+    choices = torch.randint(len(TEMPLATES), (len(names),)).tolist()
+    return [training_prompt(clean_name(name), TEMPLATES[i]) for name, i in zip(names, choices, strict=True)]
 
 
 def _chunks(shared: Sequence[int], lengths: Sequence[int]) -> Iterator[slice]:
