@@ -46,6 +46,17 @@ class TaskAdapter(nn.Module):
         raise NotImplementedError
 
 
+def input_size(outputs: DecoderOutput) -> tuple[int, int]:
+    """Height and width of the padded input, of which ``mask_features`` are a quarter."""
+    height, width = outputs.mask_features.shape[-2:]
+    return 4 * height, 4 * width
+
+
+def image_names(context: TaskContext) -> list[str]:
+    """What to call the images of a batch in errors."""
+    return [str(sample.metainfo.get('img_path', f'image {i}')) for i, sample in enumerate(context.samples)]
+
+
 def describe(sample: XDetDataSample) -> str:
     """What to call a sample in errors."""
     return f'sample {sample.metainfo.get("img_path", "without img_path")}'

@@ -62,8 +62,8 @@ class CaptioningTask(TaskAdapter):
         self.criterion = MODELS.build(loss) if loss is not None else None
 
     def trains(self, sample: XDetDataSample) -> bool:
-        """Whether it has a ``caption`` and the adapter a criterion."""
-        return self.criterion is not None and bool(sample.metainfo.get('caption'))
+        """Whether it has a ``caption`` (which may be empty) and the adapter a criterion."""
+        return self.criterion is not None and 'caption' in sample.metainfo
 
     def queries(self, context: TaskContext) -> list[QueryGroup]:
         """The captions, each token seeing those before it. Images without one get an empty caption."""
@@ -75,7 +75,13 @@ class CaptioningTask(TaskAdapter):
 
     def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:
         """Next-token losses; see the criterion."""
-        raise NotImplementedError
+        assert self.criterion is not None
+        captions = _captions(context)
+        ids = context.text.tokenize(captions).to(outputs.mask_features.device)
+        given = torch.tensor([bool(caption) for caption in captions], device=ids.device)
+        embeds = [layer.rows(layer.state, CAPTION) @ self.token_proj for layer in outputs.layers]
+        valid = context.encode(captions).valid & given[:, None]
+        return self.criterion(embeds, context.text.token_embedding.weight, ids, valid)
 
     @torch.no_grad()
     def predict(self, context: TaskContext) -> None:

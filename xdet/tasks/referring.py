@@ -15,7 +15,7 @@ from xdet.models.similarity import normalize
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, QueryGroup, XDetDataSample
 
-from .base import TaskAdapter, describe
+from .base import TaskAdapter, describe, image_names, input_size
 
 PHRASE, TEXT = 'phrase', 'text'
 
@@ -70,8 +70,29 @@ class ReferringTask(TaskAdapter):
         return phrase_groups(context, phrases, self.token_padding == 'masked')
 
     def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:
-        """Grounding losses; see the criterion."""
-        raise NotImplementedError
+        """Grounding losses; see the criterion.
+
+        A sample's meta information ``phrase_mode`` says whether its phrases are referring expressions (``'text'``, the
+        default) or class names (``'class'``), which weigh less.
+        """
+        assert self.criterion is not None
+        texts = [_training_texts(sample) for sample in context.samples]
+        every = [text for own in texts for text in own]
+        scale = context.text.logit_scale
+        pooled = context.encode(every).pooled if every else scale.new_zeros((0, outputs.mask_features.shape[1]))
+        empty = torch.zeros((0, 1, 1), dtype=torch.bool, device=scale.device)
+        return self.criterion(
+            [layer.rows(layer.mask_embed, PHRASE) for layer in outputs.layers],
+            [layer.rows(layer.class_embed, PHRASE) for layer in outputs.layers],
+            outputs.mask_features,
+            pooled.split([len(own) for own in texts]),
+            texts,
+            [sample.gt_phrases.masks if 'gt_phrases' in sample else empty for sample in context.samples],
+            [sample.metainfo.get('phrase_mode', 'text') for sample in context.samples],
+            scale,
+            input_size(outputs),
+            image_names(context),
+        )
 
     @torch.no_grad()
     def predict(self, context: TaskContext) -> None:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from xdet.models.context import TaskContext
-from xdet.models.decoder import IMAGE
+from xdet.models.decoder import IMAGE, OBJECT
+from xdet.models.losses import text_ids
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, XDetDataSample
 
@@ -45,12 +46,25 @@ class RetrievalTask(TaskAdapter):
         self.criterion = MODELS.build(loss) if loss is not None else None
 
     def trains(self, sample: XDetDataSample) -> bool:
-        """Whether it has a ``caption`` and the adapter a criterion."""
-        return self.criterion is not None and bool(sample.metainfo.get('caption'))
+        """Whether it has a ``caption`` (which may be empty) and the adapter a criterion."""
+        return self.criterion is not None and 'caption' in sample.metainfo
 
     def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:
-        """Contrastive losses; see the criterion."""
-        raise NotImplementedError
+        """Contrastive losses of the images that have a caption; see the criterion."""
+        assert self.criterion is not None
+        captions = [sample.metainfo.get('caption') or '' for sample in context.samples]
+        rows = [row for row, caption in enumerate(captions) if caption]
+        encoded = context.encode(captions)
+        return self.criterion(
+            [layer.rows(layer.class_embed, IMAGE)[rows, 0] for layer in outputs.layers],
+            [layer.rows(layer.class_embed, OBJECT)[rows] for layer in outputs.layers],
+            self.backbone_embedding(context)[rows],
+            encoded.pooled[rows],
+            encoded.tokens[rows],
+            encoded.valid[rows],
+            context.text.logit_scale,
+            text_ids([captions[row] for row in rows]).to(encoded.pooled.device),
+        )
 
     @torch.no_grad()
     def predict(self, context: TaskContext) -> None:

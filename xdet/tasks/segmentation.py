@@ -11,11 +11,13 @@ from torch import Tensor
 from xdet.models import postprocess
 from xdet.models.context import TaskContext
 from xdet.models.decoder import IMAGE, OBJECT
+from xdet.models.losses import text_ids
 from xdet.models.similarity import cosine_logits
+from xdet.models.text import clean_name, random_prompts
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, Vocabulary, XDetDataSample, segment_map
 
-from .base import TaskAdapter
+from .base import TaskAdapter, image_names, input_size
 
 
 @TASKS.register_module()
@@ -27,6 +29,8 @@ class SegmentationTask(TaskAdapter):
 
     Args:
         loss (dict, optional): Config of the criterion; None for a model that is only used, not trained.
+        noun_loss (dict, optional): Config of the contrast of queries with class names, nouns and captions, for samples
+            with ``nouns`` and ``caption``.
         default_tasks (Sequence[str]): What samples get that do not say: any of ``semantic``, ``instance``,
             ``panoptic``. All three share one encoding and one decoding.
         object_mask_threshold (float): Panoptic: least class probability of a query. 0.8 in the official configuration,
@@ -41,6 +45,7 @@ class SegmentationTask(TaskAdapter):
     def __init__(
         self,
         loss: dict | None = None,
+        noun_loss: dict | None = None,
         default_tasks: Sequence[str] = ('panoptic',),
         object_mask_threshold: float = 0.8,
         overlap_threshold: float = 0.8,
@@ -52,6 +57,7 @@ class SegmentationTask(TaskAdapter):
         if unknown:
             raise ValueError(f'default_tasks names {sorted(unknown)}; accepted are {self.names}')
         self.criterion = MODELS.build(loss) if loss is not None else None
+        self.noun_criterion = MODELS.build(noun_loss) if noun_loss is not None else None
         self.default_names = tuple(default_tasks)
         self.object_mask_threshold = object_mask_threshold
         self.overlap_threshold = overlap_threshold
@@ -59,29 +65,65 @@ class SegmentationTask(TaskAdapter):
         self.things_only = things_only
 
     def trains(self, sample: XDetDataSample) -> bool:
-        """Whether it has ``gt_segments``."""
-        return 'gt_segments' in sample
+        """Whether it has ``gt_segments`` and the adapter a criterion."""
+        return self.criterion is not None and 'gt_segments' in sample
 
     def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:
-        """Set-prediction losses of all prediction layers; see the criterion for their names."""
-        if self.criterion is None:
-            raise RuntimeError('SegmentationTask was configured without `loss`, so the model cannot be trained with it')
+        """Set-prediction losses of all prediction layers, and the noun loss; see the criteria for their names."""
+        assert self.criterion is not None
         vocabularies = [vocabulary_of(sample) for sample in context.samples]
         text = {vocabulary: context.vocabulary.sample(vocabulary) for vocabulary in dict.fromkeys(vocabularies)}
-        class_logits, mask_embeds = [], []
-        for layer in outputs.layers:
-            embeddings = layer.rows(layer.class_embed, OBJECT)
-            class_logits.append(
-                [
-                    cosine_logits(embedding, text[vocabulary], context.text.logit_scale)
-                    for embedding, vocabulary in zip(embeddings, vocabularies, strict=True)
-                ]
-            )
-            mask_embeds.append(layer.rows(layer.mask_embed, OBJECT))
-        size = tuple(4 * length for length in outputs.mask_features.shape[-2:])
-        targets = [sample.gt_segments for sample in context.samples]
-        names = [str(sample.metainfo.get('img_path', f'image {i}')) for i, sample in enumerate(context.samples)]
-        return self.criterion(mask_embeds, class_logits, outputs.mask_features, targets, size, names)
+        class_embeds = [layer.rows(layer.class_embed, OBJECT) for layer in outputs.layers]
+        class_logits = [
+            [
+                cosine_logits(embedding, text[vocabulary], context.text.logit_scale)
+                for embedding, vocabulary in zip(embeddings, vocabularies, strict=True)
+            ]
+            for embeddings in class_embeds
+        ]
+        arguments = (
+            [layer.rows(layer.mask_embed, OBJECT) for layer in outputs.layers],
+            class_logits,
+            outputs.mask_features,
+            [sample.gt_segments for sample in context.samples],
+            input_size(outputs),
+            image_names(context),
+        )
+        matches = self.criterion.match(*arguments)
+        losses = self.criterion(*arguments, matches=matches)
+        if self.noun_criterion is not None:
+            embeddings = [text[vocabulary] for vocabulary in vocabularies]
+            losses.update(self._noun_loss(context, class_embeds, matches, embeddings))
+        return losses
+
+    def _noun_loss(
+        self,
+        context: TaskContext,
+        class_embeds: Sequence[Tensor],
+        matches: Sequence[Tensor],
+        class_texts: Sequence[Tensor],
+    ) -> dict[str, Tensor]:
+        """Contrast of queries with the texts of their image; nouns are put into prompts, captions are not."""
+        assert self.noun_criterion is not None
+        labels = [sample.gt_segments.labels for sample in context.samples]
+        names = [vocabulary_of(sample).names for sample in context.samples]
+        nouns = [list(sample.metainfo.get('nouns') or ()) for sample in context.samples]
+        captions = [[text] if (text := sample.metainfo.get('caption')) else [] for sample in context.samples]
+        prompts = [random_prompts(own) + caption for own, caption in zip(nouns, captions, strict=True)]
+        every = [text for own in prompts for text in own]
+        texts = class_texts[0].new_zeros((0, class_texts[0].shape[1]))
+        if every:
+            texts = context.encode(every).pooled
+        return self.noun_criterion(
+            class_embeds,
+            matches,
+            [text[label] for text, label in zip(class_texts, labels, strict=True)],
+            [text_ids([clean_name(own[i]) for i in label.tolist()]) for own, label in zip(names, labels, strict=True)],
+            texts.split([len(own) for own in prompts]),
+            [text_ids(own + caption) for own, caption in zip(nouns, captions, strict=True)],
+            context.text.logit_scale,
+            image_names(context),
+        )
 
     @torch.no_grad()
     def predict(self, context: TaskContext) -> None:

@@ -33,7 +33,8 @@ class VQATask(TaskAdapter):
         embed_dims (int): Width C of the decoder.
         context_length (int): Most tokens of a question.
         top_k (int): Answers reported per question.
-        loss (dict, optional): Config of the criterion; None for a model that is only used, not trained.
+        loss (dict, optional): Config of the criterion of logits and soft targets, such as mmpretrain's
+            ``CrossEntropyLoss`` with ``use_soft`` or ``use_sigmoid``; None for a model that is only used.
     """
 
     names = ('vqa',)
@@ -62,8 +63,8 @@ class VQATask(TaskAdapter):
         self.criterion = MODELS.build(loss) if loss is not None else None
 
     def trains(self, sample: XDetDataSample) -> bool:
-        """Whether it has a ``question`` with ``answers`` and the adapter a criterion."""
-        return self.criterion is not None and bool(sample.metainfo.get('question'))
+        """Whether it has a ``question`` (which may be empty) and the adapter a criterion."""
+        return self.criterion is not None and 'question' in sample.metainfo
 
     def queries(self, context: TaskContext) -> list[QueryGroup]:
         """The questions, one per image. Images without one get an empty question."""
@@ -73,8 +74,24 @@ class VQATask(TaskAdapter):
         return [QueryGroup(QUESTION, content, tokens, sees, causal=True, image_attention='all')]
 
     def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:
-        """Loss of the last layer's classification against soft targets; see the criterion."""
-        raise NotImplementedError
+        """``loss_vqa``: the final layer's classification against the soft targets ``answers``.
+
+        Answers that the model does not know are left out of the targets.
+        """
+        assert self.criterion is not None
+        questions = _questions(context)
+        rows = [row for row, question in enumerate(questions) if question]
+        ends = context.encode(questions).valid.sum(dim=1) - 1
+        states = outputs.last.rows(outputs.last.state, QUESTION)[rows, ends[rows]]
+        logits = self.classifier(states).float()
+        if not rows:
+            return dict(loss_vqa=logits.sum())
+        targets = torch.zeros_like(logits)
+        for target, row in zip(targets, rows, strict=True):
+            for answer, score in (context.samples[row].metainfo.get('answers') or {}).items():
+                if answer in self.index:
+                    target[self.index[answer]] = score
+        return dict(loss_vqa=self.criterion(logits, targets))
 
     @torch.no_grad()
     def predict(self, context: TaskContext) -> None:
