@@ -224,7 +224,7 @@ CASES = ['train_small', pytest.param('train_edge_no_grounding', marks=SLOW), pyt
 def test_losses(model, recorded_points, name):
     """Of every family and layer, and no other than the recorded ones.
 
-    A few of the 12544 points of masks differ, which of them depends on the number of threads: two candidates are equally
+    A few of the 12544 points of masks differ; which ones depends on the number of threads: two candidates are equally
     uncertain to within rounding. That moves single mask losses by up to 7e-5; everything else agrees to 4e-6.
     """
     case = Case(name)
