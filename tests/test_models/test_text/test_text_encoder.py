@@ -1,3 +1,5 @@
+from unittest import mock
+
 import pytest
 import torch
 from parity.cases import Case
@@ -57,6 +59,16 @@ def test_padding_has_no_influence(tiny):
     torch.testing.assert_close(together.pooled[:1], short.pooled)
     torch.testing.assert_close(together.tokens[:1, :4], short.tokens)
     assert together.valid[0].tolist() == [True] * 4 + [False] * (together.valid.shape[1] - 4)
+
+
+def test_a_phrase_of_200_words_is_read_in_part_and_the_user_is_told(tiny):
+    phrase = 'the old dog of ' * 50
+    with mock.patch('xdet.models.text.tokenizer.print_log') as log:
+        features = tiny([phrase, 'dog'])
+    assert features.tokens.shape == (2, 20, 16) and features.valid.sum(1).tolist() == [20, 3]
+    assert torch.isfinite(features.tokens).all()
+    notice = log.call_args.args[0]
+    assert notice.startswith("text 'the old dog of the old dog") and 'has 202 tokens; only the first 20 are' in notice
 
 
 def test_width_may_differ_from_the_embedding(tiny):

@@ -1,8 +1,10 @@
+import unicodedata
 from unittest import mock
 
 import pytest
+import torch
 
-from xdet.models.text import END_TOKEN, START_TOKEN, decode, tokenize
+from xdet.models.text import END_TOKEN, START_TOKEN, VOCAB_SIZE, decode, tokenize
 from xdet.models.text.tokenizer import _warn_truncated
 
 
@@ -36,6 +38,39 @@ def test_truncation_keeps_the_end_token_and_is_reported_once():
 def test_decode_inverts(text):
     ids = tokenize([text, 'word ' * 20])[0]
     assert decode(ids.tolist()).replace(' ', '') == text.replace(' ', '')
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'ein Hund läuft über die Straße',
+        'собака на траве',
+        '一只狗在草地上',
+        '🐕\u200d🦺 dog 🐈',
+        'عربي كلب',
+        'हिन्दी',
+        'a\u0301ne',
+        '\ud7ff\U0010ffff',
+    ],
+)
+def test_any_language_and_emoji_survive(text):
+    ids = tokenize([text, ''])
+    assert (ids < VOCAB_SIZE).all() and (ids[:, 0] == START_TOKEN).all() and (ids == END_TOKEN).any(dim=1).all()
+    expected = unicodedata.normalize('NFC', text).lower()
+    assert decode(ids[0].tolist()).replace(' ', '') == expected.replace(' ', '')
+
+
+def test_whatever_is_generated_can_be_decoded():
+    """Also halves of characters that take several tokens."""
+    ids = torch.randint(VOCAB_SIZE, (200, 20), generator=torch.Generator().manual_seed(0))
+    assert all(isinstance(decode(row.tolist()), str) for row in ids)
+    assert isinstance(decode(tokenize(['🦺'])[0, :2].tolist()), str)
+
+
+def test_a_lone_surrogate_and_special_tokens_in_a_text_do_no_harm():
+    assert tokenize(['\ud800']).shape == (1, 3)
+    ids = tokenize(['<start_of_text> dog <end_of_text> cat'])[0].tolist()
+    assert decode(ids) == 'dog'
 
 
 def test_one_string_is_refused():
