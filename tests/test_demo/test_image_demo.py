@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ def model(tmp_path_factory):
     cfg = Config.fromfile(str(ROOT / 'configs' / 'xdecoder' / 'xdecoder_focal-nano.py'))
     cfg.model.text_encoder.update(num_layers=1)
     cfg.model.tasks.segmentation.update(object_mask_threshold=0.0, overlap_threshold=0.0)
+    cfg.model.tasks.vqa = dict(type='VQATask', answers=['red', 'two'], embed_dims=128)
     cfg.inference_pipeline = [
         dict(type='LoadXDetImage'),
         dict(type='ResizeShortestEdge', scale=64, max_size=96),
@@ -58,6 +60,47 @@ def test_tells_what_was_found_and_where_it_lies(demo, model, image, tmp_path, ca
     assert json.loads((out / 'preds' / 'street.json').read_text())['classes'] == ['dog', 'cat', 'sky']
 
 
+@pytest.mark.parametrize(
+    'arguments, told',
+    [
+        (['refseg', '--phrases', 'the red car . a person 🐶'], ['the red car', 'a person 🐶', 'area']),
+        (['caption', '--num-beams', '2', '--num-texts', '2', '--max-tokens', '3', '--length-penalty', '0'], []),
+        (['caption', '--top-p', '0.9', '--seed', '3', '--temperature', '0.5', '--max-tokens', '3'], []),
+        (['refcaption', '--boxes', '0 0 20 20; 5,5,50,30', '--max-tokens', '3'], ['1  at x 0 y 0, 20 x 20 pixels']),
+        (['refcaption', '--phrases', 'a car', '--max-tokens', '3'], ['1  a car']),
+        (['vqa', '--questions', 'which color? . how many?'], ['which color?', 'how many?', 'red', 'two']),
+        (['classification', '--classes', 'street . beach'], ['street', 'beach']),
+        (['retrieval', '--texts', 'a dog'], ["best for 'a dog':", 'rankings in']),
+    ],
+)
+def test_every_task(demo, model, image, tmp_path, capsys, arguments, told):
+    out = tmp_path / 'out'
+    torch.manual_seed(0)
+    assert demo.main([str(image), *model, '--out-dir', str(out), '--task', *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in (str(image), *told))
+    assert json.loads((out / 'preds' / 'street.json').read_text(encoding='utf-8'))['task'] == arguments[0]
+    assert cv2.imread(str(out / 'vis' / 'street.png')) is not None
+
+
+def test_masks_from_files(demo, model, image, tmp_path, capsys):
+    for name, rows in (('top.png', slice(0, 30)), ('all.png', slice(0, 60))):
+        mask = np.zeros((60, 80), np.uint8)
+        mask[rows] = 255
+        cv2.imwrite(str(tmp_path / name), mask)
+    masks = ['--mask', str(tmp_path / 'top.png'), '--mask', str(tmp_path / 'all.png')]
+    task = ['--task', 'refcaption', '--max-tokens', '2', '--out-dir', str(tmp_path / 'out')]
+    assert demo.main([str(image), *model, *task, *masks]) == 0
+    assert '2  at x 0 y 0, 80 x 60 pixels' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('boxes', ['1 2 3', 'a b c d', ''])
+def test_wrong_boxes(demo, image, capsys, boxes):
+    with pytest.raises(SystemExit) as caught:
+        demo.main([str(image), '--task', 'refcaption', '--boxes', boxes])
+    assert caught.value.code == 2 and 'x1 y1 x2 y2' in capsys.readouterr().err
+
+
 def test_several_pictures_go_on_past_a_bad_one(demo, model, image, tmp_path, caplog):
     (tmp_path / 'bad.jpg').write_bytes(b'no image')
     arguments = [*model, '--classes', 'dog', '--out-dir', str(tmp_path / 'out')]
@@ -82,6 +125,13 @@ def error_line(demo, arguments, capsys):
         (['--classes', ''], 'empty'),
         ([], 'no class names'),
         (['--vocabulary', 'coco'], 'coco_panoptic'),
+        (['--task', 'refseg'], "task 'refseg' needs phrases"),
+        (['--task', 'refseg', '--phrases', ''], 'phrases: no text given'),
+        (['--task', 'caption', '--questions', 'why?'], 'does not take questions'),
+        (['--task', 'caption', '--num-beams', '0'], 'num_beams is 0'),
+        (['--task', 'refcaption', '--boxes', '90 0 95 5'], 'covers no pixel of the image, which is 80x60'),
+        (['--task', 'refcaption', '--phrases', 'a', '--boxes', '0 0 5 5'], 'takes one of phrases, boxes, masks'),
+        (['--task', 'vqa', '--questions', 'why?', '--top-p', '0.5'], 'does not take top_p'),
         (['--classes', 'dog', '--batch-size', '0'], 'batch_size is 0'),
         (['--classes', 'dog', '--device', 'gpu'], "device 'gpu' is unknown"),
         (['--classes', 'dog', '--weights', 'w.pth'], 'not both'),
@@ -90,7 +140,7 @@ def error_line(demo, arguments, capsys):
 def test_wrong_arguments(demo, model, image, tmp_path, capsys, arguments, message):
     arguments = [str(image), *model, *arguments, '--out-dir', str(tmp_path / 'out')]
     assert message in error_line(demo, arguments, capsys)
-    assert not (tmp_path / 'out').exists()
+    assert not list((tmp_path / 'out').rglob('*.*'))
 
 
 @pytest.mark.parametrize(
@@ -116,6 +166,21 @@ def test_wrong_images(demo, model, tmp_path, capsys, name):
     assert str(tmp_path / name) in line
 
 
+def test_tasks_of_the_model_are_listed(demo, image, capsys):
+    line = error_line(demo, [str(image), '--task', 'edit', '--device', 'cpu'], capsys)
+    assert "unknown task 'edit'; it has semantic, instance, panoptic" in line
+
+
+def test_terminal_that_knows_few_letters(model, image, tmp_path):
+    arguments = ['--task', 'refseg', '--phrases', 'ein grüner Käfer 🐶', '--out-dir', str(tmp_path / 'out')]
+    search = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
+    environment = dict(os.environ, PYTHONIOENCODING='ascii', PYTHONPATH=search)
+    result = subprocess.run(
+        [sys.executable, str(SCRIPT), str(image), *model, *arguments], capture_output=True, timeout=120, env=environment
+    )
+    assert result.returncode == 0 and b'ein gr?ner K?fer ?' in result.stdout
+
+
 def test_debug_shows_where(demo, image):
     with pytest.raises(FileNotFoundError):
         demo.main([str(image), '--model', 'nothing', '--debug'])
@@ -123,4 +188,5 @@ def test_debug_shows_where(demo, image):
 
 def test_help_needs_no_library():
     result = subprocess.run([sys.executable, str(SCRIPT), '-h'], capture_output=True, text=True, timeout=60)
-    assert result.returncode == 0 and '--things' in result.stdout
+    assert result.returncode == 0 and '--phrases' in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 120

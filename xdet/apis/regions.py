@@ -148,7 +148,7 @@ def _depth(value: Any) -> int:
     if hasattr(value, 'ndim'):
         return int(value.ndim)
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return 1 + max((_depth(item) for item in value), default=1)
+        return 1 + max((_depth(item) for item in value), default=0)
     return 0
 
 

@@ -126,7 +126,7 @@ class XDecoder(BaseModel):
     ) -> Sequence[XDetDataSample]:
         """The cheap half of :meth:`predict`: run the tasks the samples ask for on encoded images.
 
-        Samples that ask for the same tasks are decoded together; tasks run in the order of the model's configuration.
+        Samples that ask for the same tasks are decoded together; tasks that build on predictions of others run last.
 
         Raises:
             ValueError: A sample asks for a task the model does not have.
@@ -142,7 +142,7 @@ class XDecoder(BaseModel):
             subset = features if len(indices) == len(data_samples) else features.select(indices)
             keep_keys = any(self.tasks[name].needs_keys for name in names)
             context = self._context(subset, [data_samples[index] for index in indices], keep_keys)
-            for name in names:
+            for name in sorted(names, key=lambda name: self.tasks[name].reads_predictions):
                 self.tasks[name].predict(context)
         return data_samples
 

@@ -23,6 +23,7 @@ class TaskAdapter(nn.Module):
 
     names: tuple[str, ...] = ()
     default_names: tuple[str, ...] = ()
+    reads_predictions = False
     needs_keys: bool = False
 
     def requested(self, sample: XDetDataSample) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ class CaptioningTask(TaskAdapter):
     """
 
     names = ('caption', 'refcaption')
+    reads_predictions = True  # the masks of phrases
     needs_keys = True
 
     def __init__(

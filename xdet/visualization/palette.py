@@ -78,7 +78,7 @@ def readable_on(color: np.ndarray) -> tuple[int, int, int]:
 @lru_cache(maxsize=4096)
 def _candidates(name: str) -> np.ndarray:
     """``[_CANDIDATES, 3]`` colours that belong to a name: those it speaks of, else vivid ones."""
-    seed = zlib.crc32(name.encode('utf-8'))  # unlike hash(), equal in every process
+    seed = zlib.crc32(name.encode('utf-8', errors='replace'))  # unlike hash(), equal in every process
     draws = np.random.RandomState(seed).rand(_CANDIDATES, 3)
     meant = next((_MEANT[word] for word in name.lower().split() if word in _MEANT), None)
     if meant is not None:

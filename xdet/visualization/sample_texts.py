@@ -27,11 +27,8 @@ def true_phrase_regions(sample: XDetDataSample) -> tuple[InstanceData, list[str]
 def captioned_regions(sample: XDetDataSample) -> tuple[InstanceData, list[str]]:
     """Described regions, named by their number and the beginning of their caption."""
     masks = (sample.region_prompts if 'region_prompts' in sample else sample.pred_phrases).masks
-    names = [
-        f'{number} {captions[0]["text"]}' if captions else str(number)
-        for number, captions in enumerate(sample.pred_region_captions, start=1)
-    ]
-    return _named(masks), names
+    texts = [captions[0]['text'] if captions else '' for captions in sample.pred_region_captions]
+    return _named(masks), [f'{number} {_beginning(text)}' for number, text in enumerate(texts, start=1)]
 
 
 def paragraphs(sample: XDetDataSample, score_thr: float) -> list[TextLine]:
@@ -40,6 +37,8 @@ def paragraphs(sample: XDetDataSample, score_thr: float) -> list[TextLine]:
 
 
 def _missing_phrases(sample: XDetDataSample, score_thr: float) -> list[TextLine]:
+    if 'pred_region_captions' in sample:  # lists all phrases anyway
+        return []
     found, names = phrase_regions(sample)
     seen = set(found.labels[found.scores >= score_thr].tolist())
     return [TextLine(f'not found: {name}') for index, name in enumerate(names) if index not in seen]
@@ -54,8 +53,8 @@ def _region_captions(sample: XDetDataSample, score_thr: float) -> list[TextLine]
     phrases = sample.metainfo.get('phrases') or ()
     for number, captions in enumerate(sample.pred_region_captions, start=1):
         if phrases:
-            lines.append(TextLine(f'{number}  {phrases[number - 1]}', bold=True))
-        lines += [TextLine(f'{number}  {caption["text"]}') for caption in captions]
+            lines.append(TextLine(f'{number} {phrases[number - 1]}', bold=True))
+        lines += [TextLine(caption['text'] if phrases else f'{number} {caption["text"]}') for caption in captions]
     return lines
 
 
@@ -76,7 +75,12 @@ def _classes(sample: XDetDataSample, score_thr: float) -> list[TextLine]:
 
 def _similarities(sample: XDetDataSample, score_thr: float) -> list[TextLine]:
     rows = zip(sample.captions, sample.pred_text_scores.tolist(), strict=True)
-    return [TextLine(f'{score:+.3f}  {text}', share=score) for text, score in sorted(rows, key=lambda row: -row[1])]
+    return [TextLine(f'{score:+.3f} {text}', share=score) for text, score in sorted(rows, key=lambda row: -row[1])]
+
+
+def _beginning(text: str, letters: int = 24) -> str:
+    """A label that does not hide its region; the whole text stands below the picture."""
+    return text if len(text) <= letters else text[: letters - 1] + '…'
 
 
 _PARAGRAPHS: dict[str, Callable[[XDetDataSample, float], list[TextLine]]] = dict(
@@ -90,7 +94,7 @@ _PARAGRAPHS: dict[str, Callable[[XDetDataSample, float], list[TextLine]]] = dict
 
 
 def _scored(text: str, score: float) -> TextLine:
-    return TextLine(f'{score:.2f}  {text}', share=score)
+    return TextLine(f'{score:.2f} {text}', share=score)
 
 
 def _named(masks: Any, scores: Any = None) -> InstanceData:
