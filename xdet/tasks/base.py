@@ -18,12 +18,13 @@ class TaskAdapter(nn.Module):
     Attributes:
         names (tuple[str, ...]): Values of ``sample.tasks`` that this adapter serves.
         default_names (tuple[str, ...]): Those it serves for samples that ask for nothing.
+        reads_predictions (bool): Whether it may build on what other tasks predict; it then runs after them.
         needs_keys (bool): Whether prediction feeds queries to a :class:`~xdet.models.decoder.QueryStream`.
     """
 
     names: tuple[str, ...] = ()
     default_names: tuple[str, ...] = ()
-    reads_predictions = False
+    reads_predictions: bool = False
     needs_keys: bool = False
 
     def requested(self, sample: XDetDataSample) -> tuple[str, ...]:
