@@ -1,0 +1,276 @@
+"""Embeddings on disk: shards of rows and a manifest that says what they are. Whatever happens, it stays readable."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+FORMAT = 'xdet-retrieval-index'
+VERSION = 1
+MANIFEST = 'manifest.json'
+_SECONDS_BETWEEN_SAVES = 30.0
+_UNFINISHED = '.part'
+
+
+Item = dict[str, Any]
+
+
+class RetrievalIndexError(ValueError):
+    """A saved index is missing, damaged, of another model, or cannot be written; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What embeddings depend on: only those with equal signatures may be compared or kept in one index.
+
+    Attributes:
+        kind (str): ``'images'`` or ``'texts'``.
+        shape (tuple[int, ...]): Of one row: ``(2, C)`` for images (decoder, backbone), ``(C,)`` for texts.
+        fingerprint (str): Hash of the weights and the configuration of the model.
+        pipeline (list[dict]): Transforms from a picture to the network's input, as plain JSON; empty for texts.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    fingerprint: str
+    pipeline: list[dict]
+
+    def check(self, saved: Mapping[str, Any], directory: Path) -> None:
+        """Raise :class:`RetrievalIndexError` unless the manifest of a saved index has this signature."""
+        where = f"index '{directory}'"
+        if saved['kind'] != self.kind:
+            raise RetrievalIndexError(f'{where} holds {saved["kind"]}, not {self.kind}')
+        if saved['fingerprint'] != self.fingerprint or tuple(saved['shape']) != self.shape:
+            raise RetrievalIndexError(
+                f'{where} was built with other weights or another configuration of the model (fingerprint '
+                f'{saved["fingerprint"][:12]}, that of this model is {self.fingerprint[:12]}); build a new one in '
+                'another folder, or delete it'
+            )
+        if saved['pipeline'] != self.pipeline:
+            raise RetrievalIndexError(
+                f'{where} was built with the pipeline {json.dumps(saved["pipeline"])}, not with '
+                f'{json.dumps(self.pipeline)}; use the same one, or build a new index in another folder'
+            )
+
+
+class EmbeddingStore:
+    """Rows of embeddings by key, kept in a folder.
+
+    The folder holds ``manifest.json`` and the ``.npy`` shards it names. New rows go into a new shard; the manifest is
+    replaced as a whole after it, so an interrupted run leaves the state of the last save. Shards that no manifest names
+    are left-overs and are removed.
+
+    Args:
+        directory (str | Path): The folder; may be missing.
+        signature (Signature): What the embeddings depend on.
+
+    Attributes:
+        items (dict[str, dict]): What is known of every key; ``row`` is its row in the shards one after the other.
+        facts (dict[str, Any]): Further entries of the manifest.
+        complete (bool): Whether the last update ran to its end.
+
+    Raises:
+        RetrievalIndexError: There is an index with another signature, of a newer format, or a damaged one.
+    """
+
+    def __init__(self, directory: str | Path, signature: Signature) -> None:
+        self.directory = Path(directory).expanduser()
+        self.signature = signature
+        self.items: dict[str, Item] = {}
+        self.facts: dict[str, Any] = {}
+        self._saved_facts: dict[str, Any] = {}
+        self.complete = True
+        self._shards: list[dict[str, Any]] = []
+        self._new: list[np.ndarray] = []
+        self._saved_at = time.monotonic()
+        if (self.directory / MANIFEST).exists():
+            self._read()
+
+    @property
+    def exists(self) -> bool:
+        """Whether something has been saved."""
+        return (self.directory / MANIFEST).is_file()
+
+    def update(
+        self,
+        wanted: Mapping[str, Item],
+        unchanged: Callable[[Item, Item], bool],
+        embed: Callable[[list[str]], dict[str, np.ndarray]],
+        batches: Callable[[list[str]], Iterator[list[str]]],
+    ) -> None:
+        """Make the store hold the wanted keys and no others, embedding only what is new or changed.
+
+        What was embedded is saved every half minute and also when ``embed`` raises.
+
+        Args:
+            wanted (Mapping[str, dict]): Keys with what is known of them, in the order that rows shall have.
+            unchanged (Callable): Saved item, wanted item -> whether the row is still valid.
+            embed (Callable): Keys -> rows by key; keys that cannot be embedded are absent.
+            batches (Callable): Keys to embed -> batches of them.
+
+        Raises:
+            RetrievalIndexError: The folder cannot be written.
+        """
+        kept = {key: self.items[key] for key in wanted if key in self.items and unchanged(self.items[key], wanted[key])}
+        todo = [key for key in wanted if key not in kept]
+        items = {key: dict(wanted[key], row=item['row']) for key, item in kept.items()}
+        is_current = self.facts == self._saved_facts and list(items.items()) == list(self.items.items())
+        if self.exists and self.complete and is_current and not todo:
+            return
+        self.items, self.complete = items, False
+        self.save()  # before the first batch, so that a folder that cannot be written costs no work
+        try:
+            for batch in batches(todo):
+                for key, row in embed(batch).items():
+                    self.items[key] = dict(wanted[key], row=self._count)
+                    self._new.append(row)
+                if time.monotonic() - self._saved_at > _SECONDS_BETWEEN_SAVES:
+                    self.save()
+        finally:
+            self.save()
+        self._compact([key for key in wanted if key in self.items])
+
+    def rows(self) -> np.ndarray:
+        """Embeddings float32 ``[n, *shape]`` of all items in their order.
+
+        Raises:
+            RetrievalIndexError: A shard is missing or damaged.
+        """
+        rows = [item['row'] for item in self.items.values()]
+        shards = [self._shard(shard) for shard in self._shards]
+        if self._new:
+            shards.append(np.stack(self._new))
+        if len(shards) == 1 and rows == list(range(len(shards[0]))):
+            return shards[0]
+        return np.concatenate([np.zeros((0, *self.signature.shape), np.float32), *shards])[rows]
+
+    def save(self) -> None:
+        """Write new rows as a shard, then the manifest.
+
+        Raises:
+            RetrievalIndexError: The folder cannot be written.
+        """
+        with self._writing():
+            self.directory.mkdir(parents=True, exist_ok=True)
+            if self._new:
+                self._shards.append(self._write_shard(np.stack(self._new)))
+                self._new.clear()
+            self._write_manifest()
+        self._saved_at = time.monotonic()
+
+    @property
+    def _count(self) -> int:
+        """Rows so far, those of dropped items included."""
+        return sum(shard['rows'] for shard in self._shards) + len(self._new)
+
+    def _compact(self, order: list[str]) -> None:
+        """Bring all rows into one shard in the given order; the old shards go after the manifest names the new one."""
+        self.items = {key: self.items[key] for key in order}
+        rows = [item['row'] for item in self.items.values()]
+        if rows != list(range(self._count)) or len(self._shards) > 1:
+            table = self.rows()
+            for row, item in enumerate(self.items.values()):
+                item['row'] = row
+            with self._writing():
+                self._shards = [self._write_shard(table)] if rows else []
+        self.complete = True
+        self.save()
+        named = {shard['file'] for shard in self._shards}
+        unfinished = self.directory.glob(f'.*{_UNFINISHED}')
+        for file in (*self.directory.glob('embeddings-*.npy'), *unfinished):
+            if file.name not in named:
+                file.unlink(missing_ok=True)
+
+    def _write_shard(self, table: np.ndarray) -> dict[str, Any]:
+        numbers = [int(path.stem.rsplit('-', 1)[1]) for path in self.directory.glob('embeddings-*[0-9].npy')]
+        name = f'embeddings-{max(numbers, default=0) + 1:06d}.npy'
+        with _replacing(self.directory / name) as file:
+            np.save(file, table)
+        return dict(file=name, rows=len(table))
+
+    def _write_manifest(self) -> None:
+        about = dict(format=FORMAT, version=VERSION, **asdict(self.signature), **self.facts, complete=self.complete)
+        lines = [f'{json.dumps(key)}: {json.dumps(value)}' for key, value in about.items()]
+        for name, rows in (
+            ('shards', self._shards),
+            ('items', [dict(key=key, **item) for key, item in self.items.items()]),
+        ):
+            lines.append(f'"{name}": [\n' + ',\n'.join(map(json.dumps, rows)) + '\n]')
+        with _replacing(self.directory / MANIFEST) as file:
+            file.write(('{\n' + ',\n'.join(lines) + '\n}\n').encode('ascii'))
+
+    def _read(self) -> None:
+        path = self.directory / MANIFEST
+        try:
+            content = json.loads(path.read_bytes())
+            if content['format'] != FORMAT:
+                raise RetrievalIndexError(f"'{path}' is no manifest of an index (format {FORMAT})")
+            if content['version'] > VERSION:
+                raise RetrievalIndexError(
+                    f"index '{self.directory}' has format version {content['version']}; this version of xdet reads up "
+                    f'to {VERSION}. Use a newer xdet'
+                )
+            self.signature.check(content, self.directory)
+            self._shards, self.complete = list(content['shards']), bool(content['complete'])
+            self.items = {item.pop('key'): item for item in content['items']}
+            rows = [item['row'] for item in self.items.values()]
+            if rows and not 0 <= min(rows) <= max(rows) < self._count:
+                raise ValueError('it names rows that no shard has')
+        except RetrievalIndexError:
+            raise
+        except OSError as error:
+            raise RetrievalIndexError(f"index '{self.directory}' cannot be read: {error.strerror or error}") from error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RetrievalIndexError(
+                f"manifest '{path}' is damaged ({error!r}); delete the folder and build the index again"
+            ) from error
+        known = {'format', 'version', 'complete', 'shards', 'items', *asdict(self.signature)}
+        self.facts = {key: value for key, value in content.items() if key not in known}
+        self._saved_facts = dict(self.facts)
+
+    def _shard(self, shard: dict[str, Any]) -> np.ndarray:
+        path = self.directory / shard['file']
+        try:
+            table = np.load(path, allow_pickle=False)
+            if table.shape != (shard['rows'], *self.signature.shape) or table.dtype != np.float32:
+                raise ValueError(f'its shape is {table.shape}')
+        except (OSError, ValueError, EOFError) as error:
+            raise RetrievalIndexError(
+                f"embeddings '{path}' are missing or damaged ({error}); delete the folder and build the index again"
+            ) from error
+        return table
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RetrievalIndexError(
+                f"index '{self.directory}' cannot be written: {error.strerror or error}"
+            ) from error
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the place of ``path`` when it is complete."""
+    with tempfile.NamedTemporaryFile(
+        dir=path.parent, prefix=f'.{path.name}.', suffix=_UNFINISHED, delete=False
+    ) as file:
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # some file systems report a full disk only here
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
