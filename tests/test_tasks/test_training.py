@@ -1,0 +1,99 @@
+"""All tasks train from one batch; which ones do follows from the samples' targets."""
+
+import pytest
+import torch
+from mmengine.structures import InstanceData
+from parity.model import sample_of
+from test_tasks.conftest import tiny_model
+
+from xdet.structures import Vocabulary
+
+ANIMALS = Vocabulary.from_prompts(things='dog . cat', stuff='grass')
+
+
+def halves(image, count):
+    height, width = image.shape[-2:]
+    masks = torch.zeros(count, height, width, dtype=torch.bool)
+    for index in range(count):
+        masks[index, :, index * width // count : (index + 1) * width // count] = True
+    return masks
+
+
+def sample(image, segments=None, phrases=None, **texts):
+    made = sample_of(image, None, vocabulary=ANIMALS, **texts)
+    if segments is not None:
+        made.gt_segments = InstanceData(masks=halves(image, len(segments)), labels=torch.tensor(segments).long())
+    if phrases is not None:
+        made.gt_phrases = InstanceData(masks=halves(image, len(phrases)), texts=list(phrases))
+    return made
+
+
+def losses_of(model, images, samples):
+    data = model.data_preprocessor(dict(inputs=images, data_samples=samples), training=True)
+    return model(**data, mode='loss')
+
+
+def test_every_parameter_learns_from_one_batch_with_gaps(picture):
+    """Images without a caption, phrases, question or segments do not disturb the others."""
+    model = tiny_model().train()
+    images = [picture(60, 70), picture(64, 40, 1), picture(64, 64, 2)]
+    samples = [
+        sample(images[0], [0, 2], ['a dog', 'grass', 'a dog'], caption='a dog on grass', nouns=('dog',),
+               question='what?', answers={'yes': 1.0, 'unheard of': 0.3}),
+        sample(images[1], [], [], caption='', nouns=(), question='', answers={}),
+        sample(images[2], [1], ['the cat'], caption='one cat', nouns=('cat', 'pet'), question='who?',
+               answers={'no': 0.6}),
+    ]  # fmt: skip
+    losses = losses_of(model, images, samples)
+    kinds = {name.split('.')[-1] for name in losses}
+    assert kinds == {
+        'loss_cls', 'loss_mask', 'loss_dice', 'loss_noun', 'loss_grounding_cls', 'loss_grounding_mask',
+        'loss_grounding_dice', 'loss_captioning', 'loss_retrieval', 'loss_retrieval_backbone', 'loss_vqa',
+    }  # fmt: skip
+    total = sum(losses.values())
+    assert torch.isfinite(total)
+    total.backward()
+    assert {name for name, parameter in model.named_parameters() if parameter.grad is None} == set()
+
+
+@pytest.mark.parametrize(
+    ('targets', 'kinds'),
+    [
+        (dict(segments=[0]), {'loss_cls', 'loss_mask', 'loss_dice', 'loss_noun'}),
+        (dict(phrases=['x']), {'loss_grounding_cls', 'loss_grounding_mask', 'loss_grounding_dice'}),
+        (dict(caption='a cat'), {'loss_captioning', 'loss_retrieval', 'loss_retrieval_backbone'}),
+        (dict(question='a?', answers={'yes': 1.0}), {'loss_vqa'}),
+    ],
+)
+def test_targets_decide_which_losses_there_are(picture, targets, kinds):
+    image = picture(40, 40)
+    losses = losses_of(tiny_model(), [image], [sample(image, **targets)])
+    assert {name.split('.')[-1] for name in losses} == kinds
+
+
+def test_a_batch_without_targets_is_an_error(picture):
+    image = picture(40, 40)
+    with pytest.raises(ValueError, match='no task of this model .* finds targets'):
+        losses_of(tiny_model(), [image], [sample(image)])
+
+
+def test_a_few_steps_of_joint_training_lower_every_loss(picture):
+    """Two images by heart: each task gets better although all share one decoder."""
+    model = tiny_model().train()
+    images = [picture(64, 64), picture(64, 64, 1)]
+    samples = [
+        sample(images[0], [0], ['left'], caption='a dog', nouns=('dog',), question='who?', answers={'yes': 1.0}),
+        sample(images[1], [1], ['right'], caption='two cats', nouns=('cat',), question='who?', answers={'no': 1.0}),
+    ]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    history = []
+    for _ in range(16):
+        torch.manual_seed(0)  # the same points and prompts in every step
+        losses = losses_of(model, images, samples)
+        history.append({name: loss.item() for name, loss in losses.items()})
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    for name in ('loss_cls', 'loss_noun', 'loss_grounding_cls', 'loss_captioning', 'loss_retrieval', 'loss_vqa'):
+        assert history[-1][name] < 0.9 * history[0][name], name
