@@ -59,7 +59,7 @@ def test_every_parameter_learns_from_one_batch_with_gaps(picture):
 @pytest.mark.parametrize(
     ('targets', 'kinds'),
     [
-        (dict(segments=[0]), {'loss_cls', 'loss_mask', 'loss_dice', 'loss_noun'}),
+        (dict(segments=[0]), {'loss_cls', 'loss_mask', 'loss_dice'}),
         (dict(phrases=['x']), {'loss_grounding_cls', 'loss_grounding_mask', 'loss_grounding_dice'}),
         (dict(caption='a cat'), {'loss_captioning', 'loss_retrieval', 'loss_retrieval_backbone'}),
         (dict(question='a?', answers={'yes': 1.0}), {'loss_vqa'}),

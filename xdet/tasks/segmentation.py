@@ -30,7 +30,7 @@ class SegmentationTask(TaskAdapter):
     Args:
         loss (dict, optional): Config of the criterion; None for a model that is only used, not trained.
         noun_loss (dict, optional): Config of the contrast of queries with class names, nouns and captions, for samples
-            with ``nouns`` and ``caption``.
+            with a ``caption`` (which may be empty) and perhaps ``nouns``.
         default_tasks (Sequence[str]): What samples get that do not say: any of ``semantic``, ``instance``,
             ``panoptic``. All three share one encoding and one decoding.
         object_mask_threshold (float): Panoptic: least class probability of a query. 0.8 in the official configuration,
@@ -91,7 +91,7 @@ class SegmentationTask(TaskAdapter):
         )
         matches = self.criterion.match(*arguments)
         losses = self.criterion(*arguments, matches=matches)
-        if self.noun_criterion is not None:
+        if self.noun_criterion is not None and any('caption' in sample.metainfo for sample in context.samples):
             embeddings = [text[vocabulary] for vocabulary in vocabularies]
             losses.update(self._noun_loss(context, class_embeds, matches, embeddings))
         return losses
