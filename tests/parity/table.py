@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from parity.cases import Case
 from parity.model import full_size_model, run_stages
+from parity.tasks import task_tensors
 from parity.weights import filler_state, official_keys
 
 from xdet.models import postprocess
@@ -66,7 +67,8 @@ def main() -> None:
         case = Case(name)
         print(f'\n{name}\n\n| stage | shape | max error | relative to RMS | reference fp32 vs fp64 |')
         print('|---|---|---|---|---|')
-        for key, tensor in stages_of(case, model).items():
+        tensors = stages_of if case.spec['kind'] == 'eval' else task_tensors
+        for key, tensor in tensors(case, model).items():
             if key not in case.tensors:
                 continue
             about = case.tensors[key]

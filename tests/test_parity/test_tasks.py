@@ -8,12 +8,13 @@ import pytest
 import torch
 from parity.cases import Case
 from parity.model import preprocess, sample_of
+from parity.tasks import task_tensors
 from parity.weights import assert_golden, fixture_image, golden
 
 from xdet.models import postprocess
 from xdet.models.context import TaskContext
-from xdet.models.decoder import IMAGE, OBJECT
-from xdet.models.similarity import cosine_logits, normalize
+from xdet.models.decoder import IMAGE
+from xdet.models.similarity import normalize
 from xdet.models.text import START_TOKEN, decode, tokenize
 from xdet.structures import Vocabulary
 from xdet.tasks.generation import GenerationSettings
@@ -132,7 +133,10 @@ def test_independent_phrase(filler_focal_t):
 
 @pytest.mark.parametrize('name', ['caption', 'caption_ref'])
 def test_captions(filler_focal_t, name):
-    case, features, samples = recorded(filler_focal_t, name)
+    case = Case(name)
+    for key, tensor in task_tensors(case, filler_focal_t).items():
+        case.assert_close(key, tensor)
+    _, features, samples = recorded(filler_focal_t, name)
     regions = None
     if 'captioning_mask' in case.tensors:  # True is forbidden
         regions = torch.from_numpy(~case.arrays['captioning_mask'].astype(bool))[None]
@@ -142,16 +146,13 @@ def test_captions(filler_focal_t, name):
 
 
 def test_retrieval(filler_focal_t):
-    case, features, samples = recorded(filler_focal_t, 'retrieval')
-    texts = [text for captions in case.json['captions'] for text in captions]
-    with torch.no_grad():
-        context = context_of(filler_focal_t, features, samples)
-        layer = context.outputs.last
-        case.assert_close('pred_captions', layer.rows(layer.class_embed, OBJECT, IMAGE))
-        case.assert_close('text_embeds', context.encode(texts).pooled)
-        case.assert_close('image_embeds_backbone', filler_focal_t.tasks['retrieval'].backbone_embedding(context))
+    case = Case('retrieval')
+    for key, tensor in task_tensors(case, filler_focal_t).items():
+        case.assert_close(key, tensor)
+    _, features, samples = recorded(filler_focal_t, 'retrieval')
+    texts = tuple(text for captions in case.json['captions'] for text in captions)
     for sample in samples:
-        sample.set_metainfo(dict(tasks=('retrieval',), captions=tuple(texts)))
+        sample.set_metainfo(dict(tasks=('retrieval',), captions=texts))
     filler_focal_t.predict_features(features, samples)
     scores = torch.stack([sample.pred_embedding @ sample.pred_text_embeddings.T for sample in samples], dim=1)
     case.assert_close('scores_decoder', scores[0])
@@ -160,18 +161,11 @@ def test_retrieval(filler_focal_t):
 
 
 def test_region_retrieval(filler_focal_t):
-    case, features, samples = recorded(filler_focal_t, 'region')
-    with torch.no_grad():
-        context = context_of(filler_focal_t, features, samples)
-        layer = context.outputs.last
-        embeddings = normalize(layer.rows(layer.class_embed, IMAGE)[:, 0])
-        text = filler_focal_t.vocabulary(Vocabulary(tuple(case.json['phrases']), (True,)), prompt=False)[:1]
-        case.assert_close('image_emb', embeddings)
-        case.assert_close('text_emb', text)
-        logits = cosine_logits(embeddings, text, filler_focal_t.text_encoder.logit_scale)
-    case.assert_close('logits', logits)
-    case.assert_close('prob', logits.softmax(0))
-    assert logits.argmax(0).tolist() == case.json['max_id']
+    case = Case('region')
+    tensors = task_tensors(case, filler_focal_t)
+    for key, tensor in tensors.items():
+        case.assert_close(key, tensor)
+    assert tensors['logits'].argmax(0).tolist() == case.json['max_id']
 
 
 def test_classification(filler_focal_t, monkeypatch):
