@@ -122,3 +122,23 @@ def test_unknown_entries(convert):
     with pytest.raises(ValueError, match=r'1 entries are not names of .*: head\.weight'):
         convert(state)
     assert set(convert(state, strict=False)) == set(state)
+
+
+def test_layout_of_the_official_vqa_checkpoint():
+    """Everything of Focal-T plus learned question content and the classifier, with the official names and shapes."""
+    vqa = {
+        'query_feat_caping.weight': (77, 512),
+        'vqa_classifier.0.weight': (1024, 512),
+        'vqa_classifier.0.bias': (1024,),
+        'vqa_classifier.1.weight': (1024,),
+        'vqa_classifier.1.bias': (1024,),
+        'vqa_classifier.3.weight': (3129, 1024),
+        'vqa_classifier.3.bias': (3129,),
+    }
+    official = official_keys('focal-t') | {f'sem_seg_head.predictor.{key}': shape for key, shape in vqa.items()}
+    state = official_to_xdet({key: torch.empty(shape, device='meta') for key, shape in official.items()})
+    with torch.device('meta'):
+        model = MODELS.build(Config.fromfile(CONFIGS / 'xdecoder_focal-t_vqa.py').model)
+    assert {key: tuple(value.shape) for key, value in model.state_dict().items()} == {
+        key: tuple(value.shape) for key, value in state.items()
+    }

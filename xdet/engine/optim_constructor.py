@@ -1,4 +1,4 @@
-"""Which parameter gets which learning rate and weight decay (docs/model.md, 7)."""
+"""Which parameter gets which learning rate and weight decay (docs/model.md, 8)."""
 
 from __future__ import annotations
 

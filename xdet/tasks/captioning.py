@@ -24,7 +24,7 @@ CAPTION = 'caption'
 
 @TASKS.register_module()
 class CaptioningTask(TaskAdapter):
-    """Captioning and referring captioning (paper section 3.3, docs/model.md, 8).
+    """Captioning and referring captioning (paper section 3.3, docs/model.md, 7).
 
     A caption token sees the latent queries and the tokens before it, attends all pixels (of its region), and predicts
     the next token by comparison with the text encoder's token table. Only new tokens are computed: the latent queries

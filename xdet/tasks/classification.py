@@ -16,7 +16,7 @@ from .segmentation import vocabulary_of
 
 @TASKS.register_module()
 class ClassificationTask(TaskAdapter):
-    """Classification from the image query (docs/model.md, 8): its class embedding against the names' embeddings.
+    """Classification from the image query (docs/model.md, 7): its class embedding against the names' embeddings.
 
     Args:
         top_k (int): Classes reported per image.

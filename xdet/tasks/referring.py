@@ -22,7 +22,7 @@ PHRASE, TEXT = 'phrase', 'text'
 
 @TASKS.register_module()
 class ReferringTask(TaskAdapter):
-    """Referring segmentation (paper section 3.3, docs/model.md, 8).
+    """Referring segmentation (paper section 3.3, docs/model.md, 7).
 
     Copies of the object queries, the phrase queries, exchange information with the tokens of phrases in self-attention;
     the phrase query whose class embedding is closest to the phrase makes the mask. Latent queries take no part, so

@@ -16,7 +16,7 @@ from .base import TaskAdapter
 
 @TASKS.register_module()
 class RetrievalTask(TaskAdapter):
-    """Image-text retrieval (paper section 3.3, docs/model.md, 8).
+    """Image-text retrieval (paper section 3.3, docs/model.md, 7).
 
     An image has two unit vectors, the class embedding of the image query and the projected mean of the backbone's last
     map; a text has one. Their score is the weighted sum of both cosines.

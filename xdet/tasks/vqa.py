@@ -21,7 +21,7 @@ QUESTION = 'question'
 
 @TASKS.register_module()
 class VQATask(TaskAdapter):
-    """Visual question answering (paper section 3.3, docs/model.md, 8).
+    """Visual question answering (paper section 3.3, docs/model.md, 7).
 
     The position of question query i is the i-th token of the question, its content is learned; it sees the latent
     queries and earlier question queries and attends all pixels. The state at the end token is classified.

@@ -1,4 +1,4 @@
-"""Large-scale jitter: the training augmentation of X-Decoder on COCO (docs/model.md, 7)."""
+"""Large-scale jitter: the training augmentation of X-Decoder on COCO (docs/model.md, 8)."""
 
 from __future__ import annotations
 

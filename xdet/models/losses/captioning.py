@@ -1,4 +1,4 @@
-"""Loss of captioning: the next token (docs/model.md, 7)."""
+"""Loss of captioning: the next token (docs/model.md, 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses of retrieval: images against captions (docs/model.md, 7; CLIP, arXiv 2103.00020)."""
+"""Losses of retrieval: images against captions (docs/model.md, 8; CLIP, arXiv 2103.00020)."""
 
 from __future__ import annotations
 

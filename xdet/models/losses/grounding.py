@@ -1,4 +1,4 @@
-"""Loss of referring segmentation: queries are matched with phrases (docs/model.md, 7)."""
+"""Loss of referring segmentation: queries are matched with phrases (docs/model.md, 8)."""
 
 from __future__ import annotations
 

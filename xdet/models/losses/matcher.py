@@ -1,4 +1,4 @@
-"""Hungarian matching of queries to targets (docs/model.md, 7; DETR, arXiv 2005.12872)."""
+"""Hungarian matching of queries to targets (docs/model.md, 8; DETR, arXiv 2005.12872)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contrast of object queries with class names, nouns and captions (docs/model.md, 7)."""
+"""Contrast of object queries with class names, nouns and captions (docs/model.md, 8)."""
 
 from __future__ import annotations
 

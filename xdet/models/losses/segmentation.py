@@ -1,4 +1,4 @@
-"""Set prediction loss of segmentation training (docs/model.md, 7; Mask2Former, arXiv 2112.01527)."""
+"""Set prediction loss of segmentation training (docs/model.md, 8; Mask2Former, arXiv 2112.01527)."""
 
 from __future__ import annotations
 
