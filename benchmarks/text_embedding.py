@@ -9,7 +9,7 @@ Compares, for the text encoder of a model:
 Nothing is extrapolated: every way embeds all names, so --names 133 takes long. Where other programs use the cores too,
 run with --threads 1 and read the processor times: threads that wait for each other suffer most, in many small steps.
 
-Usage: python benchmarks/text_embedding.py [--model focal-t] [--names 8] [--repeats 2] [--out result.json]
+Usage: python benchmarks/text_embedding.py [--model focal-t] [--names 5] [--threads 1] [--repeats 2] [--out result.json]
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--model', default='focal-t', help='file in configs/_base_/models, without .py')
-    parser.add_argument('--names', type=int, default=8, help='how many names of COCO panoptic, "background" included')
+    parser.add_argument('--names', type=int, default=5, help='how many names of COCO panoptic, "background" included')
     parser.add_argument('--repeats', type=int, default=2)
     parser.add_argument('--threads', type=int, help="threads of torch; 1 where other programs use the machine's cores")
     parser.add_argument('--out', type=Path, help='where to write the result as JSON')
