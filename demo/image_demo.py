@@ -52,6 +52,7 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
     group.add_argument('--model', help='name of a shipped config or path of a config file')
     group.add_argument('--weights', help='checkpoint file or URL, official or ours')
     group.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
+    group.add_argument('--text-embeddings', help='class names embedded before, by tools/misc/embed_vocabulary.py')
     group.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
     group.add_argument('--batch-size', type=int, default=1, help='pictures per forward pass (1)')
 
@@ -100,7 +101,9 @@ def run(args: argparse.Namespace) -> int:
     with quiet_imports():
         from xdet.apis import XDecoderInferencer
 
-    inferencer = XDecoderInferencer(args.model, args.weights, args.device, random_weights=args.random_weights)
+    inferencer = XDecoderInferencer(
+        args.model, args.weights, args.device, args.random_weights, text_embeddings=args.text_embeddings
+    )
     result = inferencer(
         args.image[0] if len(args.image) == 1 else args.image,
         task=args.task,

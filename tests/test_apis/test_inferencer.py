@@ -272,3 +272,20 @@ def test_weights_are_loaded(inferencer, tiny_config, tmp_path):
     assert loaded(picture(), **kwargs) == inferencer(picture(), **kwargs)
     with pytest.raises(ValueError, match='missing.pth'):
         XDecoderInferencer(tiny_config, tmp_path / 'missing.pth', device='cpu')
+
+
+def test_text_embeddings_from_a_file(inferencer, tiny_config, tmp_path, monkeypatch):
+    """Names of the file are not embedded again; a file of other weights is refused."""
+    weights, names = tmp_path / 'weights.pth', tmp_path / 'names.safetensors'
+    torch.save(inferencer.model.state_dict(), weights)
+    inferencer.model.vocabulary.clear()
+    inferencer.model.vocabulary(Vocabulary.from_prompts(classes='dog . cat'))
+    inferencer.model.vocabulary.save(names)
+    again = XDecoderInferencer(tiny_config, weights, 'cpu', text_embeddings=names)
+    monkeypatch.setattr(again.model.text_encoder, 'forward', None)
+    assert again.model.vocabulary(Vocabulary.from_prompts(classes='cat')).shape[0] == 2
+    with torch.no_grad():
+        inferencer_state = {key: value + 0.1 for key, value in inferencer.model.state_dict().items()}
+    torch.save(inferencer_state, weights)
+    with pytest.raises(ValueError, match='weights'):
+        XDecoderInferencer(tiny_config, weights, 'cpu', text_embeddings=names)

@@ -74,10 +74,12 @@ class XDecoderInferencer:
             comes with the package, and with ``random_weights``.
         device (str | torch.device): ``'auto'`` takes CUDA, else MPS, else the CPU.
         random_weights (bool): Build the model untrained.
+        text_embeddings (str | Path, optional): File of class names embedded before with these weights
+            (``tools/misc/embed_vocabulary.py``); only other names are embedded then.
 
     Raises:
         FileNotFoundError: Unknown model or missing weights.
-        ValueError: Contradicting or missing arguments.
+        ValueError: Contradicting or missing arguments, or embeddings of other weights.
 
     Example:
         >>> inferencer = XDecoderInferencer('xdecoder_focal-t', 'xdecoder_focalt_last.pt')
@@ -93,6 +95,7 @@ class XDecoderInferencer:
         weights: str | Path | None = None,
         device: str | torch.device = 'auto',
         random_weights: bool = False,
+        text_embeddings: str | Path | None = None,
     ) -> None:
         spec = model_zoo.resolve_model(model, weights, random_weights)
         self.device = model_zoo.resolve_device(device)
@@ -100,6 +103,8 @@ class XDecoderInferencer:
         self.model, self.pipelines = _build(spec)
         trained_on = load_weights(self.model, spec.weights) if spec.weights is not None else {}
         self.model.to(self.device).eval()
+        if text_embeddings is not None:
+            self.model.vocabulary.load(text_embeddings)
         self.default_vocabulary = model_zoo.embedded_vocabulary() if spec.embedded else trained_on.get('vocabulary')
         self.visualizer = XDetLocalVisualizer()
         self._current: EncodedImage | None = None

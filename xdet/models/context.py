@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, XDetDataSample
 
 from .decoder import XDecoderTransformerDecoder
-from .text import TextFeatures, VocabularyEmbedder, XDecoderTextEncoder
+from .text import CausalTextEncoder, TextFeatures, VocabularyEmbedder
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TaskContext:
         features (ImageFeatures): Encoded images of the batch.
         samples (Sequence[XDetDataSample]): One per image.
         decoder (XDecoderTransformerDecoder): For tasks whose queries come after the latent ones.
-        text (XDecoderTextEncoder): Encodes phrases and holds the logit scale.
+        text (CausalTextEncoder): Encodes phrases and holds the logit scale.
         vocabulary (VocabularyEmbedder): Embeds class names.
         keep_keys (bool): Whether a task will feed a :class:`~xdet.models.decoder.QueryStream`.
     """
@@ -32,7 +32,7 @@ class TaskContext:
     features: ImageFeatures
     samples: Sequence[XDetDataSample]
     decoder: XDecoderTransformerDecoder
-    text: XDecoderTextEncoder
+    text: CausalTextEncoder
     vocabulary: VocabularyEmbedder
     keep_keys: bool = False
 
