@@ -7,6 +7,7 @@ from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOG_PROCESSORS as MMENGINE_LOG_PROCESSORS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
 from mmengine.registry import MODELS as MMENGINE_MODELS
@@ -27,6 +28,7 @@ DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope='x
 TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='xdet', locations=['xdet.datasets.transforms'])
 METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='xdet', locations=['xdet.evaluation'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='xdet', locations=['xdet.engine'])
+LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='xdet', locations=['xdet.engine'])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',
     parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,

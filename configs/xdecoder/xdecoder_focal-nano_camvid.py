@@ -19,11 +19,6 @@ model = dict(
 )
 train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False)
 
-max_iters = 3600
-train_cfg = dict(max_iters=max_iters, val_interval=1200)
+train_cfg = dict(max_iters=3600, val_interval=1200)
 optim_wrapper = dict(optimizer=dict(lr=6e-4))
-param_scheduler = [
-    dict(type='LinearLR', by_epoch=False, begin=0, end=100, start_factor=0.02),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=max_iters, eta_min=1e-5),
-]
 default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=250))

@@ -18,10 +18,9 @@ model = dict(
     )
 )
 
-max_iters = 1300
-train_cfg = dict(max_iters=max_iters, val_interval=325)
+train_cfg = dict(max_iters=1300, val_interval=325)
 param_scheduler = [
     dict(type='LinearLR', by_epoch=False, begin=0, end=50, start_factor=0.02),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=max_iters, eta_min=1e-5),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=1.0, eta_min=1e-5),
 ]
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=325))

@@ -20,10 +20,5 @@ model = dict(
     ),
 )
 
-max_iters = 4000
-train_cfg = dict(max_iters=max_iters, val_interval=500)
-param_scheduler = [
-    dict(type='LinearLR', by_epoch=False, begin=0, end=100, start_factor=0.02),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=max_iters, eta_min=1e-5),
-]
+train_cfg = dict(max_iters=4000, val_interval=500)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=250))

@@ -1,7 +1,14 @@
 """Training machinery; importing this package registers its components."""
 
 from . import hooks
+from .joint import JointDataLoader, JointTrainLoop
 from .mixed_precision import MixedPrecisionOptimWrapper
 from .optim_constructor import XDecoderOptimWrapperConstructor
 
-__all__ = ['MixedPrecisionOptimWrapper', 'XDecoderOptimWrapperConstructor', 'hooks']
+__all__ = [
+    'JointDataLoader',
+    'JointTrainLoop',
+    'MixedPrecisionOptimWrapper',
+    'XDecoderOptimWrapperConstructor',
+    'hooks',
+]

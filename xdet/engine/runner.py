@@ -1,4 +1,4 @@
-"""MMEngine's runner with strict loading of weights."""
+"""MMEngine's runner with strict loading of weights, schedules in fractions and compilation of parts of the model."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
 from xdet.compat.checkpoint import load_weights, read_checkpoint
 
+from .joint import JointDataLoader
+from .schedules import resolve_fractions
+
+# What is worth compiling: most of the work, on images whose size seldom changes in training. Texts, queries and targets
+# change their number with every batch.
+COMPILED_MODULES = ('backbone', 'pixel_decoder')
 _TRAINING_STATE = ('meta', 'state_dict', 'message_hub', 'optimizer')
 
 
@@ -19,6 +26,10 @@ class XDetRunner(Runner):
 
     MMEngine only logs missing, unexpected and wrongly shaped parameters. Here they are an error, unless the config
     lists their names in ``allow_missing`` and ``allow_unexpected``.
+
+    Two more things work in configs: floats in ``param_scheduler`` are fractions of the training, see
+    :func:`~xdet.engine.schedules.resolve_fractions`; and ``compile`` takes ``modules``, the parts of the model to
+    compile (default: :data:`COMPILED_MODULES`), beside the arguments of ``torch.compile``.
     """
 
     @property
@@ -57,6 +68,31 @@ class XDetRunner(Runner):
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
+
+    def build_param_scheduler(self, scheduler: Any) -> Any:
+        """Build schedulers from configs in which floats are fractions of the training."""
+        return super().build_param_scheduler(resolve_fractions(scheduler, self.max_iters))
+
+    def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
+        """Scale the learning rate; the batch of joint training are the samples of all sources."""
+        if isinstance(self.train_dataloader, JointDataLoader):
+            # The config is of no more use: the loop has built the loaders. The base class reads nothing else of it.
+            self._train_dataloader = dict(batch_size=self.train_dataloader.batch_size)
+        super().scale_lr(optim_wrapper, auto_scale_lr)
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile parts of the model in place, with unchanged names of parameters, instead of the whole step."""
+        options = self.cfg.get('compile')
+        if not options or target != 'train_step':
+            return
+        arguments = {} if options is True else dict(options)
+        parts = dict(self.bare_model.named_modules())
+        children = [name for name, _ in self.bare_model.named_children()]
+        for name in arguments.pop('modules', COMPILED_MODULES):
+            if name not in parts:
+                raise ValueError(f"compile.modules names '{name}'; the model has {', '.join(children)}")
+            parts[name].compile(**arguments)
+            self.logger.info(f'{name} will be compiled in the first iterations, which therefore take minutes.')
 
     def _load_resumed(self, state_dict: dict[str, Any], filename: str) -> None:
         try:

@@ -1,7 +1,6 @@
 # A short schedule for small models trained from scratch: everything learns at the full rate, with warm-up and decay.
-max_iters = 6000
-
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
+# The decay follows train_cfg.max_iters: 1.0 is the end of the training, whatever its length.
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=6000, val_interval=6000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
@@ -15,6 +14,6 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', by_epoch=False, begin=0, end=100, start_factor=0.02),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=max_iters, eta_min=1e-5),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=1.0, eta_min=1e-5),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=16)

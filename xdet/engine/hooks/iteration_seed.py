@@ -11,6 +11,7 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from xdet.engine.joint import train_loaders
 from xdet.registry import HOOKS
 
 
@@ -34,10 +35,10 @@ class IterationSeedHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Hand the seed of a resumed checkpoint to the sampler, which was built before the checkpoint was read."""
-        sampler = runner.train_dataloader.sampler
-        if hasattr(sampler, 'seed') and runner.cfg.train_dataloader.sampler.get('seed') is None:
-            sampler.seed = runner.seed
+        """Hand the seed of a resumed checkpoint to the samplers, which were built before the checkpoint was read."""
+        for loader, cfg in train_loaders(runner):
+            if hasattr(loader.sampler, 'seed') and (cfg.get('sampler') or {}).get('seed') is None:
+                loader.sampler.seed = runner.seed
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | Sequence | None = None) -> None:
         """Seed before anything of this iteration is computed."""
