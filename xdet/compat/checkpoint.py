@@ -272,9 +272,11 @@ def _task(key: str) -> str | None:
 def _mismatch_hint(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
     """What to do when the file belongs to another size of the model or another number of queries."""
     hint = ''
+    if any('.lora_A.' in key for key in weights) and not any('.lora_A.' in key for key in own):
+        hint += 'it has LoRA adapters; merge them with tools/model_converters/merge_lora.py; '
     queries = [len(state[_QUERIES]) for state in (weights, own) if _QUERIES in state]
     if len(set(queries)) == 2:
-        hint = f'it has {queries[0]} queries, the model {queries[1]}; '
+        hint += f'it has {queries[0]} queries, the model {queries[1]}; '
     sizes = [tuple(len(state[key]) for key in (*_STEMS, _QUERIES) if key in state) for state in (weights, own)]
     if sizes[0] != sizes[1] and sizes[0] in _CONFIGS:
         hint += f"the config '{_CONFIGS[sizes[0]]}' fits it; "

@@ -14,15 +14,18 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-# Keys that MMEngine's runner reads from the config without having them as arguments.
+# Keys that MMEngine's runner or ours reads from the config without having them as arguments.
 _EXTRA_KEYS = (
     'activation_checkpointing',
     'compile',
     'custom_imports',
     'efficient_conv_bn_eval',
     'find_unused_parameters',
+    'frozen',
+    'lora',
     'model_wrapper_cfg',
     'sync_bn',
+    'trainable',
 )
 RUNNER_KEYS = frozenset([*inspect.signature(Runner.__init__).parameters, *_EXTRA_KEYS]) - {'self', 'cfg'}
 """Top-level config keys that mean something to the runner; everything else in a config is a variable of its own."""

@@ -12,8 +12,10 @@ from torch import nn
 
 from xdet.compat.checkpoint import load_weights, read_checkpoint
 
+from . import lora
 from .joint import JointDataLoader
 from .schedules import resolve_fractions
+from .trainable import select_trainable
 
 # What is worth compiling: most of the work, on images whose size seldom changes in training. Texts, queries and targets
 # change their number with every batch.
@@ -30,12 +32,29 @@ class XDetRunner(Runner):
     Two more things work in configs: floats in ``param_scheduler`` are fractions of the training, see
     :func:`~xdet.engine.schedules.resolve_fractions`; and ``compile`` takes ``modules``, the parts of the model to
     compile (default: :data:`COMPILED_MODULES`), beside the arguments of ``torch.compile``.
+
+    For fine-tuning (docs/finetune.md) configs may say ``trainable`` and ``frozen``, patterns for parameters, see
+    :func:`~xdet.engine.trainable.select_trainable`, and ``lora``, arguments of :func:`~xdet.engine.lora.add_lora`; with
+    ``lora`` alone only the adapters are trained.
     """
 
     @property
     def bare_model(self) -> nn.Module:
         """The model without the distributed wrapper."""
         return self.model.module if is_model_wrapper(self.model) else self.model
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """Build the model, add adapters and freeze what is not to be trained, before anything wraps the model."""
+        model = super().build_model(model)
+        adapters = []
+        if self.cfg.get('lora'):
+            # Not later, where it would overwrite the adapters, which must start as zero; it works only once.
+            model.init_weights()
+            adapters = lora.add_lora(model, **lora.check_options(self.cfg.lora))
+        if adapters or 'trainable' in self.cfg or 'frozen' in self.cfg:
+            everything = () if adapters else ('*',)
+            select_trainable(model, self.cfg.get('trainable', everything), self.cfg.get('frozen', ()), adapters)
+        return model
 
     def load_checkpoint(
         self, filename: str, map_location: str | Callable = 'cpu', strict: bool = True, revise_keys: list | None = None
@@ -61,7 +80,9 @@ class XDetRunner(Runner):
             self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
             self._load_resumed(checkpoint['state_dict'], filename)
         else:
-            allowed = {key: self.cfg.get(key, ()) for key in ('allow_missing', 'allow_unexpected')}
+            allowed = {key: list(self.cfg.get(key, ())) for key in ('allow_missing', 'allow_unexpected')}
+            if self.cfg.get('lora'):
+                allowed['allow_missing'].append(lora.ENTRIES)
             load_weights(self.bare_model, filename, **allowed)
             checkpoint = dict(state_dict=self.bare_model.state_dict())
             self.call_hook('after_load_checkpoint', checkpoint=checkpoint)

@@ -1,0 +1,56 @@
+"""Merge LoRA adapters into the weights they adapt, for a model without adapters.
+
+python tools/model_converters/merge_lora.py CONFIG work_dirs/run/iter_3000.pth merged.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+from fnmatch import fnmatchcase
+
+from mmengine.config import DictAction
+from mmengine.registry import init_default_scope
+
+from xdet.apis.model_zoo import find_config, load_config
+from xdet.compat.checkpoint import load_weights, write_state_dict
+from xdet.engine.errors import one_line_errors
+from xdet.engine.lora import ENTRIES, add_lora, check_options, merge_lora
+from xdet.engine.overrides import apply_overrides
+from xdet.registry import MODELS
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config of the training, with its `lora`')
+    parser.add_argument('source', help='checkpoint of the training')
+    parser.add_argument('target', help='file to write: .safetensors or .pth')
+    parser.add_argument(
+        '--dtype', choices=('float32', 'float16', 'bfloat16'), default='float32', help='store weights in this type'
+    )
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='change the config')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Build, load, merge, write."""
+    args = parse_args()
+    with one_line_errors(f'config {args.config}', OSError, ValueError, ImportError):
+        cfg = load_config(find_config(args.config))
+        apply_overrides(cfg, args.cfg_options)
+        if not cfg.get('lora'):
+            raise ValueError('it has no `lora`; name the config of the training')
+        init_default_scope(cfg.get('default_scope', 'xdet'))
+        model = MODELS.build(cfg.model)
+        add_lora(model, **check_options(cfg.lora))
+    with one_line_errors(f'merging {args.source}', ValueError):
+        load_weights(model, args.source)
+        merged = merge_lora(model)
+        weights = model.state_dict()
+        assert not any(fnmatchcase(name, ENTRIES) for name in weights)
+        write_state_dict(weights, args.target, args.dtype)
+    print(f'merged {merged} layers, wrote {len(weights)} entries to {args.target}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,23 @@
+"""Training modes of models of which only a part is trained."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def keep_frozen_in_eval(module: nn.Module) -> None:
+    """Put every part whose parameters are all frozen into evaluation mode.
+
+    What does not learn should not be disturbed either: without this, drop path and dropout would go on perturbing a
+    frozen backbone, and batch norms would go on collecting statistics. Parts without parameters follow the part that
+    contains them.
+
+    Args:
+        module (nn.Module): A model in training mode, changed in place.
+    """
+    parameters = list(module.parameters())
+    if parameters and not any(parameter.requires_grad for parameter in parameters):
+        module.eval()
+        return
+    for child in module.children():
+        keep_frozen_in_eval(child)
