@@ -3,6 +3,7 @@
 from . import transforms, vocab
 from .base import SegmentationDataset
 from .coco_instance import CocoInstanceSegDataset
+from .coco_joint import CocoJointDataset
 from .coco_panoptic import CocoPanopticSegDataset
 from .image_io import ImageReadError, as_bgr, decode_image, read_image
 from .image_label_folder import ImageLabelFolderDataset
@@ -13,6 +14,7 @@ from .seeding import Draw, SeededDataset, seeded_rng
 
 __all__ = [
     'CocoInstanceSegDataset',
+    'CocoJointDataset',
     'CocoPanopticSegDataset',
     'DescribeScene',
     'Draw',

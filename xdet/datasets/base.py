@@ -1,8 +1,9 @@
-"""What all segmentation datasets share: a vocabulary on every sample, and annotation errors found before training."""
+"""What datasets share: annotation errors found before training, and for segmentation a vocabulary on every sample."""
 
 from __future__ import annotations
 
 import os
+import os.path as osp
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,25 +13,73 @@ from mmengine.logging import print_log
 
 from xdet.structures import Vocabulary
 
+from .coco_json import listed_images
 
-class SegmentationDataset(BaseDataset):
-    """Base of the datasets; a subclass implements ``load_data_list`` and sets the vocabulary there or earlier.
 
-    Every sample has ``img_path``, ``img_id``, ``vocabulary`` and, where known, ``height`` and ``width``. Meta
-    information has ``classes`` and ``vocabulary``; when the class list comes from the annotation file, they are there
-    after ``full_init``.
+class ImageDataset(BaseDataset):
+    """Base of the datasets of image files; a subclass implements ``load_data_list``.
+
+    Every sample has ``img_path``, ``img_id`` and, where known, ``height`` and ``width``.
 
     Args:
         missing_images (str): What to do about images or label files that do not exist: ``'error'`` says how many and
             names the first, ``'skip'`` leaves those samples out.
+        exclude (str | Sequence[str]): JSON files in COCO's layout whose images (by id) are left out, such as the test
+            sets that the official training data does without; relative ones are looked for in ``data_root``.
         kwargs: Arguments of :class:`mmengine.dataset.BaseDataset`.
     """
 
-    def __init__(self, *, missing_images: str = 'error', **kwargs: Any) -> None:
+    def __init__(self, *, missing_images: str = 'error', exclude: str | Sequence[str] = (), **kwargs: Any) -> None:
         if missing_images not in ('error', 'skip'):
             raise ValueError(f"missing_images is {missing_images!r}; accepted are 'error' and 'skip'")
         self.missing_images = missing_images
+        self.exclude = as_list(exclude)
         super().__init__(**kwargs)
+
+    def in_root(self, path: str) -> str:
+        """``path`` inside of ``data_root``, unless it is absolute or an address of a remote file backend."""
+        return path if osp.isabs(path) or '://' in path else osp.join(self.data_root, path)
+
+    def filter_data(self) -> list[dict]:
+        """Samples that are not excluded and whose files exist.
+
+        Raises:
+            FileNotFoundError: Files are missing and ``missing_images`` is ``'error'``.
+            ValueError: Nothing is left.
+        """
+        source = self.ann_file or self.data_prefix.get('img', self.data_root)
+        if not self.data_list:
+            raise ValueError(f'{source}: no samples; the split is empty')
+        if self.exclude:
+            self.data_list = self._without_excluded(source)
+        missing = missing_files(info[key] for info in self.data_list for key in FILE_KEYS if info.get(key))
+        if not missing:
+            return self.data_list
+        first = min(missing)
+        message = f'{source}: {len(missing)} listed file(s) do not exist, the first is {first}'
+        if self.missing_images == 'error':
+            raise FileNotFoundError(f"{message}; fix the paths or set missing_images='skip'")
+        kept = [info for info in self.data_list if not any(info.get(key) in missing for key in FILE_KEYS)]
+        if not kept:
+            raise ValueError(f'{message}; nothing is left to use')
+        print_log(f'{message}; {len(self.data_list) - len(kept)} samples are skipped', logger='current')
+        return kept
+
+    def _without_excluded(self, source: str) -> list[dict]:
+        excluded = {number for path in self.exclude for number in listed_images(self.in_root(path))}
+        kept = [info for info in self.data_list if info['img_id'] not in excluded]
+        if not kept:
+            raise ValueError(f'{source}: all images are in {", ".join(self.exclude)}; nothing is left to use')
+        print_log(f'{source}: {len(self.data_list) - len(kept)} images are excluded', logger='current')
+        return kept
+
+
+class SegmentationDataset(ImageDataset):
+    """Base of the datasets with segments; a subclass also sets the vocabulary in ``load_data_list`` or earlier.
+
+    Every sample has a ``vocabulary``. Meta information has ``classes`` and ``vocabulary``; when the class list comes
+    from the annotation file, they are there after ``full_init``. Arguments are those of :class:`ImageDataset`.
+    """
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -47,29 +96,6 @@ class SegmentationDataset(BaseDataset):
         data_info = super().get_data_info(idx)
         data_info.setdefault('vocabulary', self.vocabulary)
         return data_info
-
-    def filter_data(self) -> list[dict]:
-        """Samples whose files exist.
-
-        Raises:
-            FileNotFoundError: Files are missing and ``missing_images`` is ``'error'``.
-            ValueError: Nothing is left.
-        """
-        source = self.ann_file or self.data_prefix.get('img', self.data_root)
-        if not self.data_list:
-            raise ValueError(f'{source}: no samples; the split is empty')
-        missing = missing_files(info[key] for info in self.data_list for key in FILE_KEYS if info.get(key))
-        if not missing:
-            return self.data_list
-        first = min(missing)
-        message = f'{source}: {len(missing)} listed file(s) do not exist, the first is {first}'
-        if self.missing_images == 'error':
-            raise FileNotFoundError(f"{message}; fix the paths or set missing_images='skip'")
-        kept = [info for info in self.data_list if not any(info.get(key) in missing for key in FILE_KEYS)]
-        if not kept:
-            raise ValueError(f'{message}; nothing is left to use')
-        print_log(f'{message}; {len(self.data_list) - len(kept)} samples are skipped', logger='current')
-        return kept
 
     @force_full_init
     def get_cat_ids(self, idx: int) -> list[int]:
@@ -102,6 +128,11 @@ def missing_files(paths: Iterable[str]) -> set[str]:
         if name not in folders[folder]:
             missing.add(path)
     return missing
+
+
+def as_list(paths: str | Sequence[str]) -> list[str]:
+    """One path or several as a list."""
+    return [paths] if isinstance(paths, str) else list(paths)
 
 
 def require_folder(path: str | Path, what: str) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine import fileio
 
@@ -13,12 +15,16 @@ IGNORED = -1
 """Label of annotations whose category is in the file but not among the classes asked for."""
 
 
-def load_coco_json(path: str, backend_args: dict | None = None) -> dict:
-    """Content of a COCO annotation file with at least ``images``, ``annotations`` and ``categories``.
+COCO_LISTS = ('images', 'annotations', 'categories')
+"""What an annotation file of segments has; others do without categories."""
+
+
+def load_json(path: str, backend_args: dict | None = None) -> Any:
+    """Content of a JSON file.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is not JSON, or not in COCO's form.
+        ValueError: It is not JSON.
     """
     try:
         text = fileio.get_text(path, backend_args=backend_args)
@@ -27,14 +33,76 @@ def load_coco_json(path: str, backend_args: dict | None = None) -> dict:
     except UnicodeDecodeError:
         raise ValueError(f'{path}: not valid JSON (not even text)') from None
     try:
-        content = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f'{path}: not valid JSON ({error})') from None
-    keys = ('images', 'annotations', 'categories')
+
+
+def load_coco_json(path: str, keys: Sequence[str] = COCO_LISTS) -> dict:
+    """Content of a COCO annotation file with at least the lists ``keys``.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not JSON, or not in COCO's form.
+    """
+    content = load_json(path)
     absent = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
     if absent:
         raise ValueError(f'{path}: not a COCO annotation file, the list(s) {", ".join(absent)} are missing')
     return content
+
+
+def listed_images(path: str) -> set[int | str]:
+    """Ids of the images that a COCO annotation file of any kind lists."""
+    return {image['id'] for image in load_coco_json(path, keys=('images',))['images']}
+
+
+def load_captions(path: str) -> dict[int | str, tuple[str, ...]]:
+    """Captions per image id of a COCO captions file; white space around them is dropped.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`load_coco_json`; or an annotation has no caption.
+    """
+    captions = defaultdict(list)
+    for annotation in load_coco_json(path, keys=('annotations',))['annotations']:
+        if not isinstance(annotation.get('caption'), str) or 'image_id' not in annotation:
+            raise ValueError(f"{path}: not a captions file; an annotation has no 'caption' or no 'image_id'")
+        if text := ' '.join(annotation['caption'].split()):
+            captions[annotation['image_id']].append(text)
+    return {image_id: tuple(texts) for image_id, texts in captions.items()}
+
+
+def load_expressions(path: str, splits: Sequence[str] | None = None) -> dict[int | str, list[dict]]:
+    """Referring expressions per image id.
+
+    Args:
+        path (str): COCO annotation file whose annotations have ``sentences``, a list of dicts with ``raw`` (or
+            ``sent``), as the official ``grounding_*.json`` and ``refcocog_*.json`` and the result of
+            ``tools/dataset_converters/refer_to_json.py`` have.
+        splits (Sequence[str], optional): Keep the annotations whose ``split`` is one of these.
+
+    Returns:
+        dict: Lists of ``dict(sentences=tuple[str], mask=polygons or RLE)``.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`load_coco_json`; or an annotation is not of that kind.
+    """
+    expressions = defaultdict(list)
+    annotations = load_coco_json(path, keys=('annotations',))['annotations']
+    for annotation in annotations:
+        absent = [key for key in ('image_id', 'sentences', 'segmentation') if key not in annotation]
+        if absent or (splits is not None and 'split' not in annotation):
+            raise ValueError(f'{path}: not a file of referring expressions; an annotation has no {absent or "split"}')
+        sentences = [sentence.get('raw') or sentence.get('sent') or '' for sentence in annotation['sentences']]
+        sentences = [text for text in (' '.join(sentence.split()) for sentence in sentences) if text]
+        if sentences and (splits is None or annotation['split'] in splits):
+            expressions[annotation['image_id']].append(
+                dict(sentences=tuple(sentences), mask=annotation['segmentation'])
+            )
+    if splits is not None and not expressions:
+        found = sorted({annotation['split'] for annotation in annotations})
+        raise ValueError(f'{path}: no expressions of {", ".join(splits)}; its splits are {", ".join(found)}')
+    return dict(expressions)
 
 
 def coco_classes(path: str, content: dict, classes: Sequence[str] | None) -> tuple[Vocabulary, dict[int, int]]:

@@ -4,5 +4,15 @@ from .formatting import PackXDetInputs
 from .large_scale_jitter import LargeScaleJitter
 from .loading import LoadSegments, LoadXDetImage
 from .resizing import ResizeShortestEdge
+from .texts import ChooseCaption, ChoosePhrases, RandomFlipWithTexts
 
-__all__ = ['LargeScaleJitter', 'LoadSegments', 'LoadXDetImage', 'PackXDetInputs', 'ResizeShortestEdge']
+__all__ = [
+    'ChooseCaption',
+    'ChoosePhrases',
+    'LargeScaleJitter',
+    'LoadSegments',
+    'LoadXDetImage',
+    'PackXDetInputs',
+    'RandomFlipWithTexts',
+    'ResizeShortestEdge',
+]

@@ -15,7 +15,7 @@ from xdet.structures import XDetDataSample, segment_map
 
 META_KEYS = (
     'img_path', 'img_id', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction', 'vocabulary',
-    'caption', 'nouns', 'captions', 'question', 'questions', 'question_kinds', 'answers',
+    'caption', 'nouns', 'captions', 'phrase_mode', 'question', 'questions', 'question_kinds', 'answers',
 )  # fmt: skip
 
 
@@ -25,14 +25,14 @@ class PackXDetInputs(BaseTransform):
 
     ``inputs`` is ``[3, H, W]`` in the channel order and type of ``img`` (BGR uint8 from :class:`LoadXDetImage`).
 
-    For training, ``gt_segments`` gets ``masks`` bool ``[n, H, W]`` and ``labels`` int64 ``[n]`` of the segments that
-    are no crowd. For testing, ground truth is what metrics read, in the resolution of the file: ``gt_sem_seg`` (where
-    crowds count as their class) and ``gt_panoptic_seg`` (where segment i has id i + 1); instances are left to the
-    metric, which reads the annotation file.
+    For training, ``gt_segments`` (unless ``segments`` is off) gets ``masks`` bool ``[n, H, W]`` and ``labels`` int64
+    ``[n]`` of the segments that are no crowd. For testing, ground truth is what metrics read, in the resolution of the
+    file: ``gt_sem_seg`` (where crowds count as their class) and ``gt_panoptic_seg`` (where segment i has id i + 1);
+    instances are left to the metric, which reads the annotation file.
 
     Texts that the pipeline has are carried along in the meta information: ``caption`` str, ``nouns`` tuple[str],
-    ``question`` str and ``answers`` dict[str, float] for training; ``captions`` and ``questions`` tuple[str] and
-    ``answers`` tuple[dict[str, float]], one per question, for testing.
+    ``phrase_mode`` str, ``question`` str and ``answers`` dict[str, float] for training; ``captions`` and ``questions``
+    tuple[str] and ``answers`` tuple[dict[str, float]], one per question, for testing.
 
     ``phrases`` is a list of dicts: ``text``; what it refers to, as ``segments`` (positions in ``segments_info``, in
     ``gt_seg_map``) or as ``instances`` (rows of ``gt_masks``), none of them if it refers to nothing in the image; and
@@ -43,6 +43,8 @@ class PackXDetInputs(BaseTransform):
 
     Args:
         test_mode (bool): Pack ground truth for metrics instead of training targets.
+        segments (bool): Whether training samples get ``gt_segments``; False for data without segments, such as
+            image-text pairs.
         keep_empty (bool): Keep segments that cropping left without a pixel, as the official code does. They have
             nothing to learn from, so the default drops them.
         tasks (Sequence[str], optional): Tasks to ask the model for, put into the meta information.
@@ -52,11 +54,13 @@ class PackXDetInputs(BaseTransform):
     def __init__(
         self,
         test_mode: bool = False,
+        segments: bool = True,
         keep_empty: bool = False,
         tasks: Sequence[str] | None = None,
         meta_keys: Sequence[str] = META_KEYS,
     ) -> None:
         self.test_mode = test_mode
+        self.segments = segments
         self.keep_empty = keep_empty
         self.tasks = tasks
         self.meta_keys = tuple(meta_keys)
@@ -73,7 +77,7 @@ class PackXDetInputs(BaseTransform):
             sample.set_metainfo(dict(tasks=tuple(self.tasks)))
         if self.test_mode:
             self._add_ground_truth(sample, results)
-        else:
+        elif self.segments:
             sample.gt_segments = self._segments(results)
         if results.get('phrases') is not None:
             self._add_phrases(sample, results)
@@ -87,7 +91,7 @@ class PackXDetInputs(BaseTransform):
         else:
             raise ValueError(
                 f'{results.get("img_path")}: no annotations to train on; put LoadSegments before PackXDetInputs, '
-                'or set test_mode=True'
+                'or set segments=False (nothing to segment) or test_mode=True'
             )
         if not self.keep_empty:
             filled = masks.flatten(1).any(1)

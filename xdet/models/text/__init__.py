@@ -1,9 +1,10 @@
 """Tokenizer, text encoder and vocabulary embedder."""
 
+from xdet.structures import TEMPLATES, clean_name
+
 from .embedding_file import EmbeddingFileError
 from .open_clip_encoder import OpenCLIPTextEncoder
 from .stream import TextStream
-from .templates import TEMPLATES, clean_name
 from .text_encoder import CausalTextEncoder, TextFeatures, XDecoderTextEncoder
 from .tokenizer import END_TOKEN, START_TOKEN, VOCAB_SIZE, decode, tokenize
 from .vocabulary import VocabularyEmbedder, random_prompts

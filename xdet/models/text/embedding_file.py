@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from .templates import TEMPLATES
+from xdet.structures import TEMPLATES
 
 _FORMAT = 'xdet-vocabulary-1'
 _KEYS = ('names', 'prompted', 'templates', 'encoder')

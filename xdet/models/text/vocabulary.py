@@ -14,10 +14,9 @@ from rich.progress import track
 from torch import Tensor
 
 from xdet.models.similarity import normalize
-from xdet.structures import BACKGROUND, Vocabulary
+from xdet.structures import BACKGROUND, TEMPLATES, Vocabulary, clean_name, training_prompt
 
 from .embedding_file import EmbeddingFile, EmbeddingFileError, read_embeddings, templates_fingerprint, write_embeddings
-from .templates import TEMPLATES, clean_name, training_prompt
 from .text_encoder import CausalTextEncoder
 
 _MAX_TOKENS = 8192  # tokens per pass; bounds the memory (12 layers of width 512: about 0.6 GB in fp32)

@@ -1,7 +1,6 @@
 import pytest
 
-from xdet.models.text import TEMPLATES, clean_name
-from xdet.models.text.templates import training_prompt
+from xdet.structures import TEMPLATES, clean_name, training_prompt
 
 
 def test_templates_and_their_order():
