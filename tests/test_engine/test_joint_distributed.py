@@ -1,0 +1,129 @@
+"""Joint training on two ranks equals one process with the batches of both."""
+
+import copy
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from mmengine.config import Config
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
+
+from xdet.engine.dist import prepare_distributed
+from xdet.engine.runner import XDetRunner
+from xdet.models.losses import points as point_sampling
+from xdet.models.text import vocabulary
+from xdet.visualization import XDetLocalVisualizer
+
+pytestmark = pytest.mark.skipif(
+    'fork' not in multiprocessing.get_all_start_methods() or not dist.is_gloo_available(),
+    reason='needs processes that are forked, and gloo',
+)
+
+CONFIG = Path(__file__).resolve().parents[1] / 'tiny' / 'joint_run.py'
+LIMIT = 240  # seconds; a few are enough on an idle machine
+
+
+def comparable_config(work_dir, ranks=1):
+    """Only losses for which the mean over ranks is, mathematically, the loss of the whole batch.
+
+    Cross entropies with weights (classes) or a token count (captions) are means per rank, and the fine half of
+    retrieval compares the samples of its own rank.
+    """
+    cfg = Config.fromfile(str(CONFIG))
+    cfg.work_dir = str(work_dir)
+    del cfg.model.tasks['captioning']
+    cfg.model.tasks.segmentation.loss.class_weight = 0.0
+    cfg.model.tasks.retrieval.loss.fine_weight = 0.0
+    cfg.optim_wrapper.optimizer = dict(type='SGD', lr=0.01, weight_decay=0.0)
+    cfg.train_cfg.max_iters = 2
+    for source in cfg.train_dataloader.values():
+        source.batch_size //= ranks
+    return cfg
+
+
+def train(cfg):
+    for manager in (DefaultScope, MessageHub, MMLogger, Visualizer, XDetLocalVisualizer):
+        manager._instance_dict.clear()  # as in a new process
+    runner = XDetRunner.from_cfg(cfg)
+    before = copy.deepcopy(runner.bare_model.state_dict())
+    runner.train()
+    return before, runner
+
+
+def on_two_ranks(function, folder):
+    """Run ``function(rank)`` in two processes; returns what they return."""
+    context = multiprocessing.get_context('fork')
+    processes = [context.Process(target=_rank, args=(function, folder, rank)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(LIMIT)
+    alive = [process for process in processes if process.is_alive()]
+    for process in alive:
+        process.kill()
+    assert not alive, 'a rank waits for the other'
+    assert [process.exitcode for process in processes] == [0, 0]
+    return [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(2)]
+
+
+def _rank(function, folder, rank):
+    torch.set_num_threads(1)  # a forked process must not use its parent's thread pool
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
+    dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
+    torch.save(function(), folder / f'{rank}.pt')
+    dist.destroy_process_group()
+
+
+@pytest.fixture
+def deterministic(monkeypatch):
+    """What a loss draws at random would differ between the layouts: each rank has its own stream."""
+
+    def points(count, num_points, device, dtype=torch.float32):
+        generator = torch.Generator().manual_seed(num_points)
+        return torch.rand(1, num_points, 2, generator=generator, dtype=dtype).expand(count, -1, -1)
+
+    monkeypatch.setattr(point_sampling, 'uniform_points', points)
+    monkeypatch.setattr(vocabulary, 'TEMPLATES', vocabulary.TEMPLATES[:1])
+
+
+def change(before, after):
+    return {key: after[key] - value for key, value in before.items() if value.is_floating_point()}
+
+
+@pytest.mark.parametrize('accumulative_counts', [1, 2])
+def test_two_ranks_equal_one_process(tmp_path, deterministic, accumulative_counts):
+    def run(ranks):
+        cfg = comparable_config(tmp_path / str(ranks), ranks)
+        cfg.optim_wrapper.accumulative_counts = accumulative_counts
+        if ranks > 1:
+            prepare_distributed(cfg, 'pytorch')
+        before, runner = train(cfg)
+        return before, runner.bare_model.state_dict()
+
+    before, after = run(1)
+    ranks = on_two_ranks(lambda: run(2), tmp_path)
+    expected = change(before, after)
+    for start, end in ranks:
+        assert all(torch.equal(start[key], before[key]) for key in before)
+        for key, value in change(start, end).items():
+            torch.testing.assert_close(value, expected[key], rtol=1e-3, atol=1e-6, msg=key)
+    moved = {key.split('.')[0] for key, value in expected.items() if value.any()}
+    assert moved == {'backbone', 'pixel_decoder', 'decoder', 'text_encoder', 'tasks'}
+
+
+def test_unused_parameters_must_be_allowed(tmp_path):
+    """Otherwise ranks would wait for ever for the gradients of heads that the last source does not use."""
+
+    def run():
+        cfg = comparable_config(tmp_path, ranks=2)
+        cfg.find_unused_parameters = False
+        prepare_distributed(cfg, 'pytorch')
+        with pytest.raises(ValueError, match='set find_unused_parameters=True'):
+            train(cfg)
+
+    on_two_ranks(run, tmp_path)
