@@ -7,6 +7,7 @@ from .coco_joint import CocoJointDataset
 from .coco_panoptic import CocoPanopticSegDataset
 from .image_io import ImageReadError, as_bgr, decode_image, read_image
 from .image_label_folder import ImageLabelFolderDataset
+from .image_text import ImageTextDataset
 from .samplers import ResumableSampler
 from .scene_texts import DescribeScene
 from .scenes import RenderScene, ScenesDataset
@@ -20,6 +21,7 @@ __all__ = [
     'Draw',
     'ImageLabelFolderDataset',
     'ImageReadError',
+    'ImageTextDataset',
     'RenderScene',
     'ResumableSampler',
     'ScenesDataset',
