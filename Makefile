@@ -58,7 +58,7 @@ $(VENV)/.stamp-xdet: $(VENV)/.stamp-runtime setup.py pyproject.toml
 	@PIP_NO_BUILD_ISOLATION= $(PIP) --no-deps --editable .
 	@touch $@
 
-$(VENV)/.stamp-tests: $(VENV)/.stamp-xdet $(addprefix requirements/,tests.txt data.txt edit.txt mim.txt retrieval.txt)
+$(VENV)/.stamp-tests: $(VENV)/.stamp-xdet $(addprefix requirements/,tests.txt data.txt edit.txt lora.txt mim.txt retrieval.txt)
 	@echo '[xdet] installing the test requirements'
 	@$(PIP) -r requirements/tests.txt
 	@$(MAKE) --no-print-directory opencv
