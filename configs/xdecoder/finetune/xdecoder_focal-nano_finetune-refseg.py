@@ -1,0 +1,34 @@
+# Referring segmentation alone, on the generated world. Larger models: see docs/finetune.md.
+_base_ = [
+    '../../_base_/models/focal-nano.py',
+    '../../_base_/datasets/scenes_joint.py',
+    '../../_base_/schedules/finetune_tiny_cpu.py',
+    '../../_base_/default_runtime.py',
+]
+allow_missing = ('tasks.*',)  # where the weights do not know the task yet
+model = dict(
+    decoder=dict(num_queries=26),
+    tasks=dict(
+        _delete_=True,
+        referring=dict(
+            type='ReferringTask',
+            mode='independent',
+            loss=dict(type='GroundingLoss', num_points=512, num_layers=3),
+        ),
+    ),
+)
+train_pipeline = [
+    dict(type='RenderScene', size={{_base_.size}}),
+    dict(type='DescribeScene', texts=('phrases',)),
+    dict(type='PackXDetInputs'),
+]
+test_pipeline = [
+    dict(type='RenderScene', size={{_base_.size}}),
+    dict(type='DescribeScene', texts=('phrases',), test_mode=True, num_captions=1),
+    dict(type='PackXDetInputs', test_mode=True, tasks=('refseg',)),
+]
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+val_dataloader = dict(dataset=dict(num_scenes=100, pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = [dict(type='ReferringIoU')]
+test_evaluator = val_evaluator
