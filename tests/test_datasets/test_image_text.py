@@ -143,7 +143,7 @@ def test_broken_images_are_replaced_and_counted(images: Path, num_workers: int, 
 def test_only_broken_images_are_an_error(images: Path) -> None:
     for name in ('a', 'sub/b', 'c'):
         (images / 'img' / f'{name}.png').write_bytes(b'')
-    with pytest.raises(ImageReadError, match='3 broken images in a row, the last: .*c.png: file is empty'):
+    with pytest.raises(broken.BrokenSampleError, match='3 broken samples in a row, the last: .*c.png: file is empty'):
         ImageTextDataset(**pairs_cfg(images))[0]
     for strict in (dict(broken_images='error'), dict(test_mode=True)):
         with pytest.raises(ImageReadError, match='^[^ ]*a.png: file is empty'):

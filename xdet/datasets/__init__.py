@@ -8,10 +8,11 @@ from .coco_panoptic import CocoPanopticSegDataset
 from .image_io import ImageReadError, as_bgr, decode_image, read_image
 from .image_label_folder import ImageLabelFolderDataset
 from .image_text import ImageTextDataset
-from .samplers import ResumableSampler
+from .samplers import ResumableSampler, ShardSampler
 from .scene_texts import DescribeScene
 from .scenes import RenderScene, ScenesDataset
 from .seeding import Draw, SeededDataset, seeded_rng
+from .web_shards import WebShardsDataset
 
 __all__ = [
     'CocoInstanceSegDataset',
@@ -27,6 +28,8 @@ __all__ = [
     'ScenesDataset',
     'SeededDataset',
     'SegmentationDataset',
+    'ShardSampler',
+    'WebShardsDataset',
     'as_bgr',
     'decode_image',
     'read_image',

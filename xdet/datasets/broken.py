@@ -16,8 +16,12 @@ _MAX_WORKERS = 255
 _NAMED_FIRST = 10
 
 
+class BrokenSampleError(ValueError):
+    """A sample cannot be read for another reason than its image."""
+
+
 class TolerantDataset(ImageDataset):
-    """Base of datasets that may replace samples whose image cannot be read by the next one that can.
+    """Base of datasets that may replace samples that cannot be read by the next one that can.
 
     Which sample that is depends on the data alone, so runs stay reproducible. Replacements are counted
     (:attr:`num_broken`) and logged with the name of the file and what is wrong: the first ten of every worker process,
@@ -59,12 +63,12 @@ class TolerantDataset(ImageDataset):
         for position in positions:
             try:
                 return super().__getitem__(position)
-            except ImageReadError as error:
+            except (ImageReadError, BrokenSampleError) as error:
                 last = error
                 self._count(error)
-        raise ImageReadError(f'{len(positions)} broken images in a row, the last: {last}')
+        raise BrokenSampleError(f'{len(positions)} broken samples in a row, the last: {last}')
 
-    def _count(self, error: ImageReadError) -> None:
+    def _count(self, error: Exception) -> None:
         worker = get_worker_info()
         slot = 0 if worker is None else worker.id % _MAX_WORKERS + 1
         self._broken[slot] += 1

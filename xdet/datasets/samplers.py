@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
@@ -60,7 +62,7 @@ class ResumableSampler(Sampler):
         """Name under which MMEngine's ``IterBasedTrainLoop`` calls :meth:`set_start` when it resumes."""
         self.set_start(num_samples)
 
-    def permutation(self, epoch: int) -> list[int]:
+    def permutation(self, epoch: int) -> Sequence[int] | np.ndarray:
         """Sample indices in the order of ``epoch``."""
         if not self.shuffle:
             return list(range(len(self.dataset)))
@@ -70,12 +72,13 @@ class ResumableSampler(Sampler):
 
     def __iter__(self) -> Iterator[Draw]:
         position = self.rank + self.start * self.world_size
-        epoch, order = -1, []
+        epoch = -1
+        order: Sequence[int] | np.ndarray = ()
         while True:
             if position // len(self.dataset) != epoch:
                 epoch = position // len(self.dataset)
                 order = self.permutation(epoch)
-            yield Draw(order[position % len(self.dataset)], epoch, self.seed)
+            yield Draw(int(order[position % len(self.dataset)]), epoch, self.seed)
             position += self.world_size
 
     def __len__(self) -> int:
@@ -84,3 +87,43 @@ class ResumableSampler(Sampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Epochs follow from the position; nothing to set."""
+
+
+@DATA_SAMPLERS.register_module()
+class ShardSampler(ResumableSampler):
+    """:class:`ResumableSampler` that keeps samples of a shard together, for storage that is slow at random access.
+
+    Every epoch visits the shards in random order, ``window`` of them at a time, and shuffles the samples of those:
+    what reading shards one after the other into a shuffle buffer of ``window`` shards does.
+
+    Args:
+        dataset (SeededDataset): Of a dataset with ``shard_sizes``, such as :class:`WebShardsDataset`.
+        window (int): Shards whose samples are mixed.
+        kwargs: Arguments of :class:`ResumableSampler`.
+
+    Raises:
+        ValueError: The dataset has no shards, or only a part of their samples, or ``window`` is not positive.
+    """
+
+    def __init__(self, dataset: SeededDataset, window: int = 16, **kwargs: Any) -> None:
+        super().__init__(dataset, **kwargs)
+        if window < 1:
+            raise ValueError(f'window is {window}; it must be 1 or more')
+        self.window = window
+        self.shard_sizes = getattr(dataset.dataset, 'shard_sizes', ())
+        if sum(self.shard_sizes) != len(dataset):
+            raise ValueError(
+                f'ShardSampler needs a dataset of whole shards, but {type(dataset.dataset).__name__} has '
+                f'{len(dataset)} samples of which {sum(self.shard_sizes)} are in shards; use ResumableSampler'
+            )
+
+    def permutation(self, epoch: int) -> Sequence[int] | np.ndarray:
+        """Sample indices in the order of ``epoch``, int64."""
+        ends = np.cumsum(self.shard_sizes)
+        shards = [np.arange(end - size, end) for end, size in zip(ends, self.shard_sizes, strict=True)]
+        if not self.shuffle:
+            return np.concatenate(shards)
+        generator = np.random.default_rng((self.seed, epoch))
+        order = generator.permutation(len(shards))
+        windows = (order[start : start + self.window] for start in range(0, len(order), self.window))
+        return np.concatenate([generator.permutation(np.concatenate([shards[s] for s in part])) for part in windows])

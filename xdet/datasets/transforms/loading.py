@@ -7,7 +7,7 @@ from mmdet.datasets.transforms import LoadAnnotations
 
 from xdet.registry import TRANSFORMS
 
-from ..image_io import as_bgr, read_image
+from ..image_io import as_bgr, decode_image, read_image
 from ..segment_maps import read_label_map, read_panoptic_map
 
 
@@ -15,7 +15,7 @@ from ..segment_maps import read_label_map, read_panoptic_map
 class LoadXDetImage(BaseTransform):
     """Read the image of a sample, whatever its kind; see :func:`xdet.datasets.image_io.decode_image`.
 
-    Required keys: ``img_path``, or ``img`` holding an array already.
+    Required keys: ``img_path``, or ``img`` holding an array already, or ``img_bytes`` holding the file (removed).
     Added keys: ``img`` uint8 ``[H, W, 3]`` BGR, ``img_shape``, ``ori_shape``.
 
     Args:
@@ -32,6 +32,8 @@ class LoadXDetImage(BaseTransform):
         """Add the image."""
         if results.get('img') is not None:
             results['img'] = as_bgr(results['img'], results.get('img_path') or 'array')
+        elif 'img_bytes' in results:
+            results['img'] = decode_image(results.pop('img_bytes'), results.get('img_path') or 'image')
         else:
             results['img'] = read_image(results['img_path'], self.backend_args)
         results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
