@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from xdet.models.context import TaskContext
-from xdet.structures import DecoderOutput, QueryGroup, XDetDataSample
+from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, XDetDataSample
 
 
 class TaskAdapter(nn.Module):
@@ -48,7 +48,7 @@ class TaskAdapter(nn.Module):
         raise NotImplementedError
 
 
-def input_size(outputs: DecoderOutput) -> tuple[int, int]:
+def input_size(outputs: DecoderOutput | ImageFeatures) -> tuple[int, int]:
     """Height and width of the padded input, of which ``mask_features`` are a quarter."""
     height, width = outputs.mask_features.shape[-2:]
     return 4 * height, 4 * width
@@ -62,3 +62,18 @@ def image_names(context: TaskContext) -> list[str]:
 def describe(sample: XDetDataSample) -> str:
     """What to call a sample in errors."""
     return f'sample {sample.metainfo.get("img_path", "without img_path")}'
+
+
+def texts_of(sample: XDetDataSample, key: str, task: str) -> list[str]:
+    """The texts of a sample's meta information that a task is about, such as its ``phrases``.
+
+    Raises:
+        ValueError: There are none, or one is empty.
+    """
+    texts = sample.metainfo.get(key, ())
+    if isinstance(texts, str) or not texts:
+        raise ValueError(f"{describe(sample)} has no list of '{key}'; {task} needs at least one")
+    for text in texts:
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"{describe(sample)}: {text!r} in '{key}' is empty or not a string")
+    return list(texts)

@@ -11,11 +11,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from xdet.models import postprocess
 from xdet.models.context import TaskContext
-from xdet.models.similarity import normalize
+from xdet.models.similarity import cosines
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, QueryGroup, XDetDataSample
 
-from .base import TaskAdapter, describe, image_names, input_size
+from .base import TaskAdapter, image_names, input_size, texts_of
 
 PHRASE, TEXT = 'phrase', 'text'
 
@@ -129,9 +129,8 @@ class ReferringTask(TaskAdapter):
     ) -> InstanceData:
         """Masks ``[n, H, W]`` of the phrases of one set."""
         layer, sample = outputs.last, context.samples[row]
-        pooled = normalize(context.encode(texts).pooled)
-        similarity = normalize(layer.rows(layer.class_embed, group)[index]) @ pooled.T
-        best, queries = similarity.max(dim=0)
+        embeddings = layer.rows(layer.class_embed, group)[index]
+        best, queries = cosines(embeddings, context.encode(texts).pooled).max(dim=0)
         logits = postprocess.mask_logits(
             layer.rows(layer.mask_embed, group)[index, queries],
             outputs.mask_features[index],
@@ -192,13 +191,7 @@ def phrases_of(sample: XDetDataSample) -> list[str]:
     Raises:
         ValueError: Nothing, or an empty phrase.
     """
-    phrases = sample.metainfo.get('phrases', ())
-    if isinstance(phrases, str) or not phrases:
-        raise ValueError(f"{describe(sample)} has no list of 'phrases'; referring segmentation needs at least one")
-    for phrase in phrases:
-        if not isinstance(phrase, str) or not phrase.strip():
-            raise ValueError(f'{describe(sample)}: phrase {phrase!r} is empty or not a string')
-    return list(phrases)
+    return texts_of(sample, 'phrases', 'referring segmentation')
 
 
 def _training_texts(sample: XDetDataSample) -> list[str]:

@@ -84,7 +84,8 @@ class RetrievalTask(TaskAdapter):
     def scores(self, images: Tensor, texts: Tensor) -> Tensor:
         """Scores ``[n, m]`` of images ``[n, 2, C]`` and texts ``[m, C]``, all of unit length."""
         weights = images.new_tensor([self.decoder_weight, 1 - self.decoder_weight])
-        return (weights[:, None] * images).sum(dim=1) @ texts.T
+        with torch.autocast(images.device.type, enabled=False):
+            return (weights[:, None] * images).sum(dim=1) @ texts.T
 
     def backbone_embedding(self, context: TaskContext) -> Tensor:
         """Projected mean of the backbone's last map (padding included, as in the official model): ``[B, C]``."""

@@ -17,7 +17,7 @@ from xdet.models.text import clean_name, random_prompts
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, Vocabulary, XDetDataSample, segment_map
 
-from .base import TaskAdapter, image_names, input_size
+from .base import TaskAdapter, describe, image_names, input_size
 
 
 @TASKS.register_module()
@@ -172,6 +172,5 @@ def vocabulary_of(sample: XDetDataSample) -> Vocabulary:
     """
     vocabulary = sample.metainfo.get('vocabulary')
     if vocabulary is None:
-        name = sample.metainfo.get('img_path', 'without img_path')
-        raise ValueError(f"sample {name} has no 'vocabulary' in its meta information; segmentation needs class names")
+        raise ValueError(f"{describe(sample)} has no 'vocabulary' in its meta information, which names the classes")
     return vocabulary

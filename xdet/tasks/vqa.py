@@ -14,7 +14,7 @@ from xdet.models.decoder import IMAGE, OBJECT, QueryStream
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, QueryGroup, XDetDataSample
 
-from .base import TaskAdapter, describe
+from .base import TaskAdapter, texts_of
 
 QUESTION = 'question'
 
@@ -86,12 +86,12 @@ class VQATask(TaskAdapter):
         logits = self.classifier(states).float()
         if not rows:
             return dict(loss_vqa=logits.sum())
-        targets = torch.zeros_like(logits)
+        targets = torch.zeros(logits.shape)  # filled on the CPU: many single numbers
         for target, row in zip(targets, rows, strict=True):
             for answer, score in (context.samples[row].metainfo.get('answers') or {}).items():
                 if answer in self.index:
                     target[self.index[answer]] = score
-        return dict(loss_vqa=self.criterion(logits, targets))
+        return dict(loss_vqa=self.criterion(logits, targets.to(logits)))
 
     @torch.no_grad()
     def predict(self, context: TaskContext) -> None:
@@ -160,13 +160,7 @@ def questions_of(sample: XDetDataSample) -> list[str]:
     Raises:
         ValueError: Nothing, or an empty question.
     """
-    questions = sample.metainfo.get('questions', ())
-    if isinstance(questions, str) or not questions:
-        raise ValueError(f"{describe(sample)} has no list of 'questions'; question answering needs at least one")
-    for question in questions:
-        if not isinstance(question, str) or not question.strip():
-            raise ValueError(f'{describe(sample)}: question {question!r} is empty or not a string')
-    return list(questions)
+    return texts_of(sample, 'questions', 'question answering')
 
 
 def _questions(context: TaskContext) -> list[str]:

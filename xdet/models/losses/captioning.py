@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xdet.models.precision import at_least_single
 from xdet.registry import MODELS
 
-from .common import at_least_single, supervised_layers
+from .common import supervised_layers
 
 
 @MODELS.register_module()

@@ -6,13 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xdet.models.precision import at_least_single
+
 MAX_SCALE = 100.0
 """Largest factor between a cosine and a logit; class logits of segmentation alone are not limited."""
-
-
-def at_least_single(tensor: Tensor) -> Tensor:
-    """Half precision raised to single; anything else as it is."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def temperature(logit_scale: Tensor) -> Tensor:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from xdet.models.precision import at_least_single
 from xdet.models.similarity import normalize
 from xdet.registry import MODELS
 
-from .common import at_least_single, soft_cross_entropy, supervised_layers, temperature
+from .common import soft_cross_entropy, supervised_layers, temperature
 from .distributed import RowGather
 
 

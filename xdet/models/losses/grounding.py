@@ -7,10 +7,11 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor, nn
 
+from xdet.models.precision import at_least_single
 from xdet.models.similarity import normalize
 from xdet.registry import MODELS
 
-from .common import at_least_single, check_mask_size, pad_masks, supervised_layers, temperature
+from .common import check_mask_size, pad_masks, supervised_layers, temperature
 from .distributed import mean_over_ranks
 from .masks import PointMaskLoss
 from .matcher import HungarianMatcher

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from xdet.models.precision import at_least_single
 from xdet.registry import MODELS
 
-from .common import at_least_single, check_mask_size, pad_masks
+from .common import check_mask_size, pad_masks
 from .distributed import mean_over_ranks
 from .masks import PointMaskLoss
 from .matcher import HungarianMatcher
