@@ -160,10 +160,17 @@ def test_embeddings_on_request(run):
 
 def test_several_tasks_share_one_encoding(inferencer, run):
     direct = {task: run(picture(5), task=task, **PROMPTS[task])['predictions'] for task in PROMPTS}
-    with mock.patch.object(inferencer.model, 'encode', wraps=inferencer.model.encode) as encode:
+    model = inferencer.model
+    encoding = mock.patch.object(model, 'encode', wraps=model.encode)
+    decoding = mock.patch.object(model.decoder, 'forward', wraps=model.decoder.forward)
+    with encoding as encode, decoding as decode:
         inferencer.set_image(picture(5))
+        assert not decode.called
         shared = {task: inferencer.predict(task, **PROMPTS[task])['predictions'] for task in PROMPTS}
         described = inferencer.predict('refcaption', phrases='a dog')['predictions'][0]
+    latent = [call for call in decode.call_args_list if any(group.name == 'object' for group in call.args[1])]
+    # Once more for the first task that needs keys.
+    assert [call.kwargs['keep_keys'] for call in latent] == [False, True]
     assert encode.call_count == 1 and described['regions'][0]['phrase'] == 'a dog'
     for task, predictions in shared.items():
         assert close(predictions, direct[task]), task

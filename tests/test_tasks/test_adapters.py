@@ -1,6 +1,8 @@
 """All tasks on a small model: batches equal single images, prompts belong to their image, errors name what is wrong."""
 
+import copy
 import math
+from unittest import mock
 
 import pytest
 import torch
@@ -106,6 +108,59 @@ def test_batch_of_mixed_tasks_equals_loop(model, picture):
     assert len(together[2].pred_region_captions) == 2
 
 
+def test_captions_with_settings_of_their_own_share_one_pass_over_the_latent_queries(model, picture):
+    images = [picture(64, 64, seed) for seed in range(3)]
+    metas = [dict(tasks=('caption',), **meta) for meta in REQUESTS['caption']]
+    with mock.patch.object(model.decoder, 'forward', wraps=model.decoder.forward) as forward:
+        together = run(model, images, metas)
+    assert forward.call_count == 1
+    for image, meta, sample in zip(images, metas, together, strict=True):
+        assert_same(sample.pred_captions, run(model, [image], [meta])[0].pred_captions)
+
+
+HALF = {
+    'autocast': (lambda model: model, lambda: torch.autocast('cpu', dtype=torch.bfloat16)),
+    'weights': (lambda model: copy.deepcopy(model).bfloat16(), torch.no_grad),
+}
+
+
+@pytest.mark.parametrize('kind', HALF)
+def test_half_precision_runs_every_task_and_results_are_single(model, picture, kind):
+    """Scores are compared and ranked, so they are not rounded to three digits."""
+    prepare, scope = HALF[kind]
+    half_model = prepare(model)
+    images = [picture(64, 64), picture(64, 64, 1)]
+    metas = [
+        dict(tasks=tuple(model.task_names), vocabulary=ANIMALS, generation=dict(GENERATION, num_beams=beams), **texts)
+        for beams, texts in (
+            (1, dict(phrases=('a dog',), questions=('what?', 'why?'), captions=('a', 'two dogs'))),
+            (2, dict(phrases=('a', 'the cat'), questions=('who?',), captions=('three trees',))),
+        )
+    ]
+    exact = run(model, images, metas)
+    with scope():
+        found = run(half_model, images, metas)
+    for one, other in zip(exact, found, strict=True):
+        assert results(one).keys() == results(other).keys() and len(results(one)) == 11
+        for key, name in (
+            ('pred_phrases', 'similarities'),
+            ('pred_phrases', 'scores'),
+            ('pred_classes', 'scores'),
+            ('pred_instances', 'scores'),
+        ):
+            assert other.get(key)[name].dtype == torch.float32, name
+        for key in ('pred_embedding', 'pred_text_scores'):
+            assert other.get(key).dtype == torch.float32
+            torch.testing.assert_close(other.get(key), one.get(key), atol=0.05, rtol=0)
+        similarities = other.pred_phrases.similarities
+        torch.testing.assert_close(similarities, one.pred_phrases.similarities, atol=0.05, rtol=0)
+        assert not torch.equal(similarities, similarities.bfloat16().float())
+        for left, right in zip(one.pred_answers, other.pred_answers, strict=True):
+            assert left[0]['score'] == pytest.approx(right[0]['score'], abs=0.02)
+        for texts in (other.pred_captions, *other.pred_region_captions):
+            assert texts and all(math.isfinite(text['score']) for text in texts)
+
+
 def test_phrases_do_not_depend_on_order_or_number(model, picture, monkeypatch):
     phrases = tuple(f'phrase number {index} {"very " * (index % 4)}long' for index in range(11))
     monkeypatch.setattr(model.tasks['referring'], 'phrases_per_pass', 4)
@@ -142,6 +197,33 @@ def test_region_captions(model, picture):
     assert samples[2].pred_region_captions == []
 
 
+def test_any_number_of_regions(model, picture, monkeypatch):
+    masks = torch.zeros(7, 50, 55, dtype=torch.bool)
+    for index, mask in enumerate(masks):
+        mask[7 * index : 7 * index + 8] = True
+    metas = [dict(tasks=('refcaption',), generation=dict(GENERATION, num_beams=beams)) for beams in (1, 2, 1)]
+    regions = [masks, masks[:5], masks[2:3]]
+    images = [picture(64, 64, seed) for seed in range(3)]
+    at_once = run(model, images, metas, regions)
+    monkeypatch.setattr(model.tasks['captioning'], 'regions_per_pass', 3)
+    for one, other, own in zip(at_once, run(model, images, metas, regions), regions, strict=True):
+        assert len(one.pred_region_captions) == len(own)
+        assert_same(one.pred_region_captions, other.pred_region_captions)
+
+
+def test_a_region_smaller_than_a_pixel_of_the_network_input_is_no_empty_region(model, picture):
+    """Nearest-neighbour sampling would lose it, and nothing means everything."""
+    masks = torch.zeros(3, 640, 640, dtype=torch.bool)
+    masks[0, 325, 325] = masks[1, 320:330, 320:330] = True
+    image = picture(64, 64)
+    sample = sample_of(image, (640, 640), tasks=('refcaption',), generation=GENERATION)
+    sample.region_prompts = InstanceData(masks=masks)
+    model.predict(preprocess(model, [image]), [sample])
+    pixel, block, whole = (texts[0] for texts in sample.pred_region_captions)
+    assert_same(pixel, block)
+    assert abs(pixel['score'] - whole['score']) > 1e-4
+
+
 def test_captions_of_a_beam_are_ranked(model, picture):
     generation = dict(GENERATION, num_beams=4, num_texts=3)
     (sample,) = run(model, [picture(60, 70)], [dict(tasks=('caption',), generation=generation)])
@@ -175,9 +257,9 @@ def test_an_image_fits_the_text_that_its_embedding_is_nearest_to(model, picture)
     [
         (dict(tasks=('refseg',)), "has no list of 'phrases'"),
         (dict(tasks=('refseg',), phrases='a dog'), "has no list of 'phrases'"),
-        (dict(tasks=('refseg',), phrases=('a', ' ')), "phrase ' ' is empty"),
+        (dict(tasks=('refseg',), phrases=('a', ' ')), "' ' in 'phrases' is empty"),
         (dict(tasks=('vqa',), questions=()), "has no list of 'questions'"),
-        (dict(tasks=('vqa',), questions=('',)), "question '' is empty"),
+        (dict(tasks=('vqa',), questions=('',)), "'' in 'questions' is empty"),
         (dict(tasks=('refcaption',)), 'no regions to describe; give masks, boxes or phrases'),
         (dict(tasks=('caption',), generation=dict(max_tokens=77)), 'writes up to 76 tokens'),
         (dict(tasks=('caption',), generation=dict(beams=3)), "unknown generation settings \\['beams'\\]"),

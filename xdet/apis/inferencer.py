@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # built through the registry; importing all of mmdet's models
     from typing_extensions import Unpack
 
     from xdet.models import XDecoder
+    from xdet.models.context import LatentPass
 
     from .options import Options
 
@@ -51,12 +52,15 @@ class EncodedImage:
         image (np.ndarray): BGR uint8 ``[H, W, 3]``.
         sample (XDetDataSample): Its meta information.
         features (ImageFeatures): Of a batch of one.
+        latent_pass (LatentPass): What the decoder makes of them before any prompt; made by the first task that needs
+            it, for those after it. Captions and answers add to it what takes as much memory as the features.
     """
 
     source: ImageSource
     image: np.ndarray
     sample: XDetDataSample
     features: ImageFeatures
+    latent_pass: LatentPass
 
 
 class XDecoderInferencer:
@@ -179,7 +183,8 @@ class XDecoderInferencer:
             task (str, optional): Resize the image as this task would; None is the model's default size.
 
         Returns:
-            EncodedImage: To keep for :meth:`predict` when several images are in use; the latest is remembered.
+            EncodedImage: To keep for :meth:`predict` when several images are in use; the latest is remembered. It
+            belongs to the weights that the model has now.
 
         Raises:
             ImageReadError: The image cannot be read.
@@ -194,7 +199,8 @@ class XDecoderInferencer:
         data = self.model.data_preprocessor(collate([prepare(self._pipeline(task), pixels, sources[0].name, 0)]), False)
         with torch.no_grad():
             features = self.model.encode(data['inputs'][0][None])
-        self._current = EncodedImage(sources[0], pixels, data['data_samples'][0], features)
+        sample, latent_pass = data['data_samples'][0], self.model.latent_pass(features)
+        self._current = EncodedImage(sources[0], pixels, sample, features, latent_pass)
         return self._current
 
     def predict(
@@ -223,7 +229,7 @@ class XDecoderInferencer:
         sample = image.sample.clone()
         requests[0].apply(sample, image.source.name)
         sample = sample.to(self.device)
-        self.model.predict_features(image.features, [sample])
+        self.model.predict_features(image.features, [sample], image.latent_pass)
         result.add(0, image.source, image.image, sample)
         return result.result()
 

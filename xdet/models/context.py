@@ -16,6 +16,42 @@ from .decoder import XDecoderTransformerDecoder
 from .text import CausalTextEncoder, TextFeatures, VocabularyEmbedder
 
 
+class LatentPass:
+    """The decoder's pass over the latent queries, which all tasks but referring segmentation start from.
+
+    Made when it is first needed, then shared. Like the features, it belongs to the weights it was made with.
+
+    Args:
+        decoder (XDecoderTransformerDecoder): The decoder.
+        features (ImageFeatures): Encoded images.
+        outputs (DecoderOutput, optional): The pass, if it was already made.
+    """
+
+    def __init__(
+        self, decoder: XDecoderTransformerDecoder, features: ImageFeatures, outputs: DecoderOutput | None = None
+    ) -> None:
+        self.decoder = decoder
+        self.features = features
+        self._outputs = outputs
+
+    def outputs(self, with_keys: bool = False) -> DecoderOutput:
+        """What the decoder makes of the latent queries.
+
+        Args:
+            with_keys (bool): Whether a :class:`~xdet.models.decoder.QueryStream` will need the keys. If an earlier call
+                did without, the pass is made once more: for large images keys take as much memory as the features.
+        """
+        if self._outputs is None or (with_keys and self._outputs.keys is None):
+            queries = self.decoder.latent_queries(len(self.features.mask_features))
+            self._outputs = self.decoder(self.features, queries, keep_keys=with_keys)
+        return self._outputs
+
+    def select(self, indices: Sequence[int]) -> LatentPass:
+        """The pass for some images of the batch; what was computed is shared."""
+        outputs = self._outputs.select(indices) if self._outputs is not None else None
+        return LatentPass(self.decoder, self.features.select(indices), outputs)
+
+
 @dataclass(frozen=True)
 class TaskContext:
     """Everything a task may look at in one forward pass.
@@ -27,6 +63,7 @@ class TaskContext:
         text (CausalTextEncoder): Encodes phrases and holds the logit scale.
         vocabulary (VocabularyEmbedder): Embeds class names.
         keep_keys (bool): Whether a task will feed a :class:`~xdet.models.decoder.QueryStream`.
+        latent_pass (LatentPass, optional): That of earlier tasks on these images.
     """
 
     features: ImageFeatures
@@ -35,6 +72,7 @@ class TaskContext:
     text: CausalTextEncoder
     vocabulary: VocabularyEmbedder
     keep_keys: bool = False
+    latent_pass: LatentPass | None = None
 
     @cached_property
     def latents(self) -> list[QueryGroup]:
@@ -44,14 +82,16 @@ class TaskContext:
     @cached_property
     def outputs(self) -> DecoderOutput:
         """What the decoder makes of the latent queries: computed when the first task asks, then shared."""
-        return self.decoder(self.features, self.latents, keep_keys=self.keep_keys)
+        return (self.latent_pass or LatentPass(self.decoder, self.features)).outputs(self.keep_keys)
 
     def select(self, indices: Sequence[int]) -> TaskContext:
-        """The context of some samples of the batch."""
+        """The context of some samples of the batch; they share its :attr:`outputs`."""
         rows = list(indices)
         if rows == list(range(len(self.samples))):
             return self
-        return replace(self, features=self.features.select(rows), samples=[self.samples[row] for row in rows])
+        latent_pass = LatentPass(self.decoder, self.features, self.outputs).select(rows)
+        samples = [self.samples[row] for row in rows]
+        return replace(self, features=latent_pass.features, samples=samples, latent_pass=latent_pass)
 
     @cached_property
     def _texts(self) -> dict[str, tuple[Tensor, Tensor]]:
@@ -69,8 +109,9 @@ class TaskContext:
         new = [text for text in dict.fromkeys(texts) if text not in self._texts]
         if new:
             encoded = self.text(new)
-            for text, tokens, pooled, valid in zip(new, encoded.tokens, encoded.pooled, encoded.valid, strict=True):
-                self._texts[text] = tokens[: int(valid.sum())], pooled
+            lengths = encoded.valid.sum(dim=1).tolist()
+            for text, tokens, pooled, length in zip(new, encoded.tokens, encoded.pooled, lengths, strict=True):
+                self._texts[text] = tokens[:length], pooled
         tokens = [self._texts[text][0] for text in texts]
         lengths = torch.tensor([len(row) for row in tokens], device=tokens[0].device)
         padded = pad_sequence(tokens, batch_first=True)

@@ -12,7 +12,8 @@ from torch import Tensor
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, XDetDataSample
 
-from .context import TaskContext
+from .context import LatentPass, TaskContext
+from .freezing import keep_frozen_in_eval
 from .text import VocabularyEmbedder
 
 
@@ -54,9 +55,15 @@ class XDecoder(BaseModel):
         return tuple(name for task in self.tasks.values() for name in task.names)
 
     def train(self, mode: bool = True) -> XDecoder:
-        """Switch mode; text embeddings remembered so far may stem from other weights and are forgotten."""
+        """Switch mode; frozen parts stay in evaluation mode.
+
+        Text embeddings remembered so far may stem from other weights and are forgotten.
+        """
         self.vocabulary.clear()
-        return super().train(mode)
+        super().train(mode)
+        if mode:
+            keep_frozen_in_eval(self)
+        return self
 
     def forward(
         self,
@@ -97,7 +104,7 @@ class XDecoder(BaseModel):
         if not training:
             name = data_samples[0].metainfo.get('img_path', 'the first image')
             raise ValueError(f'no task of this model ({", ".join(self.tasks)}) finds targets in the batch of {name}')
-        context = self._context(self.encode(inputs), data_samples)
+        context = self._context(self.latent_pass(self.encode(inputs)), data_samples)
         groups: list[QueryGroup] = list(context.latents)
         for task in training:
             groups += task.queries(context)
@@ -120,13 +127,25 @@ class XDecoder(BaseModel):
             self.predict_features(features, [data_samples[index] for index in indices])
         return list(data_samples)
 
+    def latent_pass(self, features: ImageFeatures) -> LatentPass:
+        """To keep for several calls of :meth:`predict_features` with the same images; nothing is computed yet."""
+        return LatentPass(self.decoder, features)
+
     @torch.no_grad()
     def predict_features(
-        self, features: ImageFeatures, data_samples: Sequence[XDetDataSample]
+        self,
+        features: ImageFeatures,
+        data_samples: Sequence[XDetDataSample],
+        latent_pass: LatentPass | None = None,
     ) -> Sequence[XDetDataSample]:
         """The cheap half of :meth:`predict`: run the tasks the samples ask for on encoded images.
 
         Samples that ask for the same tasks are decoded together; tasks that build on predictions of others run last.
+
+        Args:
+            features (ImageFeatures): Encoded images.
+            data_samples (Sequence[XDetDataSample]): One per image.
+            latent_pass (LatentPass, optional): That of earlier calls for these images, see :meth:`latent_pass`.
 
         Raises:
             ValueError: A sample asks for a task the model does not have.
@@ -135,11 +154,12 @@ class XDecoder(BaseModel):
             unknown = set(sample.metainfo.get('tasks', ())) - set(self.task_names)
             if unknown:
                 raise ValueError(f'unknown task {sorted(unknown)}; this model has {", ".join(self.task_names)}')
+        shared = latent_pass or self.latent_pass(features)
         by_tasks = defaultdict(list)
         for index, sample in enumerate(data_samples):
             by_tasks[tuple(name for name, task in self.tasks.items() if task.requested(sample))].append(index)
         for names, indices in by_tasks.items():
-            subset = features if len(indices) == len(data_samples) else features.select(indices)
+            subset = shared if len(indices) == len(data_samples) else shared.select(indices)
             keep_keys = any(self.tasks[name].needs_keys for name in names)
             context = self._context(subset, [data_samples[index] for index in indices], keep_keys)
             for name in sorted(names, key=lambda name: self.tasks[name].reads_predictions):
@@ -147,13 +167,14 @@ class XDecoder(BaseModel):
         return data_samples
 
     def _context(
-        self, features: ImageFeatures, data_samples: Sequence[XDetDataSample], keep_keys: bool = False
+        self, latent_pass: LatentPass, data_samples: Sequence[XDetDataSample], keep_keys: bool = False
     ) -> TaskContext:
         return TaskContext(
-            features=features,
+            features=latent_pass.features,
             samples=data_samples,
             decoder=self.decoder,
             text=self.text_encoder,
             vocabulary=self.vocabulary,
             keep_keys=keep_keys,
+            latent_pass=latent_pass,
         )

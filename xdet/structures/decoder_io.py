@@ -15,6 +15,11 @@ class KeysValues(NamedTuple):
     keys: Tensor
     values: Tensor
 
+    def select(self, indices: Sequence[int]) -> KeysValues:
+        """Those of some images of the batch."""
+        rows = list(indices)
+        return KeysValues(self.keys[rows], self.values[rows])
+
 
 class LayerKeys(NamedTuple):
     """What the attentions of one decoder layer look at: pixels of its level, and the queries."""
@@ -106,6 +111,11 @@ class LayerPrediction:
             raise ValueError(f'query groups {groups} are not consecutive')
         return tensor[:, parts[0].start : parts[-1].stop]
 
+    def select(self, indices: Sequence[int]) -> LayerPrediction:
+        """The prediction for some images of the batch."""
+        rows = list(indices)
+        return LayerPrediction(self.slices, self.class_embed[rows], self.mask_embed[rows], self.state[rows])
+
 
 @dataclass(frozen=True)
 class DecoderOutput:
@@ -126,3 +136,9 @@ class DecoderOutput:
     def last(self) -> LayerPrediction:
         """The final prediction."""
         return self.layers[-1]
+
+    def select(self, indices: Sequence[int]) -> DecoderOutput:
+        """The output for some images of the batch."""
+        rows = list(indices)
+        keys = self.keys and tuple(LayerKeys(*(part.select(rows) for part in layer)) for layer in self.keys)
+        return DecoderOutput(tuple(layer.select(rows) for layer in self.layers), self.mask_features[rows], keys)

@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xdet.models.context import TaskContext
-from xdet.models.decoder import IMAGE, OBJECT, QueryStream
+from xdet.models.decoder import IMAGE, OBJECT, QueryStream, resize_regions
 from xdet.models.text import decode
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, QueryGroup, XDetDataSample
 
-from .base import TaskAdapter, describe
+from .base import TaskAdapter, describe, input_size
 from .generation import GenerationSettings, Hypothesis, generate
 
 CAPTION = 'caption'
@@ -37,6 +36,7 @@ class CaptioningTask(TaskAdapter):
         context_length (int): Most tokens of a caption, start and end token included.
         generation (dict, optional): Defaults of :class:`~xdet.tasks.generation.GenerationSettings`.
         first_sentence (bool): Cut captions at their first full stop, as the official model does.
+        regions_per_pass (int): Regions of an image that are described side by side; bounds memory, not results.
         loss (dict, optional): Config of the criterion; None for a model that is only used, not trained.
     """
 
@@ -51,15 +51,19 @@ class CaptioningTask(TaskAdapter):
         context_length: int = 77,
         generation: Mapping[str, Any] | None = None,
         first_sentence: bool = True,
+        regions_per_pass: int = 16,
         loss: dict | None = None,
     ) -> None:
         super().__init__()
+        if regions_per_pass < 1:
+            raise ValueError(f'CaptioningTask: regions_per_pass is {regions_per_pass}; accepted are numbers from 1')
         self.token_proj = nn.Parameter(torch.empty(embed_dims, text_width))
         self.position_embed = nn.Embedding(context_length, embed_dims)
         nn.init.trunc_normal_(self.token_proj, std=0.02)
         nn.init.trunc_normal_(self.position_embed.weight, std=0.02)
         self.generation = GenerationSettings().override(generation or {})
         self.first_sentence = first_sentence
+        self.regions_per_pass = regions_per_pass
         self.criterion = MODELS.build(loss) if loss is not None else None
 
     def trains(self, sample: XDetDataSample) -> bool:
@@ -111,15 +115,22 @@ class CaptioningTask(TaskAdapter):
 
     def _caption_regions(self, context: TaskContext, settings: GenerationSettings) -> None:
         regions = [regions_of(sample) for sample in context.samples]
+        for sample in context.samples:
+            sample.pred_region_captions = []
+        for start in range(0, max(map(len, regions)), self.regions_per_pass):
+            chunk = [own[start : start + self.regions_per_pass] for own in regions]
+            rows = [row for row, own in enumerate(chunk) if len(own)]
+            self._caption_chunk(context.select(rows), settings, [chunk[row] for row in rows])
+
+    def _caption_chunk(self, context: TaskContext, settings: GenerationSettings, regions: Sequence[Tensor]) -> None:
+        """Append the captions of regions ``[n, H, W]``, at least one per image."""
         most = max(map(len, regions))
-        size = tuple(4 * length for length in context.features.mask_features.shape[-2:])
-        padded = torch.stack(
-            [_in_input(region, sample, size, most) for region, sample in zip(regions, context.samples, strict=True)]
-        )
-        texts = self._write(context, settings, padded) if most else []
-        for index, (sample, region) in enumerate(zip(context.samples, regions, strict=True)):
-            own = texts[index * most : index * most + len(region)]
-            sample.pred_region_captions = [self._results(item) for item in own]
+        size = input_size(context.features)
+        pairs = zip(regions, context.samples, strict=True)
+        texts = self._write(context, settings, torch.stack([_in_input(*pair, size, most) for pair in pairs]))
+        for index, (sample, own) in enumerate(zip(context.samples, regions, strict=True)):
+            found = texts[index * most : index * most + len(own)]
+            sample.pred_region_captions = [*sample.pred_region_captions, *map(self._results, found)]
 
     def _write(
         self, context: TaskContext, settings: GenerationSettings, regions: Tensor | None = None
@@ -150,8 +161,6 @@ class _CaptionWriter:
         regions: Tensor | None,
     ) -> None:
         rows = items * settings.rows
-        if regions is not None:
-            regions = regions.repeat_interleave(settings.rows, dim=1)
         self._task = task
         self._table = context.text.token_embedding.weight
         self._text = context.text.stream(len(context.samples) * rows, settings.max_tokens)
@@ -195,9 +204,7 @@ def _in_input(regions: Tensor, sample: XDetDataSample, size: tuple[int, int], co
     """Regions in the padded input ``size``, bool ``[count, H, W]``, filled up with empty ones."""
     height, width = sample.img_shape[:2]
     result = regions.new_zeros((count, *size), dtype=torch.bool)
-    if len(regions):
-        resized = F.interpolate(regions[:, None].float(), size=(height, width), mode='nearest')[:, 0] > 0
-        result[: len(regions), :height, :width] = resized
+    result[: len(regions), :height, :width] = resize_regions(regions[None], (height, width))[0]
     return result
 
 

@@ -30,8 +30,8 @@ class QueryStream:
         latents (DecoderOutput): Its output for the latent queries, made with ``keep_keys=True``.
         length (int): Most queries per row that will be fed.
         rows_per_image (int): Rows of every image.
-        regions (Tensor, optional): Bool ``[B, rows_per_image, H, W]`` in padded input resolution; a row attends only
-            pixels of its region. None: all pixels.
+        regions (Tensor, optional): Bool ``[B, n, H, W]`` in padded input resolution; a row attends only pixels of its
+            region. Each region has ``rows_per_image / n`` rows next to each other. None: all pixels.
     """
 
     def __init__(
@@ -49,9 +49,12 @@ class QueryStream:
         self._norm = decoder.decoder_norm
         self._batch = len(features.mask_features)
         self._image = [keys.image for keys in latents.keys]
-        self._visible = [
-            None if regions is None else visible_pixels(regions, level.shape[-2:]) for level in features.memory
-        ]
+        self._visible: list[Tensor | None] = [None] * len(features.memory)
+        if regions is not None:
+            rows = rows_per_image // regions.shape[1]
+            self._visible = [
+                visible_pixels(regions, level.shape[-2:]).repeat_interleave(rows, dim=1) for level in features.memory
+            ]
         self._num_latents = latents.keys[0].queries.keys.shape[2]
         self._seen = [_Buffer(keys.queries, rows_per_image, length) for keys in latents.keys]
         self._past = 0
@@ -116,20 +119,36 @@ class _Buffer:
             tensor[:, :, start:stop] = tensor[rows, :, start:stop]
 
 
+def resize_regions(regions: Tensor, size: tuple[int, int]) -> Tensor:
+    """Regions in another size, of which none gets lost.
+
+    Nearest-neighbour sampling, as in the official model. Where it misses a region altogether, every pixel that the
+    region touches counts.
+
+    Args:
+        regions (Tensor): Bool ``[B, n, H, W]``.
+        size (tuple[int, int]): Height and width of the result.
+
+    Returns:
+        Tensor: Bool ``[B, n, h, w]``; empty regions stay empty.
+    """
+    regions = regions.float()
+    sampled = F.interpolate(regions, size=size, mode='nearest') > 0
+    missed = ~sampled.flatten(2).any(dim=-1)[..., None, None]
+    return sampled | (missed & (F.adaptive_max_pool2d(regions, size) > 0))
+
+
 def visible_pixels(regions: Tensor, size: tuple[int, int]) -> Tensor:
     """Pixels of a feature level that belong to regions.
 
-    Nearest-neighbour sampling, as in the official model. Where it misses a region altogether, every cell the region
-    touches counts, and an empty region means the whole image: attending nothing would give NaN, as it does officially.
+    An empty region means the whole image: attending nothing would give NaN, as it does officially.
 
     Args:
         regions (Tensor): Bool ``[B, n, H, W]``.
         size (tuple[int, int]): Height and width of the level.
 
     Returns:
-        Tensor: Bool ``[B, n, h * w]`` with at least one True per row.
+        Tensor: Bool ``[B, n, h * w]`` with at least one True per row, see :func:`resize_regions`.
     """
-    sampled = F.interpolate(regions.float(), size=size, mode='nearest').flatten(2) > 0
-    touched = F.adaptive_max_pool2d(regions.float(), size).flatten(2) > 0
-    sampled |= touched & ~sampled.any(dim=-1, keepdim=True)
-    return sampled | ~sampled.any(dim=-1, keepdim=True)
+    visible = resize_regions(regions, size).flatten(2)
+    return visible | ~visible.any(dim=-1, keepdim=True)
