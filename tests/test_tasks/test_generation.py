@@ -71,7 +71,7 @@ def test_greedy_takes_the_best_token_and_stops_at_the_end():
     assert toy.steps == max(len(text.ids) for (text,) in texts)
 
 
-@pytest.mark.parametrize('penalty', [0.0, 1.0])
+@pytest.mark.parametrize('penalty', [-1.0, 0.0, 1.0, 2.5])
 def test_a_wide_beam_finds_the_best_texts(penalty):
     settings = GenerationSettings(max_tokens=3, num_beams=64, length_penalty=penalty, num_texts=3)
     found = generate(Toy(2, 64), 2, settings, torch.device('cpu'))
@@ -122,13 +122,43 @@ def test_sampling_stays_in_the_nucleus_and_has_the_right_frequencies():
     assert drawn.count(0) / len(drawn) == pytest.approx(0.5 / 0.8, abs=0.03)
 
 
+@pytest.mark.parametrize('num_texts', [1, 4])
+def test_beam_search_makes_up_nothing_when_there_are_fewer_texts_than_beams(num_texts):
+    """Only 'word end' and 'end' are possible; beams without a text must not be reported."""
+
+    class Poor:
+        def step(self, ids):
+            logits = torch.full((len(ids), END_TOKEN + 1), -torch.inf)
+            logits[:, END_TOKEN] = 1.0
+            logits[ids == START_TOKEN, 7] = 0.0
+            return logits
+
+        def reorder(self, rows):
+            pass
+
+    settings = GenerationSettings(max_tokens=5, num_beams=4, num_texts=num_texts)
+    (texts,) = generate(Poor(), 1, settings, torch.device('cpu'))
+    assert [text.ids for text in texts] == [(END_TOKEN,), (7, END_TOKEN)][:num_texts]
+
+
+def test_one_token_is_enough_for_a_beam():
+    settings = GenerationSettings(max_tokens=1, num_beams=3, num_texts=3)
+    (texts,) = generate(Toy(1, 3), 1, settings, torch.device('cpu'))
+    expected = logits_of((START_TOKEN,), 0).log_softmax(0).sort(descending=True).values[:3]
+    assert [text.log_prob for text in texts] == pytest.approx(expected.tolist(), abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
         (dict(num_beams=0), 'num_beams is 0'),
         (dict(max_tokens=True), 'max_tokens is True'),
         (dict(top_p=1.5), 'top_p is 1.5'),
+        (dict(top_p='0.5'), "top_p is '0.5'"),
         (dict(temperature=0), 'temperature is 0'),
+        (dict(temperature=float('nan')), 'temperature is nan'),
+        (dict(length_penalty=None), 'length_penalty is None'),
+        (dict(seed=1.5), 'seed is 1.5'),
         (dict(num_beams=3, top_p=0.9), 'either num_beams or top_p'),
         (dict(num_texts=2), 'needs sampling'),
         (dict(beam=2), 'unknown generation settings.*num_beams'),

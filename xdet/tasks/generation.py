@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -51,8 +52,13 @@ class GenerationSettings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f'{name} is {value!r}; accepted are whole numbers from 1')
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f'top_p is {self.top_p}; accepted are numbers above 0 and up to 1, or None')
+        for name in ('length_penalty', 'temperature'):
+            if not isinstance(getattr(self, name), (int, float)) or not math.isfinite(getattr(self, name)):
+                raise ValueError(f'{name} is {getattr(self, name)!r}; accepted are finite numbers')
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise ValueError(f'seed is {self.seed!r}; accepted are whole numbers')
+        if self.top_p is not None and not (isinstance(self.top_p, (int, float)) and 0 < self.top_p <= 1):
+            raise ValueError(f'top_p is {self.top_p!r}; accepted are numbers above 0 and up to 1, or None')
         if self.temperature <= 0:
             raise ValueError(f'temperature is {self.temperature}; accepted are numbers above 0')
         if self.top_p is not None and self.num_beams > 1:
