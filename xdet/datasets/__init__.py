@@ -8,6 +8,7 @@ from .coco_panoptic import CocoPanopticSegDataset
 from .image_io import ImageReadError, as_bgr, decode_image, read_image
 from .image_label_folder import ImageLabelFolderDataset
 from .image_text import ImageTextDataset
+from .refcoco import RefCocoDataset
 from .samplers import ResumableSampler, ShardSampler
 from .scene_texts import DescribeScene
 from .scenes import RenderScene, ScenesDataset
@@ -23,6 +24,7 @@ __all__ = [
     'ImageLabelFolderDataset',
     'ImageReadError',
     'ImageTextDataset',
+    'RefCocoDataset',
     'RenderScene',
     'ResumableSampler',
     'ScenesDataset',

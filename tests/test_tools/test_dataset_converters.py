@@ -1,0 +1,90 @@
+"""Tools that prepare data: REFER files without their pickle's dangers, indices of shards."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import tarfile
+from pathlib import Path
+
+import pytest
+from tiny.tools import run_tool
+
+from xdet.datasets.coco_json import load_expressions
+
+REFS = [
+    dict(ref_id=5, ann_id=1, image_id=11, split='testA', sentences=[dict(raw='Left caf\xe9', sent='left cafe')]),
+    dict(ref_id=6, ann_id=1, image_id=11, split='train', sentences=[dict(raw='it', sent='it')] * 2),
+]
+INSTANCES = dict(
+    images=[dict(id=11, file_name='a.jpg', height=4, width=4), dict(id=12, file_name='b.jpg', height=4, width=4)],
+    annotations=[dict(id=1, image_id=11, category_id=3, bbox=[0, 0, 1, 1], segmentation=[[0, 0, 1, 0, 1, 1]], area=1)],
+    categories=[dict(id=3, name='car')],
+)
+
+
+def convert(root: Path, refs: bytes) -> Path:
+    (root / 'refs.p').write_bytes(refs)
+    (root / 'instances.json').write_text(json.dumps(INSTANCES))
+    out = root / 'joined.json'
+    run_tool('dataset_converters/refer_to_json', root / 'refs.p', root / 'instances.json', out)
+    return out
+
+
+@pytest.mark.parametrize('protocol', [0, 2])
+def test_refer_files_are_joined(tmp_path: Path, protocol: int, capsys) -> None:
+    out = convert(tmp_path, pickle.dumps(REFS, protocol=protocol))
+    assert '1 images, 2 objects, 3 sentences' in capsys.readouterr().out
+    content = json.loads(out.read_text())
+    assert [image['id'] for image in content['images']] == [11] and content['categories'] == INSTANCES['categories']
+    assert content['annotations'][0]['ref_id'] == 5 and content['annotations'][0]['category_id'] == 3
+    (expression,) = load_expressions(str(out), ['testA'])[11]
+    assert expression == dict(sentences=('Left caf\xe9',), mask=[[0, 0, 1, 0, 1, 1]])
+
+
+class Harmful:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
+
+
+def test_programs_in_a_pickle_are_not_run(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r'refs.p: cannot be read safely \(it refers to posix.mkdir'):
+        convert(tmp_path, pickle.dumps([dict(ann_id=Harmful(tmp_path / 'harm'))]))
+    assert not (tmp_path / 'harm').exists()
+
+
+@pytest.mark.parametrize(
+    ('refs', 'message'),
+    [
+        (b'no pickle', 'refs.p: cannot be read safely'),
+        (b'', 'refs.p: cannot be read safely'),
+        (pickle.dumps(dict(a=1)), 'refs.p: not a list of referring expressions'),
+        (pickle.dumps([dict(REFS[0], ann_id=9)]), 'expression 5 refers to annotation 9'),
+    ],
+)
+def test_unusable_refer_files_are_named(tmp_path: Path, refs: bytes, message: str) -> None:
+    with pytest.raises(SystemExit, match=message):
+        convert(tmp_path, refs)
+
+
+def test_shards_are_indexed(tmp_path: Path, capsys) -> None:
+    for shard in range(2):
+        with tarfile.open(tmp_path / f'{shard}.tar', 'w') as file:
+            for key in range(3):
+                member = tarfile.TarInfo(f'{key}.txt')
+                member.size = 4
+                file.addfile(member, io.BytesIO(b'text'))
+    (tmp_path / '2.tar').write_text('no tar file')
+    run_tool('dataset_converters/index_shards', tmp_path / '*.tar', '--index-dir', tmp_path / 'index', '--processes', 1)
+    output = capsys.readouterr().out
+    assert '6 samples in 3 shards, 1 of them damaged' in output and '2.tar: not an uncompressed tar' in output
+    assert sorted(path.name for path in (tmp_path / 'index').iterdir()) == ['0.tar.idx.json', '1.tar.idx.json']
+    with pytest.raises(SystemExit, match='error: .*none/.*no such shards'):
+        run_tool('dataset_converters/index_shards', tmp_path / 'none' / '*.tar')
