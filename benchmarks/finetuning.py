@@ -21,8 +21,8 @@ WORDS, MIXED = 'xdecoder_focal-nano_finetune-words', 'xdecoder_focal-nano_finetu
 WAYS: dict[str, tuple[str, list[str]]] = {
     'heads': (WORDS, ["trainable=['decoder.class_embed','decoder.mask_embed.*']", 'optim_wrapper.optimizer.lr=2e-3']),
     'queries': (WORDS, ["trainable=['decoder.query_feat','decoder.query_embed']", 'optim_wrapper.optimizer.lr=2e-3']),
-    'lora': (WORDS, ["lora={'r':8,'targets':['decoder.layers.*']}", 'optim_wrapper.optimizer.lr=2e-3']),
-    'lora-text': (WORDS, ["lora={'r':8,'targets':['text_encoder.*']}", 'optim_wrapper.optimizer.lr=2e-3']),
+    'lora': (WORDS, ['lora.r=8', "lora.targets=['decoder.layers.*']", 'optim_wrapper.optimizer.lr=2e-3']),
+    'lora-text': (WORDS, ['lora.r=8', "lora.targets=['text_encoder.*']", 'optim_wrapper.optimizer.lr=2e-3']),
     'decoder': (WORDS, ["trainable=['decoder.*']"]),
     'text': (WORDS, ["trainable=['text_encoder.*']"]),
     'full': (WORDS, []),
