@@ -18,6 +18,7 @@ from xdet.engine.errors import one_line_errors
 from xdet.engine.hooks.checkpoint import newest_usable_checkpoint
 
 AMP_DTYPES = {'fp16': 'float16', 'bf16': 'bfloat16'}
+EMA_MOMENTUM = 2e-4  # MMEngine's
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,6 +36,18 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--amp', nargs='?', const='fp16', choices=AMP_DTYPES, help='mixed precision (alone: fp16)')
     parser.add_argument(
+        '--ema',
+        nargs='?',
+        const=EMA_MOMENTUM,
+        type=float,
+        metavar='MOMENTUM',
+        help=f'also average the weights over the iterations, with this weight for the newest (alone: {EMA_MOMENTUM}); '
+        'the averaged weights are validated and are those of the checkpoints',
+    )
+    parser.add_argument(
+        '--compile', action='store_true', help='compile the image encoder; the first iterations then take minutes'
+    )
+    parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate with the number of processes'
     )
     add_launch_arguments(parser)
@@ -49,6 +62,10 @@ def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
     """
     if args.amp:
         use_amp(cfg, AMP_DTYPES[args.amp])
+    if args.ema is not None:
+        use_ema(cfg, args.ema)
+    if args.compile:
+        cfg.compile = cfg.get('compile') or True
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise ValueError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size to scale from')
@@ -72,6 +89,14 @@ def use_amp(cfg: Config, dtype: str) -> None:
         raise ValueError(f'--amp: the config has optim_wrapper {current}; accepted is OptimWrapper')
     cfg.optim_wrapper.type = 'MixedPrecisionOptimWrapper'
     cfg.optim_wrapper.dtype = dtype
+
+
+def use_ema(cfg: Config, momentum: float) -> None:
+    """Average the weights exponentially."""
+    if not 0 < momentum < 1:
+        raise ValueError(f'--ema: the momentum is {momentum}; it must be between 0 and 1')
+    hooks = [hook for hook in cfg.get('custom_hooks') or () if hook['type'] != 'EMAHook']
+    cfg.custom_hooks = [*hooks, dict(type='EMAHook', momentum=momentum)]
 
 
 def main() -> None:

@@ -71,6 +71,14 @@ def test_targets_decide_which_losses_there_are(picture, targets, kinds):
     assert {name.split('.')[-1] for name in losses} == kinds
 
 
+def test_samples_may_say_which_tasks_learn_from_them(picture):
+    image = picture(40, 40)
+    made = sample(image, segments=[0], caption='a cat', nouns=('cat',))
+    made.set_metainfo(dict(tasks=('panoptic', 'refseg')))
+    kinds = {name.split('.')[-1] for name in losses_of(tiny_model(), [image], [made])}
+    assert kinds == {'loss_cls', 'loss_mask', 'loss_dice', 'loss_noun'}
+
+
 def test_a_batch_without_targets_is_an_error(picture):
     image = picture(40, 40)
     with pytest.raises(ValueError, match='no task of this model .* finds targets'):

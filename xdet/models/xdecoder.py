@@ -100,7 +100,7 @@ class XDecoder(BaseModel):
         Raises:
             ValueError: No task finds a target.
         """
-        training = [task for task in self.tasks.values() if any(task.trains(sample) for sample in data_samples)]
+        training = [task for task in self.tasks.values() if any(task.learns(sample) for sample in data_samples)]
         if not training:
             name = data_samples[0].metainfo.get('img_path', 'the first image')
             raise ValueError(f'no task of this model ({", ".join(self.tasks)}) finds targets in the batch of {name}')

@@ -35,6 +35,13 @@ class TaskAdapter(nn.Module):
         """Whether the sample has targets for this task."""
         return False
 
+    def learns(self, sample: XDetDataSample) -> bool:
+        """Whether it has targets, and wants this task if it says which ones it wants.
+
+        Captions of segmented images serve the noun loss, for example, and need not train captioning as well.
+        """
+        return self.trains(sample) and ('tasks' not in sample.metainfo or bool(self.requested(sample)))
+
     def queries(self, context: TaskContext) -> list[QueryGroup]:
         """Groups this task adds in training to the object and image groups; none by default."""
         return []

@@ -47,7 +47,8 @@ class PackXDetInputs(BaseTransform):
             image-text pairs.
         keep_empty (bool): Keep segments that cropping left without a pixel, as the official code does. They have
             nothing to learn from, so the default drops them.
-        tasks (Sequence[str], optional): Tasks to ask the model for, put into the meta information.
+        tasks (Sequence[str], optional): Tasks to ask the model for, put into the meta information. In training: the
+            only ones that learn from the sample, whatever else it has targets for.
         meta_keys (Sequence[str]): Keys to copy into the meta information where present.
     """
 
