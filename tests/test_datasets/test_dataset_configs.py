@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +75,80 @@ def test_folders(tmp_path: Path, name: str, height: int, width: int) -> None:
     assert val['data_samples'][0].gt_sem_seg.sem_seg.shape == (1, 90, 120)
 
 
-@pytest.mark.parametrize('name', ['coco_panoptic', 'coco_instance', 'folder_semantic', 'camvid'])
+def write_texts(tiny_coco) -> None:
+    """Captions of both pictures, and referring expressions of picture a for training and of b for validation."""
+    square = [[0.0, 0.0, 4.0, 0.0, 4.0, 3.0, 0.0, 3.0]]
+    annotations = [
+        dict(image_id=number, segmentation=square, split=split, sentences=[dict(raw='The left one'), dict(raw='it')])
+        for number, split in ((11, 'train'), (12, 'val'))
+    ]
+    tiny_coco.write('annotations/refcocog_umd.json', dict(images=tiny_coco.images, annotations=annotations))
+    captions = [dict(image_id=11, caption='A ball on the table.')]
+    tiny_coco.write('annotations/captions_train2017.json', dict(images=tiny_coco.images, annotations=captions))
+
+
+def test_coco_joint(coco_root: Path, tiny_coco) -> None:
+    pytest.importorskip('textblob', reason='extracting nouns needs TextBlob (requirements/data.txt)')
+    write_texts(tiny_coco)
+    tiny_coco.write('annotations/refcocog_umd_val.json', dict(images=[]))
+    tiny_coco.write('annotations/refcocog_umd_test.json', dict(images=[dict(id=99)]))
+    samples = {sample.img_id: sample for sample in batches(load('coco_joint', coco_root))[0]['data_samples']}
+    assert samples[11].caption == 'A ball on the table.' and samples[11].nouns == ('ball', 'table')
+    assert (samples[11].phrase_mode, samples[12].phrase_mode) == ('text', 'class')
+    assert samples[12].caption == '' and 'grass' in samples[12].gt_phrases.texts[0]
+    assert all(sample.gt_phrases.masks.shape[1:] == (1024, 1024) for sample in samples.values())
+
+
+def test_refcoco(coco_root: Path, tiny_coco) -> None:
+    write_texts(tiny_coco)
+    for number, name in ((11, 'a'), (12, 'b')):
+        (coco_root / 'img' / f'{name}.png').rename(coco_root / 'img' / f'{number:012d}.jpg')
+    train, val = batches(load('refcoco', coco_root))
+    assert {sample.img_id for sample in train['data_samples']} == {11} and 'gt_segments' not in train['data_samples'][0]
+    (sample,) = val['data_samples']
+    assert sample.phrases == ('the left one',) and sample.gt_phrases.masks.shape == (1, 6, 8)
+
+
+def write_karpathy(coco_root: Path) -> None:
+    images = [
+        dict(
+            filepath='img', filename=f'{name}.png', cocoid=number, split=split, sentences=[dict(raw='A'), dict(raw='B')]
+        )
+        for number, (name, split) in enumerate((('a', 'train'), ('b', 'restval'), ('a', 'val'), ('b', 'test')))
+    ]
+    (coco_root / 'annotations' / 'dataset_coco.json').write_text(json.dumps(dict(images=images)))
+
+
+def test_image_text_pairs(coco_root: Path) -> None:
+    write_karpathy(coco_root)
+    train, val = batches(load('image_text_pairs', coco_root))
+    assert {sample.img_id for sample in train['data_samples']} == {0, 1}
+    assert all(tuple(image.shape) == (3, 224, 224) for image in [*train['inputs'], *val['inputs']])
+    assert train['data_samples'][0].caption in ('A', 'B') and val['data_samples'][0].captions == ('A', 'B')
+
+
+def test_webdataset(coco_root: Path) -> None:
+    write_karpathy(coco_root)
+    with tarfile.open(coco_root / 'pairs.tar', 'w') as shard:
+        shard.add(coco_root / 'img' / 'a.png', '0.png')
+        member = tarfile.TarInfo('0.txt')
+        member.size = 2
+        shard.addfile(member, io.BytesIO(b'hi'))
+    cfg = load('webdataset', coco_root)
+    cfg.train_dataloader.dataset.dataset.pop('serialize_data')
+    cfg.train_dataloader.dataset.dataset.shards = 'pairs.tar'
+    train, _ = batches(cfg)
+    assert [sample.caption for sample in train['data_samples']] == ['hi', 'hi']
+    assert 'gt_segments' not in train['data_samples'][0]
+
+
+ALL = [
+    'coco_panoptic', 'coco_instance', 'coco_joint', 'folder_semantic', 'camvid', 'image_text_pairs', 'refcoco',
+    'webdataset',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('name', ALL)
 def test_missing_data_is_named(name: str, tmp_path: Path) -> None:
     with pytest.raises((FileNotFoundError, ValueError), match=str(tmp_path)):
         DATASETS.build(load(name, tmp_path).train_dataloader.dataset)
