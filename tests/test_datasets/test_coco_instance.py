@@ -64,3 +64,22 @@ def test_real_coco_gives_the_80_things(shared_data: Path) -> None:
     )
     assert dataset.vocabulary == get_vocabulary('coco_instance')
     assert all(len(dataset[index]['data_samples'].gt_segments) for index in range(3))
+
+
+def test_boxes_only(tiny_coco) -> None:
+    for annotation in tiny_coco.instances['annotations']:
+        del annotation['segmentation']
+    tiny_coco.instances['annotations'].append(dict(id=9, image_id=11, category_id=3, bbox=[1, 1, 0, 2]))
+    pipeline = [
+        dict(type='LoadXDetImage'),
+        dict(type='LoadSegments'),
+        dict(type='LargeScaleJitter', size=(12, 16), scale_range=(1.0, 1.0)),
+        dict(type='PackXDetInputs', box_affinity=True),
+    ]
+    dataset = CocoInstanceSegDataset(**tiny_coco.instance_cfg(boxes_only=True, pipeline=pipeline))
+    segments = dataset[0]['data_samples'].gt_segments
+    # The crowd and the box without width are left out; everything is doubled.
+    assert segments.boxes.tolist() == [[0, 0, 8, 6], [4, 2, 12, 10]] and segments.labels.tolist() == [0, 1]
+    assert 'masks' not in segments and segments.alike.shape == (4, 3, 4)
+    assert len(dataset[1]['data_samples'].gt_segments.boxes) == 0
+    assert not CocoInstanceSegDataset(**tiny_coco.instance_cfg()).get_data_info(0)['instances']

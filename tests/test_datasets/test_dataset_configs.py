@@ -58,6 +58,12 @@ def test_coco_instance(coco_root: Path) -> None:
     assert val['data_samples'][0].tasks == ('instance',) and val['data_samples'][0].img_id == 11
 
 
+def test_coco_boxes(coco_root: Path) -> None:
+    train, _ = batches(load('coco_boxes', coco_root))
+    segments = train['data_samples'][0].gt_segments
+    assert segments.boxes.shape[1] == 4 and segments.alike.shape == (4, 256, 256)
+
+
 @pytest.mark.parametrize(('name', 'height', 'width'), [('folder_semantic', 512, 683), ('camvid', 360, 480)])
 def test_folders(tmp_path: Path, name: str, height: int, width: int) -> None:
     generator = np.random.default_rng(0)
@@ -143,8 +149,8 @@ def test_webdataset(coco_root: Path) -> None:
 
 
 ALL = [
-    'coco_panoptic', 'coco_instance', 'coco_joint', 'folder_semantic', 'camvid', 'image_text_pairs', 'refcoco',
-    'webdataset',
+    'coco_panoptic', 'coco_instance', 'coco_boxes', 'coco_joint', 'folder_semantic', 'camvid', 'image_text_pairs',
+    'refcoco', 'webdataset',
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import defaultdict
+from typing import Any
 
 from xdet.registry import DATASETS
 
@@ -22,6 +23,8 @@ class CocoInstanceSegDataset(SegmentationDataset):
     Args:
         ann_file (str): Annotation file.
         data_prefix (dict): Folder ``img``.
+        boxes_only (bool): Use boxes and class names, not masks, as of detection data sets, which need not have any;
+            such samples have ``boxes_only=True`` and train with ``SegmentationLoss(box_loss=...)``.
         filter_cfg (dict, optional): ``filter_empty_gt=True`` leaves out images without an instance that is no crowd,
             unless in test mode.
         kwargs: Arguments of :class:`SegmentationDataset`.
@@ -30,6 +33,10 @@ class CocoInstanceSegDataset(SegmentationDataset):
         FileNotFoundError: The annotation file or listed images are missing.
         ValueError: The annotation file is unusable.
     """
+
+    def __init__(self, *, boxes_only: bool = False, **kwargs: Any) -> None:
+        self.boxes_only = boxes_only
+        super().__init__(**kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Read the annotation file."""
@@ -40,8 +47,8 @@ class CocoInstanceSegDataset(SegmentationDataset):
         for annotation in content['annotations']:
             image_id = annotation['image_id']
             label = label_of(self.ann_file, labels, annotation['category_id'], image_id)
-            if label >= 0 and _is_usable(annotation):
-                instances[image_id].append(_instance(annotation, label))
+            if label >= 0 and _is_usable(annotation, self.boxes_only):
+                instances[image_id].append(_instance(annotation, label, self.boxes_only))
         listed = {image['id'] for image in content['images']}
         stray = next((image_id for image_id in instances if image_id not in listed), None)
         if stray is not None:
@@ -55,6 +62,7 @@ class CocoInstanceSegDataset(SegmentationDataset):
             height=image['height'],
             width=image['width'],
             instances=instances,
+            **(dict(boxes_only=True) if self.boxes_only else {}),
         )
 
     def filter_data(self) -> list[dict]:
@@ -68,15 +76,16 @@ class CocoInstanceSegDataset(SegmentationDataset):
         return kept
 
 
-def _is_usable(annotation: dict) -> bool:
-    return bool(annotation.get('segmentation')) and annotation.get('area', 1) > 0 and not annotation.get('ignore', 0)
+def _is_usable(annotation: dict, boxes_only: bool) -> bool:
+    described = min(annotation['bbox'][2:]) > 0 if boxes_only else bool(annotation.get('segmentation'))
+    return described and annotation.get('area', 1) > 0 and not annotation.get('ignore', 0)
 
 
-def _instance(annotation: dict, label: int) -> dict:
+def _instance(annotation: dict, label: int, boxes_only: bool) -> dict:
     x, y, width, height = annotation['bbox']
     return dict(
         bbox=[x, y, x + width, y + height],
         bbox_label=label,
-        mask=annotation['segmentation'],
+        **({} if boxes_only else dict(mask=annotation['segmentation'])),
         ignore_flag=int(annotation.get('iscrowd', 0)),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -30,6 +31,9 @@ class PackXDetInputs(BaseTransform):
     file: ``gt_sem_seg`` (where crowds count as their class) and ``gt_panoptic_seg`` (where segment i has id i + 1);
     instances are left to the metric, which reads the annotation file.
 
+    Samples with ``boxes_only`` have, instead of ``masks``, ``boxes`` float ``[n, 4]``, xyxy in pixels, and with
+    ``box_affinity`` the meta information ``alike`` of ``gt_segments``, see :func:`like_neighbours`.
+
     Texts that the pipeline has are carried along in the meta information: ``caption`` str, ``nouns`` tuple[str],
     ``phrase_mode`` str, ``question`` str and ``answers`` dict[str, float] for training; ``captions`` and ``questions``
     tuple[str] and ``answers`` tuple[dict[str, float]], one per question, for testing.
@@ -47,6 +51,7 @@ class PackXDetInputs(BaseTransform):
             image-text pairs.
         keep_empty (bool): Keep segments that cropping left without a pixel, as the official code does. They have
             nothing to learn from, so the default drops them.
+        box_affinity (bool): Compare colours of neighbouring pixels, for ``BoxMaskLoss``.
         tasks (Sequence[str], optional): Tasks to ask the model for, put into the meta information. In training: the
             only ones that learn from the sample, whatever else it has targets for.
         meta_keys (Sequence[str]): Keys to copy into the meta information where present.
@@ -57,12 +62,14 @@ class PackXDetInputs(BaseTransform):
         test_mode: bool = False,
         segments: bool = True,
         keep_empty: bool = False,
+        box_affinity: bool = False,
         tasks: Sequence[str] | None = None,
         meta_keys: Sequence[str] = META_KEYS,
     ) -> None:
         self.test_mode = test_mode
         self.segments = segments
         self.keep_empty = keep_empty
+        self.box_affinity = box_affinity
         self.tasks = tasks
         self.meta_keys = tuple(meta_keys)
 
@@ -85,6 +92,8 @@ class PackXDetInputs(BaseTransform):
         return dict(inputs=torch.from_numpy(image), data_samples=sample)
 
     def _segments(self, results: dict) -> InstanceData:
+        if results.get('boxes_only'):
+            return self._boxes(results)
         if 'gt_seg_map' in results:
             masks, labels = _masks_of_map(results['gt_seg_map'], results['segments_info'])
         elif 'gt_masks' in results:
@@ -98,6 +107,15 @@ class PackXDetInputs(BaseTransform):
             filled = masks.flatten(1).any(1)
             masks, labels = masks[filled], labels[filled]
         return InstanceData(masks=masks, labels=labels)
+
+    def _boxes(self, results: dict) -> InstanceData:
+        """Boxes that are no crowd and of which cropping left something."""
+        boxes = results['gt_bboxes'].tensor.float()
+        labels = torch.from_numpy(np.asarray(results['gt_bboxes_labels'], dtype=np.int64))
+        kept = ~torch.from_numpy(np.asarray(results['gt_ignore_flags'], dtype=bool))
+        kept &= (boxes[:, 2:] - boxes[:, :2] >= 1).all(1)
+        alike = dict(alike=like_neighbours(results['img'])) if self.box_affinity else {}
+        return InstanceData(metainfo=alike, boxes=boxes[kept], labels=labels[kept])
 
     @staticmethod
     def _add_ground_truth(sample: XDetDataSample, results: dict) -> None:
@@ -134,6 +152,35 @@ class PackXDetInputs(BaseTransform):
             masks = masks[kept]
             phrases = [phrase for phrase, keep in zip(phrases, kept.tolist(), strict=True) if keep]
         sample.gt_phrases = InstanceData(masks=masks, texts=[phrase['text'] for phrase in phrases])
+
+
+def like_neighbours(image: np.ndarray, stride: int = 4, dilation: int = 2, threshold: float = 0.3) -> Tensor:
+    """Where neighbouring cells of an image have like colours (BoxInst, arXiv 2012.02310, section 3.3).
+
+    Colours are means of ``stride`` x ``stride`` pixels in CIE Lab; they are alike if ``exp(-distance / 2)`` is at least
+    ``threshold``.
+
+    Args:
+        image (np.ndarray): BGR uint8 ``[H, W, 3]``.
+        stride (int): Side of a cell.
+        dilation (int): Distance of neighbours in cells.
+        threshold (float): See above.
+
+    Returns:
+        Tensor: bool ``[4, ceil(H / stride), ceil(W / stride)]``: whether each cell is like its right, lower, lower
+        right and lower left neighbour; False at borders.
+    """
+    height, width = (-(-length // stride) for length in image.shape[:2])
+    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
+    cells = torch.from_numpy(cv2.resize(lab, (width, height), interpolation=cv2.INTER_AREA))
+    alike = torch.zeros((4, height, width), dtype=torch.bool)
+    for index, (down, right) in enumerate(((0, 1), (1, 0), (1, 1), (1, -1))):
+        bottom = height - down * dilation
+        left, stop = max(0, -right * dilation), width - max(0, right * dilation)
+        here = cells[:bottom, left:stop]
+        there = cells[down * dilation :, left + right * dilation : stop + right * dilation]
+        alike[index, :bottom, left:stop] = torch.exp(-(here - there).norm(dim=-1) / 2) >= threshold
+    return alike
 
 
 def _targets(phrase: dict) -> tuple[str, Sequence[int]]:

@@ -50,7 +50,7 @@ class LoadSegments(BaseTransform):
     and mmseg. Crowds have entries, marked ``iscrowd``; segments without a label (-1) become void.
 
     From COCO instances (``instances``): ``gt_masks``, ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``, as
-    mmdet's ``LoadAnnotations`` gives them.
+    mmdet's ``LoadAnnotations`` gives them; without ``gt_masks`` where the sample has ``boxes_only``.
 
     A sample with ``seg_map_path=None`` passes through: test images without labels.
 
@@ -62,12 +62,13 @@ class LoadSegments(BaseTransform):
 
     def __init__(self) -> None:
         self._load_instances = LoadAnnotations(with_bbox=True, with_mask=True, poly2mask=True)
+        self._load_boxes = LoadAnnotations(with_bbox=True)
 
     def transform(self, results: dict) -> dict:
         """Add the segments."""
         if 'instances' in results:
             self._check_size(results, (results['height'], results['width']), 'annotation file')
-            return self._load_instances(results)
+            return self._load_boxes(results) if results.get('boxes_only') else self._load_instances(results)
         if 'seg_map_path' not in results:
             raise ValueError(f'{results.get("img_path")}: no annotations (seg_map_path or instances) to load')
         path = results['seg_map_path']

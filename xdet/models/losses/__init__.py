@@ -1,5 +1,6 @@
 """Matching and losses: functions of tensors and the registered loss modules."""
 
+from .boxes import BoxMaskLoss
 from .captioning import CaptionLoss
 from .contrastive import ImageTextContrastiveLoss, RetrievalLoss, TokenContrastiveLoss
 from .distributed import RowGather
@@ -11,6 +12,7 @@ from .points import sample_points, uncertain_points, uniform_points
 from .segmentation import SegmentationLoss
 
 __all__ = [
+    'BoxMaskLoss',
     'CaptionLoss',
     'GroundingLoss',
     'HungarianMatcher',

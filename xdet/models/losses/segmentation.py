@@ -16,7 +16,7 @@ from xdet.registry import MODELS
 from .common import check_mask_size, pad_masks
 from .distributed import mean_over_ranks
 from .masks import PointMaskLoss
-from .matcher import HungarianMatcher
+from .matcher import HungarianMatcher, assign
 
 
 def classification_loss(logits: Sequence[Tensor], targets: Sequence[Tensor], no_object_weight: float) -> Tensor:
@@ -56,6 +56,9 @@ class SegmentationLoss(nn.Module):
         num_points (int): Points per image when matching and per mask in the losses.
         oversample_ratio (float): Candidates per point of importance sampling.
         importance_ratio (float): Share of the points chosen by importance.
+        box_loss (dict, optional): Config of :class:`~xdet.models.losses.boxes.BoxMaskLoss`, for images whose targets
+            have ``boxes`` instead of ``masks``; without it they are an error. Its matching cost replaces those of mask
+            and dice for these images.
     """
 
     def __init__(
@@ -67,8 +70,10 @@ class SegmentationLoss(nn.Module):
         num_points: int = 12544,
         oversample_ratio: float = 3.0,
         importance_ratio: float = 0.75,
+        box_loss: dict | None = None,
     ) -> None:
         super().__init__()
+        self.box_loss = MODELS.build(box_loss) if box_loss is not None else None
         self.class_weight = class_weight
         self.mask_weight = mask_weight
         self.dice_weight = dice_weight
@@ -100,9 +105,22 @@ class SegmentationLoss(nn.Module):
                 logits = [at_least_single(layer[index]) for layer in class_logits]
                 _check_target(target, logits[-1].shape[1] - 1, input_size, name)
                 probability = torch.stack([layer.softmax(-1)[:, target.labels] for layer in logits])
+                if 'boxes' in target:
+                    matches.append(self._match_boxes(probability, embeds[index], features[index], target, name))
+                    continue
                 masks = pad_masks(target.masks, input_size, features.dtype)
                 matches.append(self.matcher(probability, embeds[index], features[index], masks, name))
         return matches
+
+    def _match_boxes(
+        self, probability: Tensor, embeds: Tensor, features: Tensor, target: InstanceData, name: str
+    ) -> Tensor:
+        if self.box_loss is None:
+            raise ValueError(
+                f"{name}: has boxes instead of masks; set SegmentationLoss(box_loss=dict(type='BoxMaskLoss'))"
+            )
+        boxes = self.box_loss.cost(embeds, features, target.boxes)
+        return assign({'class': -self.class_weight * probability, 'box': boxes}, name)
 
     def forward(
         self,
@@ -121,14 +139,15 @@ class SegmentationLoss(nn.Module):
             class_logits (Sequence[Sequence[Tensor]]): ``[No, K_b + 1]`` per layer and image, last column "no object".
             mask_features (Tensor): ``[B, C, h, w]``.
             targets (Sequence[InstanceData]): Per image ``masks`` bool ``[n, H_b, W_b]`` without padding and ``labels``
-                int64 ``[n]``; n may be 0.
+                int64 ``[n]``; n may be 0. With a box loss there may be ``boxes`` ``[n, 4]``, xyxy in pixels, instead of
+                ``masks``.
             input_size (tuple[int, int]): Padded ``(height, width)`` of the batch, what ``mask_features`` cover.
             names (Sequence[str], optional): What to call the images in errors, such as their paths.
             matches (Sequence[Tensor], optional): Result of :meth:`match`, if something else needs it too.
 
         Returns:
             dict[str, Tensor]: Weighted ``loss_cls``, ``loss_mask`` and ``loss_dice`` of the final layer, and
-            ``d{k}.loss_*`` of prediction layer k before it (0: raw queries).
+            ``d{k}.loss_*`` of prediction layer k before it (0: raw queries). With a box loss also its losses.
 
         Raises:
             ValueError: A target does not fit the vocabulary or the input, or a matching cost is not finite.
@@ -138,9 +157,16 @@ class SegmentationLoss(nn.Module):
         with torch.autocast(mask_features.device.type, enabled=False):
             features = at_least_single(mask_features)
             embeds = at_least_single(torch.stack(list(mask_embeds), 1))  # [B, L, No, C]
-            masks = [pad_masks(target.masks, input_size, features.dtype) for target in targets]
+            masks = [
+                features.new_zeros((0, *input_size))
+                if 'boxes' in target
+                else pad_masks(target.masks, input_size, features.dtype)
+                for target in targets
+            ]
+            of_masks = [match[:, : len(mask)] for match, mask in zip(matches, masks, strict=True)]
             num_masks = mean_over_ranks(sum(map(len, masks)), features).clamp(min=1)
-            mask_losses = self.mask_loss(embeds, features, masks, matches, num_masks)
+            mask_losses = self.mask_loss(embeds, features, masks, of_masks, num_masks)
+            box_losses = self._box_losses(embeds, features, targets, matches)
             losses = {}
             for layer, (loss_mask, loss_dice) in enumerate(mask_losses):
                 prefix = '' if layer == len(mask_losses) - 1 else f'd{layer}.'
@@ -149,7 +175,27 @@ class SegmentationLoss(nn.Module):
                 losses[f'{prefix}loss_cls'] = self.class_weight * loss_cls
                 losses[f'{prefix}loss_mask'] = self.mask_weight * loss_mask
                 losses[f'{prefix}loss_dice'] = self.dice_weight * loss_dice
+                losses.update({f'{prefix}{name}': loss for name, loss in box_losses[layer].items()})
         return losses
+
+    def _box_losses(
+        self, embeds: Tensor, features: Tensor, targets: Sequence[InstanceData], matches: Sequence[Tensor]
+    ) -> list[dict[str, Tensor]]:
+        """Losses per layer of the images that have boxes; all ranks compute them, or none."""
+        if self.box_loss is None:
+            return [{}] * embeds.shape[1]
+        rows = [index for index, target in enumerate(targets) if 'boxes' in target]
+        boxes = [at_least_single(targets[index].boxes) for index in rows]
+        num_boxes = mean_over_ranks(sum(map(len, boxes)), features).clamp(min=1)
+        alike = [targets[index].get('alike') for index in rows]
+        return self.box_loss(
+            embeds[rows],
+            [features[index] for index in rows],
+            boxes,
+            alike,
+            [matches[index] for index in rows],
+            num_boxes,
+        )
 
     def _class_loss(
         self, logits: Sequence[Tensor], targets: Sequence[InstanceData], matches: Sequence[Tensor]
@@ -165,10 +211,11 @@ class SegmentationLoss(nn.Module):
 
 
 def _check_target(target: InstanceData, num_classes: int, size: tuple[int, int], name: str) -> None:
-    labels, masks = target.labels, target.masks
-    if len(labels) != len(masks):
-        raise ValueError(f'{name}: {len(masks)} masks but {len(labels)} labels; a segment needs one of each')
-    check_mask_size(masks, size, name)
+    labels = target.labels
+    if 'boxes' not in target:  # fields of InstanceData are equally long, but targets may be something else
+        if len(labels) != len(target.masks):
+            raise ValueError(f'{name}: {len(target.masks)} masks but {len(labels)} labels; a segment needs one of each')
+        check_mask_size(target.masks, size, name)
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
         raise ValueError(
             f'{name}: labels run from {int(labels.min())} to {int(labels.max())} but its vocabulary has '
