@@ -83,7 +83,10 @@ def test_accumulation_updates_once(tmp_path: Path) -> None:
     ],
     ids=['checkpointing', 'traced part', 'traced', 'compiled'],
 )
-def test_the_same_training_in_another_way(plain: tuple[Path, list[dict]], tmp_path: Path, options: tuple) -> None:
+def test_the_same_training_in_another_way(
+    plain: tuple[Path, list[dict]], tmp_path: Path, options: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path / 'compiled'))
     steps = train(tmp_path, options=(*SHORT, *options))
     for step, exact in zip(steps, plain[1], strict=True):
         assert step['loss'] == pytest.approx(exact['loss'], rel=1e-4)

@@ -14,6 +14,7 @@ from xdet.engine.dist import LAUNCHERS, prepare_distributed
 from xdet.engine.errors import one_line_errors
 from xdet.engine.overrides import apply_overrides, check_spelling
 from xdet.engine.runner import XDetRunner
+from xdet.engine.sharding import ShardedRunner
 from xdet.registry import DATASETS, METRICS, MODELS
 
 
@@ -72,4 +73,4 @@ def start_runner(cfg: Config, args: Namespace) -> XDetRunner:
         with quiet_imports():
             for registry in (MODELS, DATASETS, METRICS):
                 registry.import_from_location()
-        return XDetRunner.from_cfg(cfg)
+        return (ShardedRunner if cfg.get('fsdp') is not None else XDetRunner).from_cfg(cfg)

@@ -21,6 +21,7 @@ _EXTRA_KEYS = (
     'custom_imports',
     'efficient_conv_bn_eval',
     'find_unused_parameters',
+    'fsdp',
     'frozen',
     'lora',
     'model_wrapper_cfg',
