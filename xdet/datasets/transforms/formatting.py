@@ -157,8 +157,8 @@ class PackXDetInputs(BaseTransform):
 def like_neighbours(image: np.ndarray, stride: int = 4, dilation: int = 2, threshold: float = 0.3) -> Tensor:
     """Where neighbouring cells of an image have like colours (BoxInst, arXiv 2012.02310, section 3.3).
 
-    Colours are means of ``stride`` x ``stride`` pixels in CIE Lab; they are alike if ``exp(-distance / 2)`` is at least
-    ``threshold``.
+    Colours are means of ``stride`` x ``stride`` pixels, in CIE Lab; they are alike if ``exp(-distance / 2)`` is at
+    least ``threshold``.
 
     Args:
         image (np.ndarray): BGR uint8 ``[H, W, 3]``.
@@ -171,8 +171,8 @@ def like_neighbours(image: np.ndarray, stride: int = 4, dilation: int = 2, thres
         right and lower left neighbour; False at borders.
     """
     height, width = (-(-length // stride) for length in image.shape[:2])
-    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
-    cells = torch.from_numpy(cv2.resize(lab, (width, height), interpolation=cv2.INTER_AREA))
+    means = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    cells = torch.from_numpy(cv2.cvtColor(means, cv2.COLOR_BGR2Lab))
     alike = torch.zeros((4, height, width), dtype=torch.bool)
     for index, (down, right) in enumerate(((0, 1), (1, 0), (1, 1), (1, -1))):
         bottom = height - down * dilation
