@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, XDetDataSample
 
 from .decoder import XDecoderTransformerDecoder
-from .text import CausalTextEncoder, TextFeatures, VocabularyEmbedder
+from .text import CausalTextEncoder, TextFeatures, TextMemory, VocabularyEmbedder
+from .text.memory import EncodedText
 
 
 class LatentPass:
@@ -64,6 +64,7 @@ class TaskContext:
         vocabulary (VocabularyEmbedder): Embeds class names.
         keep_keys (bool): Whether a task will feed a :class:`~xdet.models.decoder.QueryStream`.
         latent_pass (LatentPass, optional): That of earlier tasks on these images.
+        texts (TextMemory, optional): Texts of earlier forward passes.
     """
 
     features: ImageFeatures
@@ -73,6 +74,7 @@ class TaskContext:
     vocabulary: VocabularyEmbedder
     keep_keys: bool = False
     latent_pass: LatentPass | None = None
+    texts: TextMemory | None = None
 
     @cached_property
     def latents(self) -> list[QueryGroup]:
@@ -94,11 +96,11 @@ class TaskContext:
         return replace(self, features=latent_pass.features, samples=samples, latent_pass=latent_pass)
 
     @cached_property
-    def _texts(self) -> dict[str, tuple[Tensor, Tensor]]:
+    def _encoded(self) -> dict[str, EncodedText]:
         return {}
 
     def encode(self, texts: Sequence[str]) -> TextFeatures:
-        """Encode whole texts; within one forward pass a text is encoded once, whichever tasks need it.
+        """Encode whole texts; a text is encoded once per forward pass, in evaluation once for many passes.
 
         Args:
             texts (Sequence[str]): At least one.
@@ -106,14 +108,10 @@ class TaskContext:
         Returns:
             TextFeatures: One row per text, with gradient when the text encoder has one.
         """
-        new = [text for text in dict.fromkeys(texts) if text not in self._texts]
-        if new:
-            encoded = self.text(new)
-            lengths = encoded.valid.sum(dim=1).tolist()
-            for text, tokens, pooled, length in zip(new, encoded.tokens, encoded.pooled, lengths, strict=True):
-                self._texts[text] = tokens[:length], pooled
-        tokens = [self._texts[text][0] for text in texts]
+        new = [text for text in dict.fromkeys(texts) if text not in self._encoded]
+        self._encoded.update((self.texts or TextMemory(self.text)).encode(new))
+        tokens = [self._encoded[text].tokens for text in texts]
         lengths = torch.tensor([len(row) for row in tokens], device=tokens[0].device)
         padded = pad_sequence(tokens, batch_first=True)
         valid = torch.arange(padded.shape[1], device=padded.device) < lengths[:, None]
-        return TextFeatures(padded, torch.stack([self._texts[text][1] for text in texts]), valid)
+        return TextFeatures(padded, torch.stack([self._encoded[text].pooled for text in texts]), valid)

@@ -14,7 +14,7 @@ from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, XDetDataSa
 
 from .context import LatentPass, TaskContext
 from .freezing import keep_frozen_in_eval
-from .text import VocabularyEmbedder
+from .text import TextMemory, VocabularyEmbedder
 
 
 @MODELS.register_module()
@@ -48,6 +48,7 @@ class XDecoder(BaseModel):
         self.text_encoder = MODELS.build(text_encoder)
         self.tasks = ModuleDict({name: TASKS.build(task) for name, task in tasks.items()})
         self.vocabulary = VocabularyEmbedder(self.text_encoder)
+        self.texts = TextMemory(self.text_encoder)
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -60,6 +61,7 @@ class XDecoder(BaseModel):
         Text embeddings remembered so far may stem from other weights and are forgotten.
         """
         self.vocabulary.clear()
+        self.texts.clear()
         super().train(mode)
         if mode:
             keep_frozen_in_eval(self)
@@ -175,6 +177,7 @@ class XDecoder(BaseModel):
             decoder=self.decoder,
             text=self.text_encoder,
             vocabulary=self.vocabulary,
+            texts=self.texts,
             keep_keys=keep_keys,
             latent_pass=latent_pass,
         )

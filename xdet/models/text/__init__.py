@@ -3,6 +3,7 @@
 from xdet.structures import TEMPLATES, clean_name
 
 from .embedding_file import EmbeddingFileError
+from .memory import TextMemory
 from .open_clip_encoder import OpenCLIPTextEncoder
 from .stream import TextStream
 from .text_encoder import CausalTextEncoder, TextFeatures, XDecoderTextEncoder
@@ -17,6 +18,7 @@ __all__ = [
     'START_TOKEN',
     'TEMPLATES',
     'TextFeatures',
+    'TextMemory',
     'TextStream',
     'VOCAB_SIZE',
     'VocabularyEmbedder',

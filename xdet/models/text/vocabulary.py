@@ -17,6 +17,7 @@ from xdet.models.similarity import normalize
 from xdet.structures import BACKGROUND, TEMPLATES, Vocabulary, clean_name, training_prompt
 
 from .embedding_file import EmbeddingFile, EmbeddingFileError, read_embeddings, templates_fingerprint, write_embeddings
+from .memory import weights_state
 from .text_encoder import CausalTextEncoder
 
 _MAX_TOKENS = 8192  # tokens per pass; bounds the memory (12 layers of width 512: about 0.6 GB in fp32)
@@ -193,10 +194,7 @@ class VocabularyEmbedder:
             self._memory.popitem(last=False)
 
     def _forget_if_changed(self) -> None:
-        parameters = list(self.text_encoder.parameters())
-        # Tensors made in inference mode carry no version counter.
-        versions = tuple((p.data_ptr(), 0 if p.is_inference() else p._version, p.dtype) for p in parameters)
-        state = (self._device, versions)
+        state = weights_state(self.text_encoder)
         if state == self._state:
             return
         self.clear()
