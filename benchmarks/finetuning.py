@@ -26,7 +26,8 @@ WAYS: dict[str, tuple[str, list[str]]] = {
     'decoder': (WORDS, ["trainable=['decoder.*']"]),
     'text': (WORDS, ["trainable=['text_encoder.*']"]),
     'full': (WORDS, []),
-    'mixed': (MIXED, []),
+    'mixed': (MIXED, ["trainable=['*']", "frozen=['text_encoder']"]),
+    'mixed-text': (MIXED, []),
 }
 
 

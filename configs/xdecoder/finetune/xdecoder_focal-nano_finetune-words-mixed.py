@@ -1,11 +1,11 @@
-# Learns new words and keeps the old ones: the text tower is frozen, and every batch mixes both vocabularies.
+# Learns new words and keeps the old ones: only what reads words is trained, and every batch mixes both vocabularies.
 _base_ = [
     '../../_base_/models/focal-nano.py',
     '../../_base_/datasets/scenes_panoptic.py',
     '../../_base_/schedules/finetune_tiny_cpu.py',
     '../../_base_/default_runtime.py',
 ]
-frozen = ('text_encoder.*',)
+trainable = ('text_encoder.*',)
 model = dict(
     decoder=dict(num_queries=26),
     tasks=dict(
