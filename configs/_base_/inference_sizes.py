@@ -1,4 +1,4 @@
-# The sizes in which the official model sees pictures, for the inferencer. Segmentation: the rule of the COCO evaluation.
+# Sizes in which the official model sees pictures, for the inferencer. Segmentation: the rule of the COCO evaluation.
 inference_pipeline = [
     dict(type='LoadXDetImage'),
     dict(type='ResizeShortestEdge', scale=800, max_size=1333),
