@@ -1,6 +1,7 @@
 # Every target creates .venv when it is missing and installs only what is missing; a stamp file per layer remembers it.
 #
-#   make demo [IMAGE=path]   segment a picture into outputs/demo
+#   make demo                every task on the committed picture, into outputs/demo
+#   make demo IMAGE=path     segment a picture of yours
 #   make test                lint, types, unit and end-to-end tests
 #   make lint                only lint and types
 #   make clean               remove everything that can be made again
@@ -10,7 +11,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 VENV ?= .venv
-IMAGE ?= demo/demo_scene.png
+IMAGE ?=
 OUT_DIR ?= outputs/demo
 CONSTRAINTS := requirements/constraints-ci.txt
 # As an option, never as the variable PIP_CONSTRAINT: pip passes the variable on to the environments it builds in.
@@ -76,7 +77,8 @@ opencv:
 # -------------------------------------------------------------------------------------------------------- targets
 
 demo: $(VENV)/.stamp-xdet
-	@$(RUN) demo/image_demo.py '$(IMAGE)' --out-dir '$(OUT_DIR)'
+	@if [ -n '$(IMAGE)' ]; then $(RUN) demo/image_demo.py '$(IMAGE)' --out-dir '$(OUT_DIR)'; \
+	else $(RUN) demo/tour.py --out-dir '$(OUT_DIR)'; fi
 
 check-lint: $(VENV)/.stamp-tests
 	@$(RUN) -m ruff check .

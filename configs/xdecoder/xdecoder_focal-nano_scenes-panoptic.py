@@ -1,4 +1,4 @@
-# The embedded default: focal-nano from scratch on the generated world, made for one CPU core.
+# focal-nano from scratch on the generated world, segmentation only, made for one CPU core.
 #   OMP_NUM_THREADS=1 python tools/train.py xdecoder_focal-nano_scenes-panoptic
 _base_ = [
     '../_base_/models/focal-nano.py',

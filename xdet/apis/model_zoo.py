@@ -14,7 +14,7 @@ from xdet.datasets.scene_description import VOCABULARY as SCENES
 from xdet.engine.errors import cause
 from xdet.structures import Vocabulary
 
-EMBEDDED_MODEL = 'xdecoder_focal-nano_scenes-panoptic'
+EMBEDDED_MODEL = 'xdecoder_focal-nano_scenes-joint'
 """Config of the small model whose weights lie in the package. It knows generated scenes only."""
 
 PACKAGE = Path(__file__).resolve().parents[1]
