@@ -13,6 +13,7 @@ from torch import nn
 from xdet.compat.checkpoint import load_weights, read_checkpoint
 
 from . import lora
+from .config_drift import config_drift
 from .joint import JointDataLoader
 from .schedules import resolve_fractions
 from .trainable import select_trainable
@@ -78,6 +79,7 @@ class XDetRunner(Runner):
         if self._resume:
             checkpoint = read_training_checkpoint(filename, map_location)
             self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+            self._report_drift(checkpoint['meta'], filename)
             self._load_resumed(checkpoint['state_dict'], filename)
         else:
             allowed = {key: list(self.cfg.get(key, ())) for key in ('allow_missing', 'allow_unexpected')}
@@ -114,6 +116,14 @@ class XDetRunner(Runner):
                 raise ValueError(f"compile.modules names '{name}'; the model has {', '.join(children)}")
             parts[name].compile(**arguments)
             self.logger.info(f'{name} will be compiled in the first iterations, which therefore take minutes.')
+
+    def _report_drift(self, meta: dict[str, Any], filename: str) -> None:
+        """Warn if the training goes on with another config than it began with."""
+        drift = config_drift(meta.get('cfg') or '', self.cfg.pretty_text) if meta.get('cfg') else []
+        if drift:
+            self.logger.warning(
+                '\n  '.join([f"the config differs from the one that '{filename}' was trained with:", *drift])
+            )
 
     def _load_resumed(self, state_dict: dict[str, Any], filename: str) -> None:
         try:
