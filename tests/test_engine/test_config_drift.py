@@ -4,8 +4,8 @@ from unittest import mock
 
 from mmengine.config import Config
 
-from xdet.engine import XDetRunner
 from xdet.engine.config_drift import config_drift
+from xdet.engine.runner import XDetRunner
 
 
 def text(**changes):
