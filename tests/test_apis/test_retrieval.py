@@ -1,4 +1,5 @@
 import builtins
+import copy
 import importlib.util
 import json
 import multiprocessing
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
 
 from xdet.apis import ImageIndex, RetrievalIndexError, TextIndex, XDecoderInferencer, find_regions, retrieval_store
 from xdet.apis.embedding import Embedder
@@ -245,7 +245,8 @@ def test_another_pipeline_is_refused(inferencer, photos):
 
 
 def test_pipeline_of_the_task_is_used(tiny_config, inferencer, photos):
-    cfg = Config(dict(tiny_config, task_pipelines=dict(retrieval=SQUARE)))
+    cfg = copy.deepcopy(tiny_config)
+    cfg.task_pipelines = dict(retrieval=SQUARE)
     other = XDecoderInferencer(cfg, random_weights=True, device='cpu')
     assert Embedder(other).signature('images').pipeline[1]['scale'] == [64, 64]
 
@@ -359,7 +360,7 @@ def test_faiss_is_needed_for_searching_only(inferencer, photos, monkeypatch):
 
 
 def test_model_without_the_task(tiny_config, photos):
-    cfg = Config(dict(tiny_config))
+    cfg = copy.deepcopy(tiny_config)
     cfg.model.tasks = dict(segmentation=cfg.model.tasks.segmentation)
     other = XDecoderInferencer(cfg, random_weights=True, device='cpu')
     with pytest.raises(ValueError, match='no retrieval task'):

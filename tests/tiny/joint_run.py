@@ -3,9 +3,9 @@ _base_ = './tiny_run.py'
 
 model = dict(
     tasks=dict(
-        segmentation=dict(loss=dict(num_points=64), noun_loss=None),
-        captioning=dict(embed_dims=32, text_width=8),
-        retrieval=dict(backbone_channels=64, embed_dims=32),
+        segmentation=dict(loss=dict(num_points=64)),
+        captioning=dict(type='CaptioningTask', embed_dims=32, text_width=8, loss=dict(type='CaptionLoss')),
+        retrieval=dict(type='RetrievalTask', backbone_channels=64, embed_dims=32, loss=dict(type='RetrievalLoss')),
     )
 )
 

@@ -8,6 +8,10 @@ model = dict(
     ),
     text_encoder=dict(width=8, num_heads=2, num_layers=1, embed_dims=32),
     decoder=dict(num_queries=9, embed_dims=32, num_heads=2, num_layers=2, feedforward_channels=32),
+    tasks=dict(
+        _delete_=True,
+        segmentation=dict(type='SegmentationTask', loss=dict(type='SegmentationLoss')),
+    ),
 )
 
 data_root = 'data/'
