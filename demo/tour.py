@@ -26,7 +26,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default='what shape is the blue object? . what colour is the heart? . is there a purple star?',
         help='questions about the picture',
     )
-    parser.add_argument('--texts', default='a green heart and a blue circle', help='what retrieval looks for')
+    parser.add_argument(
+        '--text',
+        default='sky above sand with a red cross, an orange cross, a green heart and a blue circle',
+        help='what retrieval looks for',
+    )
     parser.add_argument('--out-dir', default='outputs/tour', help='one folder per task (default: outputs/tour)')
     parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
     return parser.parse_args(argv)
@@ -57,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     print('\nretrieval')
     pictures = [args.image, *scenes(_OTHERS)]
     result = inferencer(
-        pictures, task='retrieval', texts=args.texts, out_dir=Path(args.out_dir) / 'retrieval', show_progress=False
+        pictures, task='retrieval', texts=[args.text], out_dir=Path(args.out_dir) / 'retrieval', show_progress=False
     )
     for ranking in result['rankings']:
         print(f"best of {len(pictures)} pictures for '{ranking['text']}':")
