@@ -121,7 +121,7 @@ def model():
     config.text_encoder = dict(
         type='OpenCLIPTextEncoder', model=dict(embed_dim=24, text_cfg=dict(TOWER, context_length=77)), embed_dims=32
     )
-    captioning = dict(config.tasks.captioning, embed_dims=32, text_width=32)
+    captioning = dict(type='CaptioningTask', embed_dims=32, text_width=32)
     config.tasks = dict(segmentation=config.tasks.segmentation, captioning=captioning)
     torch.manual_seed(0)
     return MODELS.build(config)
