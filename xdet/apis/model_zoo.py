@@ -20,6 +20,7 @@ EMBEDDED_MODEL = 'xdecoder_focal-nano_scenes-joint'
 PACKAGE = Path(__file__).resolve().parents[1]
 EMBEDDED_WEIGHTS = PACKAGE / 'assets' / 'embedded_default.safetensors'
 _SCOPE = 'xdet::'
+_PARTS = {'_base_', 'benchmarks'}
 
 
 @dataclass(frozen=True)
@@ -165,9 +166,9 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 def _shipped() -> dict[str, Path]:
-    """Shipped run configs by name; ``_base_`` holds parts of configs, not models."""
+    """Shipped run configs by name; ``_base_`` and ``benchmarks`` hold parts of configs, not models."""
     root = config_root()
-    paths = (path for path in sorted(root.rglob('*.py')) if '_base_' not in path.relative_to(root).parts)
+    paths = (path for path in sorted(root.rglob('*.py')) if not _PARTS & {*path.relative_to(root).parts})
     return {path.stem: path for path in paths}
 
 
