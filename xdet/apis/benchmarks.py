@@ -151,7 +151,9 @@ def apply_benchmark(
     try:
         merged.merge_from_dict(changes)
     except (KeyError, TypeError) as error:
-        raise ValueError(f"protocol '{protocol}' of {benchmark.path} does not fit the config: {cause(error)}") from error
+        raise ValueError(
+            f"protocol '{protocol}' of {benchmark.path} does not fit the config: {cause(error)}"
+        ) from error
     for key in ('test_dataloader', 'test_evaluator'):
         merged[key] = _move(merged[key], benchmark.cfg.data_root, benchmark.data_root)
     return merged
