@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+import torch
 import torch.distributed as torch_dist
 from mmengine.device import get_device
 from mmengine.dist import broadcast
@@ -50,7 +51,8 @@ class ShardedRunner(XDetRunner):
         """
         if not self.distributed:
             raise ValueError('fsdp shards over several processes; start them with tools/dist_train.sh')
-        model = model.to(get_device())
+        # What is sharded must be contiguous; with channels_last the images still are in that format.
+        model = model.to(get_device()).to(memory_format=torch.contiguous_format)
         model.init_weights()
         for value in model.state_dict().values():
             broadcast(value)
