@@ -7,6 +7,7 @@ from .coco_joint import CocoJointDataset
 from .coco_panoptic import CocoPanopticSegDataset
 from .image_io import ImageReadError, as_bgr, decode_image, read_image
 from .image_label_folder import ImageLabelFolderDataset
+from .image_label_list import ImageLabelListDataset
 from .image_text import ImageTextDataset
 from .refcoco import RefCocoDataset
 from .samplers import ResumableSampler, ShardSampler
@@ -22,6 +23,7 @@ __all__ = [
     'DescribeScene',
     'Draw',
     'ImageLabelFolderDataset',
+    'ImageLabelListDataset',
     'ImageReadError',
     'ImageTextDataset',
     'RefCocoDataset',

@@ -28,7 +28,8 @@ class ImageLabelFolderDataset(SegmentationDataset):
             the path of a ``.txt`` or ``.json`` file, also relative to ``data_root``, see
             :func:`xdet.datasets.vocab.load_class_names`.
         things (Sequence[str], optional): Which classes are countable; default none, or what the known list says.
-        ignore_label (int): Value of unlabelled pixels; compared before ``label_offset`` is subtracted.
+        ignore_label (int | Sequence[int]): Value, or values, of unlabelled pixels; compared before ``label_offset`` is
+            subtracted.
         label_offset (int): Value of the first class.
         img_suffix (str | Sequence[str]): Ends of image file names, in any case.
         label_suffix (str): End of label file names, which replaces the image's.
@@ -46,7 +47,7 @@ class ImageLabelFolderDataset(SegmentationDataset):
         *,
         classes: str | Sequence[str],
         things: Sequence[str] | None = None,
-        ignore_label: int = 255,
+        ignore_label: int | Sequence[int] = 255,
         label_offset: int = 0,
         img_suffix: str | Sequence[str] = IMAGE_SUFFIXES,
         label_suffix: str = '.png',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from mmengine import fileio
@@ -40,14 +41,14 @@ def read_panoptic_map(path: str, segments_info: list[dict]) -> tuple[np.ndarray,
 
 
 def read_label_map(
-    path: str, vocabulary: Vocabulary, ignore_label: int = 255, label_offset: int = 0
+    path: str, vocabulary: Vocabulary, ignore_label: int | Sequence[int] = 255, label_offset: int = 0
 ) -> tuple[np.ndarray, list[dict]]:
     """Read a label image; every class in it becomes one segment.
 
     Args:
         path (str): Single-channel image of 8 or 16 bits; of a palette image the indices count.
         vocabulary (Vocabulary): Classes.
-        ignore_label (int): Value of void pixels.
+        ignore_label (int | Sequence[int]): Value, or values, of void pixels.
         label_offset (int): Value of the first class.
 
     Returns:
@@ -61,12 +62,13 @@ def read_label_map(
     if values.ndim != 2 or values.dtype.kind not in 'ui' or values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
         raise ValueError(f'{path}: not a label image (one channel of 8 or 16 bits), it has {_describe(values)}')
     counts = np.bincount(values.ravel())
-    present = [value for value in np.flatnonzero(counts).tolist() if value != ignore_label]
+    void = (ignore_label,) if isinstance(ignore_label, int) else tuple(ignore_label)
+    present = [value for value in np.flatnonzero(counts).tolist() if value not in void]
     outside = [value for value in present if not 0 <= value - label_offset < len(vocabulary)]
     if outside:
         raise ValueError(
             f'{path}: label value {outside[0]} ({counts[outside[0]]} pixels) is outside the class list; accepted are '
-            f'{label_offset} to {label_offset + len(vocabulary) - 1} and {ignore_label} for unlabelled'
+            f'{label_offset} to {label_offset + len(vocabulary) - 1} and {", ".join(map(str, void))} for unlabelled'
         )
     lookup = np.zeros(len(counts), dtype=_index_type(len(present)))
     lookup[present] = np.arange(1, len(present) + 1)

@@ -3,6 +3,7 @@
 from .formatting import PackXDetInputs
 from .large_scale_jitter import LargeScaleJitter
 from .loading import LoadSegments, LoadXDetImage
+from .oracle import OracleVocabulary
 from .resizing import ResizeShortestEdge
 from .texts import ChooseCaption, ChoosePhrases, RandomFlipWithTexts
 
@@ -12,6 +13,7 @@ __all__ = [
     'LargeScaleJitter',
     'LoadSegments',
     'LoadXDetImage',
+    'OracleVocabulary',
     'PackXDetInputs',
     'RandomFlipWithTexts',
     'ResizeShortestEdge',
