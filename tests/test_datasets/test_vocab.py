@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from xdet.datasets.vocab import get_vocabulary, load_class_names, make_vocabulary
+from xdet.datasets.vocab import VOCABULARIES, get_class_list, get_vocabulary, load_class_names, make_vocabulary
+from xdet.structures import clean_name
 
 
 def test_coco_lists_are_the_official_ones(shared_data: Path) -> None:
@@ -69,3 +71,87 @@ def test_unknown_lists_say_what_is_accepted() -> None:
         get_vocabulary('coco')
     with pytest.raises(ValueError, match='empty'):
         make_vocabulary([])
+
+
+SIZES = dict(
+    ade20k_150=(150, 100),
+    ade20k_847=(847, 0),
+    bdd100k_pano_40=(40, 10),
+    bdd100k_sem_19=(19, 8),
+    camvid=(11, 3),
+    cityscapes_19=(19, 8),
+    coco_instance=(80, 80),
+    coco_panoptic=(133, 80),
+    coco_stuff_171=(171, 80),
+    imagenet_1000=(1000, 1000),
+    lvis_1203=(1203, 1203),
+    mapillary_vistas=(65, 37),
+    pascal_context_459=(459, 0),
+    pascal_context_59=(59, 0),
+    pascal_voc_20=(20, 20),
+    scannet_20=(20, 18),
+    scannet_40=(40, 0),
+    sunrgbd_37=(37, 0),
+)
+
+
+def test_every_list_is_known_and_sound() -> None:
+    """Sizes are those of the benchmarks; every file loads, says its source, and has a text for every class."""
+    seginw = [name for name in VOCABULARIES if name.startswith('seginw_')]
+    assert set(VOCABULARIES) == {*SIZES, *seginw} and len(seginw) == 25
+    for name in VOCABULARIES:
+        classes, vocabulary = get_class_list(name), VOCABULARIES[name]
+        assert (len(vocabulary), len(vocabulary.things)) == SIZES.get(name, (len(vocabulary), len(vocabulary)))
+        assert classes.title and classes.source and all(quirk.endswith('.') for quirk in classes.quirks)
+        assert [len(texts) for texts in vocabulary.texts] == [1] * len(vocabulary)
+        repeated = [text for text, count in Counter(vocabulary.names).items() if count > 1]
+        assert not repeated or (name == 'ade20k_847' and len(repeated) == 9)
+
+
+@pytest.mark.parametrize(
+    ('name', 'reference'),
+    [
+        ('ade20k_150', 'ADE_PANOPTIC_CLASSES'),
+        ('ade20k_847', 'ADE20K_847'),
+        ('sunrgbd_37', 'SUN_RGBD_37'),
+        ('scannet_40', 'SCAN_40'),
+        ('scannet_20', 'SCAN_20'),
+        ('cityscapes_19', 'CITYSCAPES'),
+        ('bdd100k_sem_19', 'BDD_SEM'),
+        ('bdd100k_pano_40', 'BDD_PANO'),
+        ('pascal_voc_20', 'PASCAL_CLASSES'),
+        ('coco_panoptic', 'COCO_PANOPTIC_CLASSES'),
+    ],
+)
+def test_text_encoder_gets_the_official_names(name: str, reference: str, shared_data: Path) -> None:
+    official = json.loads((shared_data.parent / 'spec' / 'golden' / 'class_lists.json').read_text())[reference]
+    official = [entry for entry in official if entry != 'background']
+    assert [clean_name(texts[0]) for texts in get_vocabulary(name).texts] == [clean_name(entry) for entry in official]
+
+
+def test_synonyms_are_an_option() -> None:
+    vocabulary = make_vocabulary(dict(name='ade20k_150', synonyms=True))
+    assert vocabulary.names == get_vocabulary('ade20k_150').names
+    assert vocabulary.texts[0] == ('wall', 'walls', 'brick wall', 'stone wall', 'interior wall')
+    assert vocabulary != get_vocabulary('ade20k_150')
+    with pytest.raises(ValueError, match='no synonyms for BDD100K panoptic'):
+        get_vocabulary('bdd100k_pano_40', synonyms=True)
+    with pytest.raises(ValueError, match=r"\['list'\]; accepted are 'name' and 'synonyms'"):
+        make_vocabulary(dict(list='ade20k_150'))
+
+
+def test_categories_of_annotation_files_are_recognised() -> None:
+    """ADE20K's files name categories by any of their synonyms; a name means the same class in each of them."""
+    classes = get_class_list('ade20k_150')
+    found = classes.labels(['windowpane', 'window ', 'blind, screen', 'tv', 'television receiver', 'painting, picture'])
+    assert [classes.names[label] for label in found] == [
+        'windowpane', 'windowpane', 'blind', 'television', 'television', 'painting',
+    ]  # fmt: skip
+    assert classes.labels(['cat', '']) == [None, None]
+
+
+def test_similar_names_are_suggested() -> None:
+    with pytest.raises(ValueError, match=r"'ade20k-150' \(did you mean ade20k_150"):
+        get_vocabulary('ade20k-150')
+    with pytest.raises(ValueError, match=r'cityscape: no such class list \(did you mean cityscapes_19'):
+        make_vocabulary('cityscape')

@@ -52,3 +52,15 @@ def test_benchmarks_may_repeat_names():
 def test_equal_vocabularies_share_a_cache_key():
     first, second = Vocabulary.from_prompts('a, b'), Vocabulary.from_prompts(['a', 'b'])
     assert first == second and hash(first) == hash(second)
+
+
+def test_prompts_replace_names_for_the_text_encoder():
+    plain = Vocabulary(('tv', 'bag'), (True, True))
+    assert plain.texts == (('tv',), ('bag',))
+    described = Vocabulary(('tv', 'bag'), (True, True), (('television', 'tv set'), ('handbag',)))
+    assert described.names == plain.names and described.texts == (('television', 'tv set'), ('handbag',))
+    assert described != plain and len({described, plain}) == 2
+    with pytest.raises(ValueError, match='2 class names but prompts for 1'):
+        Vocabulary(('tv', 'bag'), (True, True), (('television',),))
+    with pytest.raises(ValueError, match="'' is empty"):
+        Vocabulary(('tv', 'bag'), (True, True), (('television',), ()))

@@ -46,7 +46,7 @@ def embed(args: argparse.Namespace) -> None:
     """Embed and write, also when interrupted."""
     if args.target.suffix != '.safetensors':
         raise ValueError(f"target '{args.target}' must be a .safetensors file")
-    names = list(dict.fromkeys(make_vocabulary(args.names).names))
+    names = list(dict.fromkeys(text for texts in make_vocabulary(args.names).texts for text in texts))
     embedder = XDecoderInferencer(args.model, args.weights, args.device).model.vocabulary
     embedder.capacity = len(names) + 1
     if args.target.exists() and not args.overwrite:

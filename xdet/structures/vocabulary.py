@@ -21,10 +21,13 @@ class Vocabulary:
     Attributes:
         names (tuple[str, ...]): Class names in label order.
         is_thing (tuple[bool, ...]): Whether each name is a countable thing; the others are stuff.
+        prompts (tuple[tuple[str, ...], ...]): What to tell the text encoder about each class: one text instead of its
+            name, or several, whose mean counts. Empty: the names.
     """
 
     names: tuple[str, ...]
     is_thing: tuple[bool, ...]
+    prompts: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -33,7 +36,9 @@ class Vocabulary:
             raise ValueError(
                 f'{len(self.names)} class names but {len(self.is_thing)} thing flags; they must be as many'
             )
-        for name in self.names:
+        if self.prompts and len(self.prompts) != len(self.names):
+            raise ValueError(f'{len(self.names)} class names but prompts for {len(self.prompts)}; they must be as many')
+        for name in (*self.names, *(text for texts in self.texts for text in texts or ('',))):
             if not isinstance(name, str) or not name.strip():
                 raise ValueError(f'class name {name!r} is empty or not a string; every name needs at least one letter')
 
@@ -43,6 +48,11 @@ class Vocabulary:
     def __deepcopy__(self, memo: dict) -> Vocabulary:
         """Itself: samples copy their meta information, and a copy of something immutable is only slower."""
         return self
+
+    @property
+    def texts(self) -> tuple[tuple[str, ...], ...]:
+        """What the text encoder is told about each class; at least one text for each."""
+        return self.prompts or tuple((name,) for name in self.names)
 
     @property
     def things(self) -> tuple[str, ...]:

@@ -68,6 +68,16 @@ def test_is_the_renormalised_mean_over_the_templates(tiny):
         torch.testing.assert_close(embeddings[row], mean / mean.norm())
 
 
+@torch.no_grad()
+def test_class_of_several_texts_is_their_mean(tiny):
+    described = Vocabulary(('television', 'bag'), (True, True), (('tv', 'television set', 'screen'), ('handbag',)))
+    embeddings = tiny(described)
+    mean = tiny(_vocabulary('tv', 'television set', 'screen'))[:3].mean(0)
+    torch.testing.assert_close(embeddings[0], mean / mean.norm())
+    torch.testing.assert_close(embeddings[1:], tiny(_vocabulary('handbag')))
+    torch.testing.assert_close(tiny.sample(described, prompt=False)[:2], tiny.encode(['tv', 'handbag']))
+
+
 _NAMES = ('dog', 'a rather long name of some thing', 'cat', 'hot-dog', 'traffic light')
 
 

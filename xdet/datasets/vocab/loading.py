@@ -3,50 +3,96 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 
 from xdet.structures import Vocabulary
 
-from .camvid import CAMVID_CLASSES, CAMVID_THINGS
-from .coco import COCO_STUFF, COCO_THINGS
+from .class_list import ClassList
 
-VOCABULARIES = {
-    'camvid': Vocabulary(CAMVID_CLASSES, tuple(name in CAMVID_THINGS for name in CAMVID_CLASSES)),
-    'coco_instance': Vocabulary(COCO_THINGS, (True,) * len(COCO_THINGS)),
-    'coco_panoptic': Vocabulary(COCO_THINGS + COCO_STUFF, (True,) * len(COCO_THINGS) + (False,) * len(COCO_STUFF)),
-}
+DATA = Path(__file__).parent / 'data'
+"""Folder of the class lists, ``<name>.json`` each."""
+
+
+class _Vocabularies(Mapping[str, Vocabulary]):
+    """Every known class list by name; a file is read when its list is first asked for."""
+
+    def __init__(self) -> None:
+        # The things of COCO's panoptic list are the classes of its instance task.
+        self._names = tuple(sorted(['coco_instance', *(path.stem for path in DATA.glob('*.json'))]))
+
+    def __getitem__(self, name: str) -> Vocabulary:
+        if name not in self._names:
+            raise KeyError(name)
+        return get_class_list(name).vocabulary()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+VOCABULARIES: Mapping[str, Vocabulary] = _Vocabularies()
 """Known class lists. A label is the position of a name in its list."""
 
 
-def get_vocabulary(name: str) -> Vocabulary:
-    """Known class list ``name``, one of :data:`VOCABULARIES`.
+@cache  # files of the package do not change
+def get_class_list(name: str) -> ClassList:
+    """Everything known about class list ``name``: names, prompts, synonyms, source, quirks.
 
     Raises:
         ValueError: No list has that name.
     """
     if name not in VOCABULARIES:
-        raise ValueError(f'unknown class list {name!r}; accepted are {", ".join(sorted(VOCABULARIES))}')
-    return VOCABULARIES[name]
+        raise ValueError(f'unknown class list {name!r}{_similar(name)}; accepted are {", ".join(VOCABULARIES)}')
+    if name == 'coco_instance':
+        return get_class_list('coco_panoptic').only_things('COCO 2017 instances')
+    return ClassList.read(DATA / f'{name}.json')
 
 
-def make_vocabulary(classes: str | Path | Sequence[str], things: Sequence[str] | None = None) -> Vocabulary:
+def _similar(name: str) -> str:
+    close = get_close_matches(name, VOCABULARIES, n=3, cutoff=0.6)
+    return f' (did you mean {" or ".join(close)}?)' if close else ''
+
+
+def get_vocabulary(name: str, synonyms: bool = False) -> Vocabulary:
+    """Known class list ``name``, one of :data:`VOCABULARIES`.
+
+    Args:
+        name (str): Such as ``'ade20k_150'``.
+        synonyms (bool): Describe every class by the mean of its synonyms instead of one name.
+
+    Raises:
+        ValueError: No list has that name, or it has no synonyms.
+    """
+    return get_class_list(name).vocabulary(synonyms)
+
+
+def make_vocabulary(classes: str | Path | Mapping | Sequence[str], things: Sequence[str] | None = None) -> Vocabulary:
     """Vocabulary of a dataset.
 
     Args:
-        classes (str | Path | Sequence[str]): Names in label order, or the name of a list in :data:`VOCABULARIES`, or
-            the path of a file for :func:`load_class_names`.
+        classes (str | Path | Mapping | Sequence[str]): Names in label order, or the name of a list in
+            :data:`VOCABULARIES`, or ``dict(name=..., synonyms=True)`` with such a name, or the path of a file for
+            :func:`load_class_names`.
         things (Sequence[str], optional): Which of them are countable. None keeps what a known list says and otherwise
             means none.
 
     Raises:
         ValueError: The list or file is unusable, or ``things`` names a class that is not listed.
     """
-    if isinstance(classes, str) and classes in VOCABULARIES:
-        vocabulary = VOCABULARIES[classes]
+    prompts: tuple[tuple[str, ...], ...] = ()
+    if isinstance(classes, Mapping) or (isinstance(classes, str) and classes in VOCABULARIES):
+        vocabulary = _known_list(classes)
         if things is None:
             return vocabulary
-        names: tuple[str, ...] = vocabulary.names
+        names, prompts = vocabulary.names, vocabulary.prompts
     elif isinstance(classes, str | Path):
         names = load_class_names(classes)
     else:
@@ -54,7 +100,15 @@ def make_vocabulary(classes: str | Path | Sequence[str], things: Sequence[str] |
     unknown = [name for name in things or () if name not in names]
     if unknown:
         raise ValueError(f'things not in the class list: {", ".join(unknown)}; the classes are {", ".join(names)}')
-    return Vocabulary(names, tuple(name in set(things or ()) for name in names))
+    return Vocabulary(names, tuple(name in set(things or ()) for name in names), prompts)
+
+
+def _known_list(classes: str | Mapping) -> Vocabulary:
+    if isinstance(classes, str):
+        return get_vocabulary(classes)
+    if 'name' not in classes or set(classes) - {'name', 'synonyms'}:
+        raise ValueError(f"classes has the keys {sorted(classes)}; accepted are 'name' and 'synonyms'")
+    return get_vocabulary(classes['name'], classes.get('synonyms', False))
 
 
 def load_class_names(path: str | Path) -> tuple[str, ...]:
@@ -69,8 +123,8 @@ def load_class_names(path: str | Path) -> tuple[str, ...]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(
-            f'{path}: no such class list; accepted are a list of names, a .txt or .json file, '
-            f'or one of {", ".join(sorted(VOCABULARIES))}'
+            f'{path}: no such class list{_similar(str(path))}; accepted are a list of names, a .txt or .json file, or '
+            f'one of {", ".join(VOCABULARIES)}'
         )
     text = path.read_text(encoding='utf-8')
     if path.suffix.lower() != '.json':

@@ -62,20 +62,24 @@ class VocabularyEmbedder:
             prompt (bool): Average each (cleaned) name over the 81 templates; otherwise encode the names as they are.
 
         Returns:
-            Tensor: ``[K + 1, C]`` embeddings of unit length; the last one is the background's.
+            Tensor: ``[K + 1, C]`` embeddings of unit length; the last one is the background's. A class with several
+            texts gets their mean, normalised again, as templates do.
         """
         self._forget_if_changed()
-        names = [*vocabulary.names, BACKGROUND]
-        keys = [(clean_name(name) if prompt else name, prompt) for name in names]
+        texts = [*vocabulary.texts, (BACKGROUND,)]
+        keys = [(clean_name(text) if prompt else text, prompt) for of_class in texts for text in of_class]
         found = {key: self._loaded[key] for key in dict.fromkeys(keys) if key in self._loaded}
         used = {key: self._memory[key] for key in keys if key not in found and key in self._memory}
         used |= self._embed([key for key in dict.fromkeys(keys) if key not in found and key not in used])
         self._remember(used)
         found |= used
-        return torch.stack([found[key] for key in keys])
+        table = torch.stack([found[key] for key in keys])
+        return table if len(table) == len(texts) else _class_means(table, [len(of_class) for of_class in texts])
 
     def sample(self, vocabulary: Vocabulary, prompt: bool = True) -> Tensor:
         """Embeddings for training, with gradient: one random template per name, drawn from torch's global generator.
+
+        Of a class with several texts the first one is used.
 
         Args:
             vocabulary (Vocabulary): Class names.
@@ -84,7 +88,7 @@ class VocabularyEmbedder:
         Returns:
             Tensor: ``[K + 1, C]`` embeddings of unit length; the last one is the background's.
         """
-        texts = [*vocabulary.names, BACKGROUND]
+        texts = [*(of_class[0] for of_class in vocabulary.texts), BACKGROUND]
         return self.encode(random_prompts(texts) if prompt else texts)
 
     def encode(self, texts: Sequence[str]) -> Tensor:
@@ -216,6 +220,12 @@ def random_prompts(names: Sequence[str]) -> list[str]:
     """Every (cleaned) name in a template drawn from torch's global generator, as names are given in training."""
     choices = torch.randint(len(TEMPLATES), (len(names),)).tolist()
     return [training_prompt(clean_name(name), TEMPLATES[i]) for name, i in zip(names, choices, strict=True)]
+
+
+def _class_means(embeddings: Tensor, counts: Sequence[int]) -> Tensor:
+    """Means of unit length over ``counts`` rows each."""
+    means = torch.stack([part.mean(dim=0) for part in embeddings.split(list(counts))])
+    return means / means.norm(dim=1, keepdim=True)
 
 
 def _chunks(shared: Sequence[int], lengths: Sequence[int]) -> Iterator[slice]:
