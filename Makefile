@@ -84,6 +84,7 @@ check-lint: $(VENV)/.stamp-tests
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy $(CHECKED)
+	@$(RUN) tools/misc/make_model_zoo.py --check
 
 pytest: $(VENV)/.stamp-tests
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} $(RUN) -m pytest $(PYTEST_ARGS)
