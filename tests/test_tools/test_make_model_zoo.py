@@ -51,12 +51,17 @@ def test_committed_files_are_up_to_date() -> None:
     run(ROOT, '--check')
 
 
-@pytest.mark.parametrize('entry', [e for e in entries() if 'Parameters' in e['Metadata']], ids=lambda e: e['Name'])
-def test_parameters_are_those_of_the_model(entry: dict) -> None:
-    cfg = Config.fromfile(str(ROOT / entry['Config']))
-    with torch.device('meta'):
-        model = MODELS.build(cfg.model)
-    assert sum(parameter.numel() for parameter in model.parameters()) == entry['Metadata']['Parameters']
+def test_parameters_are_those_of_the_models() -> None:
+    stated: dict[str, set[int]] = {}
+    for entry in entries():
+        if 'Parameters' in entry['Metadata']:
+            stated.setdefault(entry['Config'], set()).add(entry['Metadata']['Parameters'])
+    counted = {}
+    for config in stated:
+        with torch.device('meta'):
+            model = MODELS.build(Config.fromfile(str(ROOT / config)).model)
+        counted[config] = {sum(parameter.numel() for parameter in model.parameters())}
+    assert counted == stated
 
 
 def test_mim_gets_entries_with_weights_only() -> None:
@@ -101,7 +106,7 @@ def test_own_numbers_have_their_own_column(checkout: Path) -> None:
     [
         ('metafile.yml', 'xdecoder_focal-t.py', 'xdecoder_focal-q.py', 'its Config .*focal-q.py does not exist'),
         ('metafile.yml', '    Weights: https', '    Weigths: https', "unknown key 'Weigths'"),
-        ('metafile.yml', '    Weights: https', '    Weights: ftp', 'Weights must be .* metafile_no_weights.yml'),
+        ('metafile.yml', '    Weights: https', '    Weights: ftp', 'Weights must be .*metafile_no_weights.yml'),
         ('metafile.yml', 'PQ: 50.8', 'PQ: about 50', "Metrics of COCO must be numbers: .*'about 50'"),
         (
             'metafile.yml',
