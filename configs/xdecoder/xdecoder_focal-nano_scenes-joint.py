@@ -29,6 +29,6 @@ model = dict(
     ),
 )
 
-train_cfg = dict(max_iters=4500, val_interval=1500)
+train_cfg = dict(max_iters=4800, val_interval=2400)
 optim_wrapper = dict(optimizer=dict(lr=8e-4))
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=250))

@@ -16,7 +16,7 @@ from mmengine import Config
 from tiny.scene_reader import mentioned, one
 
 from xdet.datasets import DescribeScene, Draw, ScenesDataset, SeededDataset
-from xdet.datasets.scene_captions import canonical_caption
+from xdet.datasets.scene_captions import canonical_caption, region_caption
 from xdet.datasets.scene_description import COLOURS, SHAPES
 from xdet.datasets.scene_facts import mirrored
 from xdet.datasets.scene_questions import ANSWERS
@@ -44,13 +44,15 @@ def test_compositional_split_keeps_pairs_from_training() -> None:
     assert {name.split()[1] for name in HELD_OUT} == set(SHAPES)
     for split in ('train_comp', 'val_comp'):
         assert not set(HELD_OUT) & set(split_vocabulary(split).names)
-        dataset = ScenesDataset(150, split=split, pipeline=[RENDER, DescribeScene(), DescribeScene(test_mode=True)])
+        dataset = ScenesDataset(
+            150, split=split, pipeline=[RENDER, DescribeScene(num_questions=3), DescribeScene(test_mode=True)]
+        )
         for results in dataset:
             scene = results['scene_description']
             assert len(scene.objects) >= 2
             assert not {item.name for item in scene.objects} & set(HELD_OUT)
-            texts = [results['caption'], results['question'], *results['captions'], *results['questions']]
-            texts += [phrase['text'] for phrase in results['phrases']]
+            texts = [results['caption'], *results['captions'], *results['questions']]
+            texts += [text['text'] for key in ('phrases', 'regions') for text in results[key]]
             assert not re.search(rf'\b(?:{names})\b', ' '.join(texts))
             labels = [results['vocabulary'].names[info['label']] for info in results['segments_info']]
             assert labels == [*scene.regions, *(item.name for item in scene.objects)]
@@ -105,7 +107,7 @@ def test_training_texts_depend_on_seed_and_place_only() -> None:
 
     def texts(draw: Draw) -> tuple:
         sample = dataset[draw]['data_samples']
-        return sample.caption, tuple(sample.gt_phrases.texts), sample.question
+        return sample.caption, tuple(sample.gt_phrases.texts), sample.questions, tuple(sample.gt_regions.texts)
 
     first = [texts(Draw(position, 0, 0)) for position in range(10)]
     assert [texts(Draw(position, 0, 0)) for position in reversed(range(10))] == first[::-1]
@@ -113,15 +115,21 @@ def test_training_texts_depend_on_seed_and_place_only() -> None:
 
 
 def test_training_sample() -> None:
-    dataset = SeededDataset(ScenesDataset(30, pipeline=[RENDER, dict(type='DescribeScene', num_phrases=3), PACK]))
+    describe = dict(type='DescribeScene', num_phrases=3, num_questions=4, num_regions=2)
+    dataset = SeededDataset(ScenesDataset(30, pipeline=[RENDER, describe, PACK]))
     for position in range(30):
         sample = dataset[Draw(position, 0, 0)]['data_samples']
         scene = sample_scene('train', 0, position)
         rendered = render_scene(scene, 48)
         assert sample.caption == canonical_caption(scene).text
         assert sample.nouns == tuple(mentioned(sample.caption))
-        assert list(sample.answers.values()) == [1.0] and set(sample.answers) <= set(ANSWERS)
-        assert sample.question.endswith('?')
+        assert len(sample.questions) == len(set(sample.questions)) == len(sample.answers) == 4
+        assert all(list(row.values()) == [1.0] and set(row) <= set(ANSWERS) for row in sample.answers)
+        assert all(question.endswith('?') for question in sample.questions)
+        described = {region_caption(scene, item): place for place, item in enumerate(scene.objects, len(scene.regions))}
+        assert len(sample.gt_regions) == min(2, len(scene.objects))
+        for text, mask in zip(sample.gt_regions.texts, sample.gt_regions.masks, strict=True):
+            np.testing.assert_array_equal(mask.numpy(), rendered.segment_map == described[text] + 1)
         assert 1 <= len(sample.gt_phrases) <= 3 and sample.gt_phrases.masks.dtype == torch.bool
         for text, mask in zip(sample.gt_phrases.texts, sample.gt_phrases.masks, strict=True):
             name = text.removeprefix('the ')
@@ -147,8 +155,12 @@ def test_evaluation_sample_and_choice_of_texts() -> None:
         assert sample.questions == tuple(question.text for question in questions)
         assert sample.question_kinds == tuple(question.kind for question in questions)
         assert sample.answers == tuple({question.answer: 1.0} for question in questions)
-    only = ScenesDataset(1, pipeline=[RENDER, dict(type='DescribeScene', texts=('question',)), PACK])[0]['data_samples']
-    assert 'question' in only and 'caption' not in only and 'gt_phrases' not in only
+        assert set(sample.region_captions) <= {region_caption(scene, item) for item in scene.objects}
+        assert len(sample.region_captions) == len(sample.region_prompts) == min(2, len(scene.objects))
+    only = ScenesDataset(1, pipeline=[RENDER, dict(type='DescribeScene', texts=('questions',)), PACK])[0][
+        'data_samples'
+    ]
+    assert len(only.questions) == 1 and 'caption' not in only and 'gt_phrases' not in only
 
 
 def test_synonyms_in_training_captions_only() -> None:
@@ -157,7 +169,7 @@ def test_synonyms_in_training_captions_only() -> None:
     samples = [dataset[Draw(position, 0, 0)]['data_samples'] for position in range(60)]
     pattern = re.compile('|'.join(SYNONYMS.values()))
     assert 15 < sum(bool(pattern.search(sample.caption)) for sample in samples) < 45
-    assert not any(pattern.search(sample.question + ' '.join(sample.gt_phrases.texts)) for sample in samples)
+    assert not any(pattern.search(' '.join([*sample.questions, *sample.gt_phrases.texts])) for sample in samples)
 
 
 def test_flip_before_the_texts_is_described_and_after_them_refused() -> None:
@@ -185,12 +197,13 @@ def test_flip_before_the_texts_is_described_and_after_them_refused() -> None:
 
 def test_bad_arguments_are_named() -> None:
     for arguments, message in (
-        (dict(texts=('captions',)), 'accepted are caption, phrases, question'),
-        (dict(texts='caption'), 'accepted are caption, phrases, question'),
+        (dict(texts=('captions',)), 'accepted are caption, phrases, questions, regions'),
+        (dict(texts='caption'), 'accepted are caption, phrases, questions, regions'),
         (dict(caption_styles=dict(long=1)), 'accepted are canonical, complete, partial'),
         (dict(caption_styles=dict(partial=-1)), 'shares must be 0 or more'),
         (dict(synonym_share=2), 'synonym_share 2'),
         (dict(num_phrases=0), 'num_phrases is 0'),
+        (dict(num_questions=0), 'num_questions is 0'),
     ):
         with pytest.raises(ValueError, match=message):
             DescribeScene(**arguments)
@@ -199,16 +212,18 @@ def test_bad_arguments_are_named() -> None:
 def test_config_base_gives_batches() -> None:
     cfg = Config.fromfile(CONFIG)
     train = SeededDataset(cfg.train_dataloader.dataset.dataset)[Draw(99, 0, 0)]['data_samples']
-    assert {'caption', 'nouns', 'question', 'answers', 'gt_phrases', 'gt_segments'} <= set(train.all_keys())
+    assert {'caption', 'nouns', 'questions', 'answers', 'gt_phrases', 'gt_regions', 'gt_segments'} <= set(
+        train.all_keys()
+    )
     for name in ('val', 'test'):
         dataset = ScenesDataset(
             **{key: value for key, value in cfg[f'{name}_dataloader'].dataset.items() if key != 'type'}
         )
         sample = dataset[5]['data_samples']
-        assert sample.tasks == ('panoptic', 'refseg', 'caption', 'retrieval', 'vqa')
+        assert sample.tasks == ('panoptic', 'refseg', 'caption', 'refcaption', 'retrieval', 'vqa')
         assert {'captions', 'phrases', 'questions', 'answers', 'gt_phrases', 'gt_panoptic_seg'} <= set(
             sample.all_keys()
         )
         assert [metric.type for metric in cfg[f'{name}_evaluator']] == [
-            'PanopticQuality', 'ReferringIoU', 'CaptionMatch', 'RetrievalRecall', 'VQAAccuracy',
+            'PanopticQuality', 'ReferringIoU', 'CaptionMatch', 'RegionCaptionMatch', 'RetrievalRecall', 'VQAAccuracy',
         ]  # fmt: skip

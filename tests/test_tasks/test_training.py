@@ -19,12 +19,14 @@ def halves(image, count):
     return masks
 
 
-def sample(image, segments=None, phrases=None, **texts):
+def sample(image, segments=None, phrases=None, regions=None, **texts):
     made = sample_of(image, None, vocabulary=ANIMALS, **texts)
     if segments is not None:
         made.gt_segments = InstanceData(masks=halves(image, len(segments)), labels=torch.tensor(segments).long())
     if phrases is not None:
         made.gt_phrases = InstanceData(masks=halves(image, len(phrases)), texts=list(phrases))
+    if regions is not None:
+        made.gt_regions = InstanceData(masks=halves(image, len(regions)), texts=list(regions))
     return made
 
 
@@ -39,16 +41,18 @@ def test_every_parameter_learns_from_one_batch_with_gaps(picture):
     images = [picture(60, 70), picture(64, 40, 1), picture(64, 64, 2)]
     samples = [
         sample(images[0], [0, 2], ['a dog', 'grass', 'a dog'], caption='a dog on grass', nouns=('dog',),
-               question='what?', answers={'yes': 1.0, 'unheard of': 0.3}),
-        sample(images[1], [], [], caption='', nouns=(), question='', answers={}),
-        sample(images[2], [1], ['the cat'], caption='one cat', nouns=('cat', 'pet'), question='who?',
-               answers={'no': 0.6}),
+               questions=('what?', 'why?'), answers=({'yes': 1.0, 'unheard of': 0.3}, {'no': 1.0}),
+               regions=['a dog']),
+        sample(images[1], [], [], caption='', nouns=(), questions=(), answers=()),
+        sample(images[2], [1], ['the cat'], caption='one cat', nouns=('cat', 'pet'), questions=('who?',),
+               answers=({'no': 0.6},), regions=['a cat', 'its tail']),
     ]  # fmt: skip
     losses = losses_of(model, images, samples)
     kinds = {name.split('.')[-1] for name in losses}
     assert kinds == {
         'loss_cls', 'loss_mask', 'loss_dice', 'loss_noun', 'loss_grounding_cls', 'loss_grounding_mask',
-        'loss_grounding_dice', 'loss_captioning', 'loss_retrieval', 'loss_retrieval_backbone', 'loss_vqa',
+        'loss_grounding_dice', 'loss_captioning', 'loss_region_captioning', 'loss_retrieval',
+        'loss_retrieval_backbone', 'loss_vqa',
     }  # fmt: skip
     total = sum(losses.values())
     assert torch.isfinite(total)
@@ -62,7 +66,8 @@ def test_every_parameter_learns_from_one_batch_with_gaps(picture):
         (dict(segments=[0]), {'loss_cls', 'loss_mask', 'loss_dice'}),
         (dict(phrases=['x']), {'loss_grounding_cls', 'loss_grounding_mask', 'loss_grounding_dice'}),
         (dict(caption='a cat'), {'loss_captioning', 'loss_retrieval', 'loss_retrieval_backbone'}),
-        (dict(question='a?', answers={'yes': 1.0}), {'loss_vqa'}),
+        (dict(questions=('a?',), answers=({'yes': 1.0},)), {'loss_vqa'}),
+        (dict(regions=['a cat', 'a dog']), {'loss_region_captioning'}),
     ],
 )
 def test_targets_decide_which_losses_there_are(picture, targets, kinds):
@@ -90,8 +95,10 @@ def test_a_few_steps_of_joint_training_lower_every_loss(picture):
     model = tiny_model().train()
     images = [picture(64, 64), picture(64, 64, 1)]
     samples = [
-        sample(images[0], [0], ['left'], caption='a dog', nouns=('dog',), question='who?', answers={'yes': 1.0}),
-        sample(images[1], [1], ['right'], caption='two cats', nouns=('cat',), question='who?', answers={'no': 1.0}),
+        sample(images[0], [0], ['left'], caption='a dog', nouns=('dog',), questions=('who?',), answers=({'yes': 1.0},)),
+        sample(
+            images[1], [1], ['right'], caption='two cats', nouns=('cat',), questions=('who?',), answers=({'no': 1.0},)
+        ),
     ]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     history = []

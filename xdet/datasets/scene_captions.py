@@ -56,6 +56,16 @@ def reference_captions(scene: Scene, rng: RandomState, count: int = 3) -> list[C
     return list({caption.text: caption for caption in captions}.values())
 
 
+def region_caption(scene: Scene, item: SceneObject) -> str:
+    """What there is to say about one object: ``'a large striped red circle on the grass'``; a function of the scene.
+
+    Size and background are said where they are beyond doubt.
+    """
+    words = (*(word for word in SIZES if has_size(item, word)), item.material, item.name)
+    region = region_of(scene, item)
+    return ' '.join((with_article(' '.join(words)), *((PREPOSITIONS[region],) if region else ())))
+
+
 def _background(scene: Scene) -> str:
     return ' above '.join(scene.regions)
 

@@ -53,12 +53,14 @@ def sample_question(scene: Scene, kind: str, rng: RandomState, nameable: Collect
     return None if found is None else Question(f'{found[0]}?', found[1], kind)
 
 
-def sample_any_question(scene: Scene, rng: RandomState, nameable: Collection[str] = THINGS) -> Question:
-    """A random question of a random kind that the scene offers."""
-    while True:
-        question = sample_question(scene, QUESTION_KINDS[rng.randint(len(QUESTION_KINDS))], rng, nameable)
-        if question is not None:
-            return question
+def sample_questions(scene: Scene, rng: RandomState, count: int, nameable: Collection[str] = THINGS) -> list[Question]:
+    """``count`` or fewer random questions of different random kinds, at least one."""
+    questions = []
+    for kind in rng.permutation(QUESTION_KINDS):
+        question = sample_question(scene, kind, rng, nameable)
+        if question is not None and len(questions) < count:
+            questions.append(question)
+    return questions
 
 
 def reference_questions(scene: Scene, rng: RandomState, nameable: Collection[str] = THINGS) -> list[Question]:

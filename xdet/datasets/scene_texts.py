@@ -10,19 +10,19 @@ from numpy.random import RandomState
 
 from xdet.registry import TRANSFORMS
 
-from .scene_captions import STYLES, Caption, reference_captions, sample_caption
+from .scene_captions import STYLES, Caption, reference_captions, region_caption, sample_caption
 from .scene_description import THINGS, Scene
 from .scene_facts import mirrored
 from .scene_phrases import Phrase, reference_phrases, sample_phrases
-from .scene_questions import Question, reference_questions, sample_any_question
+from .scene_questions import Question, reference_questions, sample_questions
 from .scene_sampling import HELD_OUT
 from .scene_words import with_synonyms
 
-TEXTS = ('caption', 'phrases', 'question')
+TEXTS = ('caption', 'phrases', 'questions', 'regions')
 """Kinds of texts that :class:`DescribeScene` can add."""
 
-_TALKING = 2
-"""Appended to a scene's key, this seeds the random numbers of its texts for evaluation."""
+_TALKING, _POINTING = 2, 3
+"""Appended to a scene's key, these seed the random numbers of its texts and regions for evaluation."""
 
 
 @TRANSFORMS.register_module()
@@ -33,14 +33,16 @@ class DescribeScene(BaseTransform):
 
         caption: ``caption`` str and ``nouns`` tuple[str], the names of the things it mentions.
         phrases: ``phrases``: list of dict(text, kind, segments), see :class:`PackXDetInputs`.
-        question: ``question`` str and ``answers`` dict[str, float].
+        questions: ``questions`` tuple[str] and ``answers`` tuple[dict[str, float]], of different kinds.
+        regions: ``regions``: list of dict(text, segments), objects and what there is to say about them.
 
     For testing, texts are functions of the scene, and there are several of each:
 
         caption: ``captions`` tuple[str], the canonical one first; all of them name every object and background.
         phrases: As for training, up to two of every kind and all backgrounds.
-        question: ``questions`` and ``question_kinds`` tuple[str] and ``answers`` tuple[dict[str, float]], one question
+        questions: ``questions`` and ``question_kinds`` tuple[str] and ``answers`` tuple[dict[str, float]], one question
             of every kind.
+        regions: As for training, up to two.
 
     In the split ``test_comp`` phrases are limited to those that name a thing that was never seen in training, where the
     scene allows; in ``test_words`` class words are replaced by synonyms, except in answers.
@@ -51,6 +53,8 @@ class DescribeScene(BaseTransform):
         texts (Sequence[str]): Which of :data:`TEXTS` to add.
         test_mode (bool): Texts for evaluation.
         num_phrases (int): Most phrases per scene in training.
+        num_questions (int): Most questions per scene in training.
+        num_regions (int): Most regions per scene in training.
         caption_styles (Mapping[str, float], optional): Share of every style in training, see
             :data:`~xdet.datasets.scene_captions.STYLES`. Default: canonical captions only.
         num_captions (int): Most captions per scene in testing.
@@ -66,6 +70,8 @@ class DescribeScene(BaseTransform):
         texts: Sequence[str] = TEXTS,
         test_mode: bool = False,
         num_phrases: int = 4,
+        num_questions: int = 1,
+        num_regions: int = 1,
         caption_styles: Mapping[str, float] | None = None,
         num_captions: int = 3,
         synonym_share: float = 0.0,
@@ -80,12 +86,17 @@ class DescribeScene(BaseTransform):
                 f'caption_styles is {styles} and synonym_share {synonym_share}; shares must be 0 or more, '
                 'those of the styles not all 0, that of synonyms at most 1'
             )
-        for name, value in (('num_phrases', num_phrases), ('num_captions', num_captions)):
+        numbers = dict(
+            num_phrases=num_phrases, num_questions=num_questions, num_regions=num_regions, num_captions=num_captions
+        )
+        for name, value in numbers.items():
             if value < 1:
                 raise ValueError(f'{name} is {value}; it must be 1 or more')
         self.texts = tuple(texts)
         self.test_mode = test_mode
         self.num_phrases = num_phrases
+        self.num_questions = num_questions
+        self.num_regions = num_regions
         self.caption_styles = styles
         self.num_captions = num_captions
         self.synonym_share = synonym_share
@@ -115,9 +126,14 @@ class DescribeScene(BaseTransform):
             added.update(caption=speak(caption.text), nouns=tuple(map(speak, caption.nouns)))
         if 'phrases' in self.texts:
             added.update(phrases=_described(sample_phrases(scene, rng, self.num_phrases), say))
-        if 'question' in self.texts:
-            question = sample_any_question(scene, rng, _nameable(split))
-            added.update(question=say(question.text), answers={question.answer: 1.0})
+        if 'questions' in self.texts:
+            questions = sample_questions(scene, rng, self.num_questions, _nameable(split))
+            added.update(
+                questions=tuple(say(question.text) for question in questions),
+                answers=tuple({question.answer: 1.0} for question in questions),
+            )
+        if 'regions' in self.texts:
+            added.update(regions=_regions(scene, rng, self.num_regions, say))
         return added
 
     def _for_testing(self, scene: Scene, split: str, say: Callable[[str], str]) -> dict:
@@ -127,12 +143,14 @@ class DescribeScene(BaseTransform):
             added.update(captions=tuple(say(caption.text) for caption in captions))
         if 'phrases' in self.texts:
             added.update(phrases=_described(phrases, say))
-        if 'question' in self.texts:
+        if 'questions' in self.texts:
             added.update(
                 questions=tuple(say(question.text) for question in questions),
                 question_kinds=tuple(question.kind for question in questions),
                 answers=tuple({question.answer: 1.0} for question in questions),
             )
+        if 'regions' in self.texts:
+            added.update(regions=_regions(scene, RandomState((*scene.key, _POINTING)), 2, say))
         return added
 
 
@@ -153,3 +171,11 @@ def _nameable(split: str) -> tuple[str, ...]:
 
 def _described(phrases: Sequence[Phrase], say: Callable[[str], str]) -> list[dict]:
     return [dict(text=say(phrase.text), kind=phrase.kind, segments=(phrase.segment,)) for phrase in phrases]
+
+
+def _regions(scene: Scene, rng: RandomState, count: int, say: Callable[[str], str]) -> list[dict]:
+    """``count`` or fewer random objects with their captions."""
+    return [
+        dict(text=say(region_caption(scene, scene.objects[index])), segments=(len(scene.regions) + int(index),))
+        for index in rng.permutation(len(scene.objects))[:count]
+    ]

@@ -2,8 +2,10 @@
 
 from .captioning import CaptionMatch, cider_d
 from .instance_ap import InstanceAP
+from .oracle import OracleSemanticIoU
 from .panoptic_quality import ClassCounts, PanopticQuality, match_segments
 from .referring import ReferringIoU
+from .region_captioning import RegionCaptionMatch
 from .retrieval import RetrievalRecall, retrieval_ranks
 from .semantic_iou import SemanticIoU, class_areas
 from .vqa import VQAAccuracy, answer_score
@@ -12,8 +14,10 @@ __all__ = [
     'CaptionMatch',
     'ClassCounts',
     'InstanceAP',
+    'OracleSemanticIoU',
     'PanopticQuality',
     'ReferringIoU',
+    'RegionCaptionMatch',
     'RetrievalRecall',
     'SemanticIoU',
     'VQAAccuracy',

@@ -15,8 +15,8 @@ class XDetDataSample(DetDataSample):
             training, the only tasks that learn from the sample; absent means all that find targets.
         phrases, questions, captions (tuple[str, ...]): What to find, to answer, and to compare the image with.
         generation (dict): Changes to the model's :class:`~xdet.tasks.generation.GenerationSettings`.
-        caption, question (str), nouns (tuple[str, ...]), answers (dict[str, float]): Targets of training; the keys are
-            there, perhaps with empty values, for every sample of a source that has such targets.
+        caption (str), nouns, questions (tuple[str, ...]), answers (tuple[dict[str, float], ...]): Targets of training;
+            the keys are there, perhaps with empty values, for every sample of a source that has such targets.
         phrase_mode (str): Whether ``gt_phrases`` are referring expressions (``'text'``) or class names (``'class'``).
         img_path, img_id, ori_shape, img_shape: As in mmdet. ``img_shape`` is the un-padded network input size and
         ``ori_shape`` the size of results, both ``(height, width)``.
@@ -27,6 +27,7 @@ class XDetDataSample(DetDataSample):
     Ground truth:
         gt_phrases (InstanceData): ``masks`` bool ``[n, H, W]``, as in ``gt_segments`` for training and in original
             resolution for testing, and ``texts``, a list of n phrases.
+        gt_regions (InstanceData): ``masks`` as in ``gt_segments`` and ``texts`` that describe them, for training.
         gt_segments (InstanceData): ``masks`` bool ``[n, H, W]`` in the (augmented, un-padded) network image,
             ``labels`` int64 ``[n]`` into the vocabulary. What segmentation training needs, nothing else.
         gt_sem_seg (PixelData): ``sem_seg`` int64 ``[1, H, W]`` in original resolution, :data:`IGNORE` where unlabelled.

@@ -68,6 +68,8 @@ class QueryGroup:
         pools (str | None): Read out this one-query group not from its own state but as the average of the states of
             the group named here, weighted by similarity (the class token of X-Decoder, docs/model.md, 5).
         valid (Tensor | None): ``[B, n]`` bool; queries marked False are padding that nobody attends. None: all valid.
+        region (Tensor | None): ``[B, H, W]`` bool in padded input resolution; a group that attends ``'all'`` pixels is
+            limited to these. Where it is empty, and with None, all pixels are meant.
     """
 
     name: str
@@ -79,12 +81,18 @@ class QueryGroup:
     unmasked: tuple[int, ...] = ()
     pools: str | None = None
     valid: Tensor | None = None
+    region: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.image_attention not in ('masked', 'all', 'no'):
             raise ValueError(
                 f"query group '{self.name}': image_attention is {self.image_attention!r}; "
                 "accepted are 'masked', 'all' and 'no'"
+            )
+        if self.region is not None and self.image_attention != 'all':
+            raise ValueError(
+                f"query group '{self.name}': a region limits groups that attend 'all' pixels, "
+                f'not {self.image_attention!r}'
             )
 
 

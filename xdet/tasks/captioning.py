@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xdet.models.context import TaskContext
 from xdet.models.decoder import IMAGE, OBJECT, QueryStream, resize_regions
 from xdet.models.text import decode
 from xdet.registry import MODELS, TASKS
-from xdet.structures import DecoderOutput, QueryGroup, XDetDataSample
+from xdet.structures import DecoderOutput, LayerPrediction, QueryGroup, XDetDataSample
 
 from .base import TaskAdapter, describe, input_size
 from .generation import GenerationSettings, Hypothesis, generate
@@ -67,26 +68,53 @@ class CaptioningTask(TaskAdapter):
         self.criterion = MODELS.build(loss) if loss is not None else None
 
     def trains(self, sample: XDetDataSample) -> bool:
-        """Whether it has a ``caption`` (which may be empty) and the adapter a criterion."""
-        return self.criterion is not None and 'caption' in sample.metainfo
+        """Whether it has a ``caption`` (which may be empty) or ``gt_regions``, and the adapter a criterion."""
+        return self.criterion is not None and ('caption' in sample.metainfo or 'gt_regions' in sample)
 
     def queries(self, context: TaskContext) -> list[QueryGroup]:
-        """The captions, each token seeing those before it. Images without one get an empty caption."""
-        tokens = context.encode(_captions(context)).tokens
-        position = tokens + self.position_embed.weight[: tokens.shape[1]]
-        # Gradients reach the text encoder through the position only, as published.
-        sees = frozenset({OBJECT, IMAGE, CAPTION})
-        return [QueryGroup(CAPTION, tokens.detach(), position, sees, causal=True, image_attention='all')]
+        """Captions of images and of their regions, each token seeing those before it.
+
+        A group holds one text per image: the caption, that of the first region, of the second, ... Where an image has
+        none, the text is empty.
+        """
+        groups = []
+        for name, (texts, region) in _texts(context).items():
+            tokens = context.encode(texts).tokens
+            position = tokens + self.position_embed.weight[: tokens.shape[1]]
+            sees = frozenset({OBJECT, IMAGE, name})
+            # Gradients reach the text encoder through the position only, as published.
+            content = tokens.detach()
+            groups.append(QueryGroup(name, content, position, sees, causal=True, image_attention='all', region=region))
+        return groups
 
     def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:
-        """Next-token losses; see the criterion."""
+        """Next-token losses ``loss_captioning`` and, of regions, ``loss_region_captioning``; see the criterion."""
+        texts = _texts(context)
+        names = [name for name in texts if name != CAPTION]
+        losses = self._next_token_loss(context, outputs, {CAPTION: texts[CAPTION][0]}) if CAPTION in texts else {}
+        if names:
+            regions = self._next_token_loss(context, outputs, {name: texts[name][0] for name in names})
+            losses.update({name.replace('captioning', 'region_captioning'): loss for name, loss in regions.items()})
+        return losses
+
+    def _next_token_loss(
+        self, context: TaskContext, outputs: DecoderOutput, groups: Mapping[str, list[str]]
+    ) -> dict[str, Tensor]:
+        """The criterion over all texts of some query groups."""
         assert self.criterion is not None
-        captions = _captions(context)
-        ids = context.text.tokenize(captions).to(outputs.mask_features.device)
-        given = torch.tensor([bool(caption) for caption in captions], device=ids.device)
-        embeds = [layer.rows(layer.state, CAPTION) @ self.token_proj for layer in outputs.layers]
-        valid = context.encode(captions).valid & given[:, None]
-        return self.criterion(embeds, context.text.token_embedding.weight, ids, valid)
+        texts = [text for group in groups.values() for text in group]
+        ids = context.text.tokenize(texts).to(outputs.mask_features.device)
+        given = torch.tensor([bool(text) for text in texts], device=ids.device)
+        valid = context.encode(texts).valid & given[:, None]
+
+        def embeds(layer: LayerPrediction) -> Tensor:
+            """``[G * B, L, C]``; groups are of different lengths."""
+            states = [layer.rows(layer.state, name) for name in groups]
+            states = [F.pad(state, (0, 0, 0, ids.shape[1] - state.shape[1])) for state in states]
+            return torch.cat(states) @ self.token_proj
+
+        layers = [embeds(layer) for layer in outputs.layers]
+        return self.criterion(layers, context.text.token_embedding.weight, ids, valid)
 
     @torch.no_grad()
     def predict(self, context: TaskContext) -> None:
@@ -208,5 +236,19 @@ def _in_input(regions: Tensor, sample: XDetDataSample, size: tuple[int, int], co
     return result
 
 
-def _captions(context: TaskContext) -> list[str]:
-    return [sample.metainfo.get('caption') or '' for sample in context.samples]
+def _texts(context: TaskContext) -> dict[str, tuple[list[str], Tensor | None]]:
+    """By group name, a text per image that is to be learned, and the regions ``[B, H, W]`` they are about."""
+    groups: dict[str, tuple[list[str], Tensor | None]] = {}
+    if any('caption' in sample.metainfo for sample in context.samples):
+        groups[CAPTION] = ([sample.metainfo.get('caption') or '' for sample in context.samples], None)
+    own = [sample.gt_regions if 'gt_regions' in sample else () for sample in context.samples]
+    size = input_size(context.features)
+    for number in range(max(map(len, own))):
+        texts, region = [], torch.zeros((len(own), *size), dtype=torch.bool)
+        for row, regions in enumerate(own):
+            texts.append(regions.texts[number] if number < len(regions) else '')
+            if number < len(regions):
+                height, width = regions.masks.shape[-2:]
+                region[row, :height, :width] = regions.masks[number]
+        groups[f'region{number}'] = (texts, region.to(context.features.mask_features.device))
+    return groups

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from xdet.models.decoder import IMAGE, OBJECT, QueryStream
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, QueryGroup, XDetDataSample
 
-from .base import TaskAdapter, texts_of
+from .base import TaskAdapter, describe, texts_of
 
 QUESTION = 'question'
 
@@ -63,32 +63,44 @@ class VQATask(TaskAdapter):
         self.criterion = MODELS.build(loss) if loss is not None else None
 
     def trains(self, sample: XDetDataSample) -> bool:
-        """Whether it has a ``question`` (which may be empty) and the adapter a criterion."""
-        return self.criterion is not None and 'question' in sample.metainfo
+        """Whether it has ``questions`` (perhaps none) and the adapter a criterion."""
+        return self.criterion is not None and 'questions' in sample.metainfo
 
     def queries(self, context: TaskContext) -> list[QueryGroup]:
-        """The questions, one per image. Images without one get an empty question."""
-        tokens = context.encode(_questions(context)).tokens
-        content = self.query_feat.weight[: tokens.shape[1]].expand(len(tokens), -1, -1)
-        sees = frozenset({OBJECT, IMAGE, QUESTION})
-        return [QueryGroup(QUESTION, content, tokens, sees, causal=True, image_attention='all')]
+        """One group for the first question of every image, one for the second, ...; no question sees another.
+
+        Where an image has no such question, it gets an empty one.
+        """
+        groups = []
+        for name, texts in _columns(context).items():
+            tokens = context.encode(texts).tokens
+            content = self.query_feat.weight[: tokens.shape[1]].expand(len(tokens), -1, -1)
+            groups.append(
+                QueryGroup(name, content, tokens, frozenset({OBJECT, IMAGE, name}), causal=True, image_attention='all')
+            )
+        return groups
 
     def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:
-        """``loss_vqa``: the final layer's classification against the soft targets ``answers``.
+        """``loss_vqa``: the final layer's classification against the soft targets ``answers``, over all questions.
 
         Answers that the model does not know are left out of the targets.
+
+        Raises:
+            ValueError: A sample has another number of answers than of questions.
         """
         assert self.criterion is not None
-        questions = _questions(context)
-        rows = [row for row, question in enumerate(questions) if question]
-        ends = context.encode(questions).valid.sum(dim=1) - 1
-        states = outputs.last.rows(outputs.last.state, QUESTION)[rows, ends[rows]]
-        logits = self.classifier(states).float()
-        if not rows:
+        states, answers = [], []
+        for column, (name, texts) in enumerate(_columns(context).items()):
+            rows = [row for row, text in enumerate(texts) if text]
+            ends = context.encode(texts).valid.sum(dim=1) - 1
+            states.append(outputs.last.rows(outputs.last.state, name)[rows, ends[rows]])
+            answers += [_answers(context.samples[row])[column] for row in rows]
+        logits = self.classifier(torch.cat(states)).float()
+        if not answers:
             return dict(loss_vqa=logits.sum())
         targets = torch.zeros(logits.shape)  # filled on the CPU: many single numbers
-        for target, row in zip(targets, rows, strict=True):
-            for answer, score in (context.samples[row].metainfo.get('answers') or {}).items():
+        for target, scores in zip(targets, answers, strict=True):
+            for answer, score in scores.items():
                 if answer in self.index:
                     target[self.index[answer]] = score
         return dict(loss_vqa=self.criterion(logits, targets.to(logits)))
@@ -163,5 +175,17 @@ def questions_of(sample: XDetDataSample) -> list[str]:
     return texts_of(sample, 'questions', 'question answering')
 
 
-def _questions(context: TaskContext) -> list[str]:
-    return [sample.metainfo.get('question') or '' for sample in context.samples]
+def _columns(context: TaskContext) -> dict[str, list[str]]:
+    """By group name, the i-th question of every image, or an empty text; at least one group."""
+    questions = [sample.metainfo.get('questions', ()) for sample in context.samples]
+    return {
+        f'{QUESTION}{column}': [row[column] if column < len(row) else '' for row in questions]
+        for column in range(max(1, *map(len, questions)))
+    }
+
+
+def _answers(sample: XDetDataSample) -> Sequence[Mapping[str, float]]:
+    questions, answers = sample.metainfo['questions'], sample.metainfo.get('answers', ())
+    if isinstance(answers, Mapping) or len(answers) != len(questions):
+        raise ValueError(f'{describe(sample)} has {len(questions)} questions; it needs as many dicts of answers')
+    return answers

@@ -1,6 +1,6 @@
 # The generated world (docs/scenes.md) for all tasks at once: every scene brings segments, a caption, referring
-# expressions and a question. Drawn and described on the fly, about 5 ms of one core per scene. There are no flips
-# because texts say left and right.
+# expressions, questions and descriptions of objects. Drawn and described on the fly, about 5 ms of one core per
+# scene. There are no flips because texts say left and right.
 size = 128
 # xdet.datasets.scene_questions.ANSWERS, for the answer classifier.
 answers = [
@@ -16,16 +16,22 @@ train_pipeline = [
     dict(type='RenderScene', size=size),
     dict(
         type='DescribeScene',
-        texts=('caption', 'phrases', 'question'),
+        texts=('caption', 'phrases', 'questions', 'regions'),
         num_phrases=4,
+        num_questions=6,
+        num_regions=2,
         caption_styles=dict(canonical=0.8, complete=0.1, partial=0.1),
     ),
     dict(type='PackXDetInputs'),
 ]
 test_pipeline = [
     dict(type='RenderScene', size=size),
-    dict(type='DescribeScene', texts=('caption', 'phrases', 'question'), test_mode=True, num_captions=1),
-    dict(type='PackXDetInputs', test_mode=True, tasks=('panoptic', 'refseg', 'caption', 'retrieval', 'vqa')),
+    dict(type='DescribeScene', test_mode=True, num_captions=1),
+    dict(
+        type='PackXDetInputs',
+        test_mode=True,
+        tasks=('panoptic', 'refseg', 'caption', 'refcaption', 'retrieval', 'vqa'),
+    ),
 ]
 # What the inferencer does with a picture from a file.
 inference_pipeline = [
@@ -60,6 +66,7 @@ val_evaluator = [
     dict(type='PanopticQuality'),
     dict(type='ReferringIoU'),
     dict(type='CaptionMatch'),
+    dict(type='RegionCaptionMatch'),
     dict(type='RetrievalRecall', group_size=100),
     dict(type='VQAAccuracy'),
 ]

@@ -21,12 +21,12 @@ model = dict(
 )
 train_pipeline = [
     dict(type='RenderScene', size={{_base_.size}}),
-    dict(type='DescribeScene', texts=('question',)),
+    dict(type='DescribeScene', texts=('questions',)),
     dict(type='PackXDetInputs'),
 ]
 test_pipeline = [
     dict(type='RenderScene', size={{_base_.size}}),
-    dict(type='DescribeScene', texts=('question',), test_mode=True, num_captions=1),
+    dict(type='DescribeScene', texts=('questions',), test_mode=True, num_captions=1),
     dict(type='PackXDetInputs', test_mode=True, tasks=('vqa',)),
 ]
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))

@@ -104,7 +104,7 @@ def test_phrases_to_evaluate() -> None:
 
 
 def test_texts_are_carried_along() -> None:
-    texts = dict(caption='a car', nouns=('car',), question='what?', answers={'car': 0.9})
+    texts = dict(caption='a car', nouns=('car',), questions=('what?',), answers=({'car': 0.9},))
     sample = PackXDetInputs()(loaded(**texts))['data_samples']
     assert {key: sample.get(key) for key in texts} == texts
 

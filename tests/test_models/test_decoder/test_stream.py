@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from xdet.models.decoder import QueryStream, XDecoderTransformerDecoder
-from xdet.models.decoder.stream import visible_pixels
 from xdet.structures import ImageFeatures, QueryGroup
 
 
@@ -32,9 +31,9 @@ def caption():
     return torch.randn(2, 5, 16, generator=generator), torch.randn(2, 5, 16, generator=generator)
 
 
-def full_pass(model, inputs, content, position):
+def full_pass(model, inputs, content, position, region=None):
     sees = frozenset({'object', 'image', 'caption'})
-    group = QueryGroup('caption', content, position, sees, causal=True, image_attention='all')
+    group = QueryGroup('caption', content, position, sees, causal=True, image_attention='all', region=region)
     output = model(inputs, [*model.latent_queries(2), group]).last
     return output.rows(output.state, 'caption')
 
@@ -89,6 +88,10 @@ def test_regions(model, caption):
     torch.testing.assert_close(found[:, 1], free)
     assert not torch.allclose(found[:, 2], free, atol=1e-3)
     assert not torch.allclose(found[:, 3], found[:, 2], atol=1e-3)
+    # In training a group with a region is the same thing.
+    for row in range(4):
+        together = full_pass(model, inputs, *caption, region=regions[:, row])
+        torch.testing.assert_close(found[:, row], together, rtol=1e-5, atol=1e-5)
     # What lies outside the region has no influence beyond the latent queries.
     changed = ImageFeatures(
         backbone=(),
@@ -105,19 +108,14 @@ def test_regions(model, caption):
     torch.testing.assert_close(before, after)
 
 
-def test_visible_pixels():
-    regions = torch.zeros(1, 3, 8, 8, dtype=torch.bool)
-    regions[0, 0, :4] = True  # nearest sampling at 2x2 reads rows and columns 0 and 4
-    regions[0, 1, 7, 7] = True
-    found = visible_pixels(regions, (2, 2))
-    assert found[0].tolist() == [[True, True, False, False], [False, False, False, True], [True] * 4]
-
-
 @torch.no_grad()
 def test_misuse(model, caption):
     inputs = features()
     with pytest.raises(ValueError, match='keep_keys'):
         QueryStream(model, inputs, model(inputs, model.latent_queries(2)), 5)
     stream = QueryStream(model, inputs, latent_pass(model, inputs), 4)
+    region = torch.ones(2, 64, 96, dtype=torch.bool)
+    with pytest.raises(ValueError, match="a region limits groups that attend 'all' pixels, not 'masked'"):
+        QueryGroup('caption', *caption, frozenset({'caption'}), region=region)
     with pytest.raises(ValueError, match='1 queries more'):
         stream.step(*caption)

@@ -81,10 +81,12 @@ def test_unmasked_query_switch():
 
     def masks(model, groups):
         from xdet.models.decoder.queries import pack
+        from xdet.models.decoder.xdecoder import _free_pixels
 
         queries = pack(groups)
         prediction = model(inputs, groups).last
-        return model._image_mask(prediction, inputs.memory[2], queries)[:, 0]
+        level = inputs.memory[2]
+        return model._image_mask(prediction, level, queries, _free_pixels(queries, level.shape[-2:]))[:, 0]
 
     by_official = masks(official, [*official.latent_queries(2), *phrases(official)])
     by_intended = masks(intended, [*intended.latent_queries(2), *phrases(intended)])

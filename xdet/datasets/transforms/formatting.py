@@ -16,7 +16,7 @@ from xdet.structures import XDetDataSample, segment_map
 
 META_KEYS = (
     'img_path', 'img_id', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction', 'vocabulary',
-    'caption', 'nouns', 'captions', 'phrase_mode', 'question', 'questions', 'question_kinds', 'answers',
+    'caption', 'nouns', 'captions', 'phrase_mode', 'questions', 'question_kinds', 'answers',
 )  # fmt: skip
 
 
@@ -34,9 +34,9 @@ class PackXDetInputs(BaseTransform):
     Samples with ``boxes_only`` have, instead of ``masks``, ``boxes`` float ``[n, 4]``, xyxy in pixels, and with
     ``box_affinity`` the meta information ``alike`` of ``gt_segments``, see :func:`like_neighbours`.
 
-    Texts that the pipeline has are carried along in the meta information: ``caption`` str, ``nouns`` tuple[str],
-    ``phrase_mode`` str, ``question`` str and ``answers`` dict[str, float] for training; ``captions`` and ``questions``
-    tuple[str] and ``answers`` tuple[dict[str, float]], one per question, for testing.
+    Texts that the pipeline has are carried along in the meta information: ``caption`` str, ``nouns`` tuple[str] and
+    ``phrase_mode`` str for training; ``captions`` tuple[str] for testing; ``questions`` tuple[str] and ``answers``
+    tuple[dict[str, float]], one per question, for both.
 
     ``phrases`` is a list of dicts: ``text``; what it refers to, as ``segments`` (positions in ``segments_info``, in
     ``gt_seg_map``) or as ``instances`` (rows of ``gt_masks``), none of them if it refers to nothing in the image; and
@@ -44,6 +44,10 @@ class PackXDetInputs(BaseTransform):
     in the resolution of the other annotations, and ``texts``. In training, phrases are dropped if cropping left nothing
     of what they refer to; for testing their texts and kinds also become the meta information ``phrases``, which asks
     for predictions, and ``phrase_kinds``.
+
+    ``regions``, of the same form, are regions with a text that describes each. They become ``gt_regions`` (``masks``
+    and ``texts``) for training, and ``region_prompts`` (``masks``) with the meta information ``region_captions`` for
+    testing.
 
     Args:
         test_mode (bool): Pack ground truth for metrics instead of training targets.
@@ -89,6 +93,8 @@ class PackXDetInputs(BaseTransform):
             sample.gt_segments = self._segments(results)
         if results.get('phrases') is not None:
             self._add_phrases(sample, results)
+        if results.get('regions') is not None:
+            self._add_regions(sample, results)
         return dict(inputs=torch.from_numpy(image), data_samples=sample)
 
     def _segments(self, results: dict) -> InstanceData:
@@ -133,25 +139,39 @@ class PackXDetInputs(BaseTransform):
         described = [{**segment, 'id': index} for index, segment in enumerate(segments, start=1)]
         sample.gt_panoptic_seg = segment_map(indices.to(torch.int32), described)
 
-    def _add_phrases(self, sample: XDetDataSample, results: dict) -> None:
-        phrases = results['phrases']
-        masks = _masks_of_phrases(results)
+    def _add_regions(self, sample: XDetDataSample, results: dict) -> None:
+        masks, regions = self._described(results, 'regions')
+        texts = [region['text'] for region in regions]
         if self.test_mode:
-            if tuple(masks.shape[1:]) != tuple(results['ori_shape']):
-                raise ValueError(
-                    f'{results.get("img_path")}: masks of phrases are {tuple(masks.shape[1:])} but metrics need the '
-                    f'original {tuple(results["ori_shape"])}; in a test pipeline load annotations after resizing'
-                )
+            sample.region_prompts = InstanceData(masks=masks)
+            sample.set_metainfo(dict(region_captions=tuple(texts)))
+        else:
+            sample.gt_regions = InstanceData(masks=masks, texts=texts)
+
+    def _add_phrases(self, sample: XDetDataSample, results: dict) -> None:
+        masks, phrases = self._described(results, 'phrases')
+        if self.test_mode:
             texts = tuple(phrase['text'] for phrase in phrases)
             sample.set_metainfo(dict(phrases=texts))
             if all('kind' in phrase for phrase in phrases):
                 sample.set_metainfo(dict(phrase_kinds=tuple(phrase['kind'] for phrase in phrases)))
+        sample.gt_phrases = InstanceData(masks=masks, texts=[phrase['text'] for phrase in phrases])
+
+    def _described(self, results: dict, key: str) -> tuple[Tensor, list[dict]]:
+        """Masks of what texts are about, and the texts; in training without those that cropping left nothing of."""
+        texts, masks = results[key], _masks_of_texts(results, key)
+        if self.test_mode:
+            if tuple(masks.shape[1:]) != tuple(results['ori_shape']):
+                raise ValueError(
+                    f'{results.get("img_path")}: masks of {key} are {tuple(masks.shape[1:])} but metrics need the '
+                    f'original {tuple(results["ori_shape"])}; in a test pipeline load annotations after resizing'
+                )
         elif not self.keep_empty:
-            without_target = torch.tensor([not _targets(phrase)[1] for phrase in phrases], dtype=torch.bool)
+            without_target = torch.tensor([not _targets(text)[1] for text in texts], dtype=torch.bool)
             kept = masks.flatten(1).any(1) | without_target
             masks = masks[kept]
-            phrases = [phrase for phrase, keep in zip(phrases, kept.tolist(), strict=True) if keep]
-        sample.gt_phrases = InstanceData(masks=masks, texts=[phrase['text'] for phrase in phrases])
+            texts = [text for text, keep in zip(texts, kept.tolist(), strict=True) if keep]
+        return masks, texts
 
 
 def like_neighbours(image: np.ndarray, stride: int = 4, dilation: int = 2, threshold: float = 0.3) -> Tensor:
@@ -193,12 +213,12 @@ def _targets(phrase: dict) -> tuple[str, Sequence[int]]:
     )
 
 
-def _masks_of_phrases(results: dict) -> Tensor:
-    """Masks ``[n, H, W]`` of what each phrase refers to."""
+def _masks_of_texts(results: dict, key: str) -> Tensor:
+    """Masks ``[n, H, W]`` of what each phrase refers to, or of regions."""
     masks = []
-    for phrase in results['phrases']:
-        key, positions = _targets(phrase)
-        if key == 'segments':
+    for text in results[key]:
+        kind, positions = _targets(text)
+        if kind == 'segments':
             chosen = np.zeros(len(results['segments_info']) + 1, dtype=bool)
             chosen[[position + 1 for position in positions]] = True
             mask = chosen[results['gt_seg_map']]

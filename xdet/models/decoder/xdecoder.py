@@ -16,6 +16,7 @@ from xdet.structures import DecoderOutput, ImageFeatures, LayerKeys, LayerPredic
 from .heads import PredictionHeads
 from .layers import DecoderLayer
 from .queries import PackedQueries, pack
+from .regions import visible_pixels
 from .visibility import self_attention_mask
 
 OBJECT, IMAGE = 'object', 'image'
@@ -102,13 +103,14 @@ class XDecoderTransformerDecoder(PredictionHeads):
         queries = pack(groups)
         memory, positions = self._memory(features)
         levels = [_resize(features.mask_features.detach(), level.shape[-2:]) for level in features.memory]
+        free = [_free_pixels(queries, level.shape[-2:]) for level in features.memory]
         self_mask = self_attention_mask(queries)
 
         x = queries.content
         predictions, keys = [PredictionHeads.forward(self, x, queries)], []
         for index, layer in enumerate(self.layers):
             level = index % len(memory)
-            image_mask = self._image_mask(predictions[-1], levels[level], queries)
+            image_mask = self._image_mask(predictions[-1], levels[level], queries, free[level])
             x, layer_keys = self._run(
                 layer,
                 x,
@@ -140,16 +142,30 @@ class XDecoderTransformerDecoder(PredictionHeads):
         return tokens, positions
 
     @torch.no_grad()
-    def _image_mask(self, prediction: LayerPrediction, level: Tensor, queries: PackedQueries) -> Tensor:
-        """Which pixels of ``level`` ``[B, C, h, w]`` each attending query may see: bool ``[B, 1, n, hw]``."""
+    def _image_mask(self, prediction: LayerPrediction, level: Tensor, queries: PackedQueries, free: Tensor) -> Tensor:
+        """Which pixels of ``level`` ``[B, C, h, w]`` each attending query may see: bool ``[B, 1, n, hw]``.
+
+        ``free`` are the pixels of queries that predict no mask, see :func:`_free_pixels`.
+        """
         allowed = (prediction.mask_embed @ level.flatten(2)) >= 0
         for group in queries.groups:
             for row in group.unmasked:
                 allowed[:, queries.slices[group.name].start + row] = True
         # A query whose mask is empty would attend nothing; it attends everything instead.
         allowed |= ~allowed.any(dim=-1, keepdim=True)
-        free = allowed.new_ones((len(allowed), queries.num_attending - queries.num_masked, allowed.shape[-1]))
         return torch.cat([allowed, free], dim=1)[:, None]
+
+
+def _free_pixels(queries: PackedQueries, size: tuple[int, int]) -> Tensor:
+    """Pixels of a feature level that queries without masked attention see: bool ``[B, n, h * w]``."""
+    num = queries.num_attending - queries.num_masked
+    free = queries.content.new_ones((len(queries.content), num, size[0] * size[1]), dtype=torch.bool)
+    for group in queries.groups:
+        if group.region is not None:
+            rows = queries.slices[group.name]
+            start, stop = rows.start - queries.num_masked, rows.stop - queries.num_masked
+            free[:, start:stop] = visible_pixels(group.region[:, None], size)
+    return free
 
 
 def _resize(features: Tensor, size: tuple[int, int]) -> Tensor:
