@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from mmengine.structures import InstanceData
 from pycocotools import mask as mask_util
 
 from xdet.evaluation import InstanceAP
+from xdet.evaluation.instance_ap import GROUPS
 from xdet.structures import Vocabulary, XDetDataSample
 
 NAMES = ('dog', 'cat', 'cow')
@@ -98,11 +100,51 @@ def test_equal_to_mmdet_in_any_order_of_classes(world: tuple[str, list], tmp_pat
     path, predictions = world
     reference = CocoMetric(with_iscrowd(path, tmp_path), metric=['segm', 'bbox'], prefix='instance')
     expected = evaluate(reference, predictions, things(*NAMES))
+    result = evaluate(InstanceAP(path), predictions, things(*NAMES))
     assert 0.2 < expected['instance/segm_mAP'] < 0.95
-    assert evaluate(InstanceAP(path), predictions, things(*NAMES)) == expected
-    assert evaluate(InstanceAP(path), predictions, things('cow', 'dog', 'cat')) == expected
+    for ours, theirs in (('', 'segm'), ('box_', 'bbox')):
+        for name, item in zip(GROUPS, ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l'), strict=True):
+            value = expected[f'instance/{theirs}_{item}']  # rounded to three digits
+            if value < 0:
+                assert math.isnan(result[f'instance/{ours}{name}'])
+            else:
+                assert result[f'instance/{ours}{name}'] == pytest.approx(100 * value, abs=0.0501)
+    assert same(evaluate(InstanceAP(path), predictions, things('cow', 'dog', 'cat')), result)
     panoptic = Vocabulary(('sky', 'cow', 'grass', 'dog', 'cat'), (False, True, False, True, True))
-    assert evaluate(InstanceAP(path), predictions, panoptic) == expected
+    assert same(evaluate(InstanceAP(path), predictions, panoptic), result)
+
+
+def same(one: dict[str, float], other: dict[str, float]) -> bool:
+    """Equality in which NaN equals NaN."""
+    return one == pytest.approx(other, rel=0, abs=0, nan_ok=True)
+
+
+def test_classes_have_values_of_their_own(world: tuple[str, list]) -> None:
+    path, predictions = world
+    result = evaluate(InstanceAP(path, classwise=True), predictions, things(*NAMES))
+    for prefix in ('', 'box_'):
+        own = [result[f'instance/{prefix}AP_{name}'] for name in NAMES]
+        assert sum(own) / 3 == pytest.approx(result[f'instance/{prefix}AP']) and len(set(own)) == 3
+
+
+def test_boxes_of_masks(world: tuple[str, list], tmp_path: Path) -> None:
+    """Annotated boxes that are loose cost box AP, unless those of the masks are asked for."""
+    path, predictions = world
+    content = json.loads(Path(path).read_text())
+    expected = evaluate(InstanceAP(path, metric='bbox'), predictions, things(*NAMES))
+    for annotation in content['annotations']:
+        x, y, w, h = annotation['bbox']
+        annotation['bbox'] = [x - 3, y - 3, w + 6, h + 6]
+    loose = tmp_path / 'loose.json'
+    loose.write_text(json.dumps(content))
+    result = evaluate(InstanceAP(str(loose), metric='bbox'), predictions, things(*NAMES))
+    assert result['instance/box_AP'] < expected['instance/box_AP'] - 5
+    tight = evaluate(InstanceAP(str(loose), metric='bbox', gt_boxes='masks'), predictions, things(*NAMES))
+    assert same(tight, expected)
+    for annotation in content['annotations']:
+        del annotation['bbox'], annotation['area']
+    loose.write_text(json.dumps(content))
+    assert same(evaluate(InstanceAP(str(loose), metric='bbox'), predictions, things(*NAMES)), expected)
 
 
 def test_perfect_predictions_of_some_images(world: tuple[str, list]) -> None:
@@ -115,7 +157,7 @@ def test_perfect_predictions_of_some_images(world: tuple[str, list]) -> None:
         labels = [CATEGORY_IDS.index(annotation['category_id']) for annotation in own]
         perfect.append((image_id, boxes, labels, [0.9] * len(own)))
     result = evaluate(InstanceAP(path), perfect, things(*NAMES))
-    assert result['instance/segm_mAP'] == result['instance/bbox_mAP'] == 1.0
+    assert result['instance/AP'] == result['instance/box_AP'] == 100
 
 
 def test_predictions_of_stuff_do_not_count(world: tuple[str, list]) -> None:
@@ -134,13 +176,45 @@ def test_predictions_of_stuff_do_not_count(world: tuple[str, list]) -> None:
             bboxes=torch.cat([pred['bboxes'], pred['bboxes'][:1]]),
         )
     metric.process(None, with_stuff)
-    assert metric.evaluate(size=4) == plain
+    assert same(metric.evaluate(size=4), plain)
 
 
 def test_no_predictions_are_zero(world: tuple[str, list]) -> None:
     path, _ = world
     result = evaluate(InstanceAP(path, metric='segm'), [(1, [], [], [])], things(*NAMES))
-    assert result['instance/segm_mAP'] == result['instance/segm_mAP_50'] == 0.0
+    assert result['instance/AP'] == result['instance/AP50'] == 0.0
+
+
+def test_images_without_objects_are_not_a_number(world: tuple[str, list], tmp_path: Path) -> None:
+    path, predictions = world
+    content = json.loads(Path(path).read_text())
+    content['annotations'] = [annotation for annotation in content['annotations'] if annotation['image_id'] != 1]
+    (tmp_path / 'less.json').write_text(json.dumps(content))
+    result = evaluate(InstanceAP(str(tmp_path / 'less.json')), predictions[:1], things(*NAMES))
+    assert all(math.isnan(value) for value in result.values())
+    with pytest.raises(ValueError, match='InstanceAP: no sample was evaluated'):
+        evaluate(InstanceAP(path), [], things(*NAMES))
+
+
+def test_scores_that_are_no_numbers_are_errors(world: tuple[str, list]) -> None:
+    path, predictions = world
+    image_id, boxes, labels, scores = predictions[0]
+    broken = [(image_id, boxes, labels, [0.5, float('nan'), 0.5, 0.5])]
+    with pytest.raises(ValueError, match=r'1: score of instance \[1\] is nan; all must be finite'):
+        evaluate(InstanceAP(path), broken, things(*NAMES))
+
+
+def test_predictions_of_another_kind_are_errors(world: tuple[str, list]) -> None:
+    path, predictions = world
+    metric = InstanceAP(path)
+    metric.dataset_meta = dict(vocabulary=things('dog', 'cat'))
+    with pytest.raises(ValueError, match='prediction has label 2, but the vocabulary of the data set has 2 classes'):
+        metric.process(None, samples(predictions, NAMES))
+    small = samples(predictions, NAMES)
+    small[0]['pred_instances']['masks'] = small[0]['pred_instances']['masks'][:, :-1]
+    metric.dataset_meta = dict(vocabulary=things(*NAMES))
+    with pytest.raises(ValueError, match=r'predicted masks are \(63, 64\) but .* says \(64, 64\)'):
+        metric.process(None, small)
 
 
 def test_mismatches_are_explained(world: tuple[str, list], tmp_path: Path) -> None:

@@ -221,6 +221,24 @@ def test_errors_name_the_image() -> None:
         metric().process(None, [sample(row((1, 4)), segments(s1=SKY), row((9, 4)), [])])
 
 
+def test_all_void_and_empty_predictions_are_defined() -> None:
+    void, nothing = metric(), metric()
+    void.process(None, [sample(row((0, 4)), [], row((1, 4)), segments(s1=SKY))])
+    assert math.isnan(void.evaluate(size=1)['panoptic/PQ'])
+    nothing.process(None, [sample(row((1, 4)), segments(s1=SKY), row((0, 4)), [])])
+    assert nothing.evaluate(size=1)['panoptic/PQ'] == 0
+    with pytest.raises(ValueError, match='PanopticQuality: no sample was evaluated'):
+        metric().evaluate(size=0)
+
+
+def test_labels_beyond_the_vocabulary_are_errors() -> None:
+    for gt, pred, name in ((SKY, 4, 'prediction'), (7, SKY, 'ground truth')):
+        with pytest.raises(
+            ValueError, match=f'a.jpg: {name} has label {max(gt, pred)}, but the vocabulary .* 4 classes'
+        ):
+            metric().process(None, [sample(row((1, 4)), segments(s1=gt), row((1, 4)), segments(s1=pred))])
+
+
 def test_missing_fields_say_who_forgot_them() -> None:
     complete = sample(*IMAGES[0])
     for name, advice in (('gt_panoptic_seg', 'LoadSegments'), ('pred_panoptic_seg', 'not asked for it')):

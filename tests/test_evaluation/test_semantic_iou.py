@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from mmengine.structures import PixelData
@@ -38,6 +40,7 @@ def test_table_by_hand() -> None:
             'semantic/mIoU': 100 * (3 / 5 + 1 / 2 + 0) / 3,
             'semantic/mAcc': 100 * (3 / 4 + 1 / 2) / 2,
             'semantic/aAcc': 100 * 4 / 6,
+            'semantic/fwIoU': 100 * (4 / 6 * 3 / 5 + 2 / 6 * 1 / 2),
             'semantic/IoU_class 0': 60.0,
             'semantic/IoU_class 1': 50.0,
             'semantic/IoU_class 2': 0.0,
@@ -65,6 +68,42 @@ def test_equal_to_mmseg(num_classes: int) -> None:
     for name, key in (('mIoU', 'IoU'), ('mAcc', 'Acc'), ('aAcc', 'aAcc')):
         values = torch.as_tensor(reference[key])
         assert result[f'semantic/{name}'] == pytest.approx(100 * values.nanmean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize('ignore', [255, 65535, 0, (0, 255)])
+def test_any_label_may_be_ignored(ignore: int | tuple[int, ...]) -> None:
+    hidden = (ignore,) if isinstance(ignore, int) else ignore
+    gt, pred = torch.tensor([[1, 2, *hidden]]), torch.tensor([[1, 1, *[2] * len(hidden)]])
+    if max(hidden) > 255:
+        gt = gt.to(torch.uint16)  # labels of ADE20K-847
+    semantic_iou = metric(3, ignore=ignore)
+    semantic_iou.process(None, [sample(gt, pred)])
+    assert semantic_iou.evaluate(size=1) == dict.fromkeys(('semantic/aAcc', 'semantic/mAcc'), 50.0) | {
+        'semantic/mIoU': 25.0,
+        'semantic/fwIoU': 25.0,
+    }
+
+
+def test_other_labels_are_errors() -> None:
+    with pytest.raises(ValueError, match='a.jpg: ground truth has label 255; accepted are 0 to 3, and -1 for'):
+        metric(4).process(None, [sample(torch.tensor([[0, 255]]), torch.tensor([[0, 0]]))])
+
+
+def test_nothing_labelled_is_not_a_number() -> None:
+    semantic_iou = metric(4)
+    semantic_iou.process(None, [sample(torch.full((1, 5), -1), torch.zeros(1, 5, dtype=torch.int64))])
+    assert all(math.isnan(value) for value in semantic_iou.evaluate(size=1).values())
+    with pytest.raises(ValueError, match='SemanticIoU: no sample was evaluated'):
+        metric(4).evaluate(size=0)
+
+
+def test_classes_of_one_name_are_told_apart() -> None:
+    semantic_iou = metric(3, classwise=True)
+    semantic_iou.dataset_meta = dict(classes=('bag', 'pot', 'bag'))
+    semantic_iou.process(None, [sample(torch.tensor([[0, 1, 2]]), torch.tensor([[0, 1, 1]]))])
+    result = semantic_iou.evaluate(size=1)
+    assert result['semantic/IoU_bag (0)'] == 100 and result['semantic/IoU_bag (2)'] == 0
+    assert result['semantic/IoU_pot'] == 50
 
 
 def test_other_sizes_are_errors() -> None:

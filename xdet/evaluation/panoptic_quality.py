@@ -6,7 +6,7 @@ not have.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from xdet.registry import METRICS
 from xdet.structures import Vocabulary
 
-from .fields import field, name_of
+from .fields import check_labels, distinct_names, field, name_of, require_results
 
 
 @dataclass
@@ -179,7 +179,9 @@ def summarise(counts: dict[int, ClassCounts], vocabulary: Vocabulary) -> dict[st
 class PanopticQuality(BaseMetric):
     """Panoptic quality of ``pred_panoptic_seg`` against ``gt_panoptic_seg``, in percent.
 
-    Every image yields one entry of results, so evaluation on several processes counts every image exactly once.
+    Every image yields one entry of results, so evaluation on several processes counts every image exactly once. Classes
+    that neither ground truth nor predictions have do not count; where all images are void everywhere, nothing does, and
+    the values are NaN.
 
     Args:
         classwise (bool): Also log a table of all classes, and report ``PQ_<class>``.
@@ -195,8 +197,11 @@ class PanopticQuality(BaseMetric):
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Match the segments of a batch of images."""
+        num_classes = len(self.dataset_meta['vocabulary'])
         for sample in data_samples:
             gt, pred = field(sample, 'gt_panoptic_seg'), field(sample, 'pred_panoptic_seg')
+            for name, segmentation in (('ground truth', gt), ('prediction', pred)):
+                check_labels(sample, name, [segment['label'] for segment in segmentation['segments_info']], num_classes)
             try:
                 counts = match_segments(
                     gt['sem_seg'].squeeze(0).to(pred['sem_seg'].device),
@@ -208,8 +213,13 @@ class PanopticQuality(BaseMetric):
                 raise ValueError(f'{name_of(sample)}: {error}') from error
             self.results.append(counts)
 
-    def compute_metrics(self, results: Iterable[dict[int, ClassCounts]]) -> dict[str, float]:
-        """Sum the counts of all images and average over classes."""
+    def compute_metrics(self, results: Sequence[dict[int, ClassCounts]]) -> dict[str, float]:
+        """Sum the counts of all images and average over classes.
+
+        Raises:
+            ValueError: There is no image.
+        """
+        require_results(self, results)
         vocabulary: Vocabulary = self.dataset_meta['vocabulary']
         total = {label: ClassCounts() for label in range(len(vocabulary))}
         for counts in results:
@@ -223,7 +233,7 @@ class PanopticQuality(BaseMetric):
     @staticmethod
     def _report_classes(total: dict[int, ClassCounts], vocabulary: Vocabulary, summary: dict[str, float]) -> None:
         lines = [f'{"class":<32}{"PQ":>8}{"SQ":>8}{"RQ":>8}{"TP":>8}{"FP":>8}{"FN":>8}']
-        for label, name in enumerate(vocabulary.names):
+        for label, name in enumerate(distinct_names(vocabulary.names)):
             counts = total[label]
             if counts.seen:
                 values = ''.join(f'{100 * value:8.2f}' for value in counts.quality)

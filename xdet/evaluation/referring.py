@@ -10,7 +10,7 @@ from mmengine.evaluator import BaseMetric
 
 from xdet.registry import METRICS
 
-from .fields import field, name_of
+from .fields import field, name_of, require_results
 
 Areas = tuple[int, int]
 """Pixels of intersection and union of one phrase's masks."""
@@ -28,7 +28,7 @@ def summarise_iou(areas: Sequence[Areas], thresholds: Sequence[float]) -> dict[s
     intersection, union = (sum(column) for column in zip(*areas, strict=True))
     summary = dict(cIoU=100 * iou((intersection, union)), mIoU=100 * math.fsum(values) / len(values))
     for threshold in thresholds:
-        summary[f'P@{threshold:g}'] = 100 * sum(value > threshold for value in values) / len(values)
+        summary[f'P@{threshold:g}'] = 100 * sum(value >= threshold for value in values) / len(values)
     return summary
 
 
@@ -37,8 +37,8 @@ class ReferringIoU(BaseMetric):
     """IoU of ``pred_phrases`` against ``gt_phrases``, in percent; every phrase counts once.
 
     ``cIoU`` (sum of intersections over sum of unions, so large masks count more; called oIoU elsewhere), ``mIoU`` (mean
-    of the phrases' IoU) and ``P@t`` (share of phrases whose IoU exceeds t). If samples name ``phrase_kinds``, also
-    ``cIoU_<kind>`` and ``mIoU_<kind>``.
+    of the phrases' IoU) and ``P@t`` (share of phrases whose IoU is t or more, as in the official evaluation). If
+    samples name ``phrase_kinds``, also ``cIoU_<kind>`` and ``mIoU_<kind>``.
 
     Args:
         thresholds (Sequence[float]): The t of ``P@t``.
@@ -72,7 +72,12 @@ class ReferringIoU(BaseMetric):
             self.results.append((areas, [None] * len(areas) if kinds is None else list(kinds)))
 
     def compute_metrics(self, results: list[tuple[list[Areas], list[str | None]]]) -> dict[str, float]:
-        """Sum over all phrases of all images."""
+        """Sum over all phrases of all images.
+
+        Raises:
+            ValueError: There is no phrase.
+        """
+        require_results(self, results)
         areas = [pair for image, _ in results for pair in image]
         kinds = [kind for _, image in results for kind in image]
         if not areas:

@@ -11,13 +11,17 @@ from torch import Tensor
 
 from xdet.registry import METRICS
 
-from .fields import field, name_of
+from .fields import check_finite, field, name_of, require_results
+
+_BLOCK = 1024
 
 
 def retrieval_ranks(images: Tensor, texts: Tensor, owners: Tensor) -> tuple[Tensor, Tensor]:
     """Rank of the right partner, 0 being the best.
 
-    Of equal scores the wrong partner wins, so a model whose embeddings are all the same finds nothing.
+    Of equal scores the wrong partner wins, so a model whose embeddings are all the same finds nothing. Scores are
+    summed in double precision and compared in single, so that equal texts (data sets repeat some) score the same
+    wherever they stand. Memory grows with the number of images plus that of texts, not with their product.
 
     Args:
         images (Tensor): Float ``[n, C]``.
@@ -28,12 +32,17 @@ def retrieval_ranks(images: Tensor, texts: Tensor, owners: Tensor) -> tuple[Tens
         tuple[Tensor, Tensor]: int64 ``[n]``: texts of other images that are as near to an image as the nearest of its
         own or nearer. int64 ``[m]``: likewise the other images that are as near to a text as its own.
     """
-    scores = images @ texts.T  # [n, m]
-    own = owners[None] == torch.arange(len(images))[:, None]
-    best = scores.masked_fill(~own, -torch.inf).amax(1)
-    image_ranks = ((scores >= best[:, None]) & ~own).sum(1)
-    right = scores.gather(0, owners[None])
-    text_ranks = ((scores >= right) & ~own).sum(0)
+    own_scores = (images[owners].double() * texts.double()).sum(1).float()
+    best = torch.full((len(images),), -torch.inf).scatter_reduce(0, owners, own_scores, 'amax')
+    image_ranks = torch.zeros(len(images), dtype=torch.int64)
+    text_ranks = torch.zeros(len(texts), dtype=torch.int64)
+    everyone = torch.arange(len(images))
+    for start in range(0, len(texts), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        scores = (images.double() @ texts[part].double().T).float()  # [n, block]
+        others = owners[None, part] != everyone[:, None]
+        image_ranks += ((scores >= best[:, None]) & others).sum(1)
+        text_ranks[part] = ((scores >= own_scores[None, part]) & others).sum(0)
     return image_ranks, text_ranks
 
 
@@ -80,13 +89,20 @@ class RetrievalRecall(BaseMetric):
         for sample in data_samples:
             decoder, backbone = field(sample, 'pred_embedding').double().cpu()
             image = self.decoder_weight * decoder + (1 - self.decoder_weight) * backbone
-            texts = field(sample, 'pred_text_embeddings').double().cpu()
+            texts = field(sample, 'pred_text_embeddings').float().cpu()
+            check_finite(sample, 'pred_embedding', image)
+            check_finite(sample, 'pred_text_embeddings', texts)
             if texts.ndim != 2 or not len(texts):
                 raise ValueError(f'{name_of(sample)}: has no embedded caption; every image needs at least one')
             self.results.append((sample.get('img_id', name_of(sample)), image, texts))
 
     def compute_metrics(self, results: list[tuple[Any, Tensor, Tensor]]) -> dict[str, float]:
-        """Search in every group and count hits."""
+        """Search in every group and count hits.
+
+        Raises:
+            ValueError: There are fewer images than one group has.
+        """
+        require_results(self, results)
         size = self.group_size or len(results)
         if len(results) < size:
             raise ValueError(f'{len(results)} images are fewer than group_size {size}')
