@@ -125,7 +125,7 @@ class Conversion:
             ValueError: A file is missing or was changed.
         """
         lines = self.list_file.read_text(encoding='utf-8').splitlines()
-        listed = dict(reversed(line.split('  ', 1)) for line in lines)
+        listed = {path: digest for digest, path in (line.split('  ', 1) for line in lines)}
         for path, digest in track(listed.items(), f'{self.name}: checking'):
             if not (self.root / path).is_file():
                 raise ValueError(f'{self.root / path}: is listed in {self.list_file} but missing; use --overwrite')
