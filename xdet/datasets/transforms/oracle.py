@@ -33,8 +33,9 @@ class OracleVocabulary(BaseTransform):
             )
         whole = results['vocabulary']
         labels = tuple(sorted({segment['label'] for segment in results['segments_info']})) or tuple(range(len(whole)))
+        columns = (whole.names, whole.is_thing, whole.prompts)
         results['vocabulary'] = Vocabulary(
-            tuple(whole.names[label] for label in labels), tuple(whole.is_thing[label] for label in labels)
+            *(tuple(column[label] for label in labels) if column else () for column in columns)
         )
         results['vocabulary_labels'] = labels
         return results

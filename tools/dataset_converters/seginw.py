@@ -1,0 +1,118 @@
+"""Check the data sets of Segmentation in the Wild, and make the annotation files that are missing.
+
+    data/seginw/Elephants/valid/*.jpg  _annotations_min1cat.coco.json    as published for the benchmark, 25 such sets
+
+    python tools/dataset_converters/seginw.py data/seginw
+
+Exports from Roboflow have _annotations.coco.json, whose category 0 is the name of the project and belongs to no object.
+Where only these are there, _annotations_min1cat.coco.json is made of them: without that category, the others beginning
+from 0. Classes are compared with the published ones, and every listed image must exist.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from xdet.datasets.base import missing_files, require_folder
+from xdet.datasets.coco_json import load_coco_json
+from xdet.datasets.conversion import Conversion, Record, add_arguments, write_json
+from xdet.datasets.vocab import get_vocabulary
+
+SETS = (
+    'Airplane-Parts', 'Bottles', 'Brain-Tumor', 'Chicken', 'Cows', 'Electric-Shaver', 'Elephants', 'Fruits', 'Garbage',
+    'Ginger-Garlic', 'Hand', 'Hand-Metal', 'House-Parts', 'HouseHold-Items', 'Nutterfly-Squireel', 'Phones', 'Poles',
+    'Puppies', 'Rail', 'Salmon-Fillet', 'Strawberry', 'Tablets', 'Toolkits', 'Trash', 'Watermelon',
+)  # fmt: skip
+"""The 25 sets of the benchmark, as their folders are called."""
+
+ANNOTATIONS = '_annotations_min1cat.coco.json'
+EXPORT = '_annotations.coco.json'
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split of one set."""
+
+    root: Path
+    name: str
+    split: str
+
+    @property
+    def folder(self) -> Path:
+        """Where its images are."""
+        return self.root / self.name / self.split
+
+
+def without_project(path: Path) -> dict:
+    """Content of a Roboflow export without its category 0.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`load_coco_json`; or objects are of category 0.
+    """
+    content = load_coco_json(str(path))
+    used = [annotation['id'] for annotation in content['annotations'] if annotation['category_id'] == 0]
+    if used:
+        raise ValueError(f'{path}: annotation {used[0]} is of category 0, which should be the name of the project')
+    kept = [category for category in content['categories'] if category['id'] != 0]
+    return {
+        **content,
+        'categories': [{**category, 'id': category['id'] - 1} for category in kept],
+        'annotations': [
+            {**annotation, 'category_id': annotation['category_id'] - 1} for annotation in content['annotations']
+        ],
+    }
+
+
+def convert(part: Part) -> Record:
+    """Make the annotation file, if need be, and check it.
+
+    Raises:
+        FileNotFoundError: There are no annotations, or images are missing.
+        ValueError: The classes are not the published ones.
+    """
+    require_folder(part.folder, f'the images of SegInW {part.name}')
+    path = part.folder / ANNOTATIONS
+    content = load_coco_json(str(path)) if path.is_file() else without_project(part.folder / EXPORT)
+    names = tuple(category['name'] for category in sorted(content['categories'], key=lambda entry: entry['id']))
+    expected = get_vocabulary(f'seginw_{part.name.lower().replace("-", "_")}').names
+    if names != expected:
+        raise ValueError(f'{path}: its classes are {", ".join(names)}; those of the benchmark {", ".join(expected)}')
+    absent = missing_files(str(part.folder / image['file_name']) for image in content['images'])
+    if absent:
+        raise FileNotFoundError(f'{path}: {len(absent)} listed images do not exist, the first is {min(absent)}')
+    if not path.is_file():
+        write_json(path, content)
+    return dict(
+        files=[path.relative_to(part.root).as_posix()],
+        images=len(content['images']),
+        objects=len(content['annotations']),
+    )
+
+
+def report(records: dict[str, Record]) -> list[str]:
+    """Print what the sets hold."""
+    for name, record in records.items():
+        print(f'{name:<24}{record["images"]:>6} images{record["objects"]:>8} objects')
+    return []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('root', type=Path, help='folder of the sets')
+    parser.add_argument('--sets', nargs='+', default=list(SETS), choices=SETS, metavar='SET', help='default: all 25')
+    parser.add_argument('--split', default='valid', help='folder in each set (default: valid, the benchmark)')
+    add_arguments(parser)
+    args = parser.parse_args()
+    parts = {name: Part(args.root, name, args.split) for name in args.sets}
+    try:
+        summary = Conversion.from_args(args.root, f'seginw_{args.split}', args).run(parts, convert, report)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from None
+    if summary:
+        print(summary)
+
+
+if __name__ == '__main__':
+    main()
