@@ -7,7 +7,7 @@ default_hooks = dict(
     checkpoint=dict(type='SafeCheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
-custom_hooks = [dict(type='IterationSeedHook'), dict(type='InvalidLossHook')]
+custom_hooks = [dict(type='IterationSeedHook'), dict(type='InvalidLossHook'), dict(type='BrokenSamplesHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False,

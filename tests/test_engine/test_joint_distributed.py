@@ -1,17 +1,15 @@
 """Joint training on two ranks equals one process with the batches of both."""
 
 import copy
-import multiprocessing
-import os
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
+from tiny.ranks import needs_ranks, on_two_ranks
 
 from xdet.compat.checkpoint import read_checkpoint
 from xdet.engine.dist import prepare_distributed
@@ -21,13 +19,8 @@ from xdet.models.losses import points as point_sampling
 from xdet.models.text import vocabulary
 from xdet.visualization import XDetLocalVisualizer
 
-pytestmark = pytest.mark.skipif(
-    'fork' not in multiprocessing.get_all_start_methods() or not dist.is_gloo_available(),
-    reason='needs processes that are forked, and gloo',
-)
-
+pytestmark = needs_ranks
 CONFIG = Path(__file__).resolve().parents[1] / 'tiny' / 'joint_run.py'
-LIMIT = 240  # seconds; a few are enough on an idle machine
 
 
 def comparable_config(work_dir, ranks=1):
@@ -55,30 +48,6 @@ def train(cfg):
     before = copy.deepcopy(runner.bare_model.state_dict())
     runner.train()
     return before, runner
-
-
-def on_two_ranks(function, folder):
-    """Run ``function(rank)`` in two processes; returns what they return."""
-    context = multiprocessing.get_context('fork')
-    processes = [context.Process(target=_rank, args=(function, folder, rank)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(LIMIT)
-    alive = [process for process in processes if process.is_alive()]
-    for process in alive:
-        process.kill()
-    assert not alive, 'a rank waits for the other'
-    assert [process.exitcode for process in processes] == [0, 0]
-    return [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(2)]
-
-
-def _rank(function, folder, rank):
-    torch.set_num_threads(1)  # a forked process must not use its parent's thread pool
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
-    dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
-    torch.save(function(), folder / f'{rank}.pt')
-    dist.destroy_process_group()
 
 
 @pytest.fixture

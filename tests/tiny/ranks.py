@@ -1,0 +1,44 @@
+"""Runs a function in two processes that share a gloo process group."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+LIMIT = 240  # seconds; a few are enough on an idle machine
+
+needs_ranks = pytest.mark.skipif(
+    'fork' not in multiprocessing.get_all_start_methods() or not dist.is_gloo_available(),
+    reason='needs processes that are forked, and gloo',
+)
+
+
+def on_two_ranks(function: Callable[[], Any], folder: Path) -> list:
+    """Run ``function()`` in two processes; returns what they return."""
+    context = multiprocessing.get_context('fork')
+    processes = [context.Process(target=_rank, args=(function, folder, rank)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(LIMIT)
+    alive = [process for process in processes if process.is_alive()]
+    for process in alive:
+        process.kill()
+    assert not alive, 'a rank waits for the other'
+    assert [process.exitcode for process in processes] == [0, 0]
+    return [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(2)]
+
+
+def _rank(function: Callable[[], Any], folder: Path, rank: int) -> None:
+    torch.set_num_threads(1)  # a forked process must not use its parent's thread pool
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
+    dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
+    torch.save(function(), folder / f'{rank}.pt')
+    dist.destroy_process_group()
