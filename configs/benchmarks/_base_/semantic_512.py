@@ -1,0 +1,26 @@
+# Semantic segmentation as the official code tests indoor scenes: bicubic, shortest edge 512, longest edge not limited.
+test_pipeline = [
+    dict(type='LoadXDetImage'),
+    dict(type='ResizeShortestEdge', scale=512, rule='torchvision'),
+    dict(type='LoadSegments'),
+    dict(type='PackXDetInputs', test_mode=True, tasks=('semantic',)),
+]
+# For "oracle prompts": the vocabulary of an image is the classes of its ground truth.
+oracle_pipeline = [
+    *test_pipeline[:-1],
+    dict(type='OracleVocabulary'),
+    dict(
+        type='PackXDetInputs',
+        test_mode=True,
+        tasks=('semantic',),
+        meta_keys=('img_path', 'img_id', 'ori_shape', 'img_shape', 'vocabulary', 'vocabulary_labels'),
+    ),
+]
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='ImageLabelListDataset', pipeline=test_pipeline, test_mode=True),
+)
+test_cfg = dict(type='TestLoop')
+test_evaluator = [dict(type='SemanticIoU')]
