@@ -107,7 +107,7 @@ def test_unusable_lists_are_named(tmp_path: Path, name: str, content: str | byte
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=message):
         read_pairs(str(path))
-    with pytest.raises(FileNotFoundError, match='nowhere.csv: list of image-text pairs does not exist'):
+    with pytest.raises(FileNotFoundError, match='nowhere.csv: list does not exist'):
         read_pairs('nowhere.csv')
 
 

@@ -9,11 +9,13 @@ from .image_io import ImageReadError, as_bgr, decode_image, read_image
 from .image_label_folder import ImageLabelFolderDataset
 from .image_label_list import ImageLabelListDataset
 from .image_text import ImageTextDataset
+from .phrasecut import PhraseCutDataset
 from .refcoco import RefCocoDataset
 from .samplers import ResumableSampler, ShardSampler
 from .scene_texts import DescribeScene
 from .scenes import RenderScene, ScenesDataset
 from .seeding import Draw, SeededDataset, seeded_rng
+from .vqa import QuestionListDataset, VQADataset
 from .web_shards import WebShardsDataset
 
 __all__ = [
@@ -26,6 +28,8 @@ __all__ = [
     'ImageLabelListDataset',
     'ImageReadError',
     'ImageTextDataset',
+    'PhraseCutDataset',
+    'QuestionListDataset',
     'RefCocoDataset',
     'RenderScene',
     'ResumableSampler',
@@ -33,6 +37,7 @@ __all__ = [
     'SeededDataset',
     'SegmentationDataset',
     'ShardSampler',
+    'VQADataset',
     'WebShardsDataset',
     'as_bgr',
     'decode_image',

@@ -57,13 +57,31 @@ def read_pairs(
         ValueError: It cannot be read, or has not the columns.
         ImportError: Parquet needs pyarrow.
     """
+    rows = read_rows(path)
+    image_column = find_column(path, rows, 'image', image_column, IMAGE_COLUMNS)
+    caption_column = find_column(path, rows, 'caption', caption_column, CAPTION_COLUMNS)
+    rows = rows_of_splits(path, rows, splits)
+    return _collect(rows, image_column, caption_column)
+
+
+def read_rows(path: str) -> list[dict[str, Any]]:
+    """Rows of a list as JSON, JSONL, CSV, TSV or Parquet; see :func:`read_pairs`.
+
+    Raises:
+        FileNotFoundError, ValueError, ImportError: As :func:`read_pairs`.
+    """
     suffix = path.lower().rsplit('.', 1)[-1]
     if suffix not in _READERS:
         raise ValueError(f'{path}: unknown kind of list; accepted are {", ".join(f".{name}" for name in _READERS)}')
-    rows = _READERS[suffix](path)
-    columns = dict.fromkeys(key for row in rows[:100] for key in row)
-    image_column = _column(path, columns, 'image', image_column, IMAGE_COLUMNS)
-    caption_column = _column(path, columns, 'caption', caption_column, CAPTION_COLUMNS)
+    return _READERS[suffix](path)
+
+
+def rows_of_splits(path: str, rows: list[dict], splits: Sequence[str] | None) -> list[dict]:
+    """Rows whose ``split`` is one of ``splits``; all for None.
+
+    Raises:
+        ValueError: There are none.
+    """
     if splits is not None:
         found = dict.fromkeys(row.get('split') for row in rows)
         rows = [row for row in rows if row.get('split') in splits]
@@ -71,7 +89,7 @@ def read_pairs(
             raise ValueError(
                 f'{path}: no rows of split {", ".join(splits)}; its splits are {", ".join(map(str, found))}'
             )
-    return _collect(rows, image_column, caption_column)
+    return rows
 
 
 def _collect(rows: Iterable[dict], image_column: str, caption_column: str) -> tuple[list[Pair], int]:
@@ -90,8 +108,13 @@ def _collect(rows: Iterable[dict], image_column: str, caption_column: str) -> tu
     return [Pair(image, tuple(texts), ids[image]) for image, texts in captions.items()], dropped
 
 
-def _column(path: str, columns: Iterable[str], what: str, asked: str | None, usual: Sequence[str]) -> str:
-    columns = list(columns)
+def find_column(path: str, rows: Sequence[dict], what: str, asked: str | None, usual: Sequence[str]) -> str:
+    """Name of the column of ``what``: the one ``asked`` for, or the first of the ``usual`` ones that there is.
+
+    Raises:
+        ValueError: There is none.
+    """
+    columns = dict.fromkeys(key for row in rows[:100] for key in row)
     wanted = usual if asked is None else (asked,)
     found = next((name for name in wanted if name in columns), None)
     if found is None:
@@ -183,7 +206,7 @@ def _bytes(path: str) -> bytes:
     try:
         return fileio.get(path)
     except (FileNotFoundError, IsADirectoryError):
-        raise FileNotFoundError(f'{path}: list of image-text pairs does not exist') from None
+        raise FileNotFoundError(f'{path}: list does not exist') from None
 
 
 def _text(path: str) -> str:

@@ -4,12 +4,14 @@ from .formatting import PackXDetInputs
 from .large_scale_jitter import LargeScaleJitter
 from .loading import LoadSegments, LoadXDetImage
 from .oracle import OracleVocabulary
+from .questions import ChooseQuestions
 from .resizing import ResizeShortestEdge
 from .texts import ChooseCaption, ChoosePhrases, RandomFlipWithTexts
 
 __all__ = [
     'ChooseCaption',
     'ChoosePhrases',
+    'ChooseQuestions',
     'LargeScaleJitter',
     'LoadSegments',
     'LoadXDetImage',

@@ -16,7 +16,8 @@ from xdet.structures import XDetDataSample, segment_map
 
 META_KEYS = (
     'img_path', 'img_id', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction', 'vocabulary',
-    'caption', 'nouns', 'captions', 'phrase_mode', 'questions', 'question_kinds', 'answers',
+    'caption', 'nouns', 'captions', 'phrase_mode',
+    'questions', 'question_kinds', 'question_types', 'question_ids', 'answers', 'human_answers',
 )  # fmt: skip
 
 
@@ -36,7 +37,7 @@ class PackXDetInputs(BaseTransform):
 
     Texts that the pipeline has are carried along in the meta information: ``caption`` str, ``nouns`` tuple[str] and
     ``phrase_mode`` str for training; ``captions`` tuple[str] for testing; ``questions`` tuple[str] and ``answers``
-    tuple[dict[str, float]], one per question, for both.
+    tuple[dict[str, float]], one per question, for both, and what else ``VQADataset`` says about each question.
 
     ``phrases`` is a list of dicts: ``text``; what it refers to, as ``segments`` (positions in ``segments_info``, in
     ``gt_seg_map``) or as ``instances`` (rows of ``gt_masks``), none of them if it refers to nothing in the image; and
