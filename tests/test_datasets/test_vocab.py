@@ -145,9 +145,23 @@ def test_categories_of_annotation_files_are_recognised() -> None:
     classes = get_class_list('ade20k_150')
     found = classes.labels(['windowpane', 'window ', 'blind, screen', 'tv', 'television receiver', 'painting, picture'])
     assert [classes.names[label] for label in found] == [
-        'windowpane', 'windowpane', 'blind', 'television', 'television', 'painting',
+        'windowpane', 'windowpane', 'blind', 'television receiver', 'television receiver', 'painting',
     ]  # fmt: skip
     assert classes.labels(['cat', '']) == [None, None]
+
+
+def test_ids_of_published_label_images() -> None:
+    """ADE20K sorts its objects by their full names, apart from those added later (from 3101 on)."""
+    ade = get_class_list('ade20k_847')
+    rows = sorted((number, name) for number, name in zip(ade.ids, ade.names, strict=True) if number < 3100)
+    assert len(set(ade.ids)) == 847 and len(rows) == 827
+    for (_, first), (_, second) in zip(rows, rows[1:], strict=False):
+        assert first.replace('-', ' ') <= second.replace('-', ' ') or first.startswith(second.split(',')[0])
+    assert dict(zip(get_class_list('cityscapes_19').names, get_class_list('cityscapes_19').ids, strict=True)) == dict(
+        road=7, sidewalk=8, building=11, wall=12, fence=13, pole=17, vegetation=21, terrain=22, sky=23, person=24,
+        rider=25, car=26, truck=27, bus=28, train=31, motorcycle=32, bicycle=33,
+        **{'traffic light': 19, 'traffic sign': 20},
+    )  # fmt: skip
 
 
 def test_similar_names_are_suggested() -> None:

@@ -23,6 +23,7 @@ class ClassList:
             the names (apart from suffixes such as ``-merged``, which go whenever a name is embedded).
         synonyms (tuple[tuple[str, ...], ...]): Several prompts for each class; empty if there are none.
         aliases (Mapping[str, str]): Other names that annotation files use, and the name in this list.
+        ids (tuple[int, ...]): Number of each class in the published label images; empty where it is the position.
         quirks (tuple[str, ...]): What is odd about it, one sentence each.
     """
 
@@ -33,6 +34,7 @@ class ClassList:
     prompts: tuple[str, ...] = ()
     synonyms: tuple[tuple[str, ...], ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    ids: tuple[int, ...] = ()
     quirks: tuple[str, ...] = ()
 
     @classmethod
@@ -48,6 +50,7 @@ class ClassList:
             prompts=tuple(content.get('prompts', ())),
             synonyms=tuple(map(tuple, content.get('synonyms', ()))),
             aliases=content.get('aliases', {}),
+            ids=tuple(content.get('ids', ())),
             quirks=tuple(content['quirks']),
         )
 
@@ -79,6 +82,7 @@ class ClassList:
             is_thing=pick(self.is_thing),
             prompts=pick(self.prompts),
             synonyms=pick(self.synonyms),
+            ids=pick(self.ids),
             aliases={},
         )
 
