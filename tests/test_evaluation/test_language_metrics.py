@@ -67,7 +67,7 @@ def test_referring_table() -> None:
             'referring/cIoU': 100 * 4 / (4 + 5 + 0 + 1),
             'referring/mIoU': 100 * (0.75 + 0.2 + 1 + 0) / 4,
             'referring/P@0.5': 50.0,
-            'referring/P@0.75': 25.0,  # 0.75 itself does not exceed 0.75
+            'referring/P@0.75': 50.0,  # 0.75 itself counts
             'referring/cIoU_plain': 75.0,
             'referring/mIoU_plain': 87.5,
             'referring/cIoU_relation': 100 / 6,

@@ -1,6 +1,6 @@
 """Metrics of all tasks."""
 
-from .captioning import CaptionMatch, cider_d
+from .captioning import CaptionMatch, CaptionQuality, cider_d
 from .instance_ap import InstanceAP
 from .oracle import OracleSemanticIoU
 from .panoptic_quality import ClassCounts, PanopticQuality, match_segments
@@ -12,6 +12,7 @@ from .vqa import VQAAccuracy, answer_score
 
 __all__ = [
     'CaptionMatch',
+    'CaptionQuality',
     'ClassCounts',
     'InstanceAP',
     'OracleSemanticIoU',

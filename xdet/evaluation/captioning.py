@@ -1,23 +1,25 @@
-"""Captions against references: exact agreement, and CIDEr-D (Vedantam et al., arXiv 1411.5726)."""
+"""Captions against references: exact agreement, and the scores of the COCO caption evaluation."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import re
-from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 
 from xdet.registry import METRICS
 
-from .fields import field
+from .caption_scores import bleu, cider_d_scores, rouge_l
+from .caption_tokens import ptb_tokens, simple_tokens, why_no_ptb
+from .fields import field, name_of, require_results
 
-_MAX_N = 4
-_SIGMA = 6.0
-
-NGram = tuple[str, ...]
+_TOKENIZERS = ('auto', 'ptb', 'python')
 
 
 def words(text: str) -> list[str]:
@@ -26,59 +28,21 @@ def words(text: str) -> list[str]:
 
 
 def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
-    """CIDEr-D of every image: tf-idf weighted agreement of n-grams (n = 1..4) with the references, 10 at best.
-
-    The formula is that of the COCO caption evaluation, document frequencies being counted in ``references``. The words
-    are split by :func:`words` and not by the Penn Treebank tokenizer (which needs Java), so punctuation inside words
-    may make small differences to published numbers.
+    """CIDEr-D of every image, see :func:`cider_d_scores`, of the words that :func:`words` finds.
 
     Args:
         candidates (Sequence[str]): One caption per image.
         references (Sequence[Sequence[str]]): True captions of every image, at least one.
     """
-    truths = [[_ngrams(text) for text in texts] for texts in references]
-    seen = Counter(gram for texts in truths for gram in set().union(*texts))
-    images = math.log(len(truths)) if truths else 0.0
-    weights = {gram: images - math.log(count) for gram, count in seen.items()}
-    scores = []
-    for candidate, texts in zip(candidates, truths, strict=True):
-        vector = _Vector(_ngrams(candidate), weights, images)
-        similarities = [vector.similarity(_Vector(text, weights, images)) for text in texts]
-        scores.append(10 * math.fsum(similarities) / len(similarities))
-    return scores
+    return cider_d_scores([words(text) for text in candidates], [[words(text) for text in own] for own in references])
 
 
-def _ngrams(text: str) -> Counter[NGram]:
-    tokens = words(text)
-    return Counter(
-        tuple(tokens[start : start + n]) for n in range(1, _MAX_N + 1) for start in range(len(tokens) - n + 1)
-    )
-
-
-class _Vector:
-    """The tf-idf vectors of a text, one for every n.
-
-    Args:
-        counts (Counter): How often each n-gram occurs.
-        weights (dict): Inverse document frequency of n-grams.
-        unseen (float): That of n-grams that no reference has.
-    """
-
-    def __init__(self, counts: Counter[NGram], weights: dict[NGram, float], unseen: float) -> None:
-        self.length = sum(count for gram, count in counts.items() if len(gram) == 1)
-        self.values: list[dict[NGram, float]] = [{} for _ in range(_MAX_N)]
-        for gram, count in counts.items():
-            self.values[len(gram) - 1][gram] = count * weights.get(gram, unseen)
-        self.norms = [math.sqrt(math.fsum(value * value for value in row.values())) for row in self.values]
-
-    def similarity(self, truth: _Vector) -> float:
-        """Clipped cosine with a reference, averaged over n, times a penalty for another length."""
-        total = 0.0
-        for row, other, norm, other_norm in zip(self.values, truth.values, self.norms, truth.norms, strict=True):
-            if norm and other_norm:
-                shared = (min(value, other[gram]) * other[gram] for gram, value in row.items() if gram in other)
-                total += math.fsum(shared) / (norm * other_norm)
-        return total / _MAX_N * math.exp(-((self.length - truth.length) ** 2) / (2 * _SIGMA**2))
+def _process(sample: dict) -> tuple[str, list[str]]:
+    """The caption of a sample, empty if there is none, and its references."""
+    captions, references = field(sample, 'pred_captions'), list(field(sample, 'captions'))
+    if not references:
+        raise ValueError(f'{name_of(sample)}: has no reference caption; every image needs at least one')
+    return captions[0]['text'] if captions else '', references
 
 
 @METRICS.register_module()
@@ -86,7 +50,8 @@ class CaptionMatch(BaseMetric):
     """The best of ``pred_captions`` against the sample's ``captions``, in percent.
 
     ``exact`` is the share of images whose caption equals the first reference, word for word; ``exact_any`` any
-    reference; ``CIDEr-D`` is :func:`cider_d` times 100, as papers print it: 1000 at best.
+    reference; ``CIDEr-D`` is :func:`cider_d` times 100, as papers print it: 1000 at best. For texts of our own making;
+    :class:`CaptionQuality` gives the numbers of papers.
 
     Args:
         prefix (str, optional): Put before the names of the values.
@@ -100,12 +65,15 @@ class CaptionMatch(BaseMetric):
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the texts of a batch of images."""
-        for sample in data_samples:
-            captions = field(sample, 'pred_captions')
-            self.results.append((captions[0]['text'] if captions else '', list(field(sample, 'captions'))))
+        self.results.extend(_process(sample) for sample in data_samples)
 
-    def compute_metrics(self, results: list[tuple[str, list[str]]]) -> dict[str, float]:
-        """Compare the captions of all images."""
+    def compute_metrics(self, results: Sequence[tuple[str, list[str]]]) -> dict[str, float]:
+        """Compare the captions of all images.
+
+        Raises:
+            ValueError: There is no image.
+        """
+        require_results(self, results)
         candidates, references = zip(*results, strict=True)
         first = sum(words(text) == words(truths[0]) for text, truths in results)
         anyone = sum(words(text) in [words(truth) for truth in truths] for text, truths in results)
@@ -114,3 +82,114 @@ class CaptionMatch(BaseMetric):
             'exact_any': 100 * anyone / len(results),
             'CIDEr-D': 100 * math.fsum(cider_d(candidates, references)) / len(results),
         }
+
+
+@METRICS.register_module()
+class CaptionQuality(BaseMetric):
+    """The scores of the COCO caption evaluation for the best of ``pred_captions``, times 100 as papers print them.
+
+    With Java and pycocoevalcap, its tokenizer and scorers give ``BLEU-1`` to ``BLEU-4``, ``METEOR``, ``ROUGE-L`` and
+    ``CIDEr-D`` (which papers call CIDEr). Without, a tokenizer in Python gives ``BLEU-1_py`` and so on, without METEOR:
+    near the published numbers but not comparable to the digit (docs/metrics.md).
+
+    Args:
+        tokenizer (str): ``'ptb'`` (needs Java), ``'python'``, or ``'auto'``: the former where possible.
+        meteor (bool): Also ``METEOR``, where there is Java; it takes a minute or two to start.
+        spice (bool): Also ``SPICE``. Takes minutes, several GB, and Stanford CoreNLP 3.6.0, which must be in place.
+        prefix (str, optional): Put before the names of the values.
+        kwargs: Arguments of :class:`mmengine.evaluator.BaseMetric`.
+
+    Raises:
+        ValueError: An argument is unknown, or asks for what is not installed.
+    """
+
+    default_prefix = 'caption'
+
+    def __init__(
+        self,
+        tokenizer: str = 'auto',
+        meteor: bool = True,
+        spice: bool = False,
+        prefix: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(prefix=prefix, **kwargs)
+        if tokenizer not in _TOKENIZERS:
+            raise ValueError(f"CaptionQuality: tokenizer is '{tokenizer}'; accepted are {', '.join(_TOKENIZERS)}")
+        missing = why_no_ptb()
+        if missing and (tokenizer == 'ptb' or spice):
+            raise ValueError(f'CaptionQuality: {"SPICE" if spice else "tokenizer ptb"} cannot run, {missing}')
+        if spice and tokenizer == 'python':
+            raise ValueError("CaptionQuality: SPICE needs tokenizer 'ptb' or 'auto'")
+        if spice:
+            _check_spice()
+        self.meteor = meteor
+        self.spice = spice
+        self.uses_java = tokenizer != 'python' and not missing
+        if missing and tokenizer == 'auto':
+            print_log(
+                f'CaptionQuality: {missing}, so the names of all scores end in _py: they are of another tokenizer than '
+                'published ones, and METEOR is left out',
+                logger='current',
+            )
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep the texts of a batch of images."""
+        self.results.extend(_process(sample) for sample in data_samples)
+
+    def compute_metrics(self, results: Sequence[tuple[str, list[str]]]) -> dict[str, float]:
+        """Score the captions of all images together.
+
+        Raises:
+            ValueError: There is no image.
+        """
+        require_results(self, results)
+        score = self._score_with_java if self.uses_java else self._score_with_python
+        return {name: 100 * float(value) for name, value in score(results).items()}
+
+    @staticmethod
+    def _score_with_python(results: Sequence[tuple[str, list[str]]]) -> dict[str, float]:
+        candidates = [simple_tokens(text) for text, _ in results]
+        references = [[simple_tokens(text) for text in truths] for _, truths in results]
+        scores = {f'BLEU-{n}_py': value for n, value in enumerate(bleu(candidates, references), 1)}
+        rouge = [rouge_l(*pair) for pair in zip(candidates, references, strict=True)]
+        scores['ROUGE-L_py'] = math.fsum(rouge) / len(rouge)
+        scores['CIDEr-D_py'] = math.fsum(cider_d_scores(candidates, references)) / len(results)
+        return scores
+
+    def _score_with_java(self, results: Sequence[tuple[str, list[str]]]) -> dict[str, float]:
+        from pycocoevalcap.bleu.bleu import Bleu
+        from pycocoevalcap.cider.cider import Cider
+        from pycocoevalcap.meteor.meteor import Meteor
+        from pycocoevalcap.rouge.rouge import Rouge
+
+        tokens = iter(ptb_tokens([text for candidate, truths in results for text in (candidate, *truths)]))
+        candidates, references = {}, {}
+        for index, (_, truths) in enumerate(results):
+            candidates[index] = [' '.join(next(tokens))]
+            references[index] = [' '.join(next(tokens)) for _ in truths]
+        arguments = (references, candidates)
+        scores = {f'BLEU-{n}': value for n, value in enumerate(Bleu(4).compute_score(*arguments, verbose=0)[0], 1)}
+        if self.meteor:
+            scores['METEOR'] = Meteor().compute_score(*arguments)[0]
+        scores['ROUGE-L'] = Rouge().compute_score(*arguments)[0]
+        scores['CIDEr-D'] = Cider().compute_score(*arguments)[0]
+        if self.spice:
+            from pycocoevalcap.spice.spice import Spice
+
+            with contextlib.redirect_stdout(io.StringIO()):
+                scores['SPICE'] = Spice().compute_score(*arguments)[0]
+        return scores
+
+
+def _check_spice() -> None:
+    """Refuse what would start a download: pycocoevalcap fetches CoreNLP when it is missing."""
+    import pycocoevalcap
+
+    folder = Path(next(iter(pycocoevalcap.__path__))) / 'spice' / 'lib'
+    for name in ('stanford-corenlp-3.6.0.jar', 'stanford-corenlp-3.6.0-models.jar'):
+        if not (folder / name).is_file():
+            raise ValueError(
+                f'CaptionQuality: SPICE needs {name} in {folder}; python -m pycocoevalcap.spice.get_stanford_models '
+                'downloads it once'
+            )

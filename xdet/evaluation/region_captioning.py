@@ -8,7 +8,7 @@ from typing import Any
 from xdet.registry import METRICS
 
 from .captioning import CaptionMatch
-from .fields import field
+from .fields import field, name_of
 
 
 @METRICS.register_module()
@@ -21,8 +21,25 @@ class RegionCaptionMatch(CaptionMatch):
     default_prefix = 'region_caption'
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep the texts of a batch of images."""
+        """Keep the texts of a batch of images, those of an image together: MMEngine expects one result per sample."""
         for sample in data_samples:
             captions, references = field(sample, 'pred_region_captions'), field(sample, 'region_captions')
-            for texts, reference in zip(captions, references, strict=True):
-                self.results.append((texts[0]['text'] if texts else '', [reference]))
+            if len(captions) != len(references):
+                raise ValueError(
+                    f'{name_of(sample)}: {len(captions)} regions are described but {len(references)} are known; '
+                    'there must be one description per region'
+                )
+            self.results.append(
+                [
+                    (texts[0]['text'] if texts else '', [reference])
+                    for texts, reference in zip(captions, references, strict=True)
+                ]
+            )
+
+    def compute_metrics(self, results: Sequence[list[tuple[str, list[str]]]]) -> dict[str, float]:
+        """Compare the captions of all regions of all images.
+
+        Raises:
+            ValueError: There is no region.
+        """
+        return super().compute_metrics([region for image in results for region in image])
