@@ -1,0 +1,10 @@
+# RefCOCO+, UNC split, testA: 750 images, 1,975 objects, 5,726 sentences; people only.
+_base_ = '../_base_/referring_512.py'
+
+test_dataloader = dict(dataset=dict(ann_file='annotations/refcoco+_unc.json', splits=['testA']))
+benchmark = dict(
+    title='RefCOCO+, UNC split',
+    split='testA',
+    num_samples=750,
+    layout='annotations/refcoco+_unc.json, train2017/*.jpg',
+)

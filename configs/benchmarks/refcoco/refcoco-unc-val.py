@@ -1,0 +1,10 @@
+# RefCOCO, UNC split, val: 1,500 images, 3,811 objects, 10,834 sentences.
+_base_ = '../_base_/referring_512.py'
+
+test_dataloader = dict(dataset=dict(ann_file='annotations/refcoco_unc.json', splits=['val']))
+benchmark = dict(
+    title='RefCOCO, UNC split',
+    split='val',
+    num_samples=1500,
+    layout='annotations/refcoco_unc.json, train2017/*.jpg',
+)
