@@ -1,7 +1,8 @@
-"""Measure a model on the test set of its config.
+"""Measure a model on the test set of its config, or on benchmarks (docs/evaluation.md).
 
 python tools/test.py CONFIG CHECKPOINT
 python tools/test.py xdecoder_focal-t_8xb4-50e_coco-panoptic --weights official.pt --show-dir pictures
+python tools/test.py xdecoder_focal-t official.pt --benchmark ade20k-150 coco-2017 --protocol official
 bash tools/dist_test.sh CONFIG CHECKPOINT 8
 """
 
@@ -10,7 +11,9 @@ from __future__ import annotations
 import argparse
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 
+from xdet.apis.benchmarks import PROTOCOLS, apply_benchmark, expand_benchmarks, load_benchmark
 from xdet.apis.launch import add_launch_arguments, read_run_config, start_runner
 from xdet.engine.dist import shut_down
 from xdet.engine.errors import one_line_errors
@@ -23,6 +26,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--weights', help='another way to give the checkpoint')
     parser.add_argument('--out', metavar='FILE.pkl', help='write all predictions into this pickle file')
     parser.add_argument('--show-dir', metavar='DIR', help='draw the predictions into this folder of the work dir')
+    parser.add_argument(
+        '--benchmark',
+        nargs='+',
+        metavar='NAME[:SPLIT][@DIR]',
+        help="test on these in place of the config's own test set; tools/zeroshot_suite.py also keeps results",
+    )
+    parser.add_argument('--protocol', choices=PROTOCOLS, default='recommended', help='how to test on benchmarks')
     add_launch_arguments(parser)
     args = parser.parse_args()
     if (args.checkpoint is None) == (args.weights is None):
@@ -50,17 +60,37 @@ def apply_test_arguments(cfg: Config, args: argparse.Namespace) -> None:
         cfg.default_hooks.visualization = dict(type='DrawPredictionsHook', out_dir=args.show_dir)
 
 
+def benchmark_configs(cfg: Config, args: argparse.Namespace) -> dict[str, Config]:
+    """The config itself, or by name those of the benchmarks that the command line asks for.
+
+    Raises:
+        FileNotFoundError, ValueError: A benchmark is unknown, or the model has no task for it; or one output is asked
+            for and there are several benchmarks.
+    """
+    if not args.benchmark:
+        return {'test': cfg}
+    benchmarks = [load_benchmark(name) for name in expand_benchmarks(args.benchmark)]
+    if len(benchmarks) > 1 and (args.out or args.show_dir):
+        raise ValueError('--out and --show-dir take one benchmark at a time')
+    return {benchmark.name: apply_benchmark(cfg, benchmark, args.protocol) for benchmark in benchmarks}
+
+
 def main() -> None:
     with one_line_errors('command line', ValueError):
         args = parse_args()
     with one_line_errors(f'config {args.config}', OSError, ValueError):
-        cfg = read_run_config(args)
-        apply_test_arguments(cfg, args)
-    runner = start_runner(cfg, args)
+        configs = benchmark_configs(read_run_config(args), args)
+        for cfg in configs.values():
+            apply_test_arguments(cfg, args)
+    first, *others = configs
+    runner = start_runner(configs[first], args)
     with one_line_errors(f'data of config {args.config}'):
         runner.test_loop  # noqa: B018  builds the dataset now, where a mistake in it can be told from others
     with one_line_errors('testing', OSError, ValueError):
-        runner.test()
+        results = {first: runner.test(), **{name: runner.test_on(configs[name]) for name in others}}
+    if args.benchmark and is_main_process():
+        for name, metrics in results.items():
+            print(f'{name} ({args.protocol}): ' + ', '.join(f'{key} {value:.4f}' for key, value in metrics.items()))
     shut_down()
 
 

@@ -6,7 +6,7 @@ import copy
 import difflib
 import fnmatch
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,17 @@ from xdet.engine.errors import cause
 from xdet.registry import TASKS
 
 from .model_zoo import config_root, load_config
+from .pipeline import inference_transforms
 
 PROTOCOLS = ('recommended', 'official')
 """How to test: the best way we know, and the way the published numbers were made."""
+
+SPLIT = '{split}'
+"""What fragments for users' own data say in their paths."""
+
+MODEL_RESIZE = 'ModelResize'
+"""Step ``dict(type='ModelResize', task='semantic')`` of a fragment's pipeline: resize as the model's config does for
+that task when it is used, see :func:`~xdet.apis.pipeline.inference_transforms`."""
 
 _FRAGMENT_KEYS = ('data_root', 'test_dataloader', 'test_evaluator', 'benchmark', 'protocols')
 _FACTS = ('title', 'split', 'headline')
@@ -35,21 +43,24 @@ class Benchmark:
     """A data set, a split and metrics.
 
     Attributes:
-        name (str): File name of the fragment, and ``@`` with the name of the data folder where one was given.
+        name (str): File name of the fragment, with split and name of the data folder where they were given.
         path (Path): The fragment.
         cfg (Config): Its content.
         data_root (str): Folder of the data, ending in ``/``.
+        split (str): Split of the data set.
     """
 
     name: str
     path: Path
     cfg: Config
     data_root: str
+    split: str
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Description: ``title``, ``split``, ``headline`` (most important values), maybe ``num_samples``, ``notes``,
-        ``reference`` (where published numbers stand) and ``family`` (benchmarks to average over)."""
+        """Description: ``title``, ``split``, ``headline`` (names of the most important values), and maybe
+        ``num_samples`` (of the whole split), ``notes``, ``reference`` (where published numbers stand), ``layout`` (of
+        the folder), ``family`` (benchmarks to average over) and ``own_data`` (a fragment for users' data)."""
         return self.cfg.benchmark
 
     @property
@@ -93,22 +104,30 @@ def load_benchmark(name: str | Path, data_root: str | Path | None = None) -> Ben
 
     Args:
         name (str | Path): Name of a shipped one (``'ade20k-150'``) or path of a fragment. ``NAME@FOLDER`` says where
-            the data lie, so that one fragment for users' own data serves any number of folders.
+            the data lie, so that one fragment for users' own data serves any number of folders; ``NAME:SPLIT`` and
+            ``NAME:SPLIT@FOLDER`` name a split, for fragments that say ``{split}`` in their paths.
         data_root (str | Path, optional): Folder of the data, in place of the fragment's.
 
     Raises:
         FileNotFoundError: No such fragment; close names are suggested.
-        ValueError: It cannot be read, or is no benchmark.
+        ValueError: It cannot be read, is no benchmark, or has only one split.
     """
     name, _, folder = str(name).partition('@')
+    name, split = (name, '') if Path(name).is_file() else name.partition(':')[::2]
     path = _find(name)
     cfg = load_config(path)
     _check(path, cfg)
-    if data_root is None:
-        data_root = folder or cfg.data_root
-    root = str(data_root) if '://' in str(data_root) else Path(data_root).expanduser().as_posix()
-    label = f'{path.stem}@{Path(folder).name}' if folder else path.stem
-    return Benchmark(label, path, cfg, f'{root.rstrip("/")}/')
+    if split and not _mentions(_plain(cfg.test_dataloader), SPLIT):
+        raise ValueError(f"benchmark {path.stem} has only the split '{cfg.benchmark.split}', not '{split}'")
+    root = data_root if data_root is not None else folder or cfg.data_root
+    label = path.stem + (f':{split}' if split else '') + (f'@{Path(folder).name}' if folder else '')
+    return Benchmark(label, path, cfg, as_folder(root), split or cfg.benchmark.split)
+
+
+def as_folder(path: str | Path) -> str:
+    """``path`` with one ``/`` at its end and the home directory in place of ``~``."""
+    text = str(path) if '://' in str(path) else Path(path).expanduser().as_posix()
+    return f'{text.rstrip("/")}/'
 
 
 def apply_benchmark(
@@ -137,13 +156,13 @@ def apply_benchmark(
     if not isinstance(benchmark, Benchmark):
         benchmark = load_benchmark(benchmark, data_root)
     elif data_root is not None:
-        benchmark = Benchmark(benchmark.name, benchmark.path, benchmark.cfg, f'{str(data_root).rstrip("/")}/')
+        benchmark = replace(benchmark, data_root=as_folder(data_root))
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol '{protocol}' is unknown; accepted are {', '.join(PROTOCOLS)}")
     content = {key: value for key, value in cfg.to_dict().items() if key not in _TRAINING_KEYS}
-    for key in ('test_dataloader', 'test_evaluator', 'test_cfg'):
-        content[key] = copy.deepcopy(benchmark.cfg.get(key, dict(type='TestLoop')))
-    content['test_cfg'] = content['test_cfg'] or dict(type='TestLoop')
+    for key in ('test_dataloader', 'test_evaluator'):
+        content[key] = _plain(benchmark.cfg[key])
+    content['test_cfg'] = _plain(benchmark.cfg.get('test_cfg') or dict(type='TestLoop'))
     _check_tasks(benchmark, content)
     merged = Config(content)
     changes = _nested({key: value for key, value in benchmark.cfg.protocols.get(protocol, {}).items() if key != 'why'})
@@ -155,7 +174,7 @@ def apply_benchmark(
             f"protocol '{protocol}' of {benchmark.path} does not fit the config: {cause(error)}"
         ) from error
     for key in ('test_dataloader', 'test_evaluator'):
-        merged[key] = _move(merged[key], benchmark.cfg.data_root, benchmark.data_root)
+        merged[key] = _located(_fill_sizes(_plain(merged[key]), cfg), benchmark)
     return merged
 
 
@@ -232,6 +251,22 @@ def _tasks_of(dataloader: Mapping) -> tuple[str, ...]:
     return tuple(steps[-1].get('tasks') or ()) if steps else ()
 
 
+def _fill_sizes(node: Any, cfg: Config) -> Any:
+    """``node`` with the model's own way to resize in place of every step :data:`MODEL_RESIZE` of a pipeline."""
+    if isinstance(node, dict):
+        return {key: _fill_sizes(value, cfg) for key, value in node.items()}
+    if not isinstance(node, list):
+        return node
+    filled: list[Any] = []
+    for step in node:
+        if isinstance(step, dict) and step.get('type') == MODEL_RESIZE:
+            own = cfg.get('task_pipelines', {}).get(step.get('task')) or inference_transforms(cfg)
+            filled += [_plain(transform) for transform in own if 'Resize' in str(transform['type'])]
+        else:
+            filled.append(_fill_sizes(step, cfg))
+    return filled
+
+
 def _nested(changes: Any) -> Any:
     """``changes`` with dicts in place of keys with dots."""
     if not isinstance(changes, Mapping):
@@ -245,12 +280,29 @@ def _nested(changes: Any) -> Any:
     return nested
 
 
-def _move(node: Any, old: str, new: str) -> Any:
-    """``node`` with every string that begins with the folder ``old`` pointing into ``new``."""
-    if isinstance(node, Mapping):
-        return {key: _move(value, old, new) for key, value in node.items()}
+def _located(node: Any, benchmark: Benchmark) -> Any:
+    """``node`` with every string that begins with the fragment's data folder pointing into the actual one."""
+    if isinstance(node, dict):
+        return {key: _located(value, benchmark) for key, value in node.items()}
     if isinstance(node, (list, tuple)):
-        return type(node)(_move(value, old, new) for value in node)
-    if isinstance(node, str) and (node.startswith(old) or node == old.rstrip('/')):
-        return new + node[len(old) :]
-    return node
+        return type(node)(_located(value, benchmark) for value in node)
+    if not isinstance(node, str):
+        return node
+    old = benchmark.cfg.data_root
+    moved = benchmark.data_root + node[len(old) :] if node.startswith(old) or node == old.rstrip('/') else node
+    return moved.replace(SPLIT, benchmark.split)
+
+
+def _mentions(node: Any, text: str) -> bool:
+    if isinstance(node, dict):
+        return any(_mentions(value, text) for value in node.values())
+    if isinstance(node, (list, tuple)):
+        return any(_mentions(value, text) for value in node)
+    return isinstance(node, str) and text in node
+
+
+def _plain(node: Any) -> Any:
+    """A copy of a part of a config in ordinary dicts."""
+    if isinstance(node, Mapping):
+        return {key: _plain(value) for key, value in node.items()}
+    return type(node)(map(_plain, node)) if isinstance(node, (list, tuple)) else copy.deepcopy(node)

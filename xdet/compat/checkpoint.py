@@ -128,7 +128,7 @@ def read_checkpoint(path_or_url: str | os.PathLike, map_location: Any = 'cpu') -
     Raises:
         CheckpointError: There is no such file, it is damaged, or it holds pickled code.
     """
-    path = Path(_download(path_or_url) if _is_url(path_or_url) else path_or_url).expanduser()
+    path = local_file(path_or_url)
     if path.is_dir():
         raise CheckpointError(f"checkpoint '{path_or_url}' is a folder; name the file in it")
     if not path.is_file():
@@ -151,6 +151,15 @@ def read_checkpoint(path_or_url: str | os.PathLike, map_location: Any = 'cpu') -
     except (RuntimeError, EOFError, KeyError, SafetensorError, OSError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"checkpoint '{path_or_url}' is damaged or truncated: {reason}") from error
+
+
+def local_file(path_or_url: str | os.PathLike) -> Path:
+    """The file itself, or the local copy of what a URL names, which is downloaded once, into torch.hub's folder.
+
+    Raises:
+        CheckpointError: The download failed.
+    """
+    return Path(_download(path_or_url) if _is_url(path_or_url) else path_or_url).expanduser()
 
 
 def save_weights(model: nn.Module, path: str | os.PathLike, dtype: str | None = 'float16') -> None:

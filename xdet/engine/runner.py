@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
@@ -15,6 +17,7 @@ from xdet.compat.checkpoint import load_weights, read_checkpoint
 from . import lora
 from .config_drift import config_drift
 from .joint import JointDataLoader
+from .model_settings import change_settings
 from .schedules import resolve_fractions
 from .trainable import select_trainable
 
@@ -91,6 +94,26 @@ class XDetRunner(Runner):
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
+
+    def test_on(self, cfg: Config) -> dict[str, float]:
+        """Test on other data with the model at hand, whose weights are loaded once, before the first test.
+
+        Args:
+            cfg (Config): With ``test_dataloader``, ``test_cfg`` and ``test_evaluator``. Tasks and data preprocessor of
+                its ``model`` may have other settings than the present ones, see
+                :func:`~xdet.engine.model_settings.change_settings`.
+
+        Returns:
+            dict[str, float]: Values of the metrics.
+        """
+        change_settings(self.bare_model, self.cfg.model, cfg.model)
+        self.cfg.model = copy.deepcopy(cfg.model)
+        self._test_loop = copy.deepcopy(cfg.test_cfg)
+        self._test_dataloader = copy.deepcopy(cfg.test_dataloader)
+        self._test_evaluator = copy.deepcopy(cfg.test_evaluator)
+        for name in [name for name in self.message_hub.log_scalars if name.startswith('test/')]:
+            del self.message_hub.log_scalars[name]  # would be logged again, with the values of the new test
+        return self.test()
 
     def build_param_scheduler(self, scheduler: Any) -> Any:
         """Build schedulers from configs in which floats are fractions of the training."""

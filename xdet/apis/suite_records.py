@@ -1,0 +1,150 @@
+"""What a suite keeps of every benchmark it finished, so that an interrupted one goes on and numbers say where from."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import math
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from mmengine.config import Config
+
+from xdet.compat.checkpoint import local_file
+from xdet.compat.quiet import quiet_imports
+
+_VERSIONED = ('xdet', 'torch', 'mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'numpy')
+_TESTED = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator')
+_HARMLESS = ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory')
+
+
+@dataclass
+class Record:
+    """Result of one benchmark.
+
+    Attributes:
+        benchmark (str): Its name.
+        title (str): Its title.
+        split (str): Of the data set.
+        protocol (str): ``'recommended'`` or ``'official'``.
+        metrics (dict[str, float]): All values; NaN is stored as null.
+        headline (list[str]): Names of the most important ones.
+        num_samples (int): Images that were tested.
+        expected_samples (int | None): Images of the whole split.
+        seconds (float): Wall time of the test, with reading of data and embedding of texts.
+        checkpoint (str): File name of the weights.
+        checkpoint_sha256 (str): Their hash.
+        config (str): Name of the model's config.
+        config_hash (str): See :func:`config_hash`.
+        data_root (str): Where the data were.
+        world_size (int): Number of processes.
+        versions (dict[str, str]): Of what computed the values.
+        family (str | None): Benchmarks to average over.
+    """
+
+    benchmark: str
+    title: str
+    split: str
+    protocol: str
+    metrics: dict[str, float]
+    headline: list[str]
+    num_samples: int
+    expected_samples: int | None
+    seconds: float
+    checkpoint: str
+    checkpoint_sha256: str
+    config: str
+    config_hash: str
+    data_root: str
+    world_size: int = 1
+    versions: dict[str, str] = field(default_factory=dict)
+    family: str | None = None
+
+
+class RecordStore:
+    """Folder with a JSON file per finished benchmark.
+
+    Args:
+        folder (str | Path): Made when the first record is written.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def path(self, benchmark: str, protocol: str) -> Path:
+        """File of a benchmark."""
+        return self.folder / f'{benchmark}.{protocol}.json'
+
+    def read(self, benchmark: str, protocol: str) -> Record | None:
+        """Record of a benchmark, None if it has not finished.
+
+        Raises:
+            ValueError: The file is not a record.
+        """
+        path = self.path(benchmark, protocol)
+        if not path.is_file():
+            return None
+        try:
+            content = json.loads(path.read_text(encoding='utf-8'))
+            content['metrics'] = {
+                key: math.nan if value is None else value for key, value in content['metrics'].items()
+            }
+            return Record(**content)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f'{path}: not a record of a finished benchmark ({error}); remove it') from error
+
+    def write(self, record: Record) -> None:
+        """Write a record, whole or not at all."""
+        content = asdict(record)
+        content['metrics'] = {key: value if math.isfinite(value) else None for key, value in record.metrics.items()}
+        self.write_text(self.path(record.benchmark, record.protocol).name, json.dumps(content, indent=1) + '\n')
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a file of the folder, whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / name
+        with tempfile.NamedTemporaryFile('w', dir=self.folder, suffix='.part', delete=False, encoding='utf-8') as file:
+            file.write(text)
+        os.chmod(file.name, 0o644)
+        os.replace(file.name, path)
+        return path
+
+
+def config_hash(cfg: Config | Mapping) -> str:
+    """First 12 hex digits of the SHA-256 of what a config says about model, test data, pipeline and metrics.
+
+    Where the data lie and how many processes read them is to be left out by the caller and here, respectively, so that
+    equal hashes mean equal measurements.
+    """
+    content = {key: cfg.get(key) for key in _TESTED}
+    loader = {key: value for key, value in (content['test_dataloader'] or {}).items() if key not in _HARMLESS}
+    content['test_dataloader'] = loader
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def file_sha256(path_or_url: str | os.PathLike) -> str:
+    """SHA-256 of a checkpoint file or of the local copy of what a URL names.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with open(local_file(path_or_url), 'rb') as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that compute the values."""
+    with quiet_imports():
+        return {
+            'python': platform.python_version(),
+            **{name: importlib.import_module(name).__version__ for name in _VERSIONED},
+        }
