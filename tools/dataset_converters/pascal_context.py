@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 
 from xdet.datasets.base import require_folder
 from xdet.datasets.conversion import Conversion, Record, add_arguments, write_image
@@ -70,7 +71,7 @@ def convert(item: Item) -> Record:
     path = item.root / 'trainval' / f'{item.name}.mat'
     try:
         labels = loadmat(path)['LabelMap']
-    except (KeyError, NotImplementedError, TypeError, ValueError) as error:
+    except (KeyError, MatReadError, NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(f'{path}: not a label file of PASCAL-Context ({error})') from error
     if labels.ndim != 2 or labels.max(initial=0) > NUM_CLASSES:
         raise ValueError(f'{path}: LabelMap is {labels.shape} up to {labels.max(initial=0)}; accepted are 0 to 459')

@@ -117,7 +117,7 @@ def convert(frame: Frame) -> Record:
             raise ValueError(f'{path}: is {values.shape[1]}x{values.shape[0]} pixels but its frame {size[1]}x{size[0]}')
     if frame.nyu_of_id is not None:
         labels = frame.nyu_of_id[np.where(labels < len(frame.nyu_of_id), labels, 0)].astype(np.int64)
-        instances = labels * _PER_LABEL + instances
+        instances = np.where(labels > 0, labels * _PER_LABEL + instances, 0)
     labels = np.where(labels <= _NUM_NYU, labels, 0)
     twenty = np.zeros(_NUM_NYU + 1, dtype=np.uint8)
     twenty[list(NYU_IDS)] = np.arange(1, len(NYU_IDS) + 1)

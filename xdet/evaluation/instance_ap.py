@@ -77,7 +77,7 @@ class InstanceAP(BaseMetric):
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 self.annotations = COCO(ann_file)
-            _complete(self.annotations, boxes_of_masks=gt_boxes == 'masks')
+                _complete(self.annotations, boxes_of_masks=gt_boxes == 'masks')
         except (ValueError, AssertionError, TypeError, KeyError) as error:
             raise ValueError(f'{ann_file}: not a COCO annotation file ({error})') from error
         self.ann_file = ann_file
@@ -221,7 +221,7 @@ def _rows(image_id: Any, pred: dict, id_of_label: Sequence[int | None], metric: 
 
 
 def _complete(annotations: COCO, boxes_of_masks: bool) -> None:
-    """Add what COCO's evaluation expects of every object and files of other origin leave out."""
+    """Add what COCO's evaluation expects of every object and files of other origin leave out, and number objects."""
     for annotation in annotations.dataset.get('annotations', ()):
         annotation.setdefault('iscrowd', 0)
         mask = None
@@ -231,3 +231,7 @@ def _complete(annotations: COCO, boxes_of_masks: bool) -> None:
             annotation['bbox'] = mask_util.toBbox(mask).tolist()
         if 'area' not in annotation:
             annotation['area'] = float(mask_util.area(mask))
+    # COCOeval writes the id of a matched object and reads 0 as "no match", so it never finds an object whose id is 0.
+    for number, annotation in enumerate(annotations.dataset.get('annotations', ()), start=1):
+        annotation['id'] = number
+    annotations.createIndex()
