@@ -36,7 +36,9 @@ def convert(root: Path, refs: bytes) -> Path:
 @pytest.mark.parametrize('protocol', [0, 2])
 def test_refer_files_are_joined(tmp_path: Path, protocol: int, capsys) -> None:
     out = convert(tmp_path, pickle.dumps(REFS, protocol=protocol))
-    assert '1 images, 2 objects, 3 sentences' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert 'joined.json, all: 1 images, 2 objects, 3 sentences' in printed
+    assert 'joined.json, train: 1 images, 1 objects, 2 sentences' in printed and '1 files' in printed
     content = json.loads(out.read_text())
     assert [image['id'] for image in content['images']] == [11] and content['categories'] == INSTANCES['categories']
     assert content['annotations'][0]['ref_id'] == 5 and content['annotations'][0]['category_id'] == 3

@@ -5,7 +5,8 @@ when it is opened. So it is read here with an unpickler that refuses everything 
 numbers, which is all that the real files hold.
 
 The result has, per referred object, the annotation of instances.json with ref_id, split and sentences: the layout of
-the official grounding_train2017_*.json and refcocog_umd_val.json, which RefCocoDataset and CocoJointDataset read.
+the official grounding_train2017_*.json and refcocog_umd_val.json, which RefCocoDataset and CocoJointDataset read. How
+much there is of every split is printed; the numbers published for it are in configs/benchmarks/refcoco.
 
 Usage: python tools/dataset_converters/refer_to_json.py refcoco/refs(unc).p refcoco/instances.json refcoco_unc.json
 """
@@ -13,10 +14,13 @@ Usage: python tools/dataset_converters/refer_to_json.py refcoco/refs(unc).p refc
 from __future__ import annotations
 
 import argparse
-import json
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+
+from xdet.datasets.coco_json import load_coco_json
+from xdet.datasets.conversion import Conversion, Record, add_arguments, write_json
 
 KEPT = ('segmentation', 'area', 'iscrowd', 'image_id', 'bbox', 'category_id', 'id')
 
@@ -73,20 +77,62 @@ def join(refs: list[dict], instances: dict) -> dict:
     return dict(images=images, annotations=joined, categories=instances.get('categories', []))
 
 
+@dataclass(frozen=True)
+class Job:
+    """What to join, and where to."""
+
+    refs: Path
+    instances: Path
+    out: Path
+
+
+def convert(job: Job) -> Record:
+    """Write the joined file.
+
+    Raises:
+        OSError, ValueError: A file is missing or unusable.
+    """
+    joined = join(read_refs(job.refs), load_coco_json(str(job.instances), keys=('images', 'annotations')))
+    write_json(job.out, joined)
+    return dict(files=[job.out.name], splits=count(joined['annotations']))
+
+
+def count(annotations: list[dict]) -> dict[str, dict[str, int]]:
+    """Images, objects and sentences of every split, and of all."""
+    splits = sorted({annotation['split'] for annotation in annotations})
+    counts = {}
+    for name in (*splits, 'all'):
+        own = [annotation for annotation in annotations if name in ('all', annotation['split'])]
+        counts[name] = dict(
+            images=len({annotation['image_id'] for annotation in own}),
+            objects=len(own),
+            sentences=sum(len(annotation['sentences']) for annotation in own),
+        )
+    return counts
+
+
+def report(records: dict[str, Record]) -> list[str]:
+    """Print what the file holds."""
+    for name, record in records.items():
+        for split, counts in record['splits'].items():
+            print(f'{name}, {split}: {", ".join(f"{number} {what}" for what, number in counts.items())}')
+    return []
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('refs', type=Path, help='refs(unc).p, refs(umd).p or refs(google).p')
     parser.add_argument('instances', type=Path, help='instances.json of the same data set')
     parser.add_argument('out', type=Path)
+    add_arguments(parser)
     args = parser.parse_args()
+    job = Job(args.refs, args.instances, args.out)
     try:
-        refs = read_refs(args.refs)
-        joined = join(refs, json.loads(args.instances.read_text(encoding='utf-8')))
+        summary = Conversion.from_args(args.out.parent, args.out.stem, args).run({args.out.name: job}, convert, report)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
-    args.out.write_text(json.dumps(joined), encoding='utf-8')
-    sentences = sum(len(annotation['sentences']) for annotation in joined['annotations'])
-    print(f'{args.out}: {len(joined["images"])} images, {len(refs)} objects, {sentences} sentences')
+    if summary:
+        print(summary)
 
 
 if __name__ == '__main__':
