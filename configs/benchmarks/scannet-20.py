@@ -1,6 +1,6 @@
 # data/scannet/scannet_frames_25k/SCENE/{color,label,instance}/*   scannetv2_val.txt, as published
 #   python tools/dataset_converters/scannet.py data/scannet
-# adds labels_20/SCENE/*.png and val_20.txt.
+# adds labels_20/SCENE/color/*.png and val_20.txt.
 _base_ = './_base_/semantic_512.py'
 data_root = 'data/scannet/'
 

@@ -1,4 +1,4 @@
-# data/scannet/ as for scannet-20; the converter adds labels_40/SCENE/*.png and val_40.txt.
+# data/scannet/ as for scannet-20; the converter adds labels_40/SCENE/color/*.png and val_40.txt.
 _base_ = './_base_/semantic_512.py'
 data_root = 'data/scannet/'
 

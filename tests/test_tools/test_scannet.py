@@ -41,9 +41,9 @@ def test_labels_are_those_of_the_benchmark(root: Path, capsys) -> None:
     convert(root)
     # 2 frames with 3 images each, the panoptic file and two lists.
     assert '9 files' in capsys.readouterr().out
-    with Image.open(root / 'labels_20/scene0011_00/000100.png') as twenty:
+    with Image.open(root / 'labels_20/scene0011_00/color/000100.png') as twenty:
         assert np.array(twenty)[0].tolist() == [1, 1, 5, 5, 0, 20, 2, 0]
-    with Image.open(root / 'labels_40/scene0011_00/000100.png') as forty:
+    with Image.open(root / 'labels_40/scene0011_00/color/000100.png') as forty:
         assert np.array(forty)[0].tolist() == LABELS[0].tolist()
     assert len((root / 'val_20.txt').read_text().splitlines()) == 2
     content = json.loads((root / 'scannet_panoptic.json').read_text())
@@ -84,7 +84,7 @@ def test_raw_ids_need_the_label_map(root: Path) -> None:
     table = root / 'labels.tsv'
     table.write_text('id\traw_category\tnyu40id\n21\twall\t1\n2\tchair\t5\n3\tfloor\t2\n700\tblinds\t13\n9\tx\t\n')
     convert(root, '--label-map', table)
-    with Image.open(root / 'labels_20/scene0015_00/000100.png') as twenty:
+    with Image.open(root / 'labels_20/scene0015_00/color/000100.png') as twenty:
         assert np.array(twenty)[0].tolist() == [1, 1, 5, 5, 0, 0, 2, 0]
     segments = json.loads((root / 'scannet_panoptic.json').read_text())['annotations'][0]['segments_info']
     assert [segment['category_id'] for segment in segments] == [1, 2, 5]
@@ -105,7 +105,7 @@ def test_an_interrupted_run_goes_on(root: Path, capsys) -> None:
     Image.fromarray(LABELS[:3]).save(broken)
     with pytest.raises(SystemExit, match=r'scene0015_00.*is 8x3 pixels but its frame 8x6'):
         convert(root)
-    first = root / 'labels_20/scene0011_00/000100.png'
+    first = root / 'labels_20/scene0011_00/color/000100.png'
     written = first.stat().st_mtime_ns
     Image.fromarray(LABELS).save(broken)
     convert(root)

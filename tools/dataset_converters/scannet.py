@@ -6,8 +6,8 @@
 
     python tools/dataset_converters/scannet.py data/scannet
 
-adds labels_20/, labels_40/ (0 is void, 1 and more are classes), val_20.txt, val_40.txt (pairs of image and label) and
-scannet_panoptic/ with scannet_panoptic.json in COCO's layout.
+adds labels_20/ and labels_40/, named like the frames (0 is void, 1 and more are classes), val_20.txt and val_40.txt
+(pairs of image and label), and scannet_panoptic/ with scannet_panoptic.json in COCO's layout.
 
 Frames that you exported from scans have folders label-filt and instance-filt with the raw ids of ScanNet instead; then
 --label-map names scannetv2-labels.combined.tsv. Wall and floor become one segment of an image each, also where an
@@ -124,8 +124,8 @@ def convert(frame: Frame) -> Record:
     ids, segments = panoptic(instances)
     panoptic_name = f'{frame.scene}__{frame.name}.png'
     files = {
-        f'labels_20/{frame.scene}/{frame.name}.png': twenty[labels],
-        f'labels_40/{frame.scene}/{frame.name}.png': labels.astype(np.uint8),
+        f'labels_20/{frame.scene}/color/{frame.name}.png': twenty[labels],
+        f'labels_40/{frame.scene}/color/{frame.name}.png': labels.astype(np.uint8),
         f'scannet_panoptic/{panoptic_name}': np.stack([ids & 255, ids >> 8 & 255, ids >> 16], -1).astype(np.uint8),
     }
     for name, pixels in files.items():
@@ -175,11 +175,9 @@ def finish(root: Path, records: dict[str, Record], split: str) -> list[str]:
         annotations.append(dict(image_id=image_id, file_name=record['file_name'], segments_info=record['segments']))
     write_json(root / 'scannet_panoptic.json', dict(images=images, annotations=annotations, categories=categories))
     made = ['scannet_panoptic.json']
+    names = [image['file_name'].removesuffix('.jpg') for image in images]
     for number in (20, 40):
-        lines = [
-            f'{FRAMES}/{image["file_name"]} labels_{number}/{key}.png\n'
-            for image, key in zip(images, records, strict=True)
-        ]
+        lines = [f'{FRAMES}/{name}.jpg labels_{number}/{name}.png\n' for name in names]
         write_text(root / f'{split}_{number}.txt', ''.join(lines))
         made.append(f'{split}_{number}.txt')
     return made

@@ -24,6 +24,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 _COCO = 'http://images.cocodataset.org'
 _REFER = 'https://bvisionweb1.cs.unc.edu/licheng/referit/data'
+_REFER_NEXT = 'python tools/dataset_converters/refer_to_json.py, into data/coco/annotations'
 _VOC = 'http://host.robots.ox.ac.uk/pascal/VOC'
 _VQA = 'https://s3.amazonaws.com/cvmlp/vqa/mscoco/vqa'
 _CHUNK = 1 << 20
@@ -69,11 +70,15 @@ SOURCES = {
     'coco2014': Source('https://cocodataset.org/#termsofuse', 'coco', _coco('2014', 'train', 'images', 'annotations')),
     'ade20k': Source(
         'https://groups.csail.mit.edu/vision/datasets/ADE20K/terms/',
-        'ade20k',
-        (
-            'http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip',
-            'http://sceneparsing.csail.mit.edu/data/ChallengeData2017/annotations_instance.tar',
-        ),
+        '',
+        ('http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip',),
+        then='ade20k-instances has the instances',
+    ),
+    'ade20k-instances': Source(
+        'https://groups.csail.mit.edu/vision/datasets/ADE20K/terms/',
+        'ADEChallengeData2016',
+        ('http://sceneparsing.csail.mit.edu/data/ChallengeData2017/annotations_instance.tar',),
+        then='python tools/dataset_converters/ade20k.py data/ADEChallengeData2016',
     ),
     'voc2012': Source(
         f'{_VOC}/voc2012/index.html',
@@ -109,20 +114,21 @@ SOURCES = {
         ('https://huggingface.co/sam-hq-team/SegInW/resolve/main/seginw.zip',),
         then='python tools/dataset_converters/seginw.py data/seginw',
     ),
-    'refcoco': Source('https://github.com/lichengunc/refer', 'refer', (f'{_REFER}/refcoco.zip',)),
-    'refcoco+': Source('https://github.com/lichengunc/refer', 'refer', (f'{_REFER}/refcoco+.zip',)),
-    'refcocog': Source('https://github.com/lichengunc/refer', 'refer', (f'{_REFER}/refcocog.zip',)),
+    'refcoco': Source('https://github.com/lichengunc/refer', 'refer', (f'{_REFER}/refcoco.zip',), then=_REFER_NEXT),
+    'refcoco+': Source('https://github.com/lichengunc/refer', 'refer', (f'{_REFER}/refcoco+.zip',), then=_REFER_NEXT),
+    'refcocog': Source('https://github.com/lichengunc/refer', 'refer', (f'{_REFER}/refcocog.zip',), then=_REFER_NEXT),
     'karpathy': Source(
         'https://cs.stanford.edu/people/karpathy/deepimagesent/',
         'karpathy',
         ('https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip',),
+        then='move dataset_coco.json into data/coco/annotations and dataset_flickr30k.json into data/flickr30k',
     ),
     'vqav2': Source(
         'https://visualqa.org/terms.html',
-        'vqav2',
+        'coco/vqa',
         (f'{_VQA}/v2_Questions_Val_mscoco.zip', f'{_VQA}/v2_Annotations_Val_mscoco.zip'),
     ),
-    'ade20k-full': Source('https://groups.csail.mit.edu/vision/datasets/ADE20K/', 'ade20k_full'),
+    'ade20k-full': Source('https://groups.csail.mit.edu/vision/datasets/ADE20K/', 'ADE20K_2021_17_01'),
     'bdd100k': Source('https://bdd-data.berkeley.edu/', 'bdd100k'),
     'cityscapes': Source('https://www.cityscapes-dataset.com/login/', 'cityscapes'),
     'flickr30k': Source('https://shannon.cs.illinois.edu/DenotationGraph/', 'flickr30k'),
