@@ -12,10 +12,10 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as mask_util
-from torchvision.ops import masks_to_boxes
 
 from xdet.apis.benchmarks import apply_benchmark
 from xdet.datasets.base import SegmentationDataset
+from xdet.models.postprocess import mask_boxes
 from xdet.registry import DATASETS
 from xdet.structures import XDetDataSample
 
@@ -89,15 +89,10 @@ def _things(sample: XDetDataSample, shift: int) -> InstanceData:
     labels = torch.tensor([segment['label'] for segment in things], dtype=torch.int64)
     return InstanceData(
         masks=masks,
-        bboxes=_boxes(masks),
+        bboxes=mask_boxes(masks),
         labels=(labels + shift) % len(sample.vocabulary),
         scores=torch.ones(len(things)),
     )
-
-
-def _boxes(masks: torch.Tensor) -> torch.Tensor:
-    """Tight boxes xyxy, whose right and lower edges lie behind the last pixel, as those of the model."""
-    return masks_to_boxes(masks) + torch.tensor([0.0, 0.0, 1.0, 1.0])
 
 
 def _instances(info: dict, shift: int, num_classes: int) -> InstanceData:
@@ -111,7 +106,7 @@ def _instances(info: dict, shift: int, num_classes: int) -> InstanceData:
     labels = torch.tensor([instance['bbox_label'] for instance in info['instances']], dtype=torch.int64)
     return InstanceData(
         masks=stack,
-        bboxes=_boxes(stack),
+        bboxes=mask_boxes(stack),
         labels=(labels + shift) % num_classes,
         scores=torch.ones(len(masks)),
     )

@@ -2,6 +2,7 @@
 
 from . import transforms, vocab
 from .base import SegmentationDataset
+from .cityscapes import CityscapesPanopticDataset
 from .coco_instance import CocoInstanceSegDataset
 from .coco_joint import CocoJointDataset
 from .coco_panoptic import CocoPanopticSegDataset
@@ -19,6 +20,7 @@ from .vqa import QuestionListDataset, VQADataset
 from .web_shards import WebShardsDataset
 
 __all__ = [
+    'CityscapesPanopticDataset',
     'CocoInstanceSegDataset',
     'CocoJointDataset',
     'CocoPanopticSegDataset',

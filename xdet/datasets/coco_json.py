@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine import fileio
 
 from xdet.structures import Vocabulary
+
+from .vocab import get_class_list, make_vocabulary
 
 IGNORED = -1
 """Label of annotations whose category is in the file but not among the classes asked for."""
@@ -137,6 +139,33 @@ def coco_classes(path: str, content: dict, classes: Sequence[str] | None) -> tup
     vocabulary = Vocabulary(tuple(classes), tuple(name in things for name in classes))
     labels = {name: label for label, name in enumerate(classes)}
     return vocabulary, {category['id']: labels.get(category['name'], IGNORED) for category in categories}
+
+
+def known_classes(path: str, content: dict, classes: str | Mapping) -> tuple[Vocabulary, dict[int, int]]:
+    """Like :func:`coco_classes`, for a class list that comes with xdet: its order, prompts and things count.
+
+    Categories are recognised by name, prompt or alias, see :meth:`xdet.datasets.vocab.ClassList.labels`; those that the
+    list does not have get :data:`IGNORED`.
+
+    Args:
+        path (str): Name of the file, for errors.
+        content (dict): Result of :func:`load_coco_json`.
+        classes (str | Mapping): Name of the list, or ``dict(name=..., synonyms=True)``.
+
+    Raises:
+        ValueError: There is no such list, or file and list do not belong together.
+    """
+    vocabulary = make_vocabulary(classes)
+    name = classes if isinstance(classes, str) else classes['name']
+    labels = get_class_list(name).labels([category['name'] for category in content['categories']])
+    found = [label for label in labels if label is not None]
+    absent = [vocabulary.names[label] for label in range(len(vocabulary)) if label not in found]
+    if absent or len(set(found)) < len(found):
+        repeated = [vocabulary.names[label] for label, count in Counter(found).items() if count > 1]
+        problem = f'no category for {", ".join(absent)}' if absent else f'several categories for {", ".join(repeated)}'
+        raise ValueError(f"{path}: has {problem}; it does not belong to class list '{name}'")
+    ids = [category['id'] for category in content['categories']]
+    return vocabulary, {number: IGNORED if label is None else label for number, label in zip(ids, labels, strict=True)}
 
 
 def label_of(path: str, labels: dict[int, int], category_id: int, image_id: int | str) -> int:

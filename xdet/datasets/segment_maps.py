@@ -25,7 +25,7 @@ def read_panoptic_map(path: str, segments_info: list[dict]) -> tuple[np.ndarray,
     Raises:
         ValueError: The file is no such PNG, or has an id that is not listed.
     """
-    colours = _read_png(path)
+    colours = read_pixels(path)
     if colours.ndim != 3 or colours.shape[-1] != 3:
         raise ValueError(f'{path}: not a panoptic PNG (three channels, id = R + 256 G + 65536 B)')
     ids = colours[..., 0] + (colours[..., 1].astype(np.uint32) << 8) + (colours[..., 2].astype(np.uint32) << 16)
@@ -58,7 +58,7 @@ def read_label_map(
     Raises:
         ValueError: The file is no such image, or has a value outside the class list.
     """
-    values = _read_png(path)
+    values = read_pixels(path)
     if values.ndim != 2 or values.dtype.kind not in 'ui' or values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
         raise ValueError(f'{path}: not a label image (one channel of 8 or 16 bits), it has {_describe(values)}')
     counts = np.bincount(values.ravel())
@@ -80,7 +80,7 @@ def read_label_map(
     return lookup[values], segments
 
 
-def _read_png(path: str) -> np.ndarray:
+def read_pixels(path: str) -> np.ndarray:
     """Pixels of an annotation image, without any conversion of values.
 
     Raises:

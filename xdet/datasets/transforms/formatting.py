@@ -29,7 +29,8 @@ class PackXDetInputs(BaseTransform):
 
     For training, ``gt_segments`` (unless ``segments`` is off) gets ``masks`` bool ``[n, H, W]`` and ``labels`` int64
     ``[n]`` of the segments that are no crowd. For testing, ground truth is what metrics read, in the resolution of the
-    file: ``gt_sem_seg`` (where crowds count as their class) and ``gt_panoptic_seg`` (where segment i has id i + 1);
+    file: ``gt_sem_seg`` (``gt_sem_map``, or the segments, where crowds count as their class) and ``gt_panoptic_seg``
+    (where segment i has id i + 1);
     instances are left to the metric, which reads the annotation file.
 
     Samples with ``boxes_only`` have, instead of ``masks``, ``boxes`` float ``[n, 4]``, xyxy in pixels, and with
@@ -136,7 +137,8 @@ class PackXDetInputs(BaseTransform):
                 f'original {tuple(results["ori_shape"])}; in a test pipeline put LoadSegments after resizing'
             )
         labels = torch.tensor([XDetDataSample.IGNORE, *(segment['label'] for segment in segments)])
-        sample.gt_sem_seg = PixelData(sem_seg=labels[indices][None])
+        semantic = torch.from_numpy(results['gt_sem_map']) if 'gt_sem_map' in results else labels[indices]
+        sample.gt_sem_seg = PixelData(sem_seg=semantic[None])
         described = [{**segment, 'id': index} for index, segment in enumerate(segments, start=1)]
         sample.gt_panoptic_seg = segment_map(indices.to(torch.int32), described)
 

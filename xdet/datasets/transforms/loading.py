@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadAnnotations
 
 from xdet.registry import TRANSFORMS
+from xdet.structures import XDetDataSample
 
 from ..image_io import as_bgr, decode_image, read_image
 from ..segment_maps import read_label_map, read_panoptic_map
@@ -52,6 +54,9 @@ class LoadSegments(BaseTransform):
     From COCO instances (``instances``): ``gt_masks``, ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``, as
     mmdet's ``LoadAnnotations`` gives them; without ``gt_masks`` where the sample has ``boxes_only``.
 
+    From a sample with ``sem_map_path`` too: ``gt_sem_map``, int64 ``[H, W]`` labels, semantic ground truth for testing
+    that is not what the segments add up to.
+
     A sample with ``seg_map_path=None`` passes through: test images without labels.
 
     Put it after the image is read; in a test pipeline after resizing, so that ground truth keeps its resolution.
@@ -81,8 +86,16 @@ class LoadSegments(BaseTransform):
                 path, results['vocabulary'], results['ignore_label'], results['label_offset']
             )
         self._check_size(results, segment_map.shape, path)
+        if 'sem_map_path' in results:
+            results['gt_sem_map'] = self._semantic_labels(results)
         results.update(gt_seg_map=segment_map, segments_info=segments, seg_fields=['gt_seg_map'])
         return results
+
+    def _semantic_labels(self, results: dict) -> np.ndarray:
+        path = results['sem_map_path']
+        indices, segments = read_label_map(path, results['vocabulary'], **results['sem_map_values'])
+        self._check_size(results, indices.shape, path)
+        return np.array([XDetDataSample.IGNORE, *(segment['label'] for segment in segments)])[indices]
 
     @staticmethod
     def _check_size(results: dict, annotated: tuple[int, ...], where: str) -> None:

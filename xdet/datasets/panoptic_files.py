@@ -1,0 +1,83 @@
+"""Writes annotations in COCO's layouts, for converters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as mask_util
+
+from xdet.structures import Vocabulary
+
+
+def panoptic_pixels(indices: np.ndarray) -> np.ndarray:
+    """The PNG of a map of segment ids ``[H, W]``: uint8 ``[H, W, 3]`` with ``id = R + 256 G + 65536 B``."""
+    ids = indices.astype(np.uint32)
+    return np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], axis=-1).astype(np.uint8)
+
+
+def describe_segments(
+    indices: np.ndarray, category_ids: Sequence[int], crowds: Sequence[bool] | None = None
+) -> list[dict]:
+    """``segments_info`` of a map in which ``i + 1`` means segment ``i`` and 0 void; segments without a pixel are left
+    out.
+
+    Args:
+        indices (np.ndarray): Integer ``[H, W]``.
+        category_ids (Sequence[int]): Of each segment.
+        crowds (Sequence[bool], optional): Whether each stands for a group of things.
+    """
+    described = []
+    for index in np.unique(indices[indices > 0]).tolist():
+        mask = indices == index
+        described.append(
+            dict(
+                id=index,
+                category_id=int(category_ids[index - 1]),
+                area=int(mask.sum()),
+                bbox=_box(mask),
+                iscrowd=int(bool(crowds is not None and crowds[index - 1])),
+            )
+        )
+    return described
+
+
+def instance_annotation(mask: np.ndarray, image_id: int | str, category_id: int, crowd: bool = False) -> dict:
+    """Annotation, still without ``id``, of an object of the instance task; ``mask`` is bool ``[H, W]``."""
+    rle = mask_util.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return dict(
+        image_id=image_id,
+        category_id=int(category_id),
+        segmentation=dict(size=[int(side) for side in rle['size']], counts=rle['counts'].decode()),
+        area=int(mask.sum()),
+        bbox=_box(mask),
+        iscrowd=int(crowd),
+    )
+
+
+def categories_of(vocabulary: Vocabulary, ids: Sequence[int] = (), only_things: bool = False) -> list[dict]:
+    """``categories`` of an annotation file; ids are labels unless given."""
+    numbers = ids or range(len(vocabulary))
+    return [
+        dict(id=int(number), name=name, isthing=int(thing))
+        for number, name, thing in zip(numbers, vocabulary.names, vocabulary.is_thing, strict=True)
+        if thing or not only_things
+    ]
+
+
+def annotation_file(images: Iterable[dict], annotations: Iterable[dict], categories: Iterable[dict]) -> dict[str, Any]:
+    """Content of an annotation file of the instance task, whose annotations get their ids here."""
+    numbered = [dict(annotation, id=number) for number, annotation in enumerate(annotations, start=1)]
+    return dict(images=list(images), annotations=numbered, categories=list(categories))
+
+
+def _box(mask: np.ndarray) -> list[int]:
+    """Tight box x, y, width, height."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    return [
+        int(columns[0]),
+        int(rows[0]),
+        int(columns[-1] - columns[0] + 1),
+        int(rows[-1] - rows[0] + 1),
+    ]
