@@ -24,6 +24,7 @@ ALLOWED = {
     'evaluation': PARTS | {'tasks'},
     'visualization': PARTS | {'tasks'},
     'apis': PARTS | {'tasks', 'engine', 'evaluation', 'visualization', 'compat'},
+    'analysis': PARTS | {'tasks', 'engine', 'evaluation', 'visualization', 'compat', 'apis'},
     # The package itself only prepares the installed stack; it must not load the model code.
     '__init__': {'compat'},
     'registry': set(),

@@ -22,6 +22,8 @@ def ranking_sheet(
     scores: Sequence[float],
     names: Sequence[str] | None = None,
     columns: int = 4,
+    cell: int = _CELL,
+    score_format: str = '+.3f',
 ) -> np.ndarray:
     """The text on top, below it the images in the given order with rank, score and name.
 
@@ -31,6 +33,8 @@ def ranking_sheet(
         scores (Sequence[float]): One per image.
         names (Sequence[str], optional): One per image; long ones lose their beginning.
         columns (int): Images per row.
+        cell (int): Longer side of an image in pixels.
+        score_format (str): How to write a score.
 
     Returns:
         np.ndarray: RGB uint8.
@@ -44,23 +48,24 @@ def ranking_sheet(
             f'{len(images)} images, {len(scores)} scores and {len(names)} names; there must be as many of each'
         )
     columns = max(1, columns)
-    width = columns * (_CELL + _GAP) + _GAP
+    width = columns * (cell + _GAP) + _GAP
     title = wrap_text(text, width - 2 * _GAP, 18, bold=True)
     top = _GAP + 26 * len(title)
-    cell_height = _CELL + 2 * 20 + _GAP
+    cell_height = cell + 2 * 20 + _GAP
     rows = -(-len(images) // columns)
     sheet = Image.new('RGB', (width, top + rows * cell_height + _GAP), (255, 255, 255))
     draw = ImageDraw.Draw(sheet)
     for number, row in enumerate(title):
         draw.text((_GAP, _GAP + 26 * number), row, font=font(18, bold=True), fill=_INK)
     for index, (image, score, name) in enumerate(zip(images, scores, names, strict=True)):
-        left, upper = _GAP + index % columns * (_CELL + _GAP), top + index // columns * cell_height
-        picture = thumbnail(image)
-        x = left + (_CELL - picture.shape[1]) // 2
-        y = upper + (_CELL - picture.shape[0]) // 2
+        left, upper = _GAP + index % columns * (cell + _GAP), top + index // columns * cell_height
+        picture = thumbnail(image, cell)
+        x = left + (cell - picture.shape[1]) // 2
+        y = upper + (cell - picture.shape[0]) // 2
         sheet.paste(Image.fromarray(picture), (x, y))
-        draw.text((left, upper + _CELL + 4), f'{index + 1}   {score:+.3f}', font=font(_FONT, bold=True), fill=_INK)
-        draw.text((left, upper + _CELL + 22), _end_of(name), font=font(_FONT - 2), fill=_FAINT)
+        place = f'{index + 1}   {score:{score_format}}'
+        draw.text((left, upper + cell + 4), place, font=font(_FONT, bold=True), fill=_INK)
+        draw.text((left, upper + cell + 22), _end_of(name, cell), font=font(_FONT - 2), fill=_FAINT)
     return np.asarray(sheet)
 
 
@@ -74,7 +79,7 @@ def thumbnail(image: np.ndarray, size: int = _CELL) -> np.ndarray:
     return cv2.resize(np.ascontiguousarray(image), shape, interpolation=cv2.INTER_AREA)
 
 
-def _end_of(name: str) -> str:
+def _end_of(name: str, width: int) -> str:
     """A file name that fits under its picture; the end says more than the beginning."""
-    backwards = fit_text(name[::-1], _CELL, _FONT - 2) or ''
+    backwards = fit_text(name[::-1], width, _FONT - 2) or ''
     return backwards[::-1]

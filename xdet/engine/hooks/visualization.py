@@ -9,6 +9,7 @@ import mmcv
 import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import Tensor
 
 from xdet.registry import HOOKS
 from xdet.structures import XDetDataSample
@@ -35,14 +36,23 @@ class DrawPredictionsHook(Hook):
         folder = Path(runner.work_dir, runner.timestamp, self.out_dir)
         for position, (pixels, sample) in enumerate(zip(data_batch['inputs'], outputs, strict=True)):
             path = Path(str(sample.metainfo.get('img_path', 'picture')))
-            image = mmcv.imread(str(path)) if path.is_file() else _network_input(pixels, sample)
             name = f'{path.stem}_{batch_idx}_{position}'
+            image = picture_of(pixels, sample)
             runner.visualizer.add_datasample(
-                name, mmcv.bgr2rgb(image), data_sample=sample, out_file=str(folder / f'{name}.png'), step=batch_idx
+                name, image, data_sample=sample, out_file=str(folder / f'{name}.png'), step=batch_idx
             )
 
 
-def _network_input(pixels, sample: XDetDataSample) -> np.ndarray:
-    """The BGR picture the network saw, in the size of the results."""
+def picture_of(pixels: Tensor, sample: XDetDataSample) -> np.ndarray:
+    """RGB picture of a sample in the size of its results, from its file if there is one.
+
+    Args:
+        pixels (Tensor): BGR ``[3, h, w]`` as the network saw it, 0 to 255.
+        sample (XDetDataSample): With ``ori_shape`` and maybe ``img_path``.
+    """
     height, width = sample.ori_shape[:2]
-    return mmcv.imresize(pixels.cpu().numpy().transpose(1, 2, 0), (width, height))
+    path = Path(str(sample.metainfo.get('img_path', 'picture')))
+    image = mmcv.imread(str(path)) if path.is_file() else pixels.cpu().numpy().transpose(1, 2, 0)
+    if image.shape[:2] != (height, width):
+        image = mmcv.imresize(image, (width, height))
+    return mmcv.bgr2rgb(np.ascontiguousarray(image))

@@ -1,0 +1,54 @@
+"""Look at predictions beside what is true: segments, phrases, captions, answers.
+
+    python tools/analysis_tools/browse_predictions.py xdecoder_focal-nano_scenes-joint --num-images 8
+    python tools/analysis_tools/browse_predictions.py CONFIG CHECKPOINT --benchmark folder-semantic:val@data/mine
+
+Writes a picture per image and predictions.json with the texts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import mmcv
+
+from xdet.analysis.pictures import comparison, facts
+from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
+from xdet.engine.errors import one_line_errors
+from xdet.engine.hooks.visualization import picture_of
+from xdet.visualization import XDetLocalVisualizer
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    add_model_arguments(parser)
+    add_choice_arguments(parser, 20)
+    parser.add_argument('--score-thr', type=float, default=0.3, help='draw instances and phrases from this score (0.3)')
+    parser.add_argument('--out-dir', type=Path, default=Path('outputs/predictions'), help='(outputs/predictions)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors(f'config {args.config}'):
+        subject = Subject.of(args)
+    visualizer = XDetLocalVisualizer()
+    described = []
+    with one_line_errors('predicting', ValueError, OSError):
+        args.out_dir.mkdir(parents=True, exist_ok=True)
+        for position, (pixels, sample) in enumerate(subject.predictions()):
+            sample = sample.cpu()
+            picture = comparison(visualizer, picture_of(pixels, sample), sample, args.score_thr)
+            stem = Path(str(sample.metainfo.get('img_path', 'image'))).stem
+            path = args.out_dir / f'{stem}_{subject.images.indices[position]}.png'
+            mmcv.imwrite(picture[..., ::-1], str(path))
+            described.append(dict(picture=path.name, **facts(sample)))
+        text = json.dumps(described, indent=1, ensure_ascii=False)
+        (args.out_dir / 'predictions.json').write_text(text, encoding='utf-8')
+    print(f'wrote {len(described)} pictures and predictions.json into {args.out_dir}')
+
+
+if __name__ == '__main__':
+    main()
