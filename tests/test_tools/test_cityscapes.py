@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from tiny.benchmarks import benchmark_dataset, score_ground_truth
+from tiny.benchmarks import benchmark_dataset, score_ground_truth, score_model
 from tiny.tools import run_tool
 
 # Ids of labels.py: ego vehicle 1, road 7, sky 23, person 24, car 26 (two of them and a group), caravan 29.
@@ -79,3 +80,12 @@ def test_incomplete_data_are_named(root: Path) -> None:
     (root / f'gtFine/val/munster/{NAMES[1]}_gtFine_instanceIds.png').write_bytes(b'no image')
     with pytest.raises(SystemExit, match='munster_000001_000019_gtFine_instanceIds.png: label image is damaged'):
         convert(root, '--overwrite')
+
+
+def test_tiny_model_runs(root: Path, tmp_path: Path) -> None:
+    """Everything that is reported is there, from one pass over the pictures."""
+    shutil.rmtree(root / 'gtFine/val/munster')
+    convert(root)
+    values = score_model('cityscapes', root, tmp_path / 'work')
+    assert {'panoptic/PQ', 'instance/AP', 'semantic/mIoU'} <= set(values)
+    assert 0 <= values['semantic/mIoU'] < 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,9 @@ class ImageLabelFolderDataset(SegmentationDataset):
     ``label_offset`` + the position in the class list, or ``ignore_label``. One class of one image makes one segment.
 
     Args:
-        classes (str | Sequence[str]): Names in label order, the name of a known list such as ``'coco_panoptic'``, or
-            the path of a ``.txt`` or ``.json`` file, also relative to ``data_root``, see
-            :func:`xdet.datasets.vocab.load_class_names`.
+        classes (str | Mapping | Sequence[str]): Names in label order, the name of a known list such as
+            ``'coco_panoptic'`` (or ``dict(name=..., synonyms=True)``), or the path of a ``.txt`` or ``.json`` file,
+            also relative to ``data_root``, see :func:`xdet.datasets.vocab.load_class_names`.
         things (Sequence[str], optional): Which classes are countable; default none, or what the known list says.
         ignore_label (int | Sequence[int]): Value, or values, of unlabelled pixels; compared before ``label_offset`` is
             subtracted.
@@ -45,7 +45,7 @@ class ImageLabelFolderDataset(SegmentationDataset):
     def __init__(
         self,
         *,
-        classes: str | Sequence[str],
+        classes: str | Mapping | Sequence[str],
         things: Sequence[str] | None = None,
         ignore_label: int | Sequence[int] = 255,
         label_offset: int = 0,

@@ -50,10 +50,15 @@ def get_class_list(name: str) -> ClassList:
         ValueError: No list has that name.
     """
     if name not in VOCABULARIES:
-        raise ValueError(f'unknown class list {name!r}{_similar(name)}; accepted are {", ".join(VOCABULARIES)}')
+        raise ValueError(f'unknown class list {name!r}{_similar(name)}; accepted are {_accepted()}')
     if name == 'coco_instance':
         return get_class_list('coco_panoptic').only_things('COCO 2017 instances')
     return ClassList.read(DATA / f'{name}.json')
+
+
+def _accepted() -> str:
+    """The known lists in a readable length."""
+    return ', '.join([*(name for name in VOCABULARIES if not name.startswith('seginw_')), 'seginw_<set>'])
 
 
 def _similar(name: str) -> str:
@@ -124,7 +129,7 @@ def load_class_names(path: str | Path) -> tuple[str, ...]:
     if not path.is_file():
         raise ValueError(
             f'{path}: no such class list{_similar(str(path))}; accepted are a list of names, a .txt or .json file, or '
-            f'one of {", ".join(VOCABULARIES)}'
+            f'one of {_accepted()}'
         )
     text = path.read_text(encoding='utf-8')
     if path.suffix.lower() != '.json':
