@@ -21,6 +21,7 @@ benchmark = dict(
     num_samples=5105,
     headline=('semantic/mIoU',),
     reference='X-Decoder, table 2',
+    layout='JPEGImages/*.jpg, context_459/*.png, ImageSets/Main/val.txt',
     notes=(
         'Label images have 16 bits; unlabelled pixels do not count. Values are classes.',
         'The official code has no evaluation of this data set: it follows that of VOC.',
@@ -30,6 +31,6 @@ protocols = dict(
     official=dict(why='Shortest edge 512, bicubic; names as published. There is no official code for this data set.'),
     recommended=dict(
         {'test_dataloader.dataset.classes': dict(_delete_=True, name='pascal_context_459', synonyms=True)},
-        why='Every class is described by the mean of its synonyms.',
+        why='Every class is described by the mean of its synonyms. Not measured with released weights yet.',
     ),
 )

@@ -21,6 +21,7 @@ benchmark = dict(
     num_samples=5105,
     headline=('semantic/mIoU',),
     reference='X-Decoder, table 2',
+    layout='JPEGImages/*.jpg, context_59/*.png, ImageSets/Main/val.txt',
     notes=(
         'Pixels of the other 400 classes do not count, and none is given to a class background.',
         'Labels are those of the .mat files; the Detail API, which others use, has one image less.',
@@ -31,6 +32,6 @@ protocols = dict(
     official=dict(why='Shortest edge 512, bicubic; names as published. There is no official code for this data set.'),
     recommended=dict(
         {'test_dataloader.dataset.classes': dict(_delete_=True, name='pascal_context_59', synonyms=True)},
-        why='Every class is described by the mean of its synonyms.',
+        why='Every class is described by the mean of its synonyms. Not measured with released weights yet.',
     ),
 )

@@ -13,6 +13,7 @@ benchmark = dict(
     num_samples=5436,
     headline=('semantic/mIoU',),
     reference='X-Decoder, table 2',
+    layout='scannet_frames_25k/SCENE/color/*.jpg, labels_20/SCENE/color/*.png, val_20.txt',
     notes=(
         'Values are 1 + class, 0 is void and does not count.',
         'Releases of the official code before v2.0 have no background column: they used otherfurniture in its place.',

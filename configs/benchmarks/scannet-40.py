@@ -11,6 +11,7 @@ benchmark = dict(
     num_samples=5436,
     headline=('semantic/mIoU',),
     reference='X-Decoder, table 2',
+    layout='scannet_frames_25k/SCENE/color/*.jpg, labels_40/SCENE/color/*.png, val_40.txt',
     notes=(
         'The 40 classes of NYU Depth v2: values are 1 + class, 0 is void and does not count.',
         'refridgerator is misspelt, otherstructure, otherfurniture and otherprop are given as they stand.',

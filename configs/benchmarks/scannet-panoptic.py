@@ -29,6 +29,7 @@ benchmark = dict(
     num_samples=5436,
     headline=('panoptic/PQ', 'semantic/mIoU'),
     reference='X-Decoder, table 2',
+    layout='scannet_frames_25k/SCENE/color/*.jpg, scannet_panoptic/*.png, scannet_panoptic.json, labels_20/',
     notes=(
         'Wall and floor are stuff, one segment of an image each; the other 18 classes are things.',
         'Semantic ground truth is that of scannet-20, so one pass gives both published values.',

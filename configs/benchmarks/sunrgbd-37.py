@@ -16,6 +16,7 @@ benchmark = dict(
     num_samples=5050,
     headline=('semantic/mIoU',),
     reference='X-Decoder, table 2',
+    layout='test37.txt and the images and label images that it lists',
     notes=(
         'Label images hold 0 to 37 and 255: values are 1 + class, 0 and 255 are void (X-Decoder issue 83).',
         'refridgerator is misspelt, in the list as well as in what the text encoder is told.',

@@ -24,6 +24,7 @@ benchmark = dict(
     family='seginw',
     headline=('instance/AP',),
     reference='X-Decoder, branch seginw',
+    layout='SET/valid/*.jpg, SET/valid/_annotations_min1cat.coco.json',
     notes=(
         'Class names are given to the text encoder as the files spell them, such as R_strawberry or caorau.',
         'The published values are mean and median of AP over the 25 sets.',
