@@ -10,6 +10,7 @@ from mmengine.structures import InstanceData
 
 from xdet.structures import XDetDataSample
 from xdet.visualization import TextLine, XDetLocalVisualizer, add_text_strip
+from xdet.visualization.drawing import enlarge, enlarge_factor
 
 PAIRS = (
     ('gt_panoptic_seg', 'pred_panoptic_seg'),
@@ -68,7 +69,7 @@ def comparison(
         if 'region_prompts' in sample:  # then phrases, if there are any, are about something else
             described.set_metainfo(dict(phrases=None))
         rows.append(visualizer.draw(image, described, draw_gt=False))
-    picture = _below(rows) if rows else visualizer.draw(image)
+    picture = _below(rows) if rows else _plain_picture(visualizer, image)
     return add_text_strip(picture, predicted_texts(sample), _font_size(picture))
 
 
@@ -95,7 +96,7 @@ def training_picture(visualizer: XDetLocalVisualizer, image: np.ndarray, sample:
         drawn = XDetDataSample(metainfo=sample.metainfo)
         drawn.gt_phrases = sample.gt_regions
         panels.append(_captioned(visualizer.draw(image, drawn), 'regions'))
-    picture = _beside(panels) if panels else visualizer.draw(image)
+    picture = _beside(panels) if panels else _plain_picture(visualizer, image)
     return add_text_strip(picture, true_texts(sample), _font_size(picture))
 
 
@@ -191,6 +192,11 @@ def _listed(title: str, texts: Sequence[str]) -> list[TextLine]:
 
 def _font_size(picture: np.ndarray) -> int:
     return max(13, round(0.012 * picture.shape[1]))
+
+
+def _plain_picture(visualizer: XDetLocalVisualizer, image: np.ndarray) -> np.ndarray:
+    """A picture on which nothing is drawn, as large as the others."""
+    return enlarge(image, enlarge_factor(*image.shape[:2], visualizer.min_size), smooth=True)
 
 
 def _captioned(panel: np.ndarray, title: str) -> np.ndarray:
