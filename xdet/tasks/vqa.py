@@ -51,6 +51,7 @@ class VQATask(TaskAdapter):
     ) -> None:
         super().__init__()
         self.answers = read_answers(answers, num_answers)
+        self.named = answers is not None
         self.index = {answer: number for number, answer in enumerate(self.answers)}
         self.top_k = min(top_k, len(self.answers))
         self.query_feat = nn.Embedding(context_length, embed_dims)
@@ -86,7 +87,8 @@ class VQATask(TaskAdapter):
         Answers that the model does not know are left out of the targets.
 
         Raises:
-            ValueError: A sample has another number of answers than of questions.
+            ValueError: A sample has another number of answers than of questions, or the names of the answers were not
+                given, so that no target can be one of them.
         """
         assert self.criterion is not None
         states, answers = [], []
@@ -103,6 +105,8 @@ class VQATask(TaskAdapter):
             for answer, score in scores.items():
                 if answer in self.index:
                     target[self.index[answer]] = score
+        if not self.named and not targets.any():
+            raise ValueError('VQATask was built without the names of its answers, which training needs: answers=FILE')
         return dict(loss_vqa=self.criterion(logits, targets.to(logits)))
 
     @torch.no_grad()
