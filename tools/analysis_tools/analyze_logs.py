@@ -28,7 +28,8 @@ COLUMNS = dict(
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0], formatter_class=raw)
     commands = parser.add_subparsers(dest='command', required=True)
     plot = commands.add_parser('plot', help='draw curves')
     plot.add_argument('logs', nargs='+', type=Path, metavar='LOG', help='work dirs or scalars.json')
@@ -41,6 +42,7 @@ def parse_args() -> argparse.Namespace:
     time = commands.add_parser('time', help='times of iterations and the share of waiting for data')
     time.add_argument('logs', nargs='+', type=Path, metavar='LOG', help='work dirs or scalars.json')
     time.add_argument('--skip', type=int, default=1, metavar='N', help='entries of the start-up to leave out (1)')
+    parser.epilog = f'{plot.format_help()}\n{time.format_help()}'
     return parser.parse_args()
 
 
