@@ -1,4 +1,4 @@
-"""Runs a function in two processes that share a gloo process group."""
+"""Runs a function in processes that share a gloo process group."""
 
 from __future__ import annotations
 
@@ -22,8 +22,21 @@ needs_ranks = pytest.mark.skipif(
 
 def on_two_ranks(function: Callable[[], Any], folder: Path) -> list:
     """Run ``function()`` in two processes; returns what they return."""
+    return on_ranks(function, folder, 2)
+
+
+def on_ranks(function: Callable[[], Any], folder: Path, count: int) -> list:
+    """Run ``function()`` in ``count`` processes; returns what they return."""
+    exitcodes = start_ranks(function, folder, count)
+    assert exitcodes == [0] * count
+    return [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(count)]
+
+
+def start_ranks(function: Callable[[], Any], folder: Path, count: int) -> list[int | None]:
+    """Run ``function()`` in ``count`` processes; returns how they ended."""
+    folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context('fork')
-    processes = [context.Process(target=_rank, args=(function, folder, rank)) for rank in range(2)]
+    processes = [context.Process(target=_rank, args=(function, folder, rank, count)) for rank in range(count)]
     for process in processes:
         process.start()
     for process in processes:
@@ -32,13 +45,12 @@ def on_two_ranks(function: Callable[[], Any], folder: Path) -> list:
     for process in alive:
         process.kill()
     assert not alive, 'a rank waits for the other'
-    assert [process.exitcode for process in processes] == [0, 0]
-    return [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(2)]
+    return [process.exitcode for process in processes]
 
 
-def _rank(function: Callable[[], Any], folder: Path, rank: int) -> None:
+def _rank(function: Callable[[], Any], folder: Path, rank: int, count: int) -> None:
     torch.set_num_threads(1)  # a forked process must not use its parent's thread pool
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
-    dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count))
+    dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=count)
     torch.save(function(), folder / f'{rank}.pt')
     dist.destroy_process_group()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -91,7 +92,7 @@ class ResumableTestLoop(TestLoop):
     ) -> None:
         if not isinstance(dataloader, Mapping) or dataloader.get('batch_sampler'):
             raise ValueError('ResumableTestLoop makes the batches itself: give it a config without batch_sampler')
-        self._description = dict(
+        self._description = _describe(
             model=runner.cfg.get('model'),
             data={key: value for key, value in dataloader.items() if key not in _SPEED_ONLY},
             metrics=evaluator,
@@ -128,8 +129,7 @@ class ResumableTestLoop(TestLoop):
         model = self.runner.model
         _add_weights(digest, model.module if is_model_wrapper(model) else model)
         _add_sources(digest, Path(xdet.__file__).parent)
-        description = dict(self._description, size=len(self.dataloader.dataset))
-        digest.update(json.dumps(description, sort_keys=True, default=repr).encode())
+        digest.update(f'{self._description} {len(self.dataloader.dataset)}'.encode())
         names = [digest.hexdigest()]
         dist.broadcast_object_list(names)
         return names[0]
@@ -166,6 +166,11 @@ def _take_results(metric: Any, count: int) -> list[Any]:
             "per sample: use test_cfg = dict(type='TestLoop') with this metric"
         )
     return results
+
+
+def _describe(**parts: Any) -> str:
+    """Text of configs, which is the same in every run; of objects in them, all but their address."""
+    return json.dumps(parts, sort_keys=True, default=lambda value: re.sub(r' at 0x[0-9a-f]+', '', repr(value)))
 
 
 def _add_weights(digest: Any, model: nn.Module) -> None:

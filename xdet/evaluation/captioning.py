@@ -37,6 +37,18 @@ def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> l
     return cider_d_scores([words(text) for text in candidates], [[words(text) for text in own] for own in references])
 
 
+def match_scores(pairs: Sequence[tuple[str, list[str]]]) -> dict[str, float]:
+    """``exact``, ``exact_any`` and ``CIDEr-D`` of captions and their references, see :class:`CaptionMatch`."""
+    candidates, references = zip(*pairs, strict=True)
+    first = sum(words(text) == words(truths[0]) for text, truths in pairs)
+    anyone = sum(words(text) in [words(truth) for truth in truths] for text, truths in pairs)
+    return {
+        'exact': 100 * first / len(pairs),
+        'exact_any': 100 * anyone / len(pairs),
+        'CIDEr-D': 100 * math.fsum(cider_d(candidates, references)) / len(pairs),
+    }
+
+
 def _process(sample: dict) -> tuple[str, list[str]]:
     """The caption of a sample, empty if there is none, and its references."""
     captions, references = field(sample, 'pred_captions'), list(field(sample, 'captions'))
@@ -74,14 +86,7 @@ class CaptionMatch(BaseMetric):
             ValueError: There is no image.
         """
         require_results(self, results)
-        candidates, references = zip(*results, strict=True)
-        first = sum(words(text) == words(truths[0]) for text, truths in results)
-        anyone = sum(words(text) in [words(truth) for truth in truths] for text, truths in results)
-        return {
-            'exact': 100 * first / len(results),
-            'exact_any': 100 * anyone / len(results),
-            'CIDEr-D': 100 * math.fsum(cider_d(candidates, references)) / len(results),
-        }
+        return match_scores(results)
 
 
 @METRICS.register_module()

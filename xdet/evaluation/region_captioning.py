@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mmengine.evaluator import BaseMetric
+
 from xdet.registry import METRICS
 
-from .captioning import CaptionMatch
-from .fields import field, name_of
+from .captioning import match_scores
+from .fields import field, name_of, require_results
 
 
 @METRICS.register_module()
-class RegionCaptionMatch(CaptionMatch):
+class RegionCaptionMatch(BaseMetric):
     """The best of each of ``pred_region_captions`` against ``region_captions``, one reference per region, in percent.
 
-    See :class:`CaptionMatch` for the values.
+    See :class:`~xdet.evaluation.captioning.CaptionMatch` for the values.
+
+    Args:
+        prefix (str, optional): Put before the names of the values.
+        kwargs: Arguments of :class:`mmengine.evaluator.BaseMetric`.
     """
 
     default_prefix = 'region_caption'
+
+    def __init__(self, prefix: str | None = None, **kwargs: Any) -> None:
+        super().__init__(prefix=prefix, **kwargs)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the texts of a batch of images, those of an image together: MMEngine expects one result per sample."""
@@ -42,4 +51,6 @@ class RegionCaptionMatch(CaptionMatch):
         Raises:
             ValueError: There is no region.
         """
-        return super().compute_metrics([region for image in results for region in image])
+        regions = [region for image in results for region in image]
+        require_results(self, regions)
+        return match_scores(regions)

@@ -1,0 +1,42 @@
+"""Every metric agrees with an independent implementation, where that is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / 'benchmarks' / 'metric_agreement.py'
+TOLERANCES = dict(
+    panoptic_torchmetrics=1e-4,  # it counts in single precision
+    panoptic_mmdet=1e-9,
+    instance_pycocotools=1e-9,
+    instance_definition=1e-9,
+    semantic_sklearn=1e-9,
+    referring_sklearn=1e-9,
+    retrieval_torchmetrics=1e-4,
+    captions_pycocoevalcap=1e-9,
+    tokens_ptb=0.0,
+)
+
+
+@pytest.fixture(scope='module')
+def agreement():
+    specification = importlib.util.spec_from_file_location('metric_agreement', SCRIPT)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_every_comparison_has_a_tolerance(agreement) -> None:
+    assert agreement.COMPARISONS.keys() == TOLERANCES.keys()
+
+
+@pytest.mark.parametrize('name', TOLERANCES)
+def test_agreement(agreement, name: str) -> None:
+    try:
+        difference = agreement.COMPARISONS[name]()
+    except ModuleNotFoundError as error:
+        pytest.skip(f'{error}; see requirements/tests.txt')
+    assert difference <= TOLERANCES[name]
