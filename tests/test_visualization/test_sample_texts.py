@@ -90,6 +90,13 @@ def test_texts_of_samples(image, visualizer, fields, metainfo, expected):
     assert (visualizer.draw(image, sample, draw_pred=False) == 128).all()
 
 
+def test_captions_of_given_regions_are_not_headed_by_phrases():
+    sample = XDetDataSample(metainfo=dict(phrases=('the red car',)))
+    sample.region_prompts = InstanceData(masks=torch.zeros(1, *SIZE, dtype=torch.bool))
+    sample.pred_region_captions = [[dict(text='a tree', score=-1.0)]]
+    assert text_of(sample) == ['1 a tree']
+
+
 def test_annotated_phrases(image, visualizer):
     sample = XDetDataSample()
     masks = torch.zeros(1, *SIZE, dtype=torch.bool)

@@ -66,8 +66,6 @@ def comparison(
             rows.append(_beside([_captioned(left, title), _captioned(right, 'prediction')]))
     if 'pred_region_captions' in sample:
         described = only(sample, 'pred_region_captions', 'region_prompts', 'pred_phrases')
-        if 'region_prompts' in sample:  # then phrases, if there are any, are about something else
-            described.set_metainfo(dict(phrases=None))
         rows.append(visualizer.draw(image, described, draw_gt=False))
     picture = _below(rows) if rows else _plain_picture(visualizer, image)
     return add_text_strip(picture, predicted_texts(sample), _font_size(picture))

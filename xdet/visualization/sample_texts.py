@@ -37,7 +37,7 @@ def paragraphs(sample: XDetDataSample, score_thr: float) -> list[TextLine]:
 
 
 def _missing_phrases(sample: XDetDataSample, score_thr: float) -> list[TextLine]:
-    if 'pred_region_captions' in sample:  # lists all phrases anyway
+    if _about_phrases(sample):  # lists all phrases anyway
         return []
     found, names = phrase_regions(sample)
     seen = set(found.labels[found.scores >= score_thr].tolist())
@@ -50,12 +50,17 @@ def _captions(sample: XDetDataSample, score_thr: float) -> list[TextLine]:
 
 def _region_captions(sample: XDetDataSample, score_thr: float) -> list[TextLine]:
     lines = []
-    phrases = sample.metainfo.get('phrases') or ()
+    phrases = sample.metainfo.get('phrases') if _about_phrases(sample) else ()
     for number, captions in enumerate(sample.pred_region_captions, start=1):
         if phrases:
             lines.append(TextLine(f'{number} {phrases[number - 1]}', bold=True))
         lines += [TextLine(caption['text'] if phrases else f'{number} {caption["text"]}') for caption in captions]
     return lines
+
+
+def _about_phrases(sample: XDetDataSample) -> bool:
+    """Whether captions of regions are about what phrases refer to, and not about regions that were given."""
+    return 'pred_region_captions' in sample and 'region_prompts' not in sample
 
 
 def _answers(sample: XDetDataSample, score_thr: float) -> list[TextLine]:
