@@ -3,10 +3,12 @@
 #
 #   bash tools/dist_test.sh CONFIG CHECKPOINT PROCESSES_PER_MACHINE [arguments of tools/test.py]
 #
+# The suite of benchmarks instead of tools/test.py: SCRIPT=zeroshot_suite.
+#
 # Several machines: NNODES, NODE_RANK, MASTER_ADDR and PORT, the same command on each.
 set -euo pipefail
 if [ $# -lt 3 ]; then
-    sed -n '4,6p' "$0" | cut -c3- >&2
+    sed -n '4,8p' "$0" | cut -c3- >&2
     exit 2
 fi
 CONFIG=$1
@@ -20,4 +22,4 @@ exec "${PYTHON:-python}" -m torch.distributed.run \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \
     --master_port="${PORT:-29500}" \
     --nproc_per_node="$GPUS" \
-    "$(dirname "$0")/test.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "$@"
+    "$(dirname "$0")/${SCRIPT:-test}.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "$@"

@@ -4,7 +4,7 @@ python tools/zeroshot_suite.py --list
 python tools/zeroshot_suite.py xdecoder_focal-t official.pt --data /data --skip-missing
 python tools/zeroshot_suite.py CONFIG CHECKPOINT --benchmarks ade20k-150 'seginw-*' --data-root ade20k-150=/data/ade
 python tools/zeroshot_suite.py CONFIG CHECKPOINT --benchmarks folder-semantic@my/photos coco-instances:test@my/fruits
-bash tools/dist_suite.sh CONFIG CHECKPOINT 8 --protocol official
+SCRIPT=zeroshot_suite bash tools/dist_test.sh CONFIG CHECKPOINT 8 --protocol official
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def parse_args() -> argparse.Namespace:
         '--skip-missing', action='store_true', help='leave out what has no data or no task in the model'
     )
     parser.add_argument('--force', action='store_true', help='run finished benchmarks again')
+    parser.add_argument('--num-workers', type=int, metavar='N', help='processes that read data (default: as each says)')
     parser.add_argument('--check', action='store_true', help='only say what can run and what is missing')
     parser.add_argument('--list', action='store_true', help='print the names of the benchmarks')
     add_launch_arguments(parser)
@@ -59,7 +60,11 @@ def plan(cfg: Config, args: argparse.Namespace) -> list[Entry]:
     """The benchmarks that are asked for."""
     names = expand_benchmarks(args.benchmarks) if args.benchmarks else _public_benchmarks()
     roots = [tuple(pair.split('=', 1)) for pair in args.data_root]
-    return plan_suite(cfg, names, args.protocol, roots, args.data)
+    entries = plan_suite(cfg, names, args.protocol, roots, args.data)
+    for entry in entries:
+        if entry.cfg is not None and args.num_workers is not None:
+            entry.cfg.test_dataloader.update(num_workers=args.num_workers, persistent_workers=False)
+    return entries
 
 
 def check(entries: list[Entry], args: argparse.Namespace) -> None:

@@ -19,14 +19,14 @@ test_dataloader = dict(
 )
 test_cfg = dict(type='TestLoop')
 test_evaluator = [
-    dict(type='CaptionMatch'),
+    dict(type='CaptionQuality'),
     dict(type='RetrievalRecall'),
 ]
 benchmark = dict(
     title='own captions',
     split='all',
     own_data=True,
-    headline=('caption/CIDEr-D', 'retrieval/image_to_text_R@1', 'retrieval/text_to_image_R@1'),
+    headline=('caption/BLEU-4', 'caption/CIDEr-D', 'retrieval/image_to_text_R@1', 'retrieval/text_to_image_R@1'),
     layout='captions.json (COCO captions, or a list of records with image and caption), images/',
     notes=[],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -164,6 +164,9 @@ def run_suite(
 ) -> list[Record]:
     """Test on all entries that can run, and keep the result of each as soon as it is there.
 
+    Within a benchmark, too, an interrupted test goes on where it stopped, see
+    :class:`~xdet.engine.resumable_test.ResumableTestLoop`.
+
     Args:
         runner (XDetRunner): Its model is tested; built from the config of any entry.
         entries (Sequence[Entry]): Those without a problem are run.
@@ -181,7 +184,7 @@ def run_suite(
         print_log(f'benchmark {entry.name}, {entry.protocol} protocol, {entry.num_samples} samples', logger='current')
         start = time.perf_counter()
         try:
-            metrics = runner.test_on(entry.cfg)
+            metrics = runner.test_on(_resumable(entry.cfg, store))
         except (ValueError, OSError) as error:
             raise type(error)(f'benchmark {entry.name}: {cause(error)}') from error
         records.append(_record(entry, weights, metrics, time.perf_counter() - start))
@@ -194,15 +197,22 @@ def run_suite(
     return records
 
 
+def _resumable(cfg: Config, store: RecordStore) -> Config:
+    """``cfg`` with the loop that goes on within a benchmark, unless the benchmark has a loop of its own."""
+    if cfg.test_cfg.type == 'TestLoop':
+        cfg.test_cfg.update(type='ResumableTestLoop', folder=str(store.folder / 'unfinished'))
+    return cfg
+
+
 def _record(entry: Entry, weights: Weights, metrics: dict[str, float], seconds: float) -> Record:
     facts = entry.benchmark.facts
     return Record(
         benchmark=entry.name,
-        title=entry.name if facts.get('own_data') else facts['title'],
+        title=entry.name if '@' in entry.name else facts['title'],
         split=entry.benchmark.split,
         protocol=entry.protocol,
         metrics={name: float(value) for name, value in metrics.items()},
-        headline=list(facts['headline']),
+        headline=[_present(name, metrics) for name in facts['headline']],
         num_samples=entry.num_samples,
         expected_samples=facts.get('num_samples'),
         seconds=round(seconds, 2),
@@ -215,6 +225,11 @@ def _record(entry: Entry, weights: Weights, metrics: dict[str, float], seconds: 
         versions=versions(),
         family=facts.get('family'),
     )
+
+
+def _present(name: str, metrics: Mapping[str, float]) -> str:
+    """``name``, or that of its stand-in where the original could not be computed (captions without Java)."""
+    return f'{name}_py' if name not in metrics and f'{name}_py' in metrics else name
 
 
 def _root_of(benchmark: Benchmark, data_roots: Sequence[tuple[str, str]], data: str | None) -> str | None:

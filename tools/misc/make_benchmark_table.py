@@ -1,0 +1,106 @@
+"""Write the tables of docs/evaluation.md, which come from the benchmarks' own descriptions, or check them.
+
+python tools/misc/make_benchmark_table.py
+python tools/misc/make_benchmark_table.py --check
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from xdet.apis.benchmarks import Benchmark, list_benchmarks, load_benchmark
+from xdet.engine.errors import one_line_errors
+
+PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'evaluation.md'
+BEGIN, END = '<!-- begin: {} -->', '<!-- end: {} -->'
+
+
+def tables() -> dict[str, str]:
+    """Text of every part of the page that is made here, by name."""
+    benchmarks = [load_benchmark(name) for name in list_benchmarks()]
+    public = [benchmark for benchmark in benchmarks if not benchmark.facts.get('own_data')]
+    own = [benchmark for benchmark in benchmarks if benchmark.facts.get('own_data')]
+    return {
+        'benchmarks': _table(('benchmark', 'data', 'split', 'images', 'values', 'folder'), map(_row, _grouped(public))),
+        'protocols': _table(('benchmark', 'official', 'recommended'), _protocols(_grouped(public))),
+        'notes': '\n'.join(_notes(_grouped(public))),
+        'own': _table(('benchmark', 'layout of the folder', 'values'), map(_own, own)),
+    }
+
+
+def fill(page: str) -> str:
+    """The page with its tables renewed.
+
+    Raises:
+        ValueError: A mark is missing.
+    """
+    for name, text in tables().items():
+        begin, end = BEGIN.format(name), END.format(name)
+        if begin not in page or end not in page:
+            raise ValueError(f'{PAGE}: has no lines {begin} and {end}')
+        before, rest = page.split(begin, 1)
+        page = f'{before}{begin}\n\n{text}\n\n{end}{rest.split(end, 1)[1]}'
+    return page
+
+
+def _grouped(benchmarks: list[Benchmark]) -> list[tuple[str, Benchmark]]:
+    """One entry per family."""
+    groups: dict[str, tuple[str, Benchmark]] = {}
+    for benchmark in benchmarks:
+        family = benchmark.facts.get('family')
+        groups.setdefault(family or benchmark.name, (f'{family}-*' if family else benchmark.name, benchmark))
+    return list(groups.values())
+
+
+def _row(entry: tuple[str, Benchmark]) -> tuple[str, ...]:
+    name, benchmark = entry
+    facts = benchmark.facts
+    title = facts['title'] if name == benchmark.name else f'{len(list_benchmarks(name))} sets, such as {facts["title"]}'
+    values = ', '.join(value.split('/', 1)[1] for value in facts['headline'])
+    count = str(facts.get('num_samples', '')) if name == benchmark.name else ''
+    return f'`{name}`', title, facts['split'], count, values, f'`{benchmark.data_root}`'
+
+
+def _protocols(entries: list[tuple[str, Benchmark]]) -> list[tuple[str, str, str]]:
+    """A row for all benchmarks whose protocols are explained alike."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for name, benchmark in entries:
+        rows.setdefault((benchmark.why('official'), benchmark.why('recommended')), []).append(f'`{name}`')
+    return [(', '.join(names), *reasons) for reasons, names in rows.items()]
+
+
+def _notes(entries: list[tuple[str, Benchmark]]) -> list[str]:
+    lines: dict[str, list[str]] = {}
+    for name, benchmark in entries:
+        for note in benchmark.facts.get('notes', ()):
+            lines.setdefault(note, []).append(f'`{name}`')
+    return [f'* {", ".join(names)}: {note}' for note, names in lines.items()]
+
+
+def _own(benchmark: Benchmark) -> tuple[str, ...]:
+    values = ', '.join(value.split('/', 1)[1] for value in benchmark.facts['headline'])
+    return f'`{benchmark.name}`', benchmark.facts['layout'], values
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ('---',) * len(head), *rows]
+    return '\n'.join(f'| {" | ".join(str(cell).replace("|", "/") for cell in line)} |' for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--check', action='store_true', help='fail if the page is not up to date')
+    args = parser.parse_args()
+    with one_line_errors('benchmark tables', OSError, ValueError):
+        page = PAGE.read_text(encoding='utf-8')
+        filled = fill(page)
+        if args.check and filled != page:
+            raise ValueError(f'{PAGE} is not up to date; run python tools/misc/make_benchmark_table.py')
+        if not args.check:
+            PAGE.write_text(filled, encoding='utf-8')
+
+
+if __name__ == '__main__':
+    main()
