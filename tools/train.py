@@ -13,7 +13,7 @@ import argparse
 from mmengine.config import Config
 
 from xdet.apis.launch import add_launch_arguments, read_run_config, start_runner
-from xdet.engine.dist import shut_down
+from xdet.engine.dist import lost_process_named, shut_down
 from xdet.engine.errors import one_line_errors
 from xdet.engine.hooks.checkpoint import newest_usable_checkpoint
 
@@ -109,7 +109,7 @@ def main() -> None:
     with one_line_errors(f'data of config {args.config}'):
         runner.train_loop  # noqa: B018  builds the datasets now, where a mistake in them can be told from others
         runner.val_loop  # noqa: B018
-    with one_line_errors('training', OSError, ValueError):
+    with one_line_errors('training', OSError, ValueError), lost_process_named():
         runner.train()
     shut_down()
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-from mmengine.config import Config
+import os
+from pathlib import Path
 
-from xdet.engine.dist import export_ranks, prepare_distributed, use_cpu_wrapper
+import pytest
+import torch
+import torch.distributed as torch_dist
+from mmengine.config import Config
+from tiny.ranks import needs_ranks, on_two_ranks
+
+from xdet.engine.dist import export_ranks, lost_process_named, prepare_distributed, use_cpu_wrapper
 
 ALL = [
     f'{prefix}{name}'
@@ -71,3 +77,27 @@ def test_cpu_wrapper_keeps_what_the_config_says() -> None:
         find_unused_parameters=True,
         device_ids=None,
     )
+
+
+@needs_ranks
+def test_a_lost_process_is_named(tmp_path: Path) -> None:
+    """Rank 1 leaves without a word while rank 0 waits for it."""
+
+    def run() -> str:
+        if torch_dist.get_rank() == 1:
+            torch.save('left', tmp_path / '1.pt')
+            os._exit(0)
+        try:
+            with lost_process_named():
+                torch_dist.all_reduce(torch.zeros(1))
+        except ConnectionError as error:
+            torch.save(str(error), tmp_path / '0.pt')
+            os._exit(0)
+
+    message, _ = on_two_ranks(run, tmp_path)
+    assert message.startswith('process 0 of 2 lost contact to another one') and '--resume' in message
+
+
+def test_other_errors_are_left_alone() -> None:
+    with pytest.raises(RuntimeError, match='sizes'), lost_process_named():
+        raise RuntimeError('sizes do not match')

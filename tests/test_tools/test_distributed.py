@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tiny.data import write_pictures
 from tiny.tools import CONFIG, data_options, run_tool, start
 
 from xdet.compat.checkpoint import read_checkpoint
+from xdet.engine.hooks.checkpoint import newest_usable_checkpoint
 
 LIMIT = 240  # seconds; a few are enough on an idle machine
 
@@ -33,8 +35,8 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def start_two_ranks(script: str, *arguments: str | Path) -> subprocess.Popen:
-    return start('bash', f'tools/{script}', *arguments, PORT=free_port())
+def start_two_ranks(script: str, *arguments: str | Path, **variables: str) -> subprocess.Popen:
+    return start('bash', f'tools/{script}', *arguments, PORT=free_port(), **variables)
 
 
 def finish(process: subprocess.Popen) -> str:
@@ -88,6 +90,51 @@ def test_train_kill_resume_test(data: Path, tmp_path: Path) -> None:
     finish(start_two_ranks('dist_test.sh', CONFIG, cut / 'iter_30.pth', '2', '--work-dir', tested[1], *options))
     one, two = ({key: value for key, value in metrics(folder).items() if 'semantic' in key} for folder in tested)
     assert one == two and one['semantic/mIoU'] > 0
+
+
+def test_a_lost_process_restarts_all_and_later_ends_all(data: Path, tmp_path: Path) -> None:
+    """Rank 1 is killed twice and may be replaced once: training goes on from the last checkpoint, then it ends."""
+    work_dir, log = tmp_path / 'run', tmp_path / 'log.txt'
+    length = ['max_iters=1000', 'train_cfg.max_iters=1000', 'default_hooks.checkpoint.interval=3']
+    arguments = ('--work-dir', work_dir, '--resume', *data_options(data, *length))
+    launcher = start_two_ranks('dist_train.sh', CONFIG, '2', *arguments, MAX_RESTARTS='1')
+    reader = threading.Thread(target=lambda: log.write_text(launcher.stdout.read()))
+    reader.start()
+    try:
+        first = kill_a_rank_after_a_checkpoint(launcher, work_dir, after=0)
+        second = kill_a_rank_after_a_checkpoint(launcher, work_dir, after=first)
+        status = launcher.wait(LIMIT)
+    finally:
+        for pid in family(launcher.pid) if launcher.poll() is None else ():
+            os.kill(pid, signal.SIGKILL)
+        reader.join(LIMIT)  # which ends when the last process is gone
+    assert not reader.is_alive()
+    output = log.read_text()
+    resumed = re.findall(r'resumed epoch: \d+, iter: (\d+)', output)
+    assert resumed == [str(first)] and status != 0, output[-4000:]
+    assert 'SIGKILL' in output and newest_usable_checkpoint(str(work_dir)).endswith(f'iter_{second}.pth')
+
+
+def kill_a_rank_after_a_checkpoint(launcher: subprocess.Popen, work_dir: Path, after: int) -> int:
+    """Kill rank 1 when there is a checkpoint later than ``after``; returns which one is the last in the end."""
+    deadline = time.monotonic() + LIMIT
+    while last_checkpoint(work_dir) <= after and launcher.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert last_checkpoint(work_dir) > after, 'no checkpoint'
+    ranks = {rank_of(pid): pid for pid in family(launcher.pid)[1:]}
+    os.kill(ranks['1'], signal.SIGKILL)
+    while Path(f'/proc/{ranks["0"]}').exists() and time.monotonic() < deadline:
+        time.sleep(0.05)  # rank 0 cannot go on alone, but it may be writing
+    return last_checkpoint(work_dir)
+
+
+def rank_of(pid: int) -> str | None:
+    variables = Path(f'/proc/{pid}/environ').read_bytes().decode().split('\0')
+    return next((text.removeprefix('RANK=') for text in variables if text.startswith('RANK=')), None)
+
+
+def last_checkpoint(work_dir: Path) -> int:
+    return max((int(path.stem.removeprefix('iter_')) for path in work_dir.glob('iter_*.pth')), default=0)
 
 
 def metrics(work_dir: Path) -> dict[str, float]:

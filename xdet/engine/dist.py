@@ -8,7 +8,11 @@ device, is enough to train and test with several CPU processes over gloo.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 import torch.distributed as torch_dist
 from mmengine.config import Config
@@ -27,6 +31,8 @@ _RANK_VARIABLES = {
 
 def prepare_distributed(cfg: Config, launcher: str) -> None:
     """Write the launcher into a config and, where there is no accelerator, start gloo.
+
+    ``env_cfg.dist_cfg.timeout`` (seconds) is how long a process waits for the others before it gives up.
 
     With an accelerator MMEngine's own start-up does the work when the runner is built; only the environment variables
     that it expects are completed here. Call this once per process before building the runner.
@@ -47,7 +53,13 @@ def prepare_distributed(cfg: Config, launcher: str) -> None:
     if get_device() not in ('cpu', 'mps'):  # no collective library drives Apple's GPUs
         return
     if not torch_dist.is_initialized():
-        torch_dist.init_process_group('gloo', rank=int(os.environ['RANK']), world_size=int(os.environ['WORLD_SIZE']))
+        seconds = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('timeout')
+        torch_dist.init_process_group(
+            'gloo',
+            rank=int(os.environ['RANK']),
+            world_size=int(os.environ['WORLD_SIZE']),
+            timeout=None if seconds is None else timedelta(seconds=seconds),
+        )
     use_cpu_wrapper(cfg)
 
 
@@ -85,6 +97,27 @@ def _first_slurm_host() -> str:
     nodes = os.environ.get('SLURM_NODELIST', '')
     result = subprocess.run(['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True, check=True)
     return result.stdout.split()[0]
+
+
+@contextmanager
+def lost_process_named() -> Iterator[None]:
+    """Say in plain words what it means when a collective fails: another process is gone or hangs.
+
+    Raises:
+        ConnectionError: In place of the communication library's own error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # gloo's errors are plain RuntimeErrors, told by their text only; NCCL's and the store's have a class.
+        gloo = re.search(r'gloo|[Cc]onnection (closed|reset)|Timed out waiting|Broken pipe', str(error))
+        if not torch_dist.is_initialized() or not (gloo or isinstance(error, torch_dist.DistError)):
+            raise
+        reason = ' '.join(str(error).split())[-200:]
+        raise ConnectionError(
+            f'process {torch_dist.get_rank()} of {torch_dist.get_world_size()} lost contact to another one, which has '
+            f'ended or hangs ({reason}); --resume goes on from the last checkpoint'
+        ) from error
 
 
 def shut_down() -> None:
