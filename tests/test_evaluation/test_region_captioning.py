@@ -16,5 +16,13 @@ def test_regions_count_one_by_one() -> None:
     sample = dict(pred_region_captions=rows, region_captions=('a red circle', 'a blue square'))
     found = evaluate(sample)
     assert found['exact'] == 50 and 0 < found['CIDEr-D'] < 1000
-    with pytest.raises(ValueError, match='longer'):
+    with pytest.raises(ValueError, match='2 regions are described but 3 are known'):
         evaluate(dict(sample, region_captions=('a red circle', 'one', 'two')))
+
+
+def test_regions_of_all_images_count() -> None:
+    """MMEngine keeps as many results as there are images; an image has several regions."""
+    metric = RegionCaptionMatch()
+    sample = dict(pred_region_captions=[[dict(text='a')], []], region_captions=('a', 'b'))
+    metric.process(None, [sample, sample])
+    assert len(metric.results) == 2 and metric.evaluate(size=2)['region_caption/exact'] == 50
