@@ -51,8 +51,8 @@ def config_of(name: str, weights: str | None, iterations: int, out: Path) -> Con
     if name != 'joint':
         only = TASKS[name]
         train, val = cfg.train_dataloader.dataset.dataset.pipeline, cfg.val_dataloader.dataset.pipeline
-        train[1].texts = only['texts']
-        train[2].update(tasks=only['tasks'], segments=name == 'segmentation')
+        train[2].texts = only['texts']
+        train[3].update(tasks=only['tasks'], segments=name == 'segmentation')
         val[2].tasks = only['tasks']
         cfg.val_evaluator = [metric for metric in cfg.val_evaluator if metric.type in only['metrics']]
     return cfg

@@ -24,6 +24,7 @@ model = dict(
             type='VQATask',
             answers={{_base_.answers}},
             embed_dims=128,
+            content='tokens',
             loss=dict(type='mmpretrain.CrossEntropyLoss', use_soft=True, loss_weight=6.0),
         ),
     ),

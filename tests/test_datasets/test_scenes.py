@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from xdet.datasets import RenderScene, ScenesDataset
+from xdet.datasets import NameThingsByAttribute, RenderScene, ScenesDataset
 from xdet.datasets.scene_description import COLOURS, MATERIALS, SHAPES, STUFF, VOCABULARY, Scene, SceneObject
 from xdet.datasets.scene_render import render_scene, segment_areas
 from xdet.datasets.scene_sampling import MIN_REGION, MIN_VISIBLE, sample_scene
@@ -209,3 +209,26 @@ def test_packed_sample(test_mode):
 def test_demo_picture_is_a_scene_of_the_test_split():
     picture = cv2.imread(str(Path(__file__).resolve().parents[2] / 'demo' / 'demo_scene.png'))
     np.testing.assert_array_equal(picture, render_scene(sample_scene('test', 0, 37), 512).image)
+
+
+@pytest.mark.parametrize('attribute', ['material', 'shape', 'colour'])
+def test_things_named_by_an_attribute(attribute):
+    pipeline = [dict(type='RenderScene', size=32), dict(type='NameThingsByAttribute', shares={attribute: 1.0})]
+    for results in ScenesDataset(10, split='train_comp', pipeline=pipeline):
+        scene, vocabulary = results['scene_description'], results['vocabulary']
+        labels = [vocabulary.names[info['label']] for info in results['segments_info']]
+        suffix = '' if attribute == 'shape' else ' object'
+        assert labels == [*scene.regions, *(getattr(item, attribute) + suffix for item in scene.objects)]
+        assert vocabulary.stuff == STUFF and not set(vocabulary.things) & set(VOCABULARY.names)
+
+
+def test_share_of_scenes_with_other_names():
+    step = NameThingsByAttribute(dict(material=0.5, colour=0.25))
+    scenes = ScenesDataset(200, pipeline=[dict(type='RenderScene', size=16)])
+    np.random.seed(0)
+    sizes = Counter(len(step(results)['vocabulary']) for results in scenes)
+    assert set(sizes) == {len(VOCABULARY), len(MATERIALS) + 6, len(COLOURS) + 6}
+    assert 80 < sizes[len(MATERIALS) + 6] < 120 and 35 < sizes[len(COLOURS) + 6] < 65
+    for shares in (dict(size=0.1), dict(shape=-0.1), dict(shape=0.6, colour=0.6)):
+        with pytest.raises(ValueError, match='accepted are shares of material, shape, colour'):
+            NameThingsByAttribute(shares)

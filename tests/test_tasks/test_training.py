@@ -90,6 +90,32 @@ def test_a_batch_without_targets_is_an_error(picture):
         losses_of(tiny_model(), [image], [sample(image)])
 
 
+@pytest.mark.parametrize('content', ['learned', 'tokens'])
+@torch.no_grad()
+def test_questions_of_training_are_those_of_prediction(picture, content):
+    """Several questions in one training pass are answered as the same questions are at prediction."""
+    model = tiny_model(**{'vqa.content': content, 'vqa.top_k': 6}).eval()
+    images = [picture(64, 64), picture(64, 64, 1)]
+    asked = [('what is it?', 'how many are there?', 'why?'), ('what is it?',)]
+    samples = [
+        sample(image, questions=questions, answers=tuple({'red': 1.0} for _ in questions))
+        for image, questions in zip(images, asked, strict=True)
+    ]
+    loss = losses_of(model, images, samples)['loss_vqa']
+    for made in samples:
+        made.set_metainfo(dict(tasks=('vqa',)))
+    data = model.data_preprocessor(dict(inputs=images, data_samples=samples), training=False)
+    found = [answers for made in model.predict(**data) for answers in made.pred_answers]
+    scores = torch.tensor([{row['answer']: row['score'] for row in answers}['red'] for answers in found])
+    assert len(scores) == 4 and len({round(score, 6) for score in scores.tolist()}) == 4
+    torch.testing.assert_close(loss, -scores.log().mean(), rtol=1e-4, atol=1e-5)
+
+
+def test_unknown_content_of_questions_is_named():
+    with pytest.raises(ValueError, match="content is 'text'; accepted are 'learned' and 'tokens'"):
+        tiny_model(**{'vqa.content': 'text'})
+
+
 def test_a_few_steps_of_joint_training_lower_every_loss(picture):
     """Two images by heart: each task gets better although all share one decoder."""
     model = tiny_model().train()

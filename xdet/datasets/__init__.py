@@ -14,7 +14,7 @@ from .phrasecut import PhraseCutDataset
 from .refcoco import RefCocoDataset
 from .samplers import ResumableSampler, ShardSampler
 from .scene_texts import DescribeScene
-from .scenes import RenderScene, ScenesDataset
+from .scenes import NameThingsByAttribute, RenderScene, ScenesDataset
 from .seeding import Draw, SeededDataset, seeded_rng
 from .vqa import QuestionListDataset, VQADataset
 from .web_shards import WebShardsDataset
@@ -30,6 +30,7 @@ __all__ = [
     'ImageLabelListDataset',
     'ImageReadError',
     'ImageTextDataset',
+    'NameThingsByAttribute',
     'PhraseCutDataset',
     'QuestionListDataset',
     'RefCocoDataset',

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import BaseDataset
 
 from xdet.registry import DATASETS, TRANSFORMS
+from xdet.structures import Vocabulary
 
-from .scene_description import STUFF, VOCABULARY
+from .scene_description import COLOURS, MATERIALS, SHAPES, STUFF, VOCABULARY, Scene
 from .scene_render import render_scene
 from .scene_sampling import sample_scene, split_vocabulary
+
+_ATTRIBUTE_NAMES = dict(
+    material={material: f'{material} object' for material in MATERIALS},
+    shape={shape: shape for shape in SHAPES},
+    colour={colour: f'{colour} object' for colour in COLOURS},
+)
 
 
 @DATASETS.register_module()
@@ -111,6 +119,53 @@ class RenderScene(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(size={self.size})'
+
+
+@TRANSFORMS.register_module()
+class NameThingsByAttribute(BaseTransform):
+    """In some scenes, call things by one attribute: ``'striped object'``, ``'circle'`` or ``'red object'``.
+
+    A training step after :class:`RenderScene`. Which class lists there are decides what queries tell apart: classes
+    named by colour and shape alone teach them to ignore patterns. Backgrounds keep their names.
+
+    Changed keys: ``vocabulary`` and the labels of ``segments_info``.
+
+    Args:
+        shares (dict[str, float]): Share of scenes whose things are called by ``material``, ``shape`` or ``colour``.
+
+    Raises:
+        ValueError: Unknown attribute, or shares out of range.
+    """
+
+    def __init__(self, shares: dict[str, float]) -> None:
+        unknown = sorted(set(shares) - set(_ATTRIBUTE_NAMES))
+        if unknown or min(shares.values(), default=0) < 0 or sum(shares.values()) > 1:
+            raise ValueError(
+                f'shares is {shares}; accepted are shares of {", ".join(_ATTRIBUTE_NAMES)} that add up to at most 1'
+            )
+        self.shares = dict(shares)
+
+    def transform(self, results: dict) -> dict:
+        """Rename; see the class documentation. Draws from NumPy's global generator."""
+        drawn = np.random.random_sample()
+        for attribute, share in self.shares.items():
+            if drawn < share:
+                return self._rename(results, attribute)
+            drawn -= share
+        return results
+
+    @staticmethod
+    def _rename(results: dict, attribute: str) -> dict:
+        scene: Scene = results['scene_description']
+        things, old = _ATTRIBUTE_NAMES[attribute], results['vocabulary']
+        names = (*things.values(), *old.stuff)
+        kept = [old.names[info['label']] for info in results['segments_info'][: len(scene.regions)]]
+        called = [*kept, *(things[getattr(item, attribute)] for item in scene.objects)]
+        results['vocabulary'] = Vocabulary(names, tuple(name not in old.stuff for name in names))
+        results['segments_info'] = [
+            {**info, 'label': names.index(name)} for info, name in zip(results['segments_info'], called, strict=True)
+        ]
+        return results
 
 
 def segments_of_split(segments_info: list[dict], split: str) -> list[dict]:

@@ -26,12 +26,17 @@ class VQATask(TaskAdapter):
     The position of question query i is the i-th token of the question, its content is learned; it sees the latent
     queries and earlier question queries and attends all pixels. The state at the end token is classified.
 
+    Positions steer attention but are no part of what is attended, so what was asked reaches the classifier only through
+    where the queries look. ``content='tokens'`` adds the tokens to the content as well, which makes it far easier to
+    learn to compare a question with a picture ("is there a star?").
+
     Args:
         answers (str | Sequence[str], optional): The answers, or a file with them: JSON (a list) or one per line. None:
             answers are called by number.
         num_answers (int, optional): Their number; None takes it from ``answers``.
         embed_dims (int): Width C of the decoder.
         context_length (int): Most tokens of a question.
+        content (str): ``'learned'``, as in the released weights, or ``'tokens'``, see above.
         top_k (int): Answers reported per question.
         loss (dict, optional): Config of the criterion of logits and soft targets, such as mmpretrain's
             ``CrossEntropyLoss`` with ``use_soft`` or ``use_sigmoid``; None for a model that is only used.
@@ -46,10 +51,14 @@ class VQATask(TaskAdapter):
         num_answers: int | None = None,
         embed_dims: int = 512,
         context_length: int = 77,
+        content: str = 'learned',
         top_k: int = 5,
         loss: dict | None = None,
     ) -> None:
         super().__init__()
+        if content not in ('learned', 'tokens'):
+            raise ValueError(f"VQATask: content is {content!r}; accepted are 'learned' and 'tokens'")
+        self.adds_tokens = content == 'tokens'
         self.answers = read_answers(answers, num_answers)
         self.named = answers is not None
         self.index = {answer: number for number, answer in enumerate(self.answers)}
@@ -75,7 +84,7 @@ class VQATask(TaskAdapter):
         groups = []
         for name, texts in _columns(context).items():
             tokens = context.encode(texts).tokens
-            content = self.query_feat.weight[: tokens.shape[1]].expand(len(tokens), -1, -1)
+            content = self._content(tokens)
             groups.append(
                 QueryGroup(name, content, tokens, frozenset({OBJECT, IMAGE, name}), causal=True, image_attention='all')
             )
@@ -109,6 +118,11 @@ class VQATask(TaskAdapter):
             raise ValueError('VQATask was built without the names of its answers, which training needs: answers=FILE')
         return dict(loss_vqa=self.criterion(logits, targets.to(logits)))
 
+    def _content(self, tokens: Tensor) -> Tensor:
+        """Initial content of the queries of questions with ``tokens`` ``[R, n, C]``."""
+        content = self.query_feat.weight[: tokens.shape[1]].expand(len(tokens), -1, -1)
+        return content + tokens if self.adds_tokens else content
+
     @torch.no_grad()
     def predict(self, context: TaskContext) -> None:
         """Write ``pred_answers``: for each question the most probable answers, best first."""
@@ -116,10 +130,8 @@ class VQATask(TaskAdapter):
         most = max(map(len, questions))
         texts = [text for row in questions for text in [*row, *[''] * (most - len(row))]]
         encoded = context.encode(texts)
-        length = encoded.tokens.shape[1]
-        content = self.query_feat.weight[:length].expand(len(texts), -1, -1)
-        stream = QueryStream(context.decoder, context.features, context.outputs, length, most)
-        states = stream.step(content, encoded.tokens)
+        stream = QueryStream(context.decoder, context.features, context.outputs, encoded.tokens.shape[1], most)
+        states = stream.step(self._content(encoded.tokens), encoded.tokens)
         ends = encoded.valid.sum(dim=1) - 1
         logits = self.classifier(states[torch.arange(len(texts), device=states.device), ends])
         scores, labels = logits.float().softmax(dim=-1).topk(self.top_k)

@@ -12,8 +12,10 @@ answers = [
     'left', 'right', 'above', 'below', 'larger', 'smaller',
 ]  # fmt: skip
 
+# Class names say nothing about patterns, so some scenes are segmented by pattern (or shape, or colour) instead.
 train_pipeline = [
     dict(type='RenderScene', size=size),
+    dict(type='NameThingsByAttribute', shares=dict(material=0.25, shape=0.1, colour=0.1)),
     dict(
         type='DescribeScene',
         texts=('caption', 'phrases', 'questions', 'regions'),
