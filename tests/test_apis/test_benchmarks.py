@@ -136,7 +136,7 @@ def test_names() -> None:
         'coco-2017',
     ]
     assert not set(list_models()) & set(list_benchmarks())
-    with pytest.raises(FileNotFoundError, match="'ade20k' is neither .* did you mean ade20k-150"):
+    with pytest.raises(FileNotFoundError, match="'ade20k' is neither .* did you mean .*ade20k-847"):
         load_benchmark('ade20k')
 
 

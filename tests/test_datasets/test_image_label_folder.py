@@ -112,6 +112,15 @@ def test_missing_folders_and_files_are_named(root: Path) -> None:
     assert len(make(root, missing_images='skip')) == 1
 
 
+def test_labels_without_image_are_named(root: Path) -> None:
+    (root / 'images' / 'b.JPG').unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r'labels: 1 label image\(s\) have no image in .*images, the first is b'
+    ):
+        make(root)
+    assert len(make(root, missing_images='skip')) == 1
+
+
 def test_labels_that_do_not_fit_are_named(root: Path) -> None:
     path = root / 'labels' / 'b.png'
     Image.fromarray(np.array([[0, 7, 2], [255, 2, 2]], dtype=np.uint8)).save(path)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
 import torch
 from tiny.own_data import OWN_BENCHMARKS, write_own_data
-from tiny.tools import CONFIG, ROOT, run_tool
+from tiny.tools import CONFIG, ROOT, run_tool, start
 
 from xdet.registry import MODELS
 
@@ -136,7 +138,7 @@ def test_missing_data_are_listed_before_anything_runs(data: Path, tiny: Path, tm
     [
         (
             ['--benchmarks', 'ade20k'],
-            "benchmark 'ade20k' is neither .* nor a shipped benchmark; did you mean ade20k-150",
+            "benchmark 'ade20k' is neither .* nor a shipped benchmark; did you mean .*ade20k-847",
         ),
         (['--benchmarks', 'zz*'], "no benchmark matches 'zz"),
         (['--benchmarks', 'folder-semantic@a/x', 'folder-semantic@b/x'], 'two benchmarks are called'),
@@ -144,8 +146,6 @@ def test_missing_data_are_listed_before_anything_runs(data: Path, tiny: Path, tm
     ],
 )
 def test_mistakes_end_in_one_line(tiny: Path, arguments: list, message: str) -> None:
-    import re
-
     assert re.search(message, error_line(CONFIG, tiny, *arguments))
 
 
@@ -167,3 +167,26 @@ def test_benchmarks_of_the_test_tool(data: Path, tiny: Path, tmp_path: Path, cap
 def test_list(capsys) -> None:
     run_tool('zeroshot_suite', '--list')
     assert {'coco-2017', 'ade20k-150', 'folder-semantic'} <= set(capsys.readouterr().out.split())
+
+
+def test_page_is_current() -> None:
+    run_tool('misc/make_benchmark_table', '--check')
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_numbers(data: Path, tiny: Path, tmp_path: Path) -> None:
+    alone = suite(CONFIG, tiny, tmp_path / 'one', data, benchmarks=SEGMENTATION)
+    names = [f'{name}@{data}' for name in SEGMENTATION]
+    options = ['--out', tmp_path / 'two', '--work-dir', tmp_path / 'work', '--num-workers', '0']
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = str(probe.getsockname()[1])
+    process = start(
+        *['bash', 'tools/dist_test.sh', CONFIG, tiny, '2', *options, '--benchmarks', *names],
+        **dict(SCRIPT='zeroshot_suite', PORT=port),
+    )
+    output, _ = process.communicate(timeout=500)
+    assert process.returncode == 0, output[-4000:]
+    together = json.loads((tmp_path / 'two' / 'results.json').read_text())
+    assert [row['world_size'] for row in together['results']] == [2, 2]
+    assert headline(together) == headline(alone)

@@ -73,7 +73,10 @@ class ImageLabelFolderDataset(SegmentationDataset):
             raise ValueError("data_prefix has no folder 'seg' of label images; only test_mode=True works without")
         if label_folder is not None:
             require_folder(label_folder, "the label images, data_prefix['seg']")
-        return [self._parse(folder, label_folder, name) for name in self._image_names(folder)]
+        names = self._image_names(folder)
+        if label_folder is not None and not self.ann_file and self.missing_images == 'error':
+            self._check_labels(folder, Path(label_folder), names)
+        return [self._parse(folder, label_folder, name) for name in names]
 
     def _parse(self, folder: Path, label_folder: str | None, name: str) -> dict:
         stem = without_suffix(name, self.img_suffixes)
@@ -88,15 +91,21 @@ class ImageLabelFolderDataset(SegmentationDataset):
 
     def _image_names(self, folder: Path) -> list[str]:
         """Image files relative to ``folder``, sorted."""
-        names = sorted(
-            osp.relpath(osp.join(parent, file), folder)
-            for parent, _, files in os.walk(folder, followlinks=True)
-            for file in files
-            if without_suffix(file, self.img_suffixes)
-        )
+        names = _files_below(folder, self.img_suffixes)
         if not names:
             raise ValueError(f'{folder}: no images; accepted are files that end in {", ".join(self.img_suffixes)}')
         return self._listed(names) if self.ann_file else names
+
+    def _check_labels(self, folder: Path, label_folder: Path, names: list[str]) -> None:
+        """Refuse label images of no image; probably some images were not copied."""
+        stems = {without_suffix(name, self.img_suffixes) for name in names}
+        labels = _files_below(label_folder, (self.label_suffix,))
+        stray = [name for name in labels if without_suffix(name, (self.label_suffix,)) not in stems]
+        if stray:
+            raise FileNotFoundError(
+                f'{label_folder}: {len(stray)} label image(s) have no image in {folder}, the first is {stray[0]}; '
+                "add the images, remove the labels, or set missing_images='skip'"
+            )
 
     def _listed(self, names: list[str]) -> list[str]:
         if not osp.isfile(self.ann_file):
@@ -105,3 +114,13 @@ class ImageLabelFolderDataset(SegmentationDataset):
         stems = [line.strip() for line in Path(self.ann_file).read_text(encoding='utf-8').splitlines() if line.strip()]
         # A listed image that is not there keeps its guessed name, and is reported with the other missing files.
         return [by_stem.get(stem, f'{stem}{self.img_suffixes[0]}') for stem in stems]
+
+
+def _files_below(folder: Path, suffixes: Sequence[str]) -> list[str]:
+    """Files that end in one of ``suffixes``, relative to ``folder``, sorted."""
+    return sorted(
+        osp.relpath(osp.join(parent, file), folder)
+        for parent, _, files in os.walk(folder, followlinks=True)
+        for file in files
+        if without_suffix(file, suffixes)
+    )
