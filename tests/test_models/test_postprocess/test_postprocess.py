@@ -103,8 +103,10 @@ def literal_panoptic(logits, masks, is_thing, threshold, overlap):
     return result, infos
 
 
+@pytest.mark.parametrize('masks_per_chunk', [3, 1000])
 @pytest.mark.parametrize('seed', range(5))
-def test_panoptic_equals_the_literal_procedure(seed):
+def test_panoptic_equals_the_literal_procedure(seed, masks_per_chunk, monkeypatch):
+    monkeypatch.setattr(postprocess.resize, 'CHUNK_BYTES', masks_per_chunk * 4 * 20 * 30)
     generator = torch.Generator().manual_seed(seed)
     logits = 3 * torch.randn(30, 5, generator=generator)
     coarse = 6 * torch.randn(1, 30, 3, 4, generator=generator) - 2

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from .resize import query_chunks
 from .semantic import MaskFn
 
 
@@ -20,7 +21,7 @@ def panoptic_segments(
 ) -> tuple[Tensor, list[dict]]:
     """Merge confident queries into one map of segments.
 
-    Only masks of queries that pass the class threshold are made at all.
+    Only masks of queries that pass the class threshold are made at all, in chunks that bound memory.
 
     Args:
         class_logits (Tensor): ``[n, K + 1]``, last column no-object.
@@ -40,16 +41,10 @@ def panoptic_segments(
     keep = ((labels != class_logits.shape[-1] - 1) & (scores > object_mask_threshold)).nonzero()[:, 0]
     if len(keep) == 0:
         return segments, infos
-    scores, labels = scores[keep], labels[keep]
-    probabilities = masks(keep).sigmoid()
-    owner = (scores[:, None, None] * probabilities).argmax(dim=0)
-    inside = probabilities >= 0.5
-    owned_inside = inside.gather(0, owner[None])[0]
-
-    count = len(keep)
+    scores, labels, count = scores[keep], labels[keep], len(keep)
+    owner, owned_inside, own_area = _owners(scores, lambda part: masks(keep[part]), size)
     owned_area = owner.flatten().bincount(minlength=count).tolist()
     kept_area = owner[owned_inside].bincount(minlength=count).tolist()
-    own_area = inside.flatten(1).sum(dim=1).tolist()
     stuff_segment: dict[int, int] = {}
     segment_of_query = torch.zeros(count, dtype=torch.int32, device=segments.device)
     for query, (label, score) in enumerate(zip(labels.tolist(), scores.tolist(), strict=True)):
@@ -65,3 +60,28 @@ def panoptic_segments(
         if not is_thing[label]:
             stuff_segment[label] = len(infos)
     return torch.where(owned_inside, segment_of_query[owner], segments), infos
+
+
+def _owners(
+    scores: Tensor, masks: Callable[[slice], Tensor], size: tuple[int, int]
+) -> tuple[Tensor, Tensor, list[int]]:
+    """Which query has the highest score times mask probability at every pixel; the first of equal ones.
+
+    Returns:
+        tuple[Tensor, Tensor, list[int]]: int64 ``[H, W]`` queries, bool ``[H, W]`` whether the pixel is inside the
+        query's mask, and the areas of all masks.
+    """
+    best = scores.new_full(size, -1.0)
+    owner = torch.zeros(size, dtype=torch.int64, device=scores.device)
+    owned_inside = torch.zeros(size, dtype=torch.bool, device=scores.device)
+    areas: list[int] = []
+    for part in query_chunks(len(scores), size):
+        probabilities = masks(part).sigmoid()
+        inside = probabilities >= 0.5
+        areas += inside.flatten(1).sum(dim=1).tolist()
+        highest, query = probabilities.mul_(scores[part, None, None]).max(dim=0)
+        better = highest > best
+        best = torch.where(better, highest, best)
+        owner = torch.where(better, query + part.start, owner)
+        owned_inside = torch.where(better, inside.gather(0, query[None])[0], owned_inside)
+    return owner, owned_inside, areas
