@@ -1,5 +1,7 @@
 """The model as a whole, on a small configuration with random weights."""
 
+from unittest import mock
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -140,6 +142,13 @@ def test_bad_requests(meta, message):
     image = picture(32, 32)
     with pytest.raises(ValueError, match=message):
         model.predict(preprocess(model, [image]), [sample_of(image, None, **meta)])
+
+
+def test_tests_in_a_row_share_texts():
+    model = build().eval()
+    known = model.vocabulary(ANIMALS)
+    with mock.patch.object(model.text_encoder, 'stream', side_effect=AssertionError('embedded again')):
+        assert torch.equal(model.eval().vocabulary(ANIMALS), known)
 
 
 def test_vocabulary_memory_does_not_outlive_the_weights():

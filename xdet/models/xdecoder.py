@@ -65,10 +65,12 @@ class XDecoder(BaseModel):
     def train(self, mode: bool = True) -> XDecoder:
         """Switch mode; frozen parts stay in evaluation mode.
 
-        Text embeddings remembered so far may stem from other weights and are forgotten.
+        Text embeddings remembered so far may stem from other weights and are forgotten, unless the model was and stays
+        in evaluation mode: several tests in a row share them.
         """
-        self.vocabulary.clear()
-        self.texts.clear()
+        if mode or self.training:
+            self.vocabulary.clear()
+            self.texts.clear()
         super().train(mode)
         if mode:
             keep_frozen_in_eval(self)
