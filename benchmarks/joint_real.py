@@ -20,7 +20,6 @@ from statistics import mean
 from mmengine.config import Config
 
 from xdet.apis.launch import add_launch_arguments, read_run_config, start_runner
-from xdet.compat.quiet import quiet_imports
 
 CONFIG = 'xdecoder_focal-nano_joint-real'
 SHOWN = (
@@ -58,15 +57,21 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
     unknown = set(args.sets) - set(sets)
     if unknown:
         raise SystemExit(f'no set {", ".join(sorted(unknown))}; there are {", ".join(sets)}')
-    for name in args.sets or sets:
-        cfg.test_dataloader.dataset = dict(sets[name]['dataset'], test_mode=True)
-        cfg.test_evaluator = sets[name]['metrics']
-        with tempfile.TemporaryDirectory() as folder, quiet_imports():
-            cfg.work_dir = folder
-            runner = start_runner(cfg.copy(), args)
-            values = runner.test()
-        shown = ', '.join(f'{key} {values[key]:.1f}' for key in SHOWN if key in values)
-        print(f'{name} ({len(runner.test_dataloader.dataset)} pictures): {shown}', flush=True)
+    names = args.sets or list(sets)
+    with tempfile.TemporaryDirectory() as folder:
+        cfg.work_dir = folder
+        runner = start_runner(_with_test_set(cfg, sets[names[0]]), args)
+        for name in names:
+            values = runner.test_on(_with_test_set(cfg, sets[name]))
+            shown = ', '.join(f'{key} {values[key]:.1f}' for key in SHOWN if key in values)
+            print(f'{name} ({len(runner.test_dataloader.dataset)} pictures): {shown}', flush=True)
+
+
+def _with_test_set(cfg: Config, test_set: dict) -> Config:
+    cfg = cfg.copy()
+    cfg.test_dataloader.dataset = dict(test_set['dataset'], test_mode=True)
+    cfg.test_evaluator = test_set['metrics']
+    return cfg
 
 
 def name_and_folder(text: str) -> tuple[str, Path]:
