@@ -129,11 +129,13 @@ def test_semantic_sums_over_queries_and_drops_no_object():
     torch.testing.assert_close(scores, expected)
 
 
-def test_semantic_in_pieces_gives_the_same_labels(monkeypatch):
+@pytest.mark.parametrize('score_bytes', [4000, 1500])
+def test_semantic_in_pieces_gives_the_same_labels(monkeypatch, score_bytes):
+    """Blocks of pixels where all masks fit into memory, blocks of classes where they do not."""
     generator = torch.Generator().manual_seed(0)
     logits, masks = torch.randn(7, 40, generator=generator), torch.randn(7, 9, 11, generator=generator)
     whole = postprocess.semantic_labels(logits, select(masks), (9, 11))
-    monkeypatch.setattr('xdet.models.postprocess.semantic.SCORE_BYTES', 4000)
+    monkeypatch.setattr('xdet.models.postprocess.semantic.SCORE_BYTES', score_bytes)
     monkeypatch.setattr('xdet.models.postprocess.resize.CHUNK_BYTES', 700)
     assert torch.equal(postprocess.semantic_labels(logits, select(masks), (9, 11)), whole)
 

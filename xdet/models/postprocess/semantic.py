@@ -10,7 +10,7 @@ from torch import Tensor
 from .resize import query_chunks
 
 SCORE_BYTES = 2**30
-"""Class scores are computed in blocks of classes of about this many bytes."""
+"""Class scores are computed in blocks of at most about this many bytes."""
 
 MaskFn = Callable[[Tensor | slice], Tensor]
 """Gives the mask logits ``[n, H, W]`` of the queries selected by an index or a slice."""
@@ -45,16 +45,29 @@ def semantic_labels(class_logits: Tensor, masks: MaskFn, size: tuple[int, int]) 
     step = max(1, SCORE_BYTES // (4 * pixels))
     if num_classes <= step:
         return semantic_scores(class_logits, masks, size).argmax(dim=0)
-    # The masks are made anew for every block of classes: slower, but keeping them would take as much as the scores.
+    probabilities = class_logits.float().softmax(dim=-1)[:, :-1]
+    if 4 * len(probabilities) * pixels <= SCORE_BYTES:
+        return _labels_from_kept_masks(probabilities, masks, size)
+    # The masks would not fit, so they are made anew for every block of classes.
     best = class_logits.new_full(size, -1.0, dtype=torch.float32)
     labels = torch.zeros(size, dtype=torch.int64, device=class_logits.device)
-    probabilities = class_logits.float().softmax(dim=-1)[:, :-1]
     for start in range(0, num_classes, step):
         scores, found = _scores(probabilities[:, start : start + step], masks, size).max(dim=0)
         better = scores > best
         best = torch.where(better, scores, best)
         labels = torch.where(better, found + start, labels)
     return labels
+
+
+def _labels_from_kept_masks(probabilities: Tensor, masks: MaskFn, size: tuple[int, int]) -> Tensor:
+    """Labels, pixels by pixels: resizing masks is most of the work for many classes, so each is made once."""
+    num_queries, num_classes = probabilities.shape
+    kept = probabilities.new_empty(num_queries, size[0] * size[1])
+    for part in query_chunks(num_queries, size):
+        kept[part] = masks(part).sigmoid().flatten(1)
+    step = max(1, SCORE_BYTES // (8 * num_classes))
+    labels = [(probabilities.T @ block).argmax(dim=0) for block in kept.split(step, dim=1)]
+    return torch.cat(labels).unflatten(0, size)
 
 
 def _scores(probabilities: Tensor, masks: MaskFn, size: tuple[int, int]) -> Tensor:
