@@ -171,12 +171,13 @@ def test_odd_sizes(run, task, size):
 
 
 def test_very_wide_picture_with_many_classes(inferencer, run, monkeypatch):
-    """20000x300: the scores of 60 classes alone would take 1.4 GB, so they are computed in blocks of classes."""
+    """20000x300: the scores of 60 classes alone would take 1.4 GB, so they are computed in blocks of pixels."""
     names = [f'kind {index}' for index in range(60)]
-    with mock.patch.object(semantic, '_scores', wraps=semantic._scores) as scores:
+    kept = semantic._labels_from_kept_masks
+    with mock.patch.object(semantic, '_labels_from_kept_masks', wraps=kept) as labels:
         monkeypatch.setattr(inferencer.model, 'vocabulary', lambda names: torch.eye(32).repeat(2, 1)[: len(names) + 1])
         prediction = run(picture(0, (300, 20000)), task='semantic', things=None, stuff=None, classes=names)
-    assert scores.call_count == 2
+    assert labels.call_count == 1
     assert (prediction['predictions'][0]['height'], prediction['predictions'][0]['width']) == (300, 20000)
 
 

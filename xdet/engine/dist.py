@@ -54,10 +54,15 @@ def prepare_distributed(cfg: Config, launcher: str) -> None:
         return
     if not torch_dist.is_initialized():
         seconds = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('timeout')
+        rank, world_size = int(os.environ['RANK']), int(os.environ['WORLD_SIZE'])
+        store, _, _ = next(torch_dist.rendezvous('env://', rank, world_size))
+        # torchrun keeps the store when it restarts processes; names of their own keep new ones off old addresses.
+        attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
         torch_dist.init_process_group(
             'gloo',
-            rank=int(os.environ['RANK']),
-            world_size=int(os.environ['WORLD_SIZE']),
+            store=torch_dist.PrefixStore(f'attempt_{attempt}', store),
+            rank=rank,
+            world_size=world_size,
             timeout=None if seconds is None else timedelta(seconds=seconds),
         )
     use_cpu_wrapper(cfg)
