@@ -31,6 +31,6 @@ model = dict(
     ),
 )
 
-train_cfg = dict(max_iters=2600, val_interval=1300)
-optim_wrapper = dict(optimizer=dict(lr=6e-4))
+train_cfg = dict(max_iters=4600, val_interval=2300)
+optim_wrapper = dict(optimizer=dict(lr=8e-4))
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=250))

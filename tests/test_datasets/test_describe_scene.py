@@ -195,13 +195,27 @@ def test_flip_before_the_texts_is_described_and_after_them_refused() -> None:
         ScenesDataset(1, pipeline=[RENDER, dict(type='DescribeScene'), flip, PACK])[0]
 
 
+def test_shares_of_questions() -> None:
+    describe = dict(type='DescribeScene', num_questions=12, question_shares=dict(count=3, background=1))
+    dataset = SeededDataset(ScenesDataset(20, pipeline=[RENDER, describe, PACK]))
+    samples = [dataset[Draw(position, 0, 0)]['data_samples'] for position in range(20)]
+    assert all(len(sample.questions) == len(set(sample.questions)) == len(sample.answers) for sample in samples)
+    questions = [question for sample in samples for question in sample.questions]
+    counts = sum(question.startswith('how many') for question in questions)
+    assert all(question.startswith(('how many', 'what is')) for question in questions)
+    assert max(len(sample.questions) for sample in samples) == 12
+    assert 2 < counts / (len(questions) - counts)
+
+
 def test_bad_arguments_are_named() -> None:
     for arguments, message in (
         (dict(texts=('captions',)), 'accepted are caption, phrases, questions, regions'),
         (dict(texts='caption'), 'accepted are caption, phrases, questions, regions'),
         (dict(caption_styles=dict(long=1)), 'accepted are canonical, complete, partial'),
         (dict(caption_styles=dict(partial=-1)), 'shares must be 0 or more'),
-        (dict(synonym_share=2), 'synonym_share 2'),
+        (dict(synonym_share=2), 'synonym_share is 2'),
+        (dict(question_shares=dict(why=1)), 'accepted are count, colour'),
+        (dict(question_shares=dict(size=0)), 'question_shares is .* not all 0'),
         (dict(num_phrases=0), 'num_phrases is 0'),
         (dict(num_questions=0), 'num_questions is 0'),
     ):

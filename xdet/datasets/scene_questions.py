@@ -7,10 +7,11 @@ scenes allow (``docs/scenes.md`` has what guessing reaches).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.random import RandomState
 
 from .scene_description import COLOURS, MATERIALS, SHAPES, STUFF, THINGS, Scene
@@ -53,14 +54,35 @@ def sample_question(scene: Scene, kind: str, rng: RandomState, nameable: Collect
     return None if found is None else Question(f'{found[0]}?', found[1], kind)
 
 
-def sample_questions(scene: Scene, rng: RandomState, count: int, nameable: Collection[str] = THINGS) -> list[Question]:
-    """``count`` or fewer random questions of different random kinds, at least one."""
-    questions = []
-    for kind in rng.permutation(QUESTION_KINDS):
-        question = sample_question(scene, kind, rng, nameable)
-        if question is not None and len(questions) < count:
-            questions.append(question)
-    return questions
+def sample_questions(
+    scene: Scene,
+    rng: RandomState,
+    count: int,
+    nameable: Collection[str] = THINGS,
+    shares: Mapping[str, float] | None = None,
+) -> list[Question]:
+    """``count`` or fewer different random questions.
+
+    Args:
+        scene (Scene): What to ask about.
+        rng (RandomState): Source of randomness.
+        count (int): Most questions.
+        nameable (Collection[str]): Names of things that may be asked for although the scene has none.
+        shares (Mapping[str, float], optional): How often every kind is tried, in any unit; kinds that it does not name
+            are not asked. None: at most one question of every kind, and at least one in all.
+    """
+    if shares is None:
+        kinds = rng.permutation(QUESTION_KINDS).tolist()
+    else:
+        # Twice as many as needed: not every scene has a question of every kind, and questions may repeat.
+        ends = np.cumsum([shares.get(kind, 0.0) for kind in QUESTION_KINDS])
+        kinds = [QUESTION_KINDS[i] for i in np.searchsorted(ends / ends[-1], rng.random_sample(2 * count), 'right')]
+    questions: dict[str, Question] = {}
+    for kind in kinds:
+        question = sample_question(scene, kind, rng, nameable) if len(questions) < count else None
+        if question is not None:
+            questions[question.text] = question
+    return list(questions.values())
 
 
 def reference_questions(scene: Scene, rng: RandomState, nameable: Collection[str] = THINGS) -> list[Question]:

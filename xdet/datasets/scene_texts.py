@@ -14,7 +14,7 @@ from .scene_captions import STYLES, Caption, reference_captions, region_caption,
 from .scene_description import THINGS, Scene
 from .scene_facts import mirrored
 from .scene_phrases import Phrase, reference_phrases, sample_phrases
-from .scene_questions import Question, reference_questions, sample_questions
+from .scene_questions import QUESTION_KINDS, Question, reference_questions, sample_questions
 from .scene_sampling import HELD_OUT
 from .scene_words import with_synonyms
 
@@ -33,7 +33,7 @@ class DescribeScene(BaseTransform):
 
         caption: ``caption`` str and ``nouns`` tuple[str], the names of the things it mentions.
         phrases: ``phrases``: list of dict(text, kind, segments), see :class:`PackXDetInputs`.
-        questions: ``questions`` tuple[str] and ``answers`` tuple[dict[str, float]], of different kinds.
+        questions: ``questions`` tuple[str] and ``answers`` tuple[dict[str, float]], no question twice.
         regions: ``regions``: list of dict(text, segments), objects and what there is to say about them.
 
     For testing, texts are functions of the scene, and there are several of each:
@@ -54,6 +54,8 @@ class DescribeScene(BaseTransform):
         test_mode (bool): Texts for evaluation.
         num_phrases (int): Most phrases per scene in training.
         num_questions (int): Most questions per scene in training.
+        question_shares (Mapping[str, float], optional): How often every kind of question is tried in training, see
+            :data:`~xdet.datasets.scene_questions.QUESTION_KINDS`; kinds may repeat. Default: every kind at most once.
         num_regions (int): Most regions per scene in training.
         caption_styles (Mapping[str, float], optional): Share of every style in training, see
             :data:`~xdet.datasets.scene_captions.STYLES`. Default: canonical captions only.
@@ -71,21 +73,27 @@ class DescribeScene(BaseTransform):
         test_mode: bool = False,
         num_phrases: int = 4,
         num_questions: int = 1,
+        question_shares: Mapping[str, float] | None = None,
         num_regions: int = 1,
         caption_styles: Mapping[str, float] | None = None,
         num_captions: int = 3,
         synonym_share: float = 0.0,
     ) -> None:
         styles = dict(canonical=1.0) if caption_styles is None else dict(caption_styles)
-        for name, given, accepted in (('texts', texts, TEXTS), ('caption_styles', styles, STYLES)):
+        kinds = None if question_shares is None else dict(question_shares)
+        for name, given, accepted in (
+            ('texts', texts, TEXTS),
+            ('caption_styles', styles, STYLES),
+            ('question_shares', kinds or (), QUESTION_KINDS),
+        ):
             unknown = [value for value in given if value not in accepted]
             if unknown or isinstance(given, str):
                 raise ValueError(f'{name} has {given!r}; accepted are {", ".join(accepted)}')
-        if min(styles.values(), default=0) < 0 or not sum(styles.values()) > 0 or not 0 <= synonym_share <= 1:
-            raise ValueError(
-                f'caption_styles is {styles} and synonym_share {synonym_share}; shares must be 0 or more, '
-                'those of the styles not all 0, that of synonyms at most 1'
-            )
+        for name, shares in (('caption_styles', styles), ('question_shares', kinds)):
+            if shares is not None and (min(shares.values(), default=0) < 0 or not sum(shares.values()) > 0):
+                raise ValueError(f'{name} is {shares}; shares must be 0 or more, and not all 0')
+        if not 0 <= synonym_share <= 1:
+            raise ValueError(f'synonym_share is {synonym_share}; it must be 0 to 1')
         numbers = dict(
             num_phrases=num_phrases, num_questions=num_questions, num_regions=num_regions, num_captions=num_captions
         )
@@ -96,6 +104,7 @@ class DescribeScene(BaseTransform):
         self.test_mode = test_mode
         self.num_phrases = num_phrases
         self.num_questions = num_questions
+        self.question_shares = kinds
         self.num_regions = num_regions
         self.caption_styles = styles
         self.num_captions = num_captions
@@ -127,7 +136,7 @@ class DescribeScene(BaseTransform):
         if 'phrases' in self.texts:
             added.update(phrases=_described(sample_phrases(scene, rng, self.num_phrases), say))
         if 'questions' in self.texts:
-            questions = sample_questions(scene, rng, self.num_questions, _nameable(split))
+            questions = sample_questions(scene, rng, self.num_questions, _nameable(split), self.question_shares)
             added.update(
                 questions=tuple(say(question.text) for question in questions),
                 answers=tuple({question.answer: 1.0} for question in questions),

@@ -20,7 +20,9 @@ train_pipeline = [
         type='DescribeScene',
         texts=('caption', 'phrases', 'questions', 'regions'),
         num_phrases=4,
-        num_questions=6,
+        num_questions=12,
+        # Patterns, places and sizes are the hardest to learn.
+        question_shares=dict(count=2, colour=1, shape=1, pattern=3, existence=1, relation=3, size=2, background=1),
         num_regions=2,
         caption_styles=dict(canonical=0.8, complete=0.1, partial=0.1),
     ),
