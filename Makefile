@@ -13,6 +13,8 @@ SHELL := /bin/bash
 VENV ?= .venv
 IMAGE ?=
 OUT_DIR ?= outputs/demo
+# Processes that share the tests; each has one thread and needs up to 3 GB.
+WORKERS ?= 2
 CONSTRAINTS := requirements/constraints-ci.txt
 # As an option, never as the variable PIP_CONSTRAINT: pip passes the variable on to the environments it builds in.
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --constraint $(CONSTRAINTS)
@@ -87,7 +89,7 @@ check-lint: $(VENV)/.stamp-tests
 	@$(RUN) tools/misc/make_model_zoo.py --check
 
 pytest: $(VENV)/.stamp-tests
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} $(RUN) -m pytest $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(RUN) -m pytest --numprocesses $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 lint: check-lint
 
