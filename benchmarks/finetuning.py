@@ -7,7 +7,7 @@ scenes of what is learned (``new``) and of what the weights knew before (``old``
 
 * ``words``: segmentation in words that the text encoder has never read (split ``test_words``);
 * ``shapes``: segmentation by the shape alone, colours merged: other classes in words that it has read;
-* ``refseg``, ``caption``, ``retrieval``, ``vqa``: one task of language in the words of ``test_words``.
+* ``refseg``, ``caption``, ``retrieval``, ``vqa``: one task of language, which weights that only segment do not know.
 """
 
 from __future__ import annotations
@@ -60,10 +60,9 @@ def scenes(name: str, split: str, *options: str) -> Run:
 
 
 def language(name: str, *metrics: str) -> Experiment:
-    key = 'train_dataloader.dataset.dataset'
-    words = [f'{key}.split=test_words', f'{key}.start=10000', f'{key}.num_scenes=10000']
-    tests = {'new': scenes(name, 'test_words'), 'old': scenes(name, 'test')}
-    return Experiment(metrics, {'full': Run(config(name), words)}, tests)
+    adapters = [*LORA, "trainable=['tasks.*','decoder.query_feat','decoder.query_embed']"]
+    ways = {'full': Run(config(name)), 'lora': Run(config(name), adapters)}
+    return Experiment(metrics, ways, {'new': scenes(name, 'test')})
 
 
 def own_data(*keys: str) -> list[str]:

@@ -19,6 +19,7 @@ model = dict(
             type='VQATask',
             answers=('yes', 'no'),
             embed_dims=128,
+            content='tokens',  # as the weights of the package
             loss=dict(type='mmpretrain.CrossEntropyLoss', use_soft=True),
         ),
     ),

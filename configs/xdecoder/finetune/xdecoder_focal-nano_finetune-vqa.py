@@ -15,13 +15,14 @@ model = dict(
             type='VQATask',
             answers={{_base_.answers}},
             embed_dims=128,
+            content='tokens',  # as the weights of the package
             loss=dict(type='mmpretrain.CrossEntropyLoss', use_soft=True),
         ),
     ),
 )
 train_pipeline = [
     dict(type='RenderScene', size={{_base_.size}}),
-    dict(type='DescribeScene', texts=('questions',)),
+    dict(type='DescribeScene', texts=('questions',), num_questions=8),
     dict(type='PackXDetInputs'),
 ]
 test_pipeline = [
