@@ -82,3 +82,18 @@ def test_nothing_to_resume_from(tmp_path):
     damage(tmp_path / 'iter_3.pth')
     with pytest.raises(ValueError, match=r'no checkpoint to resume from is usable: .*iter_3.pth'):
         newest_usable_checkpoint(str(tmp_path))
+
+
+def test_any_damaged_byte_of_the_table_of_contents_is_noticed(tmp_path):
+    """It has no checksum: readers report what they stumble over, in many ways, or do not notice."""
+    save(tmp_path, 3, 9)
+    good = (tmp_path / 'iter_9.pth').read_bytes()
+    names = set()
+    for position in range(good.index(b'PK\x01\x02'), len(good), 3):
+        data = bytearray(good)
+        data[position] ^= 0xFF
+        (tmp_path / 'iter_9.pth').write_bytes(bytes(data))
+        chosen = newest_usable_checkpoint(str(tmp_path))
+        names.add(os.path.basename(chosen))
+        torch.load(chosen, weights_only=True)
+    assert 'iter_3.pth' in names
