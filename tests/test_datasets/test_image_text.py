@@ -61,6 +61,18 @@ def test_lists(images: Path, kind: str) -> None:
     assert info['captions'] == EXPECTED[1][1] and info['img_id'] == 'sub/b.png' and Path(info['img_path']).is_file()
 
 
+@pytest.mark.parametrize('kind', ['jsonl', 'csv', 'tsv'])
+def test_only_line_feeds_end_rows(tmp_path: Path, kind: str) -> None:
+    """Captions from the web have other separators, which JSON need not escape."""
+    caption = 'a\u2028b\x85c'
+    row = json.dumps(dict(image='a.png', caption=caption), ensure_ascii=False)
+    mark = '\t' if kind == 'tsv' else ','
+    text = f'{row}\r\n{row}\n' if kind == 'jsonl' else f'image{mark}caption\na.png{mark}{caption}\n'
+    (tmp_path / f'list.{kind}').write_text(text, encoding='utf-8', newline='')
+    [pair], dropped = read_pairs(str(tmp_path / f'list.{kind}'))
+    assert set(pair.captions) == {'a b c'} and not dropped
+
+
 def test_coco_and_karpathy(tmp_path: Path) -> None:
     coco = dict(
         images=[dict(id=7, file_name='x.jpg'), dict(id=8, file_name='y.jpg')],

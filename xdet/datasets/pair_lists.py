@@ -162,7 +162,8 @@ def _karpathy_row(image: dict) -> dict:
 
 def _read_jsonl(path: str) -> list[dict]:
     rows = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    # splitlines would also break rows at separators that captions may have, such as U+2028.
+    for number, line in enumerate(_text(path).split('\n'), start=1):
         if not line.strip():
             continue
         try:
@@ -181,7 +182,6 @@ def _read_table(delimiter: str) -> Callable[[str], list[dict]]:
 
     def read(path: str) -> list[dict]:
         try:
-            # splitlines would also break rows at separators that captions may have, such as U+2028.
             return list(csv.DictReader(io.StringIO(_text(path), newline=''), delimiter=delimiter, quoting=quoting))
         except csv.Error as error:
             raise ValueError(f'{path}: not a table ({error})') from None
