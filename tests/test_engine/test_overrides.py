@@ -29,6 +29,7 @@ def cfg() -> Config:
         ('data_root', '/data', lambda cfg: cfg.data_root),
         ('auto_scale_lr.enable', True, lambda cfg: cfg.auto_scale_lr.enable),
         ('find_unused_parameters', True, lambda cfg: cfg.find_unused_parameters),
+        ('allow_missing', ['tasks.*'], lambda cfg: cfg.allow_missing),
     ],
 )
 def test_option_arrives(cfg: Config, key: str, value: object, read) -> None:
@@ -64,7 +65,7 @@ def test_no_options_change_nothing(cfg: Config) -> None:
     assert cfg.to_dict() == before
 
 
-@pytest.mark.parametrize('key', ['modle', 'optim_wraper', 'train_dataloadr', 'defult_hooks'])
+@pytest.mark.parametrize('key', ['modle', 'optim_wraper', 'train_dataloadr', 'defult_hooks', 'allow_mising'])
 def test_misspelt_key_of_a_config_is_refused(cfg: Config, key: str) -> None:
     cfg[key] = dict()
     with pytest.raises(ValueError, match=f"'{key}' is read by nothing; did you mean"):

@@ -17,8 +17,11 @@ from mmengine.runner import Runner
 # Keys that MMEngine's runner or ours reads from the config without having them as arguments.
 _EXTRA_KEYS = (
     'activation_checkpointing',
+    'allow_missing',
+    'allow_unexpected',
     'compile',
     'custom_imports',
+    'deepspeed',
     'efficient_conv_bn_eval',
     'find_unused_parameters',
     'fsdp',
