@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -111,6 +112,30 @@ def test_base_names_are_unique() -> None:
 def test_config_is_short_and_shallow(path: Path) -> None:
     assert levels(path) <= MAX_LEVELS
     assert len(path.read_text(encoding='utf-8').splitlines()) <= MAX_LINES
+
+
+def processes(path: Path) -> int:
+    """How many processes a config's learning rate is meant for, as its name or the command in its head says."""
+    if 'focal-nano' in path.stem:
+        return 1
+    text = f'{path.stem} {path.read_text(encoding="utf-8")}'
+    found = re.search(r'_(\d+)xb\d|dist_train\.sh \S+ (\d+)|GPUS=(\d+)', text)
+    if found is None:
+        [base] = Config._get_base_files(str(path))
+        return processes(path.parent / base)
+    return int(next(filter(None, found.groups())))
+
+
+def test_learning_rates_are_those_of_the_usual_number_of_processes() -> None:
+    """`--auto-scale-lr` changes nothing there."""
+    for path in RUNS:
+        cfg = Config.fromfile(str(path))
+        loaders = cfg.get('train_dataloader')
+        if loaders is None:
+            continue
+        batch_size = sum(loader.batch_size for loader in ([loaders] if 'dataset' in loaders else loaders.values()))
+        batch_size *= processes(path) * cfg.optim_wrapper.get('accumulative_counts', 1)
+        assert batch_size == cfg.auto_scale_lr.base_batch_size, path.stem
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=identifiers(CONFIGS))

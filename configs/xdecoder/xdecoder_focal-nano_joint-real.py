@@ -35,3 +35,4 @@ train_cfg = dict(
 )
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=100))
 log_processor = dict(window_size=10)
+auto_scale_lr = dict(base_batch_size=12)

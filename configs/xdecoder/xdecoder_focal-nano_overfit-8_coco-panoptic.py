@@ -24,3 +24,4 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=1.0, eta_min=1e-5),
 ]
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=325))
+auto_scale_lr = dict(base_batch_size=2)

@@ -224,10 +224,13 @@ def test_schedule_follows_the_length_of_the_training(tmp_path):
     assert (runner.param_schedulers[0].end, runner.param_schedulers[0].T_max) == (4, 4)
 
 
-def test_learning_rate_scales_with_the_samples_of_all_sources(tmp_path):
-    runner = runner_of(tmp_path, param_scheduler=None, auto_scale_lr=dict(enable=True, base_batch_size=10))
+@pytest.mark.parametrize('accumulated', [1, 2])
+def test_learning_rate_scales_with_the_samples_of_an_update(tmp_path, accumulated):
+    optim_wrapper = dict(optimizer=dict(type='AdamW', lr=1e-2), accumulative_counts=accumulated)
+    scaled = dict(auto_scale_lr=dict(enable=True, base_batch_size=10), optim_wrapper=optim_wrapper)
+    runner = runner_of(tmp_path, param_scheduler=None, **scaled)
     runner.train()
-    assert runner.optim_wrapper.get_lr()['lr'] == [pytest.approx(1e-2 * (2 + 3) / 10)]
+    assert runner.optim_wrapper.get_lr()['lr'] == [pytest.approx(1e-2 * (2 + 3) * accumulated / 10)]
 
 
 def test_invalid_loss_names_the_source(tmp_path):

@@ -16,7 +16,6 @@ from xdet.compat.checkpoint import load_weights, read_checkpoint
 
 from . import lora
 from .config_drift import config_drift
-from .joint import JointDataLoader
 from .model_settings import change_settings
 from .schedules import resolve_fractions
 from .trainable import select_trainable
@@ -120,10 +119,12 @@ class XDetRunner(Runner):
         return super().build_param_scheduler(resolve_fractions(scheduler, self.max_iters))
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
-        """Scale the learning rate; the batch of joint training are the samples of all sources."""
-        if isinstance(self.train_dataloader, JointDataLoader):
-            # The config is of no more use: the loop has built the loaders. The base class reads nothing else of it.
-            self._train_dataloader = dict(batch_size=self.train_dataloader.batch_size)
+        """Scale the learning rate; the batch is what an update is made of: all sources, over accumulated iterations."""
+        if not (auto_scale_lr or {}).get('enable', False):
+            return
+        # The config is of no more use: the loop has built the loaders. The base class reads nothing else of it.
+        batch_size = self.train_dataloader.batch_size * getattr(optim_wrapper, '_accumulative_counts', 1)
+        self._train_dataloader = dict(batch_size=batch_size)
         super().scale_lr(optim_wrapper, auto_scale_lr)
 
     def _maybe_compile(self, target: str) -> None:

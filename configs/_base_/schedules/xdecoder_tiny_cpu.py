@@ -16,4 +16,4 @@ param_scheduler = [
     dict(type='LinearLR', by_epoch=False, begin=0, end=100, start_factor=0.02),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=1.0, eta_min=1e-5),
 ]
-auto_scale_lr = dict(enable=False, base_batch_size=16)
+auto_scale_lr = dict(enable=False, base_batch_size=8)

@@ -30,3 +30,4 @@ test_evaluator = val_evaluator
 max_iters = 10 * 113287 // 2048
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters // 10)
 optim_wrapper = dict(optimizer=dict(lr=3e-5))
+auto_scale_lr = dict(base_batch_size=2048)
