@@ -226,7 +226,12 @@ def test_own_questions_in_a_table(tmp_path: Path) -> None:
     [
         (dict(question='What?', answer='x'), 'row 1: has no image'),
         (dict(image='a.png', answer='x'), r'row 1: a question is empty or missing \(None\)'),
-        (dict(image='a.png', question='What?', answers={'x': 2}), "row 1: answer 'x' scores 2.0; accepted are numbers"),
+        (dict(image='a.png', question='What?', answers={'x': 2}), "row 1: answer 'x' scores 2; accepted are numbers"),
+        (dict(image='a.png', question='What?', answers={'x': 'y'}), "row 1: answer 'x' scores 'y'; accepted are"),
+        (
+            dict(image='a.png', question='A or B?', answer='A'),
+            "row 1: of the answer 'A' nothing is left",
+        ),
         (dict(image='a.png', question='What?', answers=[3]), r'row 1: answers is \[3\]; accepted are lists of strings'),
         (dict(image='a.png', question='What?', human_answers='x'), "row 1: human_answers is 'x'; accepted are lists"),
     ],
@@ -234,6 +239,27 @@ def test_own_questions_in_a_table(tmp_path: Path) -> None:
 def test_unusable_rows_are_named(tmp_path: Path, row: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_list(tmp_path, [row, ROWS[0]])
+
+
+def test_nulls_of_tables_are_no_answers(tmp_path: Path) -> None:
+    """Parquet has every column in every row, and every key of a struct."""
+    rows = [
+        dict(image='a.png', question='What?', answer='cat', answers=None, human_answers=None),
+        dict(image='b.png', question='Who?', answer=None, answers={'Tom': 0.5, 'Ann': None}, human_answers=None),
+    ]
+    samples = [item['data_samples'] for item in build_list(tmp_path, rows)]
+    assert [sample.answers for sample in samples] == [({'cat': 1.0},), ({'tom': 0.5},)]
+
+
+def test_people_may_spell_as_they_like(tmp_path: Path) -> None:
+    rows = [
+        dict(image='a.png', question='Is it?', human_answers=['Yes.', 'Yes.', 'Yes.']),
+        dict(image='b.png', question='How many?', human_answers=['The two', 'Two', '2', '3']),
+    ]
+    metric = VQAAccuracy()
+    samples = [item['data_samples'] for item in build_list(tmp_path, rows)]
+    metric.process(None, [answer(sample, name) for sample, name in zip(samples, ('yes', 'Two'), strict=True)])
+    assert metric.evaluate(size=2)['vqa/accuracy'] == pytest.approx(100 * (2 / 3 + (3 * 2 / 3 + 1) / 4) / 2)
 
 
 def test_real_questions(shared_data: Path) -> None:

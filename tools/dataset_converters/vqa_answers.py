@@ -47,7 +47,7 @@ def answers_of(path: Path) -> Iterator[list[str]]:
         yield from ([normalize_answer(entry['multiple_choice_answer'])] for entry in annotations)
         return
     for number, row in enumerate(read_rows(str(path)), start=1):
-        right = row.get('answers', row.get('answer'))
+        right = row.get('answers') or row.get('answer')
         if row.get('human_answers'):
             right = [answer for answer, score in soft_scores(row['human_answers']).items() if score >= 1]
         elif not right:

@@ -185,22 +185,34 @@ class QuestionListDataset(QuestionsDataset):
 
     def _parse_answers(self, name: str, row: dict) -> dict:
         if human := row.get('human_answers'):
-            human = _strings(name, 'human_answers', human)
+            # The evaluation compares people's answers as they are; those of VQA are in its spelling already.
+            human = tuple(map(normalize_answer, _strings(name, 'human_answers', human)))
             return dict(answers=soft_scores(human), human_answers=human)
-        right = row.get('answers', row.get('answer'))
+        right = row.get('answers') or row.get('answer')  # tables with both columns have nulls
         if isinstance(right, Mapping):
-            scores = {normalize_answer(answer): float(score) for answer, score in right.items()}
-            bad = next((answer for answer, score in scores.items() if not 0 <= score <= 1), None)
-            if bad is not None:
-                raise ValueError(f'{name}: answer {bad!r} scores {scores[bad]}; accepted are numbers from 0 to 1')
+            scores = _scores(name, right)
         elif right:
             texts = _strings(name, 'answers', [right] if isinstance(right, str) else right)
             scores = dict.fromkeys(map(normalize_answer, texts), 1.0)
         else:
             scores = {}
+        if '' in scores:
+            raise ValueError(
+                f'{name}: of the answer {right!r} nothing is left in the spelling of the VQA evaluation, which has '
+                'neither articles nor punctuation'
+            )
         if not scores and self.with_answers:
             raise ValueError(f"{name}: has no answer; a row needs 'answer', 'answers' or 'human_answers'")
         return dict(answers=scores) if scores else {}
+
+
+def _scores(name: str, answers: Mapping[str, Any]) -> dict[str, float]:
+    """How right each answer is, by its normalised spelling, without the nulls that tables have."""
+    given = {answer: score for answer, score in answers.items() if score is not None}
+    for answer, score in given.items():
+        if not isinstance(score, (int, float)) or not 0 <= score <= 1:
+            raise ValueError(f'{name}: answer {answer!r} scores {score!r}; accepted are numbers from 0 to 1')
+    return {normalize_answer(answer): float(score) for answer, score in given.items()}
 
 
 def _entries(path: str, key: str, needed: Sequence[str]) -> list[dict]:
