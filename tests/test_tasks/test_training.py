@@ -111,6 +111,20 @@ def test_questions_of_training_are_those_of_prediction(picture, content):
     torch.testing.assert_close(loss, -scores.log().mean(), rtol=1e-4, atol=1e-5)
 
 
+def test_answers_are_known_in_any_spelling(picture):
+    """Training data have the spelling of the VQA evaluation, a list written by hand need not."""
+    image = picture(40, 40)
+    losses = [
+        losses_of(
+            tiny_model(**{'vqa.answers': ('Yes', 'The two dogs', 'red')}),
+            [image],
+            [sample(image, questions=('what?',), answers=({name: 1.0},))],
+        )['loss_vqa']
+        for name in ('2 dogs', 'The two dogs', 'yes', 'unknown')
+    ]
+    assert losses[0] == losses[1] > 0 and losses[2] > 0 and losses[2] != losses[1] and losses[3] == 0
+
+
 def test_unknown_content_of_questions_is_named():
     with pytest.raises(ValueError, match="content is 'text'; accepted are 'learned' and 'tokens'"):
         tiny_model(**{'vqa.content': 'text'})

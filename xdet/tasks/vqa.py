@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from xdet.datasets.answers import normalize_answer
 from xdet.models.context import TaskContext
 from xdet.models.decoder import IMAGE, OBJECT, QueryStream
 from xdet.registry import MODELS, TASKS
@@ -61,7 +62,7 @@ class VQATask(TaskAdapter):
         self.adds_tokens = content == 'tokens'
         self.answers = read_answers(answers, num_answers)
         self.named = answers is not None
-        self.index = {answer: number for number, answer in enumerate(self.answers)}
+        self.index = _numbers(self.answers)
         self.top_k = min(top_k, len(self.answers))
         self.query_feat = nn.Embedding(context_length, embed_dims)
         self.classifier = nn.Sequential(
@@ -180,6 +181,12 @@ def _read_file(path: Path):
         except json.JSONDecodeError as error:
             raise ValueError(f"answer file '{path}' is not valid JSON: {error}") from error
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _numbers(answers: Sequence[str]) -> dict[str, int]:
+    """Number of every answer, by its name and by the normalised spelling that training data have."""
+    normalized = {normalize_answer(answer): number for number, answer in reversed(list(enumerate(answers)))}
+    return normalized | {answer: number for number, answer in enumerate(answers)}
 
 
 def questions_of(sample: XDetDataSample) -> list[str]:
