@@ -10,12 +10,16 @@ from mmengine.config import Config, DictAction
 
 from xdet.apis.model_zoo import find_config, load_config
 from xdet.compat.quiet import quiet_imports
+from xdet.engine.deepspeed import DeepSpeedRunner
 from xdet.engine.dist import LAUNCHERS, prepare_distributed
 from xdet.engine.errors import one_line_errors
 from xdet.engine.overrides import apply_overrides, check_spelling
 from xdet.engine.runner import XDetRunner
 from xdet.engine.sharding import ShardedRunner
 from xdet.registry import DATASETS, METRICS, MODELS
+
+# Configs without these keys train in one process, or in several with torch's DistributedDataParallel.
+_RUNNERS = dict(fsdp=ShardedRunner, deepspeed=DeepSpeedRunner)
 
 
 def add_launch_arguments(parser: ArgumentParser) -> None:
@@ -73,4 +77,20 @@ def start_runner(cfg: Config, args: Namespace) -> XDetRunner:
         with quiet_imports():
             for registry in (MODELS, DATASETS, METRICS):
                 registry.import_from_location()
-        return (ShardedRunner if cfg.get('fsdp') is not None else XDetRunner).from_cfg(cfg)
+        return choose_runner(cfg).from_cfg(cfg)
+
+
+def choose_runner(cfg: Config) -> type[XDetRunner]:
+    """Runner for a config.
+
+    Raises:
+        ValueError: The config names a strategy or runner of MMEngine, or several ways of dividing a training.
+    """
+    ours = 'fsdp=dict() (torch), deepspeed=dict(zero_optimization=dict(stage=1)), or neither for DDP'
+    if cfg.get('strategy') or cfg.get('runner_type', 'Runner') != 'Runner':
+        key = 'strategy' if cfg.get('strategy') else 'runner_type'
+        raise ValueError(f'{key} is for a runner of MMEngine that xdet does not use; accepted are {ours}')
+    keys = [key for key in _RUNNERS if cfg.get(key) is not None]
+    if len(keys) > 1:
+        raise ValueError(f'{" and ".join(keys)} do not go together; accepted are {ours}')
+    return _RUNNERS[keys[0]] if keys else XDetRunner
