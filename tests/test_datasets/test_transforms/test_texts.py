@@ -146,8 +146,28 @@ def test_flips_and_sides(sides: str, texts: tuple, flipped: bool, after: tuple) 
     PackXDetInputs()(results)
 
 
+@pytest.mark.parametrize(
+    ('sides', 'questions', 'answer', 'flipped', 'after'),
+    [
+        ('keep', ('what is it?', 'what is left of it?'), 'a dog', False, 'what is left of it?'),
+        ('keep', ('what is it?', 'on which side?'), 'right', False, 'on which side?'),
+        ('keep', ('what is it?', 'what is on it?'), 'a dog', True, 'what is on it?'),
+        ('swap', ('what is it?', 'left or right?'), 'right', True, 'right or left?'),
+    ],
+)
+def test_flips_and_questions(sides: str, questions: tuple, answer: str, flipped: bool, after: str) -> None:
+    answers = ({'a dog': 1.0}, {answer: 1.0})
+    results = RandomFlipWithTexts(prob=1.0, sides=sides)(sample(questions=questions, answers=answers))
+    made = PackXDetInputs()(results)['data_samples']
+    assert results['flip'] is flipped and made.questions == (questions[0], after)
+    assert made.answers == (answers[0], {'left' if sides == 'swap' else answer: 1.0})
+
+
 def test_other_flips_are_refused() -> None:
     from mmdet.datasets.transforms import RandomFlip
+
+    with pytest.raises(ValueError, match='was flipped after it was described'):
+        PackXDetInputs()(RandomFlip(prob=1.0)(sample(questions=('left?',), answers=({'yes': 1.0},))))
 
     chosen = ChooseCaption(with_nouns=False)(sample(captions=('left',)))
     with pytest.raises(ValueError, match='was flipped after it was described'):

@@ -83,7 +83,9 @@ class PackXDetInputs(BaseTransform):
         """Pack one sample into ``inputs`` and ``data_samples``."""
         image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
         sample = XDetDataSample(metainfo={key: results[key] for key in self.meta_keys if key in results})
-        if results.get('flip', False) != results.get('described_flip', results.get('flip', False)):
+        flip = results.get('flip', False)
+        # Questions come from files, which show the picture as it was.
+        if flip != results.get('described_flip', False if 'questions' in results else flip):
             raise ValueError(
                 f'{results.get("img_path")}: was flipped after it was described; put flips before the texts'
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -131,13 +131,14 @@ class RandomFlipWithTexts(MMDetRandomFlip):
     """mmdet's ``RandomFlip`` that keeps texts true.
 
     After a horizontal flip "the man on the left" is on the right. The official code flips regardless. Put it after
-    :class:`ChooseCaption` and :class:`ChoosePhrases`.
+    :class:`ChooseCaption`, :class:`ChoosePhrases` and :class:`ChooseQuestions`.
 
     Args:
         prob (float): Probability of a horizontal flip.
-        sides (str): What to do with a sample whose ``caption`` or ``phrases`` name a side: ``'keep'`` never flips it,
-            which is always right; ``'swap'`` flips it and exchanges the words, which is wrong where "left" is a form
-            of "to leave" and where "right" does not mean a side; ``'ignore'`` flips it, as the official code does.
+        sides (str): What to do with a sample whose ``caption``, ``phrases``, ``regions``, ``questions`` or ``answers``
+            name a side: ``'keep'`` never flips it, which is always right; ``'swap'`` flips it and exchanges the words,
+            which is wrong where "left" is a form of "to leave" and where "right" does not mean a side; ``'ignore'``
+            flips it, as the official code does.
 
     Raises:
         ValueError: ``sides`` is unknown.
@@ -151,8 +152,7 @@ class RandomFlipWithTexts(MMDetRandomFlip):
 
     def _flip_on_direction(self, results: dict) -> None:
         direction = self._choose_direction()
-        texts = [results.get('caption', ''), *(phrase['text'] for phrase in results.get('phrases', ()))]
-        if self.sides == 'keep' and any(map(names_a_side, texts)):
+        if self.sides == 'keep' and any(map(names_a_side, _all_texts(results))):
             direction = None
         # PackXDetInputs refuses samples whose flip was not described.
         flip = direction is not None
@@ -161,10 +161,30 @@ class RandomFlipWithTexts(MMDetRandomFlip):
             return
         self._flip(results)
         if self.sides == 'swap':
-            if 'caption' in results:
-                results['caption'] = swap_sides(results['caption'])
-            for phrase in results.get('phrases', ()):
-                phrase['text'] = swap_sides(phrase['text'])
+            _swap_all(results)
+
+
+def _all_texts(results: dict) -> Iterator[str]:
+    """What is said, asked and answered about the picture."""
+    yield results.get('caption', '')
+    yield from (described['text'] for key in _DESCRIBED for described in results.get(key) or ())
+    yield from results.get('questions', ())
+    yield from (answer for answers in results.get('answers', ()) for answer in answers)
+
+
+def _swap_all(results: dict) -> None:
+    """:func:`swap_sides` of all these texts."""
+    if 'caption' in results:
+        results['caption'] = swap_sides(results['caption'])
+    for key in _DESCRIBED:
+        for described in results.get(key) or ():
+            described['text'] = swap_sides(described['text'])
+    if 'questions' in results:
+        results['questions'] = tuple(map(swap_sides, results['questions']))
+    if 'answers' in results:
+        results['answers'] = tuple(
+            {swap_sides(answer): score for answer, score in answers.items()} for answers in results['answers']
+        )
 
 
 def names_a_side(text: str) -> bool:
@@ -176,6 +196,8 @@ def swap_sides(text: str) -> str:
     """``text`` with left and right exchanged: ``'Left man, rightmost chair'`` -> ``'Right man, leftmost chair'``."""
     return _SIDES.sub(_other_side, text)
 
+
+_DESCRIBED = ('phrases', 'regions')
 
 # Also inside of "leftmost", "topright" and misspelt compounds, which referring expressions are full of.
 _SIDES = re.compile(r"left|(?<!b)(?<!f)(?<!w)(?<!up)right|clockwise|o'?\s?clock", re.IGNORECASE)
