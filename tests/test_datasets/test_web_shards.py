@@ -116,6 +116,15 @@ def test_samples(root: Path) -> None:
     assert len(make(root, indices=3)) == 3
 
 
+def test_loops_end(root: Path) -> None:
+    """Replacement of broken samples goes round, loops over the dataset do not."""
+    dataset = make(root)
+    captions = [item['data_samples'].caption for item in itertools.islice(dataset, TOTAL + 3)]
+    assert captions == [f'text {number}' for number in range(TOTAL)]
+    assert dataset[-1]['data_samples'].caption == captions[-1]
+    assert make(root, indices=2, test_mode=True).get_data_info(-1)['captions'] == ('text 1',)
+
+
 def test_shard_sampler_mixes_a_window_of_shards(root: Path) -> None:
     seeded = SeededDataset(make(root))
     shard_of = np.repeat(np.arange(4), SIZES)
@@ -142,7 +151,32 @@ def test_index_is_kept_and_renewed(root: Path, monkeypatch) -> None:
     (root / '00002.tar.idx.json').write_text('{"version"')
     assert make(root).shard_sizes == [4, 2, 6, 2]
     assert make(root, index_dir=str(root / 'index')).shard_sizes == [4, 2, 6, 2]
-    assert len(list((root / 'index').iterdir())) == 4
+    assert len(list((root / 'index').rglob('*.tar.idx.json'))) == 4
+
+
+def test_shards_of_equal_names_have_indices_of_their_own(root: Path, monkeypatch) -> None:
+    """img2dataset calls the first shard of every set 00000.tar."""
+    for folder, number in (('a', 3), ('b', 5)):
+        (root / folder).mkdir()
+        write_shard(root / folder / '00000.tar', [file for n in range(number) for file in sample_files(n)])
+    more = dict(shards=['a/*.tar', 'b/*.tar'], index_dir=str(root / 'index'))
+    assert make(root, **more).shard_sizes == [3, 5]
+    monkeypatch.setattr(tar_shards, 'index_shard', lambda path: pytest.fail(f'{path} was indexed again'))
+    assert make(root, **more).shard_sizes == [3, 5]
+
+
+def test_indices_choose_as_in_other_datasets(root: Path) -> None:
+    """No sample twice: a number beyond the last one means all."""
+
+    def texts(indices: object) -> list[str]:
+        dataset = make(root, indices=indices)
+        return [dataset.get_data_info(i)['captions'][0] for i in range(len(dataset))]
+
+    assert texts(TOTAL + 5) == [f'text {number}' for number in range(TOTAL)]
+    assert texts(-2) == [f'text {number}' for number in (TOTAL - 2, TOTAL - 1)]
+    assert texts([-1, 0]) == [f'text {TOTAL - 1}', 'text 0']
+    with pytest.raises(ValueError, match=f'indices of shards with {TOTAL} samples: index {TOTAL} is out of bounds'):
+        make(root, indices=[0, TOTAL])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')

@@ -59,7 +59,8 @@ class TolerantDataset(ImageDataset):
     def __getitem__(self, idx: int) -> Any:
         if self.test_mode or self.broken_images == 'error':
             return super().__getitem__(idx)
-        positions = [(idx + step) % len(self) for step in range(min(self.max_in_a_row, len(self)))]
+        first = range(len(self))[idx]  # an IndexError beyond the end, which ends loops over the dataset
+        positions = [(first + step) % len(self) for step in range(min(self.max_in_a_row, len(self)))]
         for position in positions:
             try:
                 return super().__getitem__(position)

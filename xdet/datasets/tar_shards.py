@@ -80,16 +80,15 @@ def load_index(path: str, index_dir: str | None = None) -> ShardIndex:
 
     Args:
         path (str): Shard.
-        index_dir (str, optional): Folder of the index files; default: next to the shards. If it cannot be written, the
-            index is made anew every time.
+        index_dir (str, optional): Folder of the index files, in which the shards' folders are repeated; default: next
+            to the shards. If it cannot be written, the index is made anew every time.
 
     Raises:
         FileNotFoundError, ValueError: See :func:`index_shard`.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f'{path}: shard does not exist')
-    folder = Path(index_dir) if index_dir else Path(path).parent
-    file = folder / f'{Path(path).name}{INDEX_SUFFIX}'
+    file = _index_file(path, index_dir)
     status = os.stat(path)
     stamp = dict(version=_VERSION, size=status.st_size, mtime_ns=status.st_mtime_ns)
     index = _read_index(file, stamp)
@@ -97,6 +96,13 @@ def load_index(path: str, index_dir: str | None = None) -> ShardIndex:
         index = index_shard(path)
         _write_index(file, dict(stamp, damage=index.damage, samples=index.samples))
     return index
+
+
+def _index_file(path: str, index_dir: str | None) -> Path:
+    if index_dir is None:
+        return Path(f'{path}{INDEX_SUFFIX}')
+    # The whole path: the shards of every set that img2dataset writes are called 00000.tar and so on.
+    return Path(index_dir, *Path(path).absolute().parts[1:-1], f'{Path(path).name}{INDEX_SUFFIX}')
 
 
 def _read_index(file: Path, stamp: dict) -> ShardIndex | None:

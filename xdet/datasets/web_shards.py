@@ -74,11 +74,7 @@ class WebShardsDataset(TolerantDataset):
         self._ends = np.cumsum(self.shard_sizes)
         if not self._ends[-1]:
             raise ValueError(f'{paths[0]} and {len(paths) - 1} more shards have no usable sample')
-        if self._indices is not None:
-            chosen = range(self._indices) if isinstance(self._indices, int) else self._indices
-            self._chosen: np.ndarray | None = np.array(chosen, dtype=np.int64)
-        else:
-            self._chosen = None
+        self._chosen = None if self._indices is None else _choose(int(self._ends[-1]), self._indices)
         self._fully_initialized = True
 
     def _table(self, path: str, index: ShardIndex) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +107,8 @@ class WebShardsDataset(TolerantDataset):
         Raises:
             BrokenSampleError: They cannot be read.
         """
-        position = int(idx if self._chosen is None else self._chosen[idx]) % int(self._ends[-1])
+        position = range(len(self))[idx]  # an IndexError beyond the end
+        position = position if self._chosen is None else int(self._chosen[position])
         shard = int(np.searchsorted(self._ends, position, side='right'))
         row = position - int(self._ends[shard - 1] if shard else 0)
         begin, size, text_begin, text_size = self._places[shard][row].tolist()
@@ -133,6 +130,21 @@ class WebShardsDataset(TolerantDataset):
         if not text:
             raise BrokenSampleError(f'{name}: caption is empty')
         return text
+
+
+def _choose(total: int, indices: int | Sequence[int]) -> np.ndarray:
+    """Positions of some of ``total`` samples: the first ``indices``, the last ones if it is negative, or these.
+
+    Raises:
+        ValueError: One is out of range.
+    """
+    everything = np.arange(total)
+    if isinstance(indices, int):
+        return everything[:indices] if indices >= 0 else everything[indices:]
+    try:
+        return everything[np.array(indices, dtype=np.int64)]
+    except IndexError as error:
+        raise ValueError(f'indices of shards with {total} samples: {error}') from None
 
 
 def _first(members: Members, suffixes: Iterable[str]) -> tuple[int, int] | None:
