@@ -13,7 +13,7 @@ from PIL import Image
 from tiny.ranks import needs_ranks, on_two_ranks
 from torch.utils.data import DataLoader
 
-from xdet.datasets import ImageTextDataset, SeededDataset, broken
+from xdet.datasets import ImageTextDataset, ResumableSampler, SeededDataset, broken
 from xdet.engine.hooks import BrokenSamplesHook
 from xdet.engine.joint import JointDataLoader
 
@@ -85,11 +85,26 @@ def test_silent_when_nothing_is_broken_or_can_be(tmp_path: Path) -> None:
     assert train(BrokenSamplesHook(), Runner(DataLoader([1, 2]))) == []
 
 
+def test_sources_smaller_than_a_batch(tmp_path: Path) -> None:
+    """With an endless sampler they fill batches all the same, but the length of the loader is 0."""
+    data = pairs(tmp_path, 'pairs', 1).dataset
+    sampler = ResumableSampler(data, seed=0)
+    loader = DataLoader(data, batch_size=8, sampler=sampler, drop_last=True, collate_fn=list)
+    hook, runner = BrokenSamplesHook(), Runner(loader)
+    hook.before_train(runner)
+    next(iter(loader))
+    hook.after_train_iter(runner, 0)
+    assert len(loader) == 0 and runner.logged == [f'{MESSAGE}training data: 2 (25 % of 8)']
+
+
 @needs_ranks
 def test_sum_over_processes(tmp_path: Path) -> None:
-    """One rank meets a broken sample once and the other, on its way past two of them, three times; both know it."""
+    """One rank meets a broken sample once and the other, on its way past two of them, three times; both know it.
+
+    An epoch of two ranks is half as many iterations.
+    """
 
     def run() -> list[str]:
         return train(BrokenSamplesHook(), Runner(pairs(tmp_path, f'rank{get_rank()}', 1 + get_rank())))
 
-    assert on_two_ranks(run, tmp_path) == 2 * [[f'{MESSAGE}training data: 4 (50 % of 8)']]
+    assert on_two_ranks(run, tmp_path) == 2 * [[f'{MESSAGE}training data: 4 (100 % of 4)']]

@@ -43,7 +43,8 @@ class BrokenSamplesHook(Hook):
     ) -> None:
         """Report after every pass through the (first) source."""
         self._iterations += 1
-        if (runner.iter + 1) % len(runner.train_dataloader) == 0:
+        # Samplers of endless sequences have the length of the dataset, of which every process takes its share.
+        if (runner.iter + 1) % max(1, len(runner.train_dataloader) // get_world_size()) == 0:
             self._report(runner)
 
     def after_train(self, runner: Runner) -> None:
@@ -61,7 +62,7 @@ class BrokenSamplesHook(Hook):
         self._reported = total
         read = {name: self._iterations * size * get_world_size() for name, size in self._batch_sizes.items()}
         parts = [
-            f'{name}: {count} ({100 * count / max(read[name], 1):.2g} % of {read[name]})'
+            f'{name}: {count} ({100 * count / max(read[name], 1):.3g} % of {read[name]})'
             for name, count in zip(self._counting, counts.tolist(), strict=True)
             if count
         ]
