@@ -22,6 +22,8 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
 import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
+from xdet.apis.model_zoo import find_config, load_config
+from xdet.engine.overrides import apply_overrides
 from xdet.registry import DATA_SAMPLERS, DATASETS
 
 
@@ -47,8 +49,9 @@ def measure(loader: Config, samples: int, seed: int = 0) -> dict:
     opened = time.perf_counter() - begin
     order = DATA_SAMPLERS.build(loader.sampler, default_args=dict(dataset=dataset, seed=seed))
     table: dict[str, float] = defaultdict(float)
-    pipeline = getattr(dataset, 'dataset', dataset).pipeline
-    pipeline.transforms = [Timed(transform, table) for transform in pipeline.transforms]
+    inner = getattr(dataset, 'dataset', dataset)
+    for part in getattr(inner, 'datasets', [inner]):  # of a concatenation
+        part.pipeline.transforms = [Timed(transform, table) for transform in part.pipeline.transforms]
     draws = itertools.islice(itertools.cycle(order), samples + 5)
     for draw in itertools.islice(draws, 5):  # reads lexica, opens files
         dataset[draw]
@@ -70,7 +73,7 @@ def measure(loader: Config, samples: int, seed: int = 0) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config')
+    parser.add_argument('config', help='name or path of a config')
     parser.add_argument('--samples', type=int, default=200)
     parser.add_argument('--out', type=Path)
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
@@ -78,8 +81,8 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     init_default_scope('xdet')
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = load_config(find_config(args.config))
+    apply_overrides(cfg, args.cfg_options)
     loaders = cfg.train_dataloader
     sources = dict(train=loaders) if 'dataset' in loaders else loaders
     results = {name: measure(loader, args.samples) for name, loader in sources.items()}
