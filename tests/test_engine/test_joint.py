@@ -11,6 +11,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from xdet.compat.checkpoint import read_checkpoint as load
+from xdet.datasets import samplers
 from xdet.engine.runner import XDetRunner
 from xdet.registry import DATASETS, HOOKS, MODELS
 from xdet.structures import Vocabulary
@@ -216,6 +217,27 @@ def test_resumed_equals_uninterrupted(tmp_path, num_workers):
     checkpoints = [load(folder / f'iter_{MAX_ITERS}.pth') for folder in (straight, cut)]
     for part in ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers'):
         assert equal(*(checkpoint[part] for checkpoint in checkpoints)), part
+
+
+def test_another_batch_size_goes_on_at_the_next_sample(tmp_path, monkeypatch):
+    """And so does another number of processes, which is another batch size of all together; also the second time."""
+
+    def drawn(work_dir, small=2, large=3, max_iters=MAX_ITERS, **changes):
+        sources = dict(small=source(5, small), large=source(7, large, offset=100))
+        length = dict(type='JointTrainLoop', max_iters=max_iters)
+        seen = train(tmp_path / work_dir, train_cfg=length, train_dataloader=sources, **changes)
+        return [[number for values, _ in seen for number in values[name]] for name in sources]
+
+    small, large = drawn('straight', max_iters=2 * MAX_ITERS)
+    parts = [drawn('cut')]
+    parts.append(drawn('cut', 4, 2, MAX_ITERS + 2, resume=True))
+    monkeypatch.setattr(samplers, 'get_dist_info', lambda: (0, 2))
+    parts.append(drawn('cut', 2, 2, MAX_ITERS + 3, resume=True))
+    assert parts == [
+        [small[:12], large[:18]],
+        [small[12:20], large[18:22]],
+        [small[20:24:2], large[22:26:2]],  # the first of two processes
+    ]
 
 
 def test_schedule_follows_the_length_of_the_training(tmp_path):

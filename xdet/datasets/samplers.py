@@ -30,6 +30,10 @@ class ResumableSampler(Sampler):
         shuffle (bool): Shuffle every epoch.
         start (int): Samples of this rank to skip, see :meth:`set_start`.
 
+    Attributes:
+        offset (int): Place in the global sequence from which ``start`` counts; not 0 where a training goes on with
+            another number of ranks or another batch size (:class:`~xdet.engine.hooks.IterationSeedHook`).
+
     Raises:
         ValueError: The dataset is empty or not a :class:`SeededDataset`.
     """
@@ -45,6 +49,7 @@ class ResumableSampler(Sampler):
         self.dataset = dataset
         self.seed = int(sync_random_seed() if seed is None else seed)
         self.shuffle = shuffle
+        self.offset = 0
         self.rank, self.world_size = get_dist_info()
         self.set_start(start)
 
@@ -71,7 +76,7 @@ class ResumableSampler(Sampler):
         return torch.randperm(len(self.dataset), generator=generator).numpy()
 
     def __iter__(self) -> Iterator[Draw]:
-        position = self.rank + self.start * self.world_size
+        position = self.offset + self.rank + self.start * self.world_size
         epoch = -1
         order = np.array([])
         while True:
