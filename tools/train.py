@@ -73,7 +73,8 @@ def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
     if args.load_from:
         cfg.load_from = args.load_from
     if args.resume == 'auto':
-        newest = newest_usable_checkpoint(cfg.work_dir, cfg.default_hooks.get('checkpoint', {}).get('out_dir'))
+        saving = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+        newest = newest_usable_checkpoint(cfg.work_dir, saving.get('out_dir'))
         if newest:
             cfg.resume, cfg.load_from = True, newest
         else:
