@@ -55,6 +55,13 @@ def test_stray_annotations_are_named(tiny_coco) -> None:
         CocoInstanceSegDataset(**tiny_coco.instance_cfg())
 
 
+def test_annotation_without_box_is_named(tiny_coco) -> None:
+    annotation = tiny_coco.instances['annotations'][0]
+    del annotation['bbox']
+    with pytest.raises(ValueError, match=f'of image {annotation["image_id"]} has no bbox'):
+        CocoInstanceSegDataset(**tiny_coco.instance_cfg())
+
+
 def test_real_coco_gives_the_80_things(shared_data: Path) -> None:
     dataset = CocoInstanceSegDataset(
         ann_file='annotations/instances_val2017.json',

@@ -57,14 +57,20 @@ def test_process_that_no_launcher_started(launcher: str) -> None:
     ],
 )
 def test_ranks_are_exported(environment: pytest.MonkeyPatch, launcher: str, names: tuple[str, ...]) -> None:
-    import os
-
     for name, value in zip(names, ('3', '8', '1'), strict=True):
         environment.setenv(name, value)
     environment.setenv('MASTER_ADDR', 'node7')
     export_ranks(launcher)
     assert [os.environ[name] for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')] == ['3', '8', '1']
     assert os.environ['MASTER_ADDR'] == 'node7' and os.environ['MASTER_PORT'] == '29500'
+
+
+def test_slurm_without_its_programs(environment: pytest.MonkeyPatch) -> None:
+    for name in ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'):
+        environment.setenv(name, '0')
+    environment.setenv('PATH', '')
+    with pytest.raises(ValueError, match="launcher 'slurm': scontrol names no host .* set MASTER_ADDR"):
+        export_ranks('slurm')
 
 
 def test_cpu_wrapper_keeps_what_the_config_says() -> None:

@@ -46,6 +46,10 @@ class CocoInstanceSegDataset(SegmentationDataset):
         instances = defaultdict(list)
         for annotation in content['annotations']:
             image_id = annotation['image_id']
+            if len(annotation.get('bbox', ())) != 4:
+                raise ValueError(
+                    f'{self.ann_file}: an annotation of image {image_id} has no bbox; it must be [x, y, width, height]'
+                )
             label = label_of(self.ann_file, labels, annotation['category_id'], image_id)
             if label >= 0 and _is_usable(annotation, self.boxes_only):
                 instances[image_id].append(_instance(annotation, label, self.boxes_only))

@@ -100,8 +100,14 @@ def export_ranks(launcher: str) -> None:
 
 def _first_slurm_host() -> str:
     nodes = os.environ.get('SLURM_NODELIST', '')
-    result = subprocess.run(['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True, check=True)
-    return result.stdout.split()[0]
+    try:
+        result = subprocess.run(['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True, check=True)
+        return result.stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        raise ValueError(
+            f"launcher 'slurm': scontrol names no host of SLURM_NODELIST={nodes!r} ({error}); "
+            'set MASTER_ADDR to the address of the first node'
+        ) from error
 
 
 @contextmanager
