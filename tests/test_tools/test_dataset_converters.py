@@ -87,6 +87,7 @@ def test_shards_are_indexed(tmp_path: Path, capsys) -> None:
     run_tool('dataset_converters/index_shards', tmp_path / '*.tar', '--index-dir', tmp_path / 'index', '--processes', 1)
     output = capsys.readouterr().out
     assert '6 samples in 3 shards, 1 of them damaged' in output and '2.tar: not an uncompressed tar' in output
-    assert sorted(path.name for path in (tmp_path / 'index').iterdir()) == ['0.tar.idx.json', '1.tar.idx.json']
+    folder = tmp_path / 'index' / tmp_path.relative_to('/')
+    assert sorted(path.name for path in folder.iterdir()) == ['0.tar.idx.json', '1.tar.idx.json']
     with pytest.raises(SystemExit, match='error: .*none/.*no such shards'):
         run_tool('dataset_converters/index_shards', tmp_path / 'none' / '*.tar')
