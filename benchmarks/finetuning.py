@@ -60,7 +60,8 @@ def scenes(name: str, split: str, *options: str) -> Run:
 
 
 def language(name: str, *metrics: str) -> Experiment:
-    adapters = [*LORA, "trainable=['tasks.*','decoder.query_feat','decoder.query_embed']"]
+    own = "'decoder.class_embed','decoder.mask_embed.*'" if name == 'refseg' else "'tasks.*'"
+    adapters = [*LORA, f"trainable=['decoder.query_feat','decoder.query_embed',{own}]"]
     ways = {'full': Run(config(name)), 'lora': Run(config(name), adapters)}
     return Experiment(metrics, ways, {'new': scenes(name, 'test')})
 
