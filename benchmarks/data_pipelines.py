@@ -22,8 +22,8 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
 import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
-from xdet.apis.model_zoo import find_config, load_config
-from xdet.engine.overrides import apply_overrides
+from xdet.cli.overrides import apply_overrides
+from xdet.model_zoo import find_config, load_config
 from xdet.registry import DATA_SAMPLERS, DATASETS
 
 

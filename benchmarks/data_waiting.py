@@ -27,9 +27,9 @@ from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
 import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
-from xdet.apis.model_zoo import find_config, load_config
-from xdet.engine.overrides import apply_overrides
+from xdet.cli.overrides import apply_overrides
 from xdet.engine.runner import XDetRunner
+from xdet.model_zoo import find_config, load_config
 from xdet.visualization import XDetLocalVisualizer
 
 

@@ -19,7 +19,7 @@ from statistics import mean
 
 from mmengine.config import Config
 
-from xdet.apis.launch import add_launch_arguments, read_run_config, start_runner
+from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
 
 CONFIG = 'xdecoder_focal-nano_joint-real'
 SHOWN = (

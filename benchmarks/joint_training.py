@@ -17,8 +17,8 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import set_random_seed
 
-from xdet.apis.model_zoo import find_config, load_config
 from xdet.engine.runner import XDetRunner
+from xdet.model_zoo import find_config, load_config
 
 TASKS = {
     'segmentation': dict(texts=(), tasks=('panoptic',), metrics=('PanopticQuality',)),

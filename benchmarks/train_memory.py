@@ -27,7 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
-from xdet.apis.model_zoo import find_config, load_config
+from xdet.model_zoo import find_config, load_config
 from xdet.registry import MODELS
 from xdet.structures import Vocabulary, XDetDataSample
 

@@ -92,7 +92,7 @@ def _line(hit: Any) -> str:
 
 def _plain(hit: Any) -> dict[str, Any]:
     """One result for JSON; masks in COCO's run-length encoding."""
-    from xdet.apis.segment_results import encode_mask
+    from xdet.inference.outputs.segment_results import encode_mask
 
     row = {field.name: getattr(hit, field.name) for field in dataclasses.fields(hit)}
     if 'mask' in row:
@@ -105,7 +105,7 @@ def _write_sheet(path: Path, query: str, hits: list[Any]) -> None:
     import numpy as np
     from PIL import Image
 
-    from xdet.datasets.image_io import read_image
+    from xdet.datasets.files.image_io import read_image
     from xdet.visualization import class_colors, ranking_sheet, thumbnail
     from xdet.visualization.drawing import Style, paint_mask
 

@@ -73,8 +73,8 @@ def run(args: argparse.Namespace) -> int:
 
 def scenes(count: int) -> list:
     """Held-out generated scenes, BGR uint8 arrays."""
-    from xdet.datasets.scene_render import render_scene
-    from xdet.datasets.scene_sampling import sample_scene
+    from xdet.scenes.render import render_scene
+    from xdet.scenes.sampling import sample_scene
 
     return [render_scene(sample_scene('test', 0, index), 128).image for index in range(count)]
 

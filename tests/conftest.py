@@ -11,6 +11,8 @@ from parity.weights import filler_state, golden_state, official_keys
 
 import xdet  # noqa: F401
 
+pytest_plugins = ['tiny.coco', 'tiny.model']
+
 State = dict[str, torch.Tensor]
 
 

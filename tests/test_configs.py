@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from xdet.engine.overrides import check_spelling
+from xdet.cli.overrides import check_spelling
 from xdet.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,9 +16,9 @@ from mmengine.runner import Runner
 from tiny.data import write_pictures
 from tiny.tools import CONFIG, data_options, run_tool, start
 
-from xdet.apis.model_zoo import find_config
 from xdet.compat.checkpoint import read_checkpoint
-from xdet.engine.trainable import select_trainable
+from xdet.engine.optim.trainable import select_trainable
+from xdet.model_zoo import find_config
 from xdet.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]

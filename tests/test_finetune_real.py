@@ -13,7 +13,7 @@ from mmengine.config import Config
 from PIL import Image
 from tiny.tools import ROOT, run_tool
 
-from xdet.apis.model_zoo import find_config
+from xdet.model_zoo import find_config
 
 CONFIG = 'xdecoder_focal-nano_joint-real'
 WEIGHTS = ROOT / 'xdet' / 'assets' / 'embedded_default.safetensors'

@@ -155,7 +155,7 @@ SCOPED_NAMES = """
 from mmengine.config import Config
 from mmengine.hub import get_config
 import xdet
-from xdet.apis.model_zoo import find_config
+from xdet.model_zoo import find_config
 whole = get_config('xdet::xdecoder/xdecoder_focal-t.py')
 assert whole.model.type == 'XDecoder', whole
 with open('mine.py', 'w') as file:

@@ -14,7 +14,7 @@ from unittest import mock
 
 import pytest
 
-from xdet.apis.model_zoo import EMBEDDED_WEIGHTS, find_config
+from xdet.model_zoo import EMBEDDED_WEIGHTS, find_config
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / 'README.md', ROOT / 'configs' / 'xdecoder' / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]

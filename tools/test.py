@@ -13,10 +13,10 @@ import argparse
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from xdet.apis.benchmarks import PROTOCOLS, apply_benchmark, expand_benchmarks, load_benchmark
-from xdet.apis.launch import add_launch_arguments, read_run_config, start_runner
-from xdet.engine.dist import shut_down
-from xdet.engine.errors import one_line_errors
+from xdet.benchmarks.fragments import PROTOCOLS, apply_benchmark, expand_benchmarks, load_benchmark
+from xdet.cli.errors import one_line_errors
+from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
+from xdet.engine.parallel.dist import shut_down
 
 
 def parse_args() -> argparse.Namespace:

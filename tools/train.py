@@ -12,10 +12,10 @@ import argparse
 
 from mmengine.config import Config
 
-from xdet.apis.launch import add_launch_arguments, read_run_config, start_runner
-from xdet.engine.dist import lost_process_named, shut_down
-from xdet.engine.errors import one_line_errors
+from xdet.cli.errors import one_line_errors
+from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
 from xdet.engine.hooks.checkpoint import newest_usable_checkpoint
+from xdet.engine.parallel.dist import lost_process_named, shut_down
 
 AMP_DTYPES = {'fp16': 'float16', 'bf16': 'bfloat16'}
 EMA_MOMENTUM = 2e-4  # MMEngine's

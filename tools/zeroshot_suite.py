@@ -14,13 +14,13 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from xdet.apis.benchmarks import PROTOCOLS, expand_benchmarks, list_benchmarks, load_benchmark
-from xdet.apis.launch import add_launch_arguments, read_run_config, start_runner
-from xdet.apis.suite import Entry, Weights, check_data, finished, plan_suite, run_suite
-from xdet.apis.suite_records import RecordStore, file_sha256
-from xdet.apis.suite_table import write_tables
-from xdet.engine.dist import shut_down
-from xdet.engine.errors import one_line_errors
+from xdet.benchmarks.fragments import PROTOCOLS, expand_benchmarks, list_benchmarks, load_benchmark
+from xdet.benchmarks.records import RecordStore, file_sha256
+from xdet.benchmarks.suite import Entry, Weights, check_data, finished, plan_suite, run_suite
+from xdet.benchmarks.table import write_tables
+from xdet.cli.errors import one_line_errors
+from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
+from xdet.engine.parallel.dist import shut_down
 
 
 def parse_args() -> argparse.Namespace:

@@ -23,9 +23,11 @@ from mmengine.registry import Registry
 
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope='xdet', locations=['xdet.models'])
 TASKS = Registry('task', scope='xdet', locations=['xdet.tasks'])
-DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='xdet', locations=['xdet.datasets'])
+DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='xdet', locations=['xdet.datasets', 'xdet.scenes'])
 DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope='xdet', locations=['xdet.datasets'])
-TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='xdet', locations=['xdet.datasets.transforms'])
+TRANSFORMS = Registry(
+    'transform', parent=MMENGINE_TRANSFORMS, scope='xdet', locations=['xdet.datasets.transforms', 'xdet.scenes']
+)
 METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='xdet', locations=['xdet.evaluation'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='xdet', locations=['xdet.engine'])
 LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='xdet', locations=['xdet.engine'])

@@ -18,7 +18,7 @@ from mmengine.structures import InstanceData
 from PIL import Image
 from tiny.tools import ROOT, run_tool
 
-from xdet.apis.benchmarks import PROTOCOLS, apply_benchmark, list_benchmarks, load_benchmark
+from xdet.benchmarks.fragments import PROTOCOLS, apply_benchmark, list_benchmarks, load_benchmark
 from xdet.registry import DATASETS
 from xdet.structures import XDetDataSample
 

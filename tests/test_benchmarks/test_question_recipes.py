@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from PIL import Image
 from tiny.tools import ROOT
 
-from xdet.apis.model_zoo import find_config
+from xdet.model_zoo import find_config
 from xdet.registry import MODELS
 
 BASES = ROOT / 'configs' / '_base_' / 'datasets'

@@ -11,7 +11,7 @@ from PIL import Image
 from tiny.benchmarks import benchmark_dataset, score_ground_truth
 from tiny.tools import run_tool
 
-from xdet.datasets.panoptic_files import (
+from xdet.datasets.files.panoptic_files import (
     annotation_file,
     categories_of,
     describe_segments,

@@ -11,7 +11,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from xdet.compat.checkpoint import read_checkpoint as load
-from xdet.datasets import samplers
+from xdet.datasets.order import samplers
 from xdet.engine.runner import XDetRunner
 from xdet.registry import DATASETS, HOOKS, MODELS
 from xdet.structures import Vocabulary

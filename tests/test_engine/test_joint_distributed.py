@@ -12,9 +12,9 @@ from mmengine.visualization import Visualizer
 from tiny.ranks import needs_ranks, on_two_ranks
 
 from xdet.compat.checkpoint import read_checkpoint
-from xdet.engine.dist import prepare_distributed
+from xdet.engine.parallel.dist import prepare_distributed
+from xdet.engine.parallel.sharding import ShardedRunner
 from xdet.engine.runner import XDetRunner
-from xdet.engine.sharding import ShardedRunner
 from xdet.models.losses import points as point_sampling
 from xdet.models.text import vocabulary
 from xdet.visualization import XDetLocalVisualizer

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tiny.tools import run_tool
 
-from xdet.datasets.coco_json import load_captions, load_expressions
-from xdet.datasets.pair_lists import read_pairs
+from xdet.datasets.files.coco_json import load_captions, load_expressions
+from xdet.datasets.files.pair_lists import read_pairs
 from xdet.tasks.vqa import read_answers
 
 TOOL = 'dataset_converters/coco_joint'

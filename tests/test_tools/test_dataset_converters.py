@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tiny.tools import run_tool
 
-from xdet.datasets.coco_json import load_expressions
+from xdet.datasets.files.coco_json import load_expressions
 
 REFS = [
     dict(ref_id=5, ann_id=1, image_id=11, split='testA', sentences=[dict(raw='Left caf\xe9', sent='left cafe')]),

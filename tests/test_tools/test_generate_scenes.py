@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xdet.datasets import CocoPanopticSegDataset, ScenesDataset
-from xdet.datasets.scene_description import VOCABULARY
+from xdet.datasets import CocoPanopticSegDataset
+from xdet.scenes import ScenesDataset
+from xdet.scenes.description import VOCABULARY
 
 _PATH = Path(__file__).resolve().parents[2] / 'tools' / 'dataset_converters' / 'generate_scenes.py'
 _SPEC = importlib.util.spec_from_file_location('generate_scenes', _PATH)

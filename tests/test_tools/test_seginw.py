@@ -11,7 +11,7 @@ from PIL import Image
 from tiny.benchmarks import ROOT, benchmark_dataset, score_ground_truth
 from tiny.tools import run_tool
 
-from xdet.apis.benchmarks import list_benchmarks, load_benchmark
+from xdet.benchmarks.fragments import list_benchmarks, load_benchmark
 from xdet.datasets.vocab import get_vocabulary
 
 ANNOTATIONS = '_annotations_min1cat.coco.json'

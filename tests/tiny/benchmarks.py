@@ -13,8 +13,8 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as mask_util
 
-from xdet.apis.benchmarks import apply_benchmark
-from xdet.datasets.base import SegmentationDataset
+from xdet.benchmarks.fragments import apply_benchmark
+from xdet.datasets.sets.base import SegmentationDataset
 from xdet.models.postprocess import mask_boxes
 from xdet.registry import DATASETS
 from xdet.structures import XDetDataSample

@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from dataclasses import replace
 
-from xdet.datasets.scene_description import COLOURS, MATERIALS, SHAPES, STUFF, Scene, SceneObject
-from xdet.datasets.scene_facts import SUPERLATIVES
-from xdet.datasets.scene_render import render_scene
-from xdet.datasets.scene_words import NUMBERS, PREPOSITIONS
+from xdet.scenes.description import COLOURS, MATERIALS, SHAPES, STUFF, Scene, SceneObject
+from xdet.scenes.facts import SUPERLATIVES
+from xdet.scenes.render import render_scene
+from xdet.scenes.words import NUMBERS, PREPOSITIONS
 
 WHERE = '|'.join(PREPOSITIONS.values())
 DESCRIPTION = (

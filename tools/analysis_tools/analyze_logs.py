@@ -13,7 +13,7 @@ from pathlib import Path
 
 from xdet.analysis.logs import choose_keys, draw_curves, read_log, time_statistics
 from xdet.analysis.tables import markdown
-from xdet.engine.errors import one_line_errors
+from xdet.cli.errors import one_line_errors
 
 COLUMNS = dict(
     mean='s/iteration',

@@ -21,7 +21,7 @@ from rich.progress import track
 
 from xdet.analysis.pictures import facts, training_picture
 from xdet.analysis.subject import add_choice_arguments, add_config_arguments, build_dataset, read_config
-from xdet.engine.errors import one_line_errors
+from xdet.cli.errors import one_line_errors
 from xdet.engine.hooks.visualization import picture_of
 from xdet.visualization import XDetLocalVisualizer
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from xdet.analysis.confusion import LEVELS, Confusion, draw_matrix, matrix_table
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.analysis.tables import markdown, write_table
-from xdet.engine.errors import one_line_errors
+from xdet.cli.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -17,7 +17,7 @@ import mmcv
 from xdet.analysis.failures import ImageScorer, Worst, ranked, sheets
 from xdet.analysis.pictures import FIELDS, comparison
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
-from xdet.engine.errors import one_line_errors
+from xdet.cli.errors import one_line_errors
 from xdet.engine.hooks.visualization import picture_of
 from xdet.visualization import XDetLocalVisualizer
 

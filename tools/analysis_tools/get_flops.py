@@ -14,9 +14,9 @@ from pathlib import Path
 from xdet.analysis.flops import PARTS, count_parameters, count_stages, input_shape
 from xdet.analysis.subject import add_config_arguments, read_config
 from xdet.analysis.tables import markdown, write_table
-from xdet.apis.model_zoo import resolve_device
+from xdet.cli.errors import one_line_errors
 from xdet.datasets.vocab import make_vocabulary
-from xdet.engine.errors import one_line_errors
+from xdet.model_zoo import resolve_device
 from xdet.registry import MODELS
 
 PICTURE = (480, 640)

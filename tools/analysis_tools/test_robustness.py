@@ -23,7 +23,7 @@ from xdet.analysis.subject import (
     loader_settings,
 )
 from xdet.analysis.tables import markdown, write_table
-from xdet.engine.errors import one_line_errors
+from xdet.cli.errors import one_line_errors
 
 FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
 

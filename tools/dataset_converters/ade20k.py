@@ -23,18 +23,18 @@ from pathlib import Path
 
 import numpy as np
 
-from xdet.datasets.base import require_folder
-from xdet.datasets.conversion import Conversion, Record, add_arguments, write_image, write_json
-from xdet.datasets.panoptic_files import (
+from xdet.cli.errors import one_line_errors
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_image, write_json
+from xdet.datasets.files.panoptic_files import (
     annotation_file,
     categories_of,
     describe_segments,
     instance_annotation,
     panoptic_pixels,
 )
-from xdet.datasets.segment_maps import read_pixels
+from xdet.datasets.files.segment_maps import read_pixels
+from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_vocabulary
-from xdet.engine.errors import one_line_errors
 
 SPLITS = dict(validation='val', training='train')
 _VOID = -1

@@ -18,12 +18,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from xdet.datasets.base import require_folder
-from xdet.datasets.conversion import Conversion, Record, add_arguments, write_image
-from xdet.datasets.image_io import read_image
-from xdet.datasets.segment_maps import read_pixels
+from xdet.cli.errors import one_line_errors
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_image
+from xdet.datasets.files.image_io import read_image
+from xdet.datasets.files.segment_maps import read_pixels
+from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_class_list
-from xdet.engine.errors import one_line_errors
 
 VOID = 65535
 _SHORT_SIDE = 512

@@ -26,9 +26,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xdet.datasets.base import require_folder
-from xdet.datasets.coco_json import load_coco_json
-from xdet.datasets.conversion import Conversion, Record, add_arguments, write_json
+from xdet.datasets.files.coco_json import load_coco_json
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_json
+from xdet.datasets.sets.base import require_folder
 
 PANOPTIC = 'panoptic_train2017.json'
 CAPTIONS = 'captions_train2017.json'

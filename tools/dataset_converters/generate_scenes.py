@@ -24,12 +24,12 @@ import numpy as np
 from mmengine.utils import track_iter_progress
 
 import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
-from xdet.datasets.scene_description import Scene
-from xdet.datasets.scene_render import RenderedScene, render_scene
-from xdet.datasets.scene_sampling import SPLITS, sample_scene, split_vocabulary
-from xdet.datasets.scene_texts import scene_texts
-from xdet.datasets.scene_words import with_synonyms
-from xdet.datasets.scenes import scene_file_name, segments_of_split
+from xdet.scenes.dataset import scene_file_name, segments_of_split
+from xdet.scenes.description import Scene
+from xdet.scenes.render import RenderedScene, render_scene
+from xdet.scenes.sampling import SPLITS, sample_scene, split_vocabulary
+from xdet.scenes.texts import scene_texts
+from xdet.scenes.words import with_synonyms
 from xdet.structures import Vocabulary
 
 

@@ -13,7 +13,7 @@ from functools import partial
 
 from rich.progress import track
 
-from xdet.datasets.tar_shards import expand_shards, load_index
+from xdet.datasets.files.tar_shards import expand_shards, load_index
 
 
 def count_samples(path: str, index_dir: str | None) -> tuple[int, str]:

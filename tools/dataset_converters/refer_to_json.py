@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from xdet.datasets.coco_json import load_coco_json
-from xdet.datasets.conversion import Conversion, Record, add_arguments, write_json
+from xdet.datasets.files.coco_json import load_coco_json
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_json
 
 KEPT = ('segmentation', 'area', 'iscrowd', 'image_id', 'bbox', 'category_id', 'id')
 

@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from xdet.datasets.base import require_folder
-from xdet.datasets.conversion import Conversion, Record, add_arguments, write_image, write_json, write_text
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_image, write_json, write_text
+from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_vocabulary
 
 FRAMES = 'scannet_frames_25k'

@@ -15,9 +15,9 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from xdet.datasets.base import missing_files, require_folder
-from xdet.datasets.coco_json import load_coco_json
-from xdet.datasets.conversion import Conversion, Record, add_arguments, write_json
+from xdet.datasets.files.coco_json import load_coco_json
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_json
+from xdet.datasets.sets.base import missing_files, require_folder
 from xdet.datasets.vocab import get_vocabulary
 
 SETS = (

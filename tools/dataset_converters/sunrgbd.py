@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from xdet.datasets.base import require_folder
-from xdet.datasets.conversion import Conversion, Record, add_arguments, write_text
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_text
+from xdet.datasets.sets.base import require_folder
 
 IMAGE_FOLDERS = ('SUNRGBD-test_images', 'image/test', '.')
 LABEL_FOLDERS = ('sunrgbd_train_test_labels', 'label37/test', '.')

@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from xdet.datasets.answers import normalize_answer, soft_scores
-from xdet.datasets.coco_json import load_json
-from xdet.datasets.conversion import Conversion, Record, add_arguments, write_text
-from xdet.datasets.pair_lists import read_rows
+from xdet.datasets.files.coco_json import load_json
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_text
+from xdet.datasets.files.pair_lists import read_rows
+from xdet.structures.answers import normalize_answer, soft_scores
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from xdet.apis.benchmarks import Benchmark, list_benchmarks, load_benchmark
-from xdet.engine.errors import one_line_errors
+from xdet.benchmarks.fragments import Benchmark, list_benchmarks, load_benchmark
+from xdet.cli.errors import one_line_errors
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'evaluation.md'
 BEGIN, END = '<!-- begin: {} -->', '<!-- end: {} -->'

@@ -11,11 +11,11 @@ from fnmatch import fnmatchcase
 from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
-from xdet.apis.model_zoo import find_config, load_config
+from xdet.cli.errors import one_line_errors
+from xdet.cli.overrides import apply_overrides
 from xdet.compat.checkpoint import load_weights, write_state_dict
-from xdet.engine.errors import one_line_errors
-from xdet.engine.lora import ENTRIES, add_lora, check_options, merge_lora
-from xdet.engine.overrides import apply_overrides
+from xdet.engine.optim.lora import ENTRIES, add_lora, check_options, merge_lora
+from xdet.model_zoo import find_config, load_config
 from xdet.registry import MODELS
 
 

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from xdet.apis.pipeline import build_pipeline
+from xdet.inference.pipeline import build_pipeline
 from xdet.structures import Vocabulary, XDetDataSample
 
 PARTS = dict(

@@ -17,11 +17,11 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
-from xdet.apis.benchmarks import PROTOCOLS, apply_benchmark
-from xdet.apis.launch import read_run_config
-from xdet.apis.model_zoo import resolve_device, resolve_model
+from xdet.benchmarks.fragments import PROTOCOLS, apply_benchmark
+from xdet.cli.launch import read_run_config
 from xdet.compat.checkpoint import load_weights
 from xdet.compat.quiet import quiet_imports
+from xdet.model_zoo import resolve_device, resolve_model
 from xdet.registry import DATASETS, METRICS, MODELS, TASKS, TRANSFORMS
 
 
@@ -64,8 +64,8 @@ def read_config(args: Namespace) -> Config:
     """The config with the command line's changes, and the benchmark's if there is one.
 
     Raises:
-        FileNotFoundError, ValueError: See :func:`~xdet.apis.launch.read_run_config` and
-            :func:`~xdet.apis.benchmarks.apply_benchmark`.
+        FileNotFoundError, ValueError: See :func:`~xdet.cli.launch.read_run_config` and
+            :func:`~xdet.benchmarks.fragments.apply_benchmark`.
     """
     cfg = read_run_config(args)
     if getattr(args, 'benchmark', None):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from .distributions import check_distributions
 from .mmcv_ops import install_mmcv_ops_stub
+from .moved import install_moved_modules
 
 __all__ = ['install']
 
@@ -12,6 +13,7 @@ def install() -> None:
     """Make the installed OpenMMLab stack importable and its checkpoint loading safe; safe to call more than once."""
     check_distributions()
     install_mmcv_ops_stub()
+    install_moved_modules()
     # These import MMEngine, so only after foreign distributions have been ruled out.
     from mmengine.config import utils
     from mmengine.hub import hub

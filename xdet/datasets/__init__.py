@@ -1,47 +1,21 @@
-"""Datasets, transforms, samplers and class lists."""
+"""Data sets, transforms, samplers and class lists."""
+
+from importlib import import_module
 
 from . import transforms, vocab
-from .base import SegmentationDataset
-from .cityscapes import CityscapesPanopticDataset
-from .coco_instance import CocoInstanceSegDataset
-from .coco_joint import CocoJointDataset
-from .coco_panoptic import CocoPanopticSegDataset
-from .image_io import ImageReadError, as_bgr, decode_image, read_image
-from .image_label_folder import ImageLabelFolderDataset
-from .image_label_list import ImageLabelListDataset
-from .image_text import ImageTextDataset
-from .phrasecut import PhraseCutDataset
-from .refcoco import RefCocoDataset
-from .samplers import ResumableSampler, ShardSampler
-from .scene_texts import DescribeScene
-from .scenes import NameThingsByAttribute, RenderScene, ScenesDataset
-from .seeding import Draw, SeededDataset, seeded_rng
-from .vqa import QuestionListDataset, VQADataset
-from .web_shards import WebShardsDataset
+from .files.image_io import ImageReadError, as_bgr, decode_image, read_image
+from .order.samplers import ResumableSampler, ShardSampler
+from .order.seeding import Draw, SeededDataset, seeded_rng
+from .sets import *  # noqa: F403  their list is the room's own
+from .sets import __all__ as _sets
 
 __all__ = [
-    'CityscapesPanopticDataset',
-    'CocoInstanceSegDataset',
-    'CocoJointDataset',
-    'CocoPanopticSegDataset',
-    'DescribeScene',
+    *_sets,
     'Draw',
-    'ImageLabelFolderDataset',
-    'ImageLabelListDataset',
     'ImageReadError',
-    'ImageTextDataset',
-    'NameThingsByAttribute',
-    'PhraseCutDataset',
-    'QuestionListDataset',
-    'RefCocoDataset',
-    'RenderScene',
     'ResumableSampler',
-    'ScenesDataset',
     'SeededDataset',
-    'SegmentationDataset',
     'ShardSampler',
-    'VQADataset',
-    'WebShardsDataset',
     'as_bgr',
     'decode_image',
     'read_image',
@@ -49,3 +23,10 @@ __all__ = [
     'transforms',
     'vocab',
 ]
+
+
+def __getattr__(name: str):
+    """The generated world's classes, which lived here before version 0.2."""
+    if name in ('DescribeScene', 'NameThingsByAttribute', 'RenderScene', 'ScenesDataset'):
+        return getattr(import_module('xdet.scenes'), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

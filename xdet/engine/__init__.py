@@ -1,11 +1,11 @@
 """Training machinery; importing this package registers its components."""
 
 from . import hooks
-from .deepspeed import DeepSpeedModel, ZeroOptimWrapper
 from .joint import JointDataLoader, JointTrainLoop
-from .mixed_precision import MixedPrecisionOptimWrapper
-from .optim_constructor import XDecoderOptimWrapperConstructor
-from .resumable_test import ResumableTestLoop
+from .optim.mixed_precision import MixedPrecisionOptimWrapper
+from .optim.optim_constructor import XDecoderOptimWrapperConstructor
+from .parallel.deepspeed import DeepSpeedModel, ZeroOptimWrapper
+from .testing import ResumableTestLoop
 
 __all__ = [
     'DeepSpeedModel',

@@ -13,12 +13,12 @@ from mmengine.runner import Runner
 from torch import nn
 
 from xdet.compat.checkpoint import load_weights, read_checkpoint
+from xdet.engine.optim import lora
+from xdet.engine.optim.schedules import resolve_fractions
+from xdet.engine.optim.trainable import select_trainable
 
-from . import lora
 from .config_drift import config_drift
 from .model_settings import change_settings
-from .schedules import resolve_fractions
-from .trainable import select_trainable
 
 # What is worth compiling: most of the work, on images whose size seldom changes in training. Texts, queries and targets
 # change their number with every batch.
@@ -33,12 +33,12 @@ class XDetRunner(Runner):
     lists their names in ``allow_missing`` and ``allow_unexpected``.
 
     Two more things work in configs: floats in ``param_scheduler`` are fractions of the training, see
-    :func:`~xdet.engine.schedules.resolve_fractions`; and ``compile`` takes ``modules``, the parts of the model to
+    :func:`~xdet.engine.optim.schedules.resolve_fractions`; and ``compile`` takes ``modules``, the parts of the model to
     compile (default: :data:`COMPILED_MODULES`), beside the arguments of ``torch.compile``.
 
     For fine-tuning (docs/finetune.md) configs may say ``trainable`` and ``frozen``, patterns for parameters, see
-    :func:`~xdet.engine.trainable.select_trainable`, and ``lora``, arguments of :func:`~xdet.engine.lora.add_lora`; with
-    ``lora`` alone only the adapters are trained.
+    :func:`~xdet.engine.optim.trainable.select_trainable`, and ``lora``, arguments of
+    :func:`~xdet.engine.optim.lora.add_lora`; with ``lora`` alone only the adapters are trained.
     """
 
     @property

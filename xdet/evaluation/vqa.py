@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from mmengine.evaluator import BaseMetric
 
-from xdet.datasets.answers import agreement
 from xdet.registry import METRICS
+from xdet.structures.answers import agreement
 
 from .fields import field, name_of
 
@@ -44,7 +44,7 @@ class VQAAccuracy(BaseMetric):
 
     Where samples have ``human_answers`` (one tuple of strings per question), it is that of the VQA evaluation: the mean
     of min(1, n / 3) over all ways to leave one of the people out, n of the others having said the same
-    (:func:`~xdet.datasets.answers.agreement`). Elsewhere it is :func:`answer_score` of ``answers``, one dict per
+    (:func:`~xdet.structures.answers.agreement`). Elsewhere it is :func:`answer_score` of ``answers``, one dict per
     question. Where samples name ``question_kinds``, such as VQA's answer types, there is also ``accuracy_<kind>``.
 
     Args:

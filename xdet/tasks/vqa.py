@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from xdet.datasets.answers import normalize_answer
 from xdet.models.context import TaskContext
 from xdet.models.decoder import IMAGE, OBJECT, QueryStream
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, QueryGroup, XDetDataSample
+from xdet.structures.answers import normalize_answer
 
 from .base import TaskAdapter, describe, texts_of
 

@@ -2,7 +2,7 @@
 # expressions, questions and descriptions of objects. Drawn and described on the fly, about 5 ms of one core per
 # scene. There are no flips because texts say left and right.
 size = 128
-# xdet.datasets.scene_questions.ANSWERS, for the answer classifier.
+# xdet.scenes.questions.ANSWERS, for the answer classifier.
 answers = [
     'yes', 'no', '0', '1', '2', '3', '4', '5', '6',
     'red', 'orange', 'yellow', 'green', 'blue', 'purple', 'white',

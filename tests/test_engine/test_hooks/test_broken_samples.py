@@ -13,7 +13,8 @@ from PIL import Image
 from tiny.ranks import needs_ranks, on_two_ranks
 from torch.utils.data import DataLoader
 
-from xdet.datasets import ImageTextDataset, ResumableSampler, SeededDataset, broken
+from xdet.datasets import ImageTextDataset, ResumableSampler, SeededDataset
+from xdet.datasets.order import broken
 from xdet.engine.hooks import BrokenSamplesHook
 from xdet.engine.joint import JointDataLoader
 

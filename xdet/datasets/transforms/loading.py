@@ -6,16 +6,15 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadAnnotations
 
+from xdet.datasets.files.image_io import as_bgr, decode_image, read_image
+from xdet.datasets.files.segment_maps import read_label_map, read_panoptic_map
 from xdet.registry import TRANSFORMS
 from xdet.structures import XDetDataSample
-
-from ..image_io import as_bgr, decode_image, read_image
-from ..segment_maps import read_label_map, read_panoptic_map
 
 
 @TRANSFORMS.register_module()
 class LoadXDetImage(BaseTransform):
-    """Read the image of a sample, whatever its kind; see :func:`xdet.datasets.image_io.decode_image`.
+    """Read the image of a sample, whatever its kind; see :func:`xdet.datasets.files.image_io.decode_image`.
 
     Required keys: ``img_path``, or ``img`` holding an array already, or ``img_bytes`` holding the file (removed).
     Added keys: ``img`` uint8 ``[H, W, 3]`` BGR, ``img_shape``, ``ori_shape``.

@@ -13,7 +13,7 @@ from mmdet.datasets.transforms import RandomFlip as MMDetRandomFlip
 from xdet.registry import TRANSFORMS
 from xdet.structures import TEMPLATES, clean_name, training_prompt
 
-from ..nouns import extract_nouns, nouns_beside
+from .nouns import extract_nouns, nouns_beside
 
 
 @TRANSFORMS.register_module()
@@ -26,7 +26,8 @@ class ChooseCaption(BaseTransform):
     Added keys: ``caption`` str, empty if there is none, and ``nouns`` tuple[str].
 
     Args:
-        with_nouns (bool): Extract nouns (:func:`~xdet.datasets.nouns.extract_nouns`); False adds an empty tuple.
+        with_nouns (bool): Extract nouns (:func:`~xdet.datasets.transforms.nouns.extract_nouns`); False adds an
+            empty tuple.
         skip_class_words (bool): Leave out nouns that say what a class of the sample's vocabulary says: those segments
             are matched to queries already, and the nouns are for the others.
     """

@@ -16,7 +16,7 @@ from xdet.registry import HOOKS
 
 @HOOKS.register_module()
 class BrokenSamplesHook(Hook):
-    """Reports what :class:`~xdet.datasets.broken.TolerantDataset` had to replace, over all processes and sources.
+    """Reports what :class:`~xdet.datasets.order.broken.TolerantDataset` had to replace, over all processes and sources.
 
     Once per epoch (of the first source, where there are several) and at the end of the training, if there was any.
     Counts begin with the process: a resumed training starts from zero. Data loaders read ahead, so the number may

@@ -1,0 +1,45 @@
+"""Exceptions become one line, unless the traceback is asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from xdet.cli.errors import DEBUG_VARIABLE, one_line_errors
+from xdet.io.errors import cause
+
+
+def test_exception_ends_the_program_with_one_line() -> None:
+    with pytest.raises(SystemExit) as info, one_line_errors('reading x.py'):
+        raise ValueError('first line\n  second line')
+    assert str(info.value).startswith('error: reading x.py: first line second line')
+    assert '\n' not in str(info.value)
+
+
+def test_other_kinds_pass() -> None:
+    with pytest.raises(RuntimeError), one_line_errors('training', OSError, ValueError):
+        raise RuntimeError('a bug')
+
+
+def test_debug_variable_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DEBUG_VARIABLE, '1')
+    with pytest.raises(ValueError), one_line_errors('reading'):
+        raise ValueError('x')
+
+
+@pytest.mark.parametrize(
+    ('error', 'text'),
+    [
+        (KeyError("'model' is not in the registry"), "'model' is not in the registry"),
+        (KeyError('model'), 'KeyError: model'),
+        (AssertionError(), 'AssertionError'),
+        (
+            ValueError(
+                'Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n'
+                '  File "x.py", line 1, in f\nValueError: a.png is broken'
+            ),
+            'ValueError: a.png is broken',
+        ),
+    ],
+)
+def test_cause(error: Exception, text: str) -> None:
+    assert cause(error) == text

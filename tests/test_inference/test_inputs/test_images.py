@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from xdet.datasets.files.image_io import ImageReadError
+from xdet.inference.inputs.images import expand_images
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ('b.png', 'a.JPG', 'c.webp'):
+        Image.new('RGB', (4, 3), (10, 20, 30)).save(tmp_path / name)
+    (tmp_path / 'notes.txt').write_text('no image')
+    (tmp_path / 'sub').mkdir()
+    Image.new('RGB', (4, 3)).save(tmp_path / 'sub' / 'd.png')
+    return tmp_path
+
+
+def names(images):
+    sources, _ = expand_images(images)
+    return [source.name for source in sources]
+
+
+def test_folder_lists_its_images_sorted_and_not_those_below(folder):
+    sources, is_collection = expand_images(folder)
+    assert is_collection
+    assert [source.name for source in sources] == [str(folder / name) for name in ('a.JPG', 'b.png', 'c.webp')]
+
+
+def test_one_image_is_no_collection(folder):
+    for image in (folder / 'b.png', str(folder / 'b.png'), np.zeros((2, 2), np.uint8), 'https://host/x.jpg?size=2'):
+        sources, is_collection = expand_images(image)
+        assert len(sources) == 1 and not is_collection
+
+
+def test_lists_may_mix_kinds(folder):
+    array = np.zeros((2, 2, 3), np.uint8)
+    picture = Image.new('L', (2, 2))
+    assert names(['x.png', array, folder, picture]) == ['x.png', 'image_1', *names(folder), 'image_3']
+
+
+def test_empty_list():
+    with pytest.raises(ValueError, match='list of images is empty'):
+        expand_images([])
+
+
+@pytest.mark.parametrize('bad', [3, None, {'a': 1}])
+def test_things_that_are_no_image_say_so_when_read(bad):
+    sources, _ = expand_images(['x.png', bad])
+    with pytest.raises(ImageReadError, match=f'image_1: is a {type(bad).__name__}; accepted are paths'):
+        sources[1].read()
+
+
+def test_folder_without_images(tmp_path):
+    sources, _ = expand_images(tmp_path)
+    with pytest.raises(ImageReadError, match='no image files'):
+        sources[0].read()
+
+
+@pytest.mark.parametrize('mode', ['1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'CMYK', 'YCbCr', 'HSV', 'I', 'I;16'])
+def test_pillow_images_of_every_mode(mode):
+    source = expand_images(Image.new(mode, (5, 4)))[0][0]
+    pixels = source.read()
+    assert pixels.shape == (4, 5, 3) and pixels.dtype == np.uint8
+
+
+def test_pillow_pixels_are_read_as_files_are(tmp_path):
+    rgb = np.random.RandomState(0).randint(0, 255, (6, 5, 3), np.uint8)
+    image = Image.fromarray(rgb)
+    image.getexif()[0x0112] = 6  # turned by a quarter
+    image.save(tmp_path / 'turned.png', exif=image.getexif())
+    from_file, from_pillow = expand_images([tmp_path / 'turned.png', Image.open(tmp_path / 'turned.png')])[0]
+    assert from_file.read().shape == (5, 6, 3)
+    assert (from_file.read() == from_pillow.read()).all()
+    assert (expand_images(Image.fromarray(rgb))[0][0].read() == rgb[..., ::-1]).all()
+
+
+def test_sixteen_bit_pillow_images_are_not_clipped():
+    grey = Image.fromarray(np.full((3, 3), 0x8040, np.uint16))
+    assert (expand_images(grey)[0][0].read() == 0x80).all()
+
+
+def test_float_pillow_images_are_refused():
+    with pytest.raises(ImageReadError, match='floating-point'):
+        expand_images(Image.new('F', (2, 2)))[0][0].read()

@@ -1,0 +1,82 @@
+import builtins
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xdet.inference.outputs.writer import OutputError, ResultWriter, unique_stems
+
+PICTURE = np.zeros((4, 5, 3), np.uint8)
+
+
+def files_of(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
+
+
+def test_layout(tmp_path):
+    writer = ResultWriter(tmp_path / 'new' / 'out', ['a/street.jpg'])
+    prediction = dict(image='a/street.jpg')
+    files = writer.write(0, prediction, dict(panoptic=PICTURE), PICTURE)
+    root = tmp_path / 'new' / 'out'
+    assert files_of(root) == ['preds/street.json', 'preds/street_panoptic.png', 'vis/street.png']
+    assert sorted(files.values()) == files_of(root)
+    assert json.loads((root / files['json']).read_text()) == prediction
+    assert prediction['files']['panoptic'] == 'preds/street_panoptic.png'
+
+
+def test_sixteen_bit_maps_keep_their_values(tmp_path):
+    array = np.array([[0, 1202, 65535]], np.uint16)
+    files = ResultWriter(tmp_path, ['x']).write(0, {}, dict(semantic=array), None)
+    assert (np.asarray(Image.open(tmp_path / files['semantic'])) == array).all()
+
+
+def test_names_never_collide():
+    stems = unique_stems(['a/x.jpg', 'b/x.jpg', 'x.PNG', 'X.jpg', 'x_2.jpg', 'https://h/x.jpg?size=1/2', '???', '/'])
+    assert stems[:2] == ['x', 'x_2']
+    assert len({stem.lower() for stem in stems}) == len(stems)
+    assert all(stem and '/' not in stem and '?' not in stem for stem in stems)
+
+
+@pytest.mark.parametrize('letter', ['a', 'ü', '雪'])
+def test_long_names_are_cut_to_what_file_systems_take(tmp_path, letter):
+    ResultWriter(tmp_path, [letter * 300, letter * 300]).write(1, {}, dict(panoptic=PICTURE), PICTURE)
+    assert len(files_of(tmp_path)) == 3
+
+
+@pytest.mark.parametrize('target', ['file', 'file/below'])
+def test_output_folder_that_cannot_be_made(tmp_path, target):
+    (tmp_path / 'file').write_text('taken')
+    with pytest.raises(OutputError, match='cannot be written') as caught:
+        ResultWriter(tmp_path / target, ['x'])
+    assert str(tmp_path / target) in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='permissions do not bind root')
+def test_output_folder_without_permission(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match='Permission denied'):
+        ResultWriter(tmp_path / 'out', ['x'])
+
+
+def test_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
+    writer = ResultWriter(tmp_path, ['x'])
+    writer.write(0, dict(value=1), dict(semantic=PICTURE[..., 0]), PICTURE)
+    before = {name: (tmp_path / name).read_bytes() for name in files_of(tmp_path)}
+    real_open = builtins.open
+
+    def full(path, mode='r', *args, **kwargs):
+        file = real_open(path, mode, *args, **kwargs)
+        if 'w' in mode and 'json' in str(path):
+            file.write(b'{')
+            file.close()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return file
+
+    monkeypatch.setattr(builtins, 'open', full)
+    with pytest.raises(OutputError, match="results of 'x'.*No space left"):
+        writer.write(0, dict(value=2), dict(semantic=PICTURE[..., 0] + 1), PICTURE + 1)
+    monkeypatch.undo()
+    assert {name: (tmp_path / name).read_bytes() for name in files_of(tmp_path)} == before

@@ -1,0 +1,111 @@
+import pytest
+import torch
+from mmengine.config import Config
+
+from xdet import model_zoo
+from xdet.model_zoo import EMBEDDED_MODEL, find_config, list_models, resolve_device, resolve_model
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'xdecoder_focal-t',
+        'xdecoder_focal-t.py',
+        'xdecoder/xdecoder_focal-t',
+        'xdet::xdecoder/xdecoder_focal-t',
+        'xdet::xdecoder/xdecoder_focal-t.py',
+    ],
+)
+def test_names_of_shipped_configs(name):
+    assert find_config(name).name == 'xdecoder_focal-t.py'
+
+
+def test_paths(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text("model = dict(type='X')")
+    assert find_config(str(path)) == path
+
+
+def test_list_models():
+    assert {'xdecoder_focal-t', 'xdecoder_focal-l', 'xdecoder_focal-nano'} <= set(list_models())
+    assert all('focal-l' in name for name in list_models('*focal-l*'))
+    assert 'default_runtime' not in list_models()
+
+
+def test_installed_wheel(tmp_path, monkeypatch):
+    shipped = tmp_path / 'site-packages' / 'xdet' / '.mim' / 'configs' / 'xdecoder'
+    shipped.mkdir(parents=True)
+    (shipped / 'only_here.py').write_text('')
+    monkeypatch.setattr(model_zoo, 'PACKAGE', tmp_path / 'site-packages' / 'xdet')
+    assert list_models() == ['only_here']
+    assert find_config('xdet::xdecoder/only_here') == shipped / 'only_here.py'
+    monkeypatch.setattr(model_zoo, 'PACKAGE', tmp_path / 'nowhere' / 'xdet')
+    with pytest.raises(FileNotFoundError, match='reinstall'):
+        list_models()
+
+
+@pytest.mark.parametrize(
+    'name, message',
+    [
+        ('xdecoder_focal_t', "'xdecoder_focal_t'.*did you mean xdecoder_focal-t"),
+        ('elsewhere/xdecoder_focal-t', 'neither a config file nor a shipped model'),
+        ('zzz', 'shipped models: .*xdecoder_focal-t'),
+        ('missing.py', 'neither a config file nor a shipped model'),
+    ],
+)
+def test_unknown_names(name, message):
+    with pytest.raises(FileNotFoundError, match=message):
+        find_config(name)
+
+
+def test_weights_are_needed_except_for_the_embedded_model():
+    with pytest.raises(ValueError, match='no weights for xdecoder_focal-t'):
+        resolve_model('xdecoder_focal-t', None, random_weights=False)
+    assert resolve_model('xdecoder_focal-t', None, random_weights=True).weights is None
+    assert resolve_model('xdecoder_focal-t', 'w.pt', random_weights=False).weights == 'w.pt'
+
+
+@pytest.mark.parametrize('model', [None, EMBEDDED_MODEL])
+def test_embedded_model(model, tmp_path, monkeypatch):
+    if EMBEDDED_MODEL not in list_models():
+        pytest.skip('the embedded model has not been made yet')
+    weights = tmp_path / 'embedded.safetensors'
+    monkeypatch.setattr(model_zoo, 'EMBEDDED_WEIGHTS', weights)
+    with pytest.raises(FileNotFoundError, match='embedded weights .* are missing'):
+        resolve_model(model, None, random_weights=False)
+    weights.write_bytes(b'')
+    spec = resolve_model(model, None, random_weights=False)
+    assert spec.embedded and spec.weights == str(weights)
+    assert not resolve_model(EMBEDDED_MODEL, 'own.pth', random_weights=False).embedded
+
+
+@pytest.mark.parametrize(
+    'arguments, error, message',
+    [
+        ((None, 'w.pt', False), ValueError, 'without a model'),
+        (('xdecoder_focal-t', 'w.pt', True), ValueError, 'not both'),
+        ((3, None, True), TypeError, 'model is a int'),
+        ((Config(dict(a=1)), None, True), ValueError, "no 'model'"),
+    ],
+)
+def test_contradictions(arguments, error, message):
+    with pytest.raises(error, match=message):
+        resolve_model(*arguments)
+
+
+@pytest.mark.parametrize('content', ['model = dict(', "_base_ = './missing.py'", '1 / 0'])
+def test_broken_config_ends_in_one_line(tmp_path, content):
+    path = tmp_path / 'broken.py'
+    path.write_text(content)
+    with pytest.raises(ValueError, match='broken.py cannot be read') as caught:
+        resolve_model(str(path), None, random_weights=True)
+    assert '\n' not in str(caught.value)
+
+
+def test_devices():
+    assert resolve_device('cpu') == torch.device('cpu')
+    assert resolve_device('auto').type in ('cpu', 'cuda', 'mps')
+    with pytest.raises(ValueError, match="'gpu' is unknown; accepted are auto"):
+        resolve_device('gpu')
+    with pytest.raises(ValueError, match='not available'):
+        resolve_device(f'cuda:{torch.cuda.device_count()}')

@@ -1,0 +1,381 @@
+import builtins
+import copy
+import importlib.util
+import json
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from xdet.apis import ImageIndex, RetrievalIndexError, TextIndex, XDecoderInferencer, find_regions
+from xdet.datasets.files.image_io import ImageReadError
+from xdet.retrieval import store as retrieval_store
+from xdet.retrieval.embedding import Embedder
+from xdet.retrieval.store import EmbeddingStore, Signature
+
+TEXTS = ['a dog on a beach', 'two red circles', 'night', 'a very long description of a street with many cars']
+needs_faiss = pytest.mark.skipif(
+    importlib.util.find_spec('faiss') is None, reason='faiss is not installed (pip install faiss-cpu)'
+)
+SQUARE = [
+    dict(type='LoadXDetImage'),
+    dict(type='mmdet.Resize', scale=(64, 64), keep_ratio=False, backend='pillow', interpolation='bilinear'),
+    dict(type='PackXDetInputs', test_mode=True),
+]
+
+
+def picture(seed):
+    """Coloured blocks; noise alone looks too much the same."""
+    rng = np.random.RandomState(seed)
+    blocks = rng.randint(0, 255, (3, 4, 3), np.uint8)
+    return cv2.resize(blocks, (50 + 7 * (seed % 3), 40), interpolation=cv2.INTER_NEAREST)
+
+
+def add(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / name), picture(sum(name.encode())))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / 'photos'
+    add(folder, 'a.png', 'b.png', 'trip/c.png', 'trip/ä d.png', 'e.png')
+    (folder / 'broken.jpg').write_bytes(b'no image')
+    (folder / 'notes.txt').write_text('no image')
+    return folder
+
+
+@pytest.fixture
+def embedded(monkeypatch):
+    """Names of the pictures and texts that went through the model."""
+    seen = []
+    images, texts = Embedder.images, Embedder.texts
+
+    def watch_images(self, sources):
+        seen.extend(Path(source.name).name for source in sources)
+        return images(self, sources)
+
+    def watch_texts(self, items):
+        seen.extend(items)
+        return texts(self, items)
+
+    monkeypatch.setattr(Embedder, 'images', watch_images)
+    monkeypatch.setattr(Embedder, 'texts', watch_texts)
+    return seen
+
+
+def build(inferencer, photos, **options):
+    return ImageIndex.build(inferencer, photos, photos.parent / 'index', show_progress=False, **options)
+
+
+def brute_force(inferencer, image, text, weight):
+    """Score of one pair straight from the model."""
+    sample = inferencer(image, task='retrieval', texts=[text], return_datasamples=True)['predictions'][0]
+    decoder, backbone = sample.pred_embedding
+    with torch.no_grad():
+        vector = F.normalize(inferencer.model.text_encoder([text]).pooled[0], dim=0)
+    return float(weight * decoder @ vector + (1 - weight) * backbone @ vector)
+
+
+@needs_faiss
+@pytest.mark.parametrize('weight', [None, 0.0, 0.3, 1.0])
+def test_pictures_for_texts_equal_brute_force(inferencer, photos, weight):
+    found = build(inferencer, photos, batch_size=2).search(TEXTS, k=10, decoder_weight=weight)
+    assert [len(hits) for hits in found] == [5] * len(TEXTS)
+    for text, hits in zip(TEXTS, found, strict=True):
+        scores = [hit.score for hit in hits]
+        assert scores == sorted(scores, reverse=True)
+        for hit in hits:
+            expected = brute_force(inferencer, hit.path, text, 0.5 if weight is None else weight)
+            assert abs(hit.score - expected) < 2e-6
+    if weight is None:
+        default = inferencer(hits[0].path, task='retrieval', texts=[text])['predictions'][0]['texts'][0]['score']
+        assert abs(hits[0].score - default) < 2e-6
+
+
+@needs_faiss
+def test_texts_for_pictures_equal_pictures_for_texts(inferencer, photos, tmp_path):
+    (tmp_path / 'texts.txt').write_text('\n'.join([TEXTS[0], '', *TEXTS, TEXTS[1]]), encoding='utf-8')
+    texts = TextIndex.build(inferencer, tmp_path / 'texts.txt', tmp_path / 'texts', show_progress=False)
+    pictures = build(inferencer, photos)
+    scores = {(hit.path, text): hit.score for text in TEXTS for hit in pictures.search(text, decoder_weight=0.3)[0]}
+    paths = sorted({path for path, _ in scores})
+    found = texts.search(paths, k=10, decoder_weight=0.3)
+    for path, hits in zip(paths, found, strict=True):
+        assert {hit.text for hit in hits} == set(TEXTS)
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+        for hit in hits:
+            assert abs(hit.score - scores[path, hit.text]) < 2e-6
+    places = {hit.text: (hit.path, hit.line) for hit in found[0]}
+    assert places[TEXTS[0]] == (str(tmp_path / 'texts.txt'), 1) and places[TEXTS[2]][1] == 5
+
+
+@needs_faiss
+def test_few_results(inferencer, photos):
+    index = build(inferencer, photos)
+    first, second = index.search('night', k=2)[0]
+    assert [hit.path for hit in index.search('night', k=100)[0]][:2] == [first.path, second.path]
+    assert index.search('night', min_score=1.1) == [[]]
+    assert index.search('night', min_score=(first.score + second.score) / 2) == [[first]]
+
+
+@needs_faiss
+def test_only_unreadable_pictures(inferencer, tmp_path, caplog):
+    (tmp_path / 'x.jpg').write_bytes(b'')
+    index = ImageIndex.build(inferencer, tmp_path, tmp_path / 'index', show_progress=False)
+    assert len(index) == 0 and list(index.failed) == [str(tmp_path / 'x.jpg')]
+    assert index.search(['night', 'day']) == [[], []]
+    assert ImageIndex.load(inferencer, tmp_path / 'index').search('night') == [[]]
+
+
+def test_unreadable_pictures_are_listed(inferencer, photos, caplog):
+    index = build(inferencer, photos)
+    assert len(index) == 5 and list(index.failed) == [str(photos / 'broken.jpg')]
+    assert '1 of 6 images were skipped' in caplog.text and 'broken.jpg: not an image' in caplog.text
+
+
+@needs_faiss
+def test_second_run_embeds_only_what_is_new_or_changed(inferencer, photos, embedded):
+    build(inferencer, photos)
+    assert len(embedded) == 6
+    embedded.clear()
+    (photos / 'broken.jpg').unlink()
+    before = (photos.parent / 'index' / 'manifest.json').stat().st_mtime_ns
+    assert len(build(inferencer, photos)) == 5 and embedded == []
+    assert (photos.parent / 'index' / 'manifest.json').stat().st_mtime_ns == before  # nothing to do, nothing written
+
+    add(photos, '0.png')
+    (photos / 'b.png').unlink()
+    cv2.imwrite(str(photos / 'e.png'), picture(1000))
+    os.utime(photos / 'e.png', ns=(1, 1))
+    index = build(inferencer, photos)
+    assert sorted(embedded) == ['0.png', 'e.png']
+    fresh = ImageIndex.build(inferencer, photos, photos.parent / 'fresh', show_progress=False)
+    for saved in (index, ImageIndex.load(inferencer, photos.parent / 'index')):
+        assert saved.search(TEXTS) == fresh.search(TEXTS)
+    assert len(list((photos.parent / 'index').iterdir())) == 2
+
+
+@needs_faiss
+def test_goes_on_after_an_error_in_the_middle(inferencer, photos, embedded, monkeypatch, caplog):
+    forward = inferencer.model.test_step
+    monkeypatch.setattr(
+        inferencer.model, 'test_step', lambda data: forward(data) if len(embedded) < 3 else 1 / 0, raising=False
+    )
+    with pytest.raises(ZeroDivisionError):
+        build(inferencer, photos, batch_size=1)
+    monkeypatch.undo()
+    partly = ImageIndex.load(inferencer, photos.parent / 'index')
+    assert len(partly) == 2 and 'incomplete' in caplog.text
+    assert len(partly.search('night')[0]) == len(partly)
+
+    again = []
+    images = Embedder.images
+    monkeypatch.setattr(Embedder, 'images', lambda self, items: again.extend(items) or images(self, items))
+    index = build(inferencer, photos)
+    assert len(again) == 6 - len(partly)
+    fresh = ImageIndex.build(inferencer, photos, photos.parent / 'fresh', show_progress=False)
+    for left, right in zip(index.search(TEXTS), fresh.search(TEXTS), strict=True):
+        assert [hit.path for hit in left] == [hit.path for hit in right]
+        assert np.allclose([hit.score for hit in left], [hit.score for hit in right], atol=1e-6)
+
+
+def run_into_a_kill(directory):
+    store = EmbeddingStore(directory, Signature('texts', (4,), 'x' * 64, []))
+
+    def embed(keys):
+        if keys == ['key 7']:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {key: np.full(4, int(key[4:]), np.float32) for key in keys}
+
+    wanted = {f'key {number}': {} for number in range(10)}
+    store.update(wanted, lambda old, new: True, embed, lambda keys: iter([[key] for key in keys]))
+
+
+def test_what_was_saved_survives_a_kill(tmp_path, monkeypatch):
+    monkeypatch.setattr(retrieval_store, '_SECONDS_BETWEEN_SAVES', 0.0)
+    process = multiprocessing.get_context('fork').Process(target=run_into_a_kill, args=(tmp_path / 'index',))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    (tmp_path / 'index' / '.embeddings-000099.npy.x.part').write_bytes(b'half')
+    store = EmbeddingStore(tmp_path / 'index', Signature('texts', (4,), 'x' * 64, []))
+    assert not store.complete and list(store.items) == [f'key {n}' for n in range(7)]
+    todo = []
+
+    def embed(keys):
+        todo.extend(keys)
+        return {key: np.full(4, int(key[4:]), np.float32) for key in keys}
+
+    wanted = {f'key {n}': {} for n in reversed(range(10))}
+    store.update(wanted, lambda old, new: True, embed, lambda keys: iter([keys]))
+    assert sorted(todo) == ['key 7', 'key 8', 'key 9']
+    assert store.rows()[:, 0].tolist() == list(range(9, -1, -1))
+    assert sorted(path.suffix for path in (tmp_path / 'index').iterdir()) == ['.json', '.npy']
+
+
+def test_other_weights_are_refused(inferencer, tiny_config, photos):
+    build(inferencer, photos)
+    other = XDecoderInferencer(tiny_config, random_weights=True, device='cpu')
+    for use in (lambda: build(other, photos), lambda: ImageIndex.load(other, photos.parent / 'index')):
+        with pytest.raises(RetrievalIndexError, match='built with other weights') as caught:
+            use()
+        assert '\n' not in str(caught.value) and 'index' in str(caught.value)
+    other.model.load_state_dict(inferencer.model.state_dict())
+    assert len(ImageIndex.load(other, photos.parent / 'index')) == 5
+    with torch.no_grad():
+        other.model.text_encoder.logit_scale += 1  # cosines do not depend on it
+        assert len(ImageIndex.load(other, photos.parent / 'index')) == 5
+        other.model.tasks['retrieval'].backbone_proj[0, 0] += 1e-3
+    with pytest.raises(RetrievalIndexError, match='other weights'):
+        ImageIndex.load(other, photos.parent / 'index')
+
+
+def test_another_pipeline_is_refused(inferencer, photos):
+    build(inferencer, photos, pipeline=SQUARE)
+    assert len(ImageIndex.load(inferencer, photos.parent / 'index', SQUARE)) == 5
+    with pytest.raises(RetrievalIndexError, match=r'built with the pipeline .*64.* not with'):
+        ImageIndex.load(inferencer, photos.parent / 'index')
+
+
+def test_pipeline_of_the_task_is_used(tiny_config, inferencer, photos):
+    cfg = copy.deepcopy(tiny_config)
+    cfg.task_pipelines = dict(retrieval=SQUARE)
+    other = XDecoderInferencer(cfg, random_weights=True, device='cpu')
+    assert Embedder(other).signature('images').pipeline[1]['scale'] == [64, 64]
+
+
+def damage(index_dir, **changes):
+    path = index_dir / 'manifest.json'
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, **changes}))
+
+
+@pytest.mark.parametrize(
+    'break_it, message',
+    [
+        (lambda path: damage(path, version=99), 'format version 99; this version of xdet reads up to 1'),
+        (lambda path: damage(path, format='other'), 'no manifest of an index'),
+        (lambda path: damage(path, kind='texts'), 'holds texts, not images'),
+        (lambda path: damage(path, items=[dict(key='a.png', row=77)]), 'damaged'),
+        (lambda path: damage(path, shards=3), 'damaged'),
+        (lambda path: (path / 'manifest.json').write_text('{"format": '), 'damaged'),
+        (lambda path: next(path.glob('*.npy')).unlink(), 'missing or damaged'),
+        (lambda path: next(path.glob('*.npy')).write_bytes(b'\x93NUMPY'), 'missing or damaged'),
+        (lambda path: np.save(next(path.glob('*.npy')), np.zeros((5, 2, 3), np.float32)), 'missing or damaged'),
+        (lambda path: (path / 'manifest.json').unlink(), 'does not exist'),
+    ],
+)
+def test_unusable_index(inferencer, photos, break_it, message):
+    build(inferencer, photos)
+    break_it(photos.parent / 'index')
+    with pytest.raises(RetrievalIndexError, match=message) as caught:
+        ImageIndex.load(inferencer, photos.parent / 'index')
+    assert '\n' not in str(caught.value)
+
+
+def test_index_of_another_collection(inferencer, photos, embedded):
+    build(inferencer, photos)
+    add(photos.parent / 'others', 'a.png')
+    with pytest.raises(RetrievalIndexError, match='belongs to .*photos'):
+        ImageIndex.build(inferencer, photos.parent / 'others', photos.parent / 'index')
+    embedded.clear()
+    photos.rename(photos.parent / 'moved')  # a collection that moved keeps its index
+    index = ImageIndex.build(inferencer, photos.parent / 'moved', photos.parent / 'index', show_progress=False)
+    assert len(index) == 5 and embedded == ['broken.jpg']
+    assert ImageIndex.load(inferencer, photos.parent / 'index').root == photos.parent / 'moved'
+
+
+def test_bad_input(inferencer, photos, tmp_path):
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(ValueError, match=r"folder '.*empty' has no images"):
+        ImageIndex.build(inferencer, tmp_path / 'empty', tmp_path / 'index')
+    with pytest.raises(ValueError, match='does not exist'):
+        ImageIndex.build(inferencer, tmp_path / 'missing', tmp_path / 'index')
+    assert not (tmp_path / 'index').exists()
+    with pytest.raises(ValueError, match='batch_size is 0'):
+        build(inferencer, photos, batch_size=0)
+    with pytest.raises(ValueError, match='has no texts'):
+        TextIndex.build(inferencer, tmp_path / 'empty', tmp_path / 'index')
+    (tmp_path / 'empty' / 'latin.txt').write_bytes('Schloß'.encode('latin-1'))
+    with pytest.raises(ValueError, match=r'latin\.txt.* cannot be read as UTF-8'):
+        TextIndex.build(inferencer, tmp_path / 'empty', tmp_path / 'index')
+
+
+@needs_faiss
+def test_bad_queries(inferencer, photos, tmp_path):
+    index = build(inferencer, photos)
+    for texts in ('', ['night', ' '], [3]):
+        with pytest.raises(ValueError, match='is empty or not a string'):
+            index.search(texts)
+    for k in (0, -1, True, 2.0):
+        with pytest.raises(ValueError, match='accepted are whole numbers from 1'):
+            index.search('night', k=k)
+    with pytest.raises(ValueError, match='decoder_weight is 2'):
+        index.search('night', decoder_weight=2)
+    (tmp_path / 'texts.txt').write_text('a\nb')
+    texts = TextIndex.build(inferencer, tmp_path / 'texts.txt', tmp_path / 'texts', show_progress=False)
+    with pytest.raises(ImageReadError, match='broken.jpg'):
+        texts.search([photos / 'a.png', photos / 'broken.jpg'])
+
+
+def test_folder_that_cannot_be_written_costs_no_work(inferencer, photos, embedded):
+    (photos.parent / 'index').write_text('a file')
+    with pytest.raises(RetrievalIndexError, match='cannot be written'):
+        build(inferencer, photos)
+    assert embedded == []
+
+
+def test_only_new_texts_are_embedded(inferencer, tmp_path, embedded):
+    folder = tmp_path / 'texts'
+    folder.mkdir()
+    (folder / 'a.txt').write_text('one\ntwo\n')
+    (folder / 'b.txt').write_text('three\none')
+    index = TextIndex.build(inferencer, folder, tmp_path / 'index', show_progress=False)
+    assert len(index) == 3 and embedded == ['one', 'two', 'three']
+    embedded.clear()
+    (folder / 'a.txt').write_text('zero\n\n  two \n')
+    assert len(TextIndex.build(inferencer, folder, tmp_path / 'index', show_progress=False)) == 4
+    assert embedded == ['zero']
+
+
+def test_faiss_is_needed_for_searching_only(inferencer, photos, monkeypatch):
+    real = builtins.__import__
+
+    def without_faiss(name, *args, **kwargs):
+        if name == 'faiss':
+            raise ImportError("No module named 'faiss'")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, '__import__', without_faiss)
+    index = build(inferencer, photos)
+    with pytest.raises(ImportError, match='pip install faiss-cpu'):
+        index.search('night')
+
+
+def test_model_without_the_task(tiny_config, photos):
+    cfg = copy.deepcopy(tiny_config)
+    cfg.model.tasks = dict(segmentation=cfg.model.tasks.segmentation)
+    other = XDecoderInferencer(cfg, random_weights=True, device='cpu')
+    with pytest.raises(ValueError, match='no retrieval task'):
+        build(other, photos)
+
+
+@needs_faiss
+def test_regions_of_the_best_pictures(inferencer, photos):
+    index = build(inferencer, photos)
+    hits = index.search('a red block', k=2, decoder_weight=1.0)[0]
+    found = find_regions(inferencer, index, 'a red block', k=2, decoder_weight=1.0)
+    assert [(region.path, region.score) for region in found] == [(hit.path, hit.score) for hit in hits]
+    for region in found:
+        sample = inferencer(region.path, task='refseg', phrases=['a red block'], return_datasamples=True)
+        phrases = sample['predictions'][0].pred_phrases
+        assert region.mask.dtype == bool and region.mask.shape == cv2.imread(region.path).shape[:2]
+        assert (region.mask == phrases.masks[0].numpy()).all() and region.mask_score == float(phrases.scores[0])

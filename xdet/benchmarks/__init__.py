@@ -1,0 +1,1 @@
+"""Benchmarks as config fragments, and suites of them."""

@@ -1,0 +1,97 @@
+"""What ``tools/train.py`` and ``tools/test.py`` have in common: arguments, config and distributed start-up."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from xdet.compat.quiet import quiet_imports
+from xdet.engine.parallel.deepspeed import DeepSpeedRunner
+from xdet.engine.parallel.dist import LAUNCHERS, prepare_distributed
+from xdet.engine.parallel.sharding import ShardedRunner
+from xdet.engine.runner import XDetRunner
+from xdet.model_zoo import find_config, load_config
+from xdet.registry import DATASETS, METRICS, MODELS
+
+from .errors import one_line_errors
+from .overrides import apply_overrides, check_spelling
+
+# Configs without these keys train in one process, or in several with torch's DistributedDataParallel.
+_RUNNERS = dict(fsdp=ShardedRunner, deepspeed=DeepSpeedRunner)
+
+
+def add_launch_arguments(parser: ArgumentParser) -> None:
+    """Arguments of every program that builds a runner; the names are those of the other OpenMMLab projects."""
+    parser.add_argument('--work-dir', help='where logs and checkpoints go (default: work_dirs/<config name>)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='change the config: model.decoder.num_queries=201 or key="[(a,b),c]" without white space',
+    )
+    parser.add_argument(
+        '--allow-missing', nargs='+', default=[], metavar='NAME', help='parameters that the weights may lack'
+    )
+    parser.add_argument(
+        '--allow-unexpected', nargs='+', default=[], metavar='NAME', help='parameters of the weights to leave out'
+    )
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what started the processes')
+    # torchrun sets LOCAL_RANK; the older launcher passes one of these instead.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers, not by users')
+
+
+def read_run_config(args: Namespace) -> Config:
+    """Config of a run with the command line's changes in it.
+
+    Args:
+        args (Namespace): Parsed :func:`add_launch_arguments` and ``config``, a path or the name of a shipped config.
+
+    Raises:
+        FileNotFoundError: There is no such config.
+        ValueError: The config cannot be read, or an option or a key is misspelt.
+    """
+    path = find_config(args.config)
+    cfg = load_config(path)
+    apply_overrides(cfg, args.cfg_options)
+    check_spelling(cfg)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif not cfg.get('work_dir'):
+        cfg.work_dir = str(Path('work_dirs') / path.stem)
+    if args.allow_missing:
+        cfg.allow_missing = args.allow_missing
+    if args.allow_unexpected:
+        cfg.allow_unexpected = args.allow_unexpected
+    return cfg
+
+
+def start_runner(cfg: Config, args: Namespace) -> XDetRunner:
+    """Join the other processes of ``args.launcher``, if any, and build the runner; mistakes end the program."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    with one_line_errors(f'launcher {args.launcher}', ValueError, OSError):
+        prepare_distributed(cfg, args.launcher)
+    with one_line_errors(f'config {args.config}'):
+        with quiet_imports():
+            for registry in (MODELS, DATASETS, METRICS):
+                registry.import_from_location()
+        return choose_runner(cfg).from_cfg(cfg)
+
+
+def choose_runner(cfg: Config) -> type[XDetRunner]:
+    """Runner for a config.
+
+    Raises:
+        ValueError: The config names a strategy or runner of MMEngine, or several ways of dividing a training.
+    """
+    ours = 'fsdp=dict() (torch), deepspeed=dict(zero_optimization=dict(stage=1)), or neither for DDP'
+    if cfg.get('strategy') or cfg.get('runner_type', 'Runner') != 'Runner':
+        key = 'strategy' if cfg.get('strategy') else 'runner_type'
+        raise ValueError(f'{key} is for a runner of MMEngine that xdet does not use; accepted are {ours}')
+    keys = [key for key in _RUNNERS if cfg.get(key) is not None]
+    if len(keys) > 1:
+        raise ValueError(f'{" and ".join(keys)} do not go together; accepted are {ours}')
+    return _RUNNERS[keys[0]] if keys else XDetRunner

@@ -1,0 +1,1 @@
+"""In which order samples are learned, and what happens to broken ones."""

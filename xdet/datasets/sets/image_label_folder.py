@@ -1,0 +1,126 @@
+"""A user's own data: a folder of images, a folder of label images, a list of class names."""
+
+from __future__ import annotations
+
+import os
+import os.path as osp
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from xdet.datasets.vocab import make_vocabulary
+from xdet.registry import DATASETS
+
+from .base import SegmentationDataset, require_folder, without_suffix
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.gif')
+
+
+@DATASETS.register_module()
+class ImageLabelFolderDataset(SegmentationDataset):
+    """Semantic segmentation from two folders with equal file names.
+
+    ``images/a/b.jpg`` belongs to ``labels/a/b.png``. A label image has one channel of 8 or 16 bits whose values are
+    ``label_offset`` + the position in the class list, or ``ignore_label``. One class of one image makes one segment.
+
+    Args:
+        classes (str | Mapping | Sequence[str]): Names in label order, the name of a known list such as
+            ``'coco_panoptic'`` (or ``dict(name=..., synonyms=True)``), or the path of a ``.txt`` or ``.json`` file,
+            also relative to ``data_root``, see :func:`xdet.datasets.vocab.load_class_names`.
+        things (Sequence[str], optional): Which classes are countable; default none, or what the known list says.
+        ignore_label (int | Sequence[int]): Value, or values, of unlabelled pixels; compared before ``label_offset`` is
+            subtracted.
+        label_offset (int): Value of the first class.
+        img_suffix (str | Sequence[str]): Ends of image file names, in any case.
+        label_suffix (str): End of label file names, which replaces the image's.
+        ann_file (str): Text file with the names to use, without suffix, one a line. Empty: all images of the folder.
+        data_prefix (dict): Folders ``img`` and ``seg``; without ``seg`` (test mode only) there are no labels.
+        kwargs: Arguments of :class:`SegmentationDataset`.
+
+    Raises:
+        FileNotFoundError: A folder, or listed files, are missing.
+        ValueError: The class list is unusable, or there are no images.
+    """
+
+    def __init__(
+        self,
+        *,
+        classes: str | Mapping | Sequence[str],
+        things: Sequence[str] | None = None,
+        ignore_label: int | Sequence[int] = 255,
+        label_offset: int = 0,
+        img_suffix: str | Sequence[str] = IMAGE_SUFFIXES,
+        label_suffix: str = '.png',
+        data_root: str = '',
+        metainfo: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(classes, str) and classes.endswith(('.json', '.txt')) and not osp.exists(classes):
+            classes = osp.join(data_root, classes)
+        vocabulary = make_vocabulary(classes, things)
+        metainfo = {**(metainfo or {}), 'vocabulary': vocabulary, 'classes': vocabulary.names}
+        self.ignore_label = ignore_label
+        self.label_offset = label_offset
+        self.img_suffixes = (img_suffix,) if isinstance(img_suffix, str) else tuple(img_suffix)
+        self.label_suffix = label_suffix
+        super().__init__(data_root=data_root, metainfo=metainfo, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """List the images, and name the label file of each."""
+        folder = require_folder(self.data_prefix.get('img', ''), "the images, data_prefix['img']")
+        label_folder = self.data_prefix.get('seg')
+        if label_folder is None and not self.test_mode:
+            raise ValueError("data_prefix has no folder 'seg' of label images; only test_mode=True works without")
+        if label_folder is not None:
+            require_folder(label_folder, "the label images, data_prefix['seg']")
+        names = self._image_names(folder)
+        if label_folder is not None and not self.ann_file and self.missing_images == 'error':
+            self._check_labels(folder, Path(label_folder), names)
+        return [self._parse(folder, label_folder, name) for name in names]
+
+    def _parse(self, folder: Path, label_folder: str | None, name: str) -> dict:
+        stem = without_suffix(name, self.img_suffixes)
+        info: dict = dict(img_path=str(folder / name), img_id=stem, seg_map_path=None)
+        if label_folder is not None:
+            info.update(
+                seg_map_path=osp.join(label_folder, f'{stem}{self.label_suffix}'),
+                ignore_label=self.ignore_label,
+                label_offset=self.label_offset,
+            )
+        return info
+
+    def _image_names(self, folder: Path) -> list[str]:
+        """Image files relative to ``folder``, sorted."""
+        names = _files_below(folder, self.img_suffixes)
+        if not names:
+            raise ValueError(f'{folder}: no images; accepted are files that end in {", ".join(self.img_suffixes)}')
+        return self._listed(names) if self.ann_file else names
+
+    def _check_labels(self, folder: Path, label_folder: Path, names: list[str]) -> None:
+        """Refuse label images of no image; probably some images were not copied."""
+        stems = {without_suffix(name, self.img_suffixes) for name in names}
+        labels = _files_below(label_folder, (self.label_suffix,))
+        stray = [name for name in labels if without_suffix(name, (self.label_suffix,)) not in stems]
+        if stray:
+            raise FileNotFoundError(
+                f'{label_folder}: {len(stray)} label image(s) have no image in {folder}, the first is {stray[0]}; '
+                "add the images, remove the labels, or set missing_images='skip'"
+            )
+
+    def _listed(self, names: list[str]) -> list[str]:
+        if not osp.isfile(self.ann_file):
+            raise FileNotFoundError(f'{self.ann_file}: annotation file (a list of image names) does not exist')
+        by_stem = {without_suffix(name, self.img_suffixes): name for name in names}
+        stems = [line.strip() for line in Path(self.ann_file).read_text(encoding='utf-8').splitlines() if line.strip()]
+        # A listed image that is not there keeps its guessed name, and is reported with the other missing files.
+        return [by_stem.get(stem, f'{stem}{self.img_suffixes[0]}') for stem in stems]
+
+
+def _files_below(folder: Path, suffixes: Sequence[str]) -> list[str]:
+    """Files that end in one of ``suffixes``, relative to ``folder``, sorted."""
+    return sorted(
+        osp.relpath(osp.join(parent, file), folder)
+        for parent, _, files in os.walk(folder, followlinks=True)
+        for file in files
+        if without_suffix(file, suffixes)
+    )

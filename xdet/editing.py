@@ -1,0 +1,257 @@
+"""Edits what a phrase means in a picture: mask, then any inpainting pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from xdet.inference.inputs.images import ImageInput, expand_images
+from xdet.retrieval.regions import segment_phrase
+
+if TYPE_CHECKING:
+    from xdet.inference.inferencer import XDecoderInferencer
+
+REMOVAL_PROMPT = 'clean and empty scene'
+"""Prompt that removes what the phrase means."""
+
+_FITS = ('pad', 'crop')
+
+
+class InpaintingPipeline(Protocol):
+    """What ``diffusers``' inpainting pipelines can be called with; white in ``mask_image`` is painted anew."""
+
+    def __call__(
+        self, *, prompt: str, image: Image.Image, mask_image: Image.Image, height: int, width: int, **kwargs: Any
+    ) -> Any:
+        """Returns an object whose ``images`` are Pillow images of ``width x height`` pixels."""
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """An edited picture.
+
+    Attributes:
+        image (PIL.Image.Image): RGB, in the size of the picture; pixels outside ``edited`` are those of the picture.
+        mask (np.ndarray): bool ``[H, W]``, what the phrase means.
+        edited (np.ndarray): bool ``[H, W]``, the dilated mask: where pixels may have changed.
+        score (float): Mean foreground probability inside ``mask``.
+    """
+
+    image: Image.Image
+    mask: np.ndarray
+    edited: np.ndarray
+    score: float
+
+
+def edit_image(
+    inferencer: XDecoderInferencer,
+    image: ImageInput,
+    phrase: str,
+    prompt: str = REMOVAL_PROMPT,
+    *,
+    pipeline: InpaintingPipeline | str | Path,
+    dilation: int = 3,
+    feather: int = 0,
+    shortest_side: int | None = 512,
+    multiple: int = 64,
+    fit: str = 'pad',
+    seed: int | None = None,
+    **pipeline_kwargs: Any,
+) -> EditResult:
+    """Replace or remove what a phrase means.
+
+    The picture is resized so that its shortest side has the pipeline's size, brought to a multiple of ``multiple``,
+    painted by the pipeline where the dilated mask is, resized back and pasted into the original through the mask.
+
+    Args:
+        inferencer (XDecoderInferencer): With a model that has the task ``refseg``.
+        image (ImageInput): Path, URL, BGR array or Pillow image.
+        phrase (str): What to replace, ``'the dog on the left'``.
+        prompt (str): What to paint in its place; :data:`REMOVAL_PROMPT` removes it.
+        pipeline (InpaintingPipeline | str | Path): A ``diffusers`` inpainting pipeline or anything that is called the
+            same way; or the folder of one, see :func:`load_inpainting_pipeline` (which is worth calling once when
+            several pictures are edited).
+        dilation (int): Times the mask grows by one pixel in all eight directions, in the resized picture.
+        feather (int): Width in pixels of the picture of a soft transition, inside the edited region; 0 is a hard edge.
+        shortest_side (int, optional): Size in pixels the pipeline works at; None is the picture's own.
+        multiple (int): Of which width and height must be multiples: 8 for Stable Diffusion, officially 64.
+        fit (str): ``'pad'`` repeats the right and bottom edges for the pipeline, so that all of the picture can be
+            edited; ``'crop'`` cuts them off, as the official demo does, and leaves them unedited.
+        seed (int, optional): Given to the pipeline as ``generator``.
+        **pipeline_kwargs: Further arguments of the pipeline, such as ``num_inference_steps``.
+
+    Returns:
+        EditResult: Edited picture and masks.
+
+    Raises:
+        ImageReadError: The picture cannot be read.
+        ImportError, OSError: A pipeline given by its folder cannot be loaded.
+        ValueError: Nothing in the picture fits the phrase, an argument is impossible, or the pipeline returned
+            something other than a picture of the size it was asked for.
+    """
+    _check_arguments(dilation, feather, shortest_side, multiple, fit)
+    sources, _ = expand_images(image)
+    if len(sources) != 1:
+        raise ValueError(f'edit_image takes one image, not {len(sources)}')
+    pixels = sources[0].read()
+    if isinstance(pipeline, (str, Path)):
+        pipeline = load_inpainting_pipeline(pipeline, inferencer.device)
+    mask, score = segment_phrase(inferencer, pixels, phrase)
+    if not mask.any():
+        raise ValueError(f'{sources[0].name}: no pixel fits the phrase {phrase!r}, so there is nothing to edit')
+    original = np.ascontiguousarray(pixels[..., ::-1])
+    small, region = _resize(original, mask, shortest_side)
+    region = dilate(region, dilation)
+    canvas, hole = _to_multiple(small, multiple, fit), _to_multiple(region.astype(np.uint8) * 255, multiple, fit, 0)
+    painted = _paint(pipeline, prompt, canvas, hole, seed, pipeline_kwargs)[: small.shape[0], : small.shape[1]]
+    small[: painted.shape[0], : painted.shape[1]] = painted
+    size = (original.shape[1], original.shape[0])
+    edited = _resize_mask(region, size) | mask
+    edited &= _reached(painted.shape[:2], small.shape[:2], original.shape[:2])
+    result = paste(original, _resize_picture(small, size), edited, feather)
+    return EditResult(Image.fromarray(result), mask, edited, score)
+
+
+def load_inpainting_pipeline(path: str | Path, device: str | torch.device = 'cpu', **kwargs: Any) -> InpaintingPipeline:
+    """Load an inpainting pipeline that ``diffusers`` saved in a folder; nothing is downloaded.
+
+    Args:
+        path (str | Path): The folder.
+        device (str | torch.device): Where it shall run.
+        **kwargs: Of ``AutoPipelineForInpainting.from_pretrained``, such as ``torch_dtype``.
+
+    Raises:
+        ImportError: diffusers is not installed.
+        OSError: There is no such folder, or it holds no pipeline.
+    """
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        raise FileNotFoundError(f"inpainting pipeline '{path}' is not a folder; give one that diffusers saved")
+    try:
+        from diffusers import AutoPipelineForInpainting
+    except ImportError as error:
+        raise ImportError(
+            f'loading an inpainting pipeline needs diffusers; pip install diffusers transformers ({error})'
+        ) from error
+    try:
+        loaded = AutoPipelineForInpainting.from_pretrained(str(path), local_files_only=True, **kwargs)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OSError(f"inpainting pipeline '{path}' cannot be loaded: {' '.join(str(error).split())}") from error
+    return loaded.to(device)
+
+
+def dilate(mask: np.ndarray, iterations: int) -> np.ndarray:
+    """Grow a bool mask ``[H, W]`` by one pixel in all eight directions, some times; it stays inside the picture."""
+    if not iterations:
+        return mask.copy()
+    return cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=iterations).astype(bool)
+
+
+def paste(original: np.ndarray, painted: np.ndarray, mask: np.ndarray, feather: int = 0) -> np.ndarray:
+    """Put ``painted`` into ``original`` where the mask is.
+
+    Args:
+        original (np.ndarray): RGB uint8 ``[H, W, 3]``.
+        painted (np.ndarray): Likewise.
+        mask (np.ndarray): bool ``[H, W]``. Outside, nothing changes.
+        feather (int): Pixels inside the mask over which the original fades out.
+
+    Returns:
+        np.ndarray: RGB uint8 ``[H, W, 3]``.
+    """
+    if not feather:
+        return np.where(mask[..., None], painted, original)
+    # Distance to the nearest pixel outside, 1 for pixels at the edge. The picture's border is no edge.
+    distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    alpha = np.minimum(distance / (feather + 1), 1)[..., None] if not mask.all() else np.ones((), np.float32)
+    return np.round(alpha * painted + (1 - alpha) * original).astype(np.uint8)
+
+
+def _check_arguments(dilation: int, feather: int, shortest_side: int | None, multiple: int, fit: str) -> None:
+    smallest = dict(dilation=(dilation, 0), feather=(feather, 0), multiple=(multiple, 1))
+    if shortest_side is not None:
+        smallest['shortest_side'] = (shortest_side, multiple)
+    for name, (value, least) in smallest.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f'{name} is {value!r}; accepted are whole numbers from {least}')
+    if fit not in _FITS:
+        raise ValueError(f'fit is {fit!r}; accepted are {" and ".join(map(repr, _FITS))}')
+
+
+def _resize(picture: np.ndarray, mask: np.ndarray, shortest_side: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Picture and mask at the size the pipeline works at; the long side is rounded down, as torchvision does."""
+    height, width = mask.shape
+    if shortest_side is None or min(height, width) == shortest_side:
+        return picture.copy(), mask
+    scale = shortest_side / min(height, width)
+    size = (
+        shortest_side if width <= height else int(width * scale),
+        shortest_side if height <= width else int(height * scale),
+    )
+    return _resize_picture(picture, size), _resize_mask(mask, size)
+
+
+def _resize_picture(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bicubic, to ``(width, height)``."""
+    if (picture.shape[1], picture.shape[0]) == size:
+        return picture
+    return np.array(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+
+
+def _resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """To ``(width, height)``: every pixel that the mask covers by half; a thin mask that would vanish, by any part."""
+    if (mask.shape[1], mask.shape[0]) == size:
+        return mask
+    share = np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR))
+    return share >= 128 if (share >= 128).any() else share > 0
+
+
+def _to_multiple(array: np.ndarray, multiple: int, fit: str, fill: int | None = None) -> np.ndarray:
+    """Array ``[H, W, ...]`` whose sides are multiples; filled up at the right and the bottom, or cut off there."""
+    height, width = array.shape[:2]
+    if fit == 'crop':
+        if min(height, width) < multiple:
+            raise ValueError(f"a picture of {width}x{height} pixels has nothing left after fit='crop' to {multiple}")
+        return array[: height // multiple * multiple, : width // multiple * multiple]
+    kind = cv2.BORDER_REPLICATE if fill is None else cv2.BORDER_CONSTANT
+    return cv2.copyMakeBorder(array, 0, -height % multiple, 0, -width % multiple, kind, value=fill or 0)
+
+
+def _paint(
+    pipeline: InpaintingPipeline, prompt: str, canvas: np.ndarray, hole: np.ndarray, seed: int | None, kwargs: dict
+) -> np.ndarray:
+    """What the pipeline makes of a picture, RGB uint8 of the same size."""
+    height, width = hole.shape
+    if seed is not None:
+        kwargs = dict(kwargs, generator=torch.Generator('cpu').manual_seed(seed))
+    output = pipeline(
+        prompt=prompt,
+        image=Image.fromarray(canvas),
+        mask_image=Image.fromarray(np.ascontiguousarray(hole)),
+        height=height,
+        width=width,
+        **kwargs,
+    )
+    images = getattr(output, 'images', None)
+    if not images or not isinstance(images[0], Image.Image):
+        raise ValueError('the inpainting pipeline returned no Pillow images; call it with output_type="pil"')
+    if images[0].size != (width, height):
+        raise ValueError(
+            f'the inpainting pipeline was asked for {width}x{height} pixels but returned '
+            f'{images[0].size[0]}x{images[0].size[1]}; try another value of multiple'
+        )
+    return np.asarray(images[0].convert('RGB'))
+
+
+def _reached(painted: tuple[int, ...], small: tuple[int, ...], original: tuple[int, ...]) -> np.ndarray:
+    """Pixels bool ``[H, W]`` of the original that the pipeline saw: all but what ``fit='crop'`` cut off."""
+    seen = np.zeros(original, dtype=bool)
+    height, width = (full * part // whole for full, part, whole in zip(original, painted, small, strict=True))
+    seen[:height, :width] = True
+    return seen

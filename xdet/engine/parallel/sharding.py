@@ -1,0 +1,156 @@
+"""Fully sharded data parallelism: every process keeps a part of weights, gradients and optimizer state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+import torch.distributed as torch_dist
+from mmengine.device import get_device
+from mmengine.dist import broadcast
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.device_mesh import init_device_mesh
+
+from xdet.compat.checkpoint import load_weights
+from xdet.engine.runner import XDetRunner, read_training_checkpoint
+from xdet.registry import MODELS
+
+# Gathered while they compute: the layers, which hold most of the weights and are entered through `forward` only.
+SHARDED_MODULES = (
+    'backbone.layers.*.blocks.*',
+    'pixel_decoder.encoder.layers.*',
+    'decoder.layers.*',
+    'text_encoder.transformer.resblocks.*',
+)
+
+
+class ShardedRunner(XDetRunner):
+    """Runner of configs with ``fsdp``, a dict of arguments of :func:`shard_model`.
+
+    Checkpoints are whole: their weights are those of any other training, and a training may be resumed with another
+    number of processes (but only with ``fsdp``). bfloat16 is the mixed precision to use; the scale of float16 is not
+    saved. Averaged weights (EMA) are not supported.
+    """
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Shard the model; it needs no wrapper.
+
+        Raises:
+            ValueError: There is a single process only.
+        """
+        if not self.distributed:
+            raise ValueError('fsdp shards over several processes; start them with tools/dist_train.sh')
+        # What is sharded must be contiguous; with channels_last the images still are in that format.
+        model = model.to(get_device()).to(memory_format=torch.contiguous_format)
+        model.init_weights()
+        for value in model.state_dict().values():
+            broadcast(value)
+        return shard_model(model, **self.cfg.fsdp)
+
+    def _init_model_weights(self) -> None:
+        """Done before the weights were sharded."""
+
+    def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Gather, by all processes, and save, by the first."""
+        self._gathered = gather_state(self.model, self.optim_wrapper)
+        super().save_checkpoint(*args, **kwargs)
+        del self._gathered
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """Call hooks; a checkpoint is completed before they see it."""
+        if fn_name == 'before_save_checkpoint':
+            checkpoint = kwargs['checkpoint']
+            checkpoint.update((key, value) for key, value in self._gathered.items() if key in checkpoint)
+        super().call_hook(fn_name, **kwargs)
+
+    def load_checkpoint(
+        self, filename: str, map_location: str | Callable = 'cpu', strict: bool = True, revise_keys: list | None = None
+    ) -> dict[str, Any]:
+        """See :meth:`XDetRunner.load_checkpoint`."""
+        options = StateDictOptions(full_state_dict=True)
+        if self._resume:
+            checkpoint = read_training_checkpoint(filename)
+            self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+            scatter_state(self.model, self.optim_wrapper, checkpoint)
+        else:
+            whole = MODELS.build(self.cfg.model)
+            load_weights(
+                whole, filename, **{key: self.cfg.get(key, ()) for key in ('allow_missing', 'allow_unexpected')}
+            )
+            checkpoint = dict(state_dict=whole.state_dict())
+            set_model_state_dict(self.model, checkpoint['state_dict'], options=options)
+        self._has_loaded = True
+        self.logger.info(f'Load checkpoint from {filename}')
+        return checkpoint
+
+
+def shard_model(model: nn.Module, modules: Sequence[str] = SHARDED_MODULES) -> nn.Module:
+    """Shard a model in place over all processes, by torch's ``fully_shard``.
+
+    Weights outside of ``modules`` are gathered for the whole step. Single numbers, such as the logit scale, cannot be
+    sharded; every process keeps them and their gradients are averaged.
+
+    Args:
+        model (nn.Module): Initialised model, on the device of its process.
+        modules (Sequence[str]): Patterns for paths of modules to gather one at a time; ``*`` stands for one part.
+
+    Raises:
+        ValueError: No module fits any pattern.
+        ImportError: torch is older than 2.6.
+    """
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(get_device(), (torch_dist.get_world_size(),), mesh_dim_names=('fsdp',))
+    chosen = [module for path, module in model.named_modules() if any(_fits(path, pattern) for pattern in modules)]
+    if not chosen:
+        raise ValueError(f'fsdp.modules: no module of the model fits {", ".join(modules)}')
+    for module in chosen:
+        fully_shard(module, mesh=mesh)
+    scalars = {parameter for parameter in model.parameters() if parameter.ndim == 0}
+    for scalar in scalars:
+        if scalar.requires_grad:
+            scalar.register_post_accumulate_grad_hook(_average_gradient)
+    return fully_shard(model, mesh=mesh, ignored_params=scalars)
+
+
+def gather_state(model: nn.Module, optim_wrapper: OptimWrapper) -> dict[str, Any]:
+    """Whole ``state_dict`` and ``optimizer`` for a checkpoint; collective, and empty but on the first process."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return dict(
+        state_dict=get_model_state_dict(model, options=options),
+        optimizer=get_optimizer_state_dict(model, optim_wrapper.optimizer, options=options),
+    )
+
+
+def scatter_state(model: nn.Module, optim_wrapper: OptimWrapper, checkpoint: dict[str, Any]) -> None:
+    """Load what :func:`gather_state` returned, on any number of processes; ``optimizer`` becomes what was loaded.
+
+    Raises:
+        ValueError: The checkpoint is of a training without ``fsdp``.
+    """
+    if any(not isinstance(name, str) for name in checkpoint['optimizer']['state']):
+        raise ValueError('the checkpoint is of a training without fsdp; resume without it, or use --load-from')
+    options = StateDictOptions(full_state_dict=True)
+    set_model_state_dict(model, checkpoint['state_dict'], options=options)
+    set_optimizer_state_dict(model, optim_wrapper.optimizer, checkpoint['optimizer'], options=options)
+    checkpoint['optimizer'] = optim_wrapper.state_dict()
+
+
+def _fits(path: str, pattern: str) -> bool:
+    parts, wanted = path.split('.'), pattern.split('.')
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
+
+
+def _average_gradient(parameter: Tensor) -> None:
+    torch_dist.all_reduce(parameter.grad)
+    parameter.grad /= torch_dist.get_world_size()

@@ -1,0 +1,356 @@
+"""From pictures and words to segments and texts, in one object."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from rich.console import Console
+from rich.progress import track
+
+from xdet import model_zoo
+from xdet.compat.checkpoint import load_weights
+from xdet.compat.quiet import quiet_imports
+from xdet.datasets.files.image_io import ImageReadError
+from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images
+from xdet.inference.inputs.options import split_options
+from xdet.inference.inputs.regions import RegionError
+from xdet.inference.inputs.requests import Request, make_requests
+from xdet.inference.outputs.reporting import Report
+from xdet.inference.outputs.results import TASK_FORMATS
+from xdet.inference.outputs.writer import ResultWriter
+from xdet.io.errors import cause
+from xdet.registry import MODELS, TASKS, TRANSFORMS
+from xdet.structures import ImageFeatures, XDetDataSample
+from xdet.visualization import XDetLocalVisualizer
+
+from .pipeline import build_pipeline, collate, is_out_of_memory, prepare
+
+if TYPE_CHECKING:  # built through the registry; importing all of mmdet's models here would slow down every start
+    from typing_extensions import Unpack
+
+    from xdet.inference.inputs.options import Options
+    from xdet.models import XDecoder
+    from xdet.models.context import LatentPass
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image after the expensive half of the model; made by :meth:`XDecoderInferencer.set_image`.
+
+    Attributes:
+        source (ImageSource): Where it came from.
+        image (np.ndarray): BGR uint8 ``[H, W, 3]``.
+        sample (XDetDataSample): Its meta information.
+        features (ImageFeatures): Of a batch of one.
+        latent_pass (LatentPass): What the decoder makes of them before any prompt; made by the first task that needs
+            it, for those after it. Captions and answers add to it what takes as much memory as the features.
+    """
+
+    source: ImageSource
+    image: np.ndarray
+    sample: XDetDataSample
+    features: ImageFeatures
+    latent_pass: LatentPass
+
+
+class XDecoderInferencer:
+    """Segments and describes pictures: every task of a model, with any words.
+
+    Modelled on mmdet's ``DetInferencer`` (same arguments and return keys), but not derived from MMEngine's
+    ``BaseInferencer``: that one stops at the first unreadable image and keeps every image, sample and overlay of a
+    run in memory until its end. This one finishes image by image.
+
+    Args:
+        model (str | Path | Config, optional): Name of a shipped config (``xdecoder_focal-t``,
+            ``xdet::xdecoder/xdecoder_focal-t``), path of a config file, or a config. None is the small model that comes
+            with the package, which knows generated scenes only. Config files are Python code; use trusted ones.
+        weights (str | Path, optional): Checkpoint file or URL, official or ours. None is accepted for the model that
+            comes with the package, and with ``random_weights``.
+        device (str | torch.device): ``'auto'`` takes CUDA, else MPS, else the CPU.
+        random_weights (bool): Build the model untrained.
+        text_embeddings (str | Path, optional): File of class names embedded before with these weights
+            (``tools/misc/embed_vocabulary.py``); only other names are embedded then.
+
+    Raises:
+        FileNotFoundError: Unknown model or missing weights.
+        ValueError: Contradicting or missing arguments, or embeddings of other weights.
+
+    Example:
+        >>> inferencer = XDecoderInferencer('xdecoder_focal-t', 'xdecoder_focalt_last.pt')
+        >>> result = inferencer('street.jpg', task='panoptic', things='car . person', stuff='road . sky')
+        >>> [segment['name'] for segment in result['predictions'][0]['segments']]
+        >>> inferencer('street.jpg', task='refseg', phrases='the red car . a person')
+        >>> inferencer('street.jpg', task='caption', num_beams=5)
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Config | None = None,
+        weights: str | Path | None = None,
+        device: str | torch.device = 'auto',
+        random_weights: bool = False,
+        text_embeddings: str | Path | None = None,
+    ) -> None:
+        spec = model_zoo.resolve_model(model, weights, random_weights)
+        self.device = model_zoo.resolve_device(device)
+        self.cfg = spec.cfg
+        self.model, self.pipelines = _build(spec)
+        trained_on = load_weights(self.model, spec.weights) if spec.weights is not None else {}
+        self.model.to(self.device).eval()
+        if text_embeddings is not None:
+            self.model.vocabulary.load(text_embeddings)
+        self.default_vocabulary = model_zoo.embedded_vocabulary() if spec.embedded else trained_on.get('vocabulary')
+        self.visualizer = XDetLocalVisualizer()
+        self._current: EncodedImage | None = None
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """Tasks of this model that can be reported."""
+        return tuple(name for name in self.model.task_names if name in TASK_FORMATS)
+
+    @staticmethod
+    def list_models(pattern: str = '*') -> list[str]:
+        """Names of the shipped models, see :func:`xdet.model_zoo.list_models`."""
+        return model_zoo.list_models(pattern)
+
+    def __call__(
+        self,
+        images: ImageInput | Sequence[ImageInput],
+        task: str = 'panoptic',
+        batch_size: int = 1,
+        out_dir: str | Path = '',
+        show_progress: bool = True,
+        **options: Unpack[Options],
+    ) -> dict[str, list]:
+        """Run one task on one or many images.
+
+        Args:
+            images (ImageInput | Sequence[ImageInput]): Path, folder, URL, BGR uint8 array ``[H, W, 3]`` (or grey),
+                Pillow image, or a list of these.
+            task (str): One of :attr:`task_names`.
+            batch_size (int): Images per forward pass; results do not depend on it.
+            out_dir (str | Path): Folder for ``preds/`` and ``vis/``; empty writes nothing.
+            show_progress (bool): Show a progress bar for more than one image.
+            **options: Prompts (:class:`~xdet.inference.inputs.options.Prompts`; which ones depends on the
+                task), settings of captions (:class:`~xdet.inference.inputs.options.Generation`), and
+                :class:`~xdet.inference.inputs.options.ReportOptions`.
+
+        Returns:
+            dict[str, list]: ``predictions``: one JSON-ready dict per image (or sample, with ``return_datasamples``);
+            ``visualization``: RGB overlays when ``return_vis``; ``failed``: dicts of ``index``, ``image`` and
+            ``error`` for images of a collection that gave no result; ``rankings``, for retrieval: for every text all
+            images, best first.
+
+        Raises:
+            ImageReadError: The only image cannot be read. In a collection it is listed in ``failed`` instead.
+            OutputError: Results cannot be written.
+            RegionError: Boxes or masks do not fit the only image. In a collection it is listed likewise.
+            TypeError: Unknown options.
+            ValueError: Unknown task, unusable prompts or options.
+        """
+        sources, is_collection = expand_images(images)
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f'batch_size is {batch_size}; accepted are whole numbers from 1')
+        requests, result = self._prepare(task, [source.name for source in sources], out_dir, options)
+        indices = range(0, len(sources), batch_size)
+        progress = track(
+            indices,
+            description='Inference',
+            console=Console(stderr=True),
+            disable=not show_progress or len(sources) < 2,
+        )
+        for start in progress:
+            batch = list(range(start, min(start + batch_size, len(sources))))
+            for index, image, sample in self._run(batch, sources, requests, result, is_collection):
+                result.add(index, sources[index], image, sample)
+        return result.result()
+
+    def set_image(self, image: ImageInput, task: str | None = None) -> EncodedImage:
+        """Encode one image, so that many prompts and tasks on it are cheap.
+
+        Args:
+            image (ImageInput): Path, URL, array or Pillow image.
+            task (str, optional): Resize the image as this task would; None is the model's default size.
+
+        Returns:
+            EncodedImage: To keep for :meth:`predict` when several images are in use; the latest is remembered. It
+            belongs to the weights that the model has now.
+
+        Raises:
+            ImageReadError: The image cannot be read.
+            ValueError: More than one image, or an unknown task.
+        """
+        sources, _ = expand_images(image)
+        if len(sources) != 1:
+            raise ValueError(f'set_image takes one image, not {len(sources)}')
+        if task is not None:
+            self._check_task(task)
+        pixels = sources[0].read()
+        data = self.model.data_preprocessor(collate([prepare(self._pipeline(task), pixels, sources[0].name, 0)]), False)
+        with torch.no_grad():
+            features = self.model.encode(data['inputs'][0][None])
+        sample, latent_pass = data['data_samples'][0], self.model.latent_pass(features)
+        self._current = EncodedImage(sources[0], pixels, sample, features, latent_pass)
+        return self._current
+
+    def predict(
+        self,
+        task: str = 'panoptic',
+        image: EncodedImage | None = None,
+        out_dir: str | Path = '',
+        **options: Unpack[Options],
+    ) -> dict[str, list]:
+        """Run one task on an encoded image; result as in :meth:`__call__`.
+
+        Args:
+            task (str): One of :attr:`task_names`.
+            image (EncodedImage, optional): None is the image of the latest :meth:`set_image`.
+            out_dir (str | Path): Folder for results.
+            **options: See :meth:`__call__`.
+
+        Raises:
+            RegionError: Boxes or masks do not fit the image.
+            ValueError: No image was set, or as in :meth:`__call__`.
+        """
+        image = image or self._current
+        if image is None:
+            raise ValueError('no image is set; call set_image(image) first')
+        requests, result = self._prepare(task, [image.source.name], out_dir, options)
+        sample = image.sample.clone()
+        requests[0].apply(sample, image.source.name)
+        sample = sample.to(self.device)
+        self.model.predict_features(image.features, [sample], image.latent_pass)
+        result.add(0, image.source, image.image, sample)
+        return result.result()
+
+    def _run(
+        self,
+        batch: list[int],
+        sources: list[ImageSource],
+        requests: list[Request],
+        result: Report,
+        is_collection: bool,
+    ) -> Iterator[tuple[int, np.ndarray, XDetDataSample]]:
+        """Read a batch and run the task; images that cannot be read or prompted go to the list of failures."""
+        images: dict[int, np.ndarray] = {}
+        prepared: dict[int, dict] = {}
+        for index in batch:
+            try:
+                images[index] = sources[index].read()
+                item = prepare(self._pipeline(result.task), images[index], sources[index].name, index)
+                requests[index].apply(item['data_samples'], sources[index].name)
+            except (ImageReadError, RegionError) as error:
+                if not is_collection:
+                    raise
+                result.fail(index, sources[index], error)
+                continue
+            prepared[index] = item
+        for index, sample in self._predict(prepared, sources, result, is_collection):
+            yield index, images[index], sample
+
+    def _predict(
+        self, prepared: dict[int, dict], sources: list[ImageSource], result: Report, is_collection: bool
+    ) -> list[tuple[int, XDetDataSample]]:
+        """One forward pass; a batch that does not fit into memory is tried again image by image."""
+        if not prepared:
+            return []
+        try:
+            samples = self.model.test_step(collate(list(prepared.values())))
+            return list(zip(prepared, samples, strict=True))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        if len(prepared) > 1:
+            singles = ({index: item} for index, item in prepared.items())
+            return [pair for single in singles for pair in self._predict(single, sources, result, is_collection)]
+        ((index, item),) = prepared.items()
+        height, width = item['inputs'].shape[-2:]
+        failure = ImageReadError(
+            sources[index].name,
+            f'needs more memory than {self.device} has free at a network size of {height}x{width} pixels; '
+            'use a smaller image or fewer prompts',
+        )
+        if not is_collection:
+            raise failure
+        result.fail(index, sources[index], failure)
+        return []
+
+    def _pipeline(self, task: str | None) -> Compose:
+        return self.pipelines.get(task, self.pipelines[None])
+
+    def _prepare(
+        self, task: str, names: list[str], out_dir: str | Path, options: Mapping[str, Any]
+    ) -> tuple[list[Request], Report]:
+        """Check everything a user gave before any work is done; requests of all images, and the report to fill."""
+        prompts, generation, report = split_options(options)
+        self._check_task(task)
+        if generation:
+            self._check_generation(task, generation)
+        prompts_needed = not (report.get('return_embeddings') or report.get('return_datasamples'))
+        requests = make_requests(task, prompts, generation, len(names), self.default_vocabulary, prompts_needed)
+        for name in requests[0].tasks:
+            if name not in self.model.task_names:
+                raise ValueError(
+                    f"task '{task}' with phrases needs '{name}', which this model does not have; "
+                    'give boxes or masks instead'
+                )
+        return requests, self._report(task, names, out_dir, **report)
+
+    def _check_task(self, task: str) -> None:
+        if task not in self.task_names:
+            kind = 'this model was not configured for task' if task in TASK_FORMATS else 'unknown task'
+            raise ValueError(f"{kind} '{task}'; it has {', '.join(self.task_names)}")
+
+    def _check_generation(self, task: str, generation: Mapping[str, Any]) -> None:
+        for adapter in self.model.tasks.values():
+            if task in adapter.names and hasattr(adapter, 'generation'):
+                adapter.generation.override(generation)
+
+    def _report(
+        self,
+        task: str,
+        names: list[str],
+        out_dir: str | Path,
+        no_save_vis: bool = False,
+        no_save_pred: bool = False,
+        **report: Any,
+    ) -> Report:
+        saves = str(out_dir) != '' and not (no_save_vis and no_save_pred)
+        return Report(
+            task=task,
+            visualizer=self.visualizer,
+            writer=ResultWriter(out_dir, names) if saves else None,
+            save_vis=not no_save_vis,
+            save_pred=not no_save_pred,
+            **report,
+        )
+
+
+def _build(spec: model_zoo.ModelSpec) -> tuple[XDecoder, dict[str | None, Compose]]:
+    """Model of a config, and its pipelines: the default under None, and those of tasks that have their own.
+
+    Raises:
+        ValueError: The config names unknown components, arguments, files or tasks.
+    """
+    with quiet_imports():
+        for registry in (MODELS, TASKS, TRANSFORMS):
+            registry.import_from_location()
+    own = tuple(spec.cfg.get('task_pipelines', {}))
+    unknown = sorted(set(own) - set(TASK_FORMATS))
+    if unknown:
+        raise ValueError(f'{spec.name}: task_pipelines names {unknown}; accepted are {", ".join(TASK_FORMATS)}')
+    try:
+        with DefaultScope.overwrite_default_scope('xdet'):
+            model = MODELS.build(copy.deepcopy(spec.cfg.model))
+            return model, {task: build_pipeline(spec.cfg, task) for task in (None, *own)}
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        raise ValueError(f'{spec.name} cannot be built: {cause(error)}') from error

@@ -1,0 +1,1 @@
+"""What users give: images, words, regions, options."""

@@ -1,0 +1,165 @@
+"""Regions that users give as boxes or masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xdet.datasets.files.image_io import ImageReadError, read_image
+
+
+class RegionError(ValueError):
+    """Regions do not fit their image; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Regions of one image, which become masks when its size is known.
+
+    Attributes:
+        boxes (np.ndarray | None): float ``[n, 4]``, ``x1, y1, x2, y2`` in pixels.
+        masks (tuple): Otherwise bool arrays ``[H, W]`` or paths of picture files.
+    """
+
+    boxes: np.ndarray | None = None
+    masks: tuple[np.ndarray | Path, ...] = ()
+
+    def rasterize(self, height: int, width: int, name: str) -> Tensor:
+        """Bool ``[n, H, W]`` masks.
+
+        Args:
+            height (int): Of the image, in pixels.
+            width (int): Likewise.
+            name (str): The image's name, for errors.
+
+        Raises:
+            RegionError: A box covers no pixel of the image, a mask has another size, or its file cannot be read.
+        """
+        if self.boxes is not None:
+            return torch.from_numpy(np.stack([_fill(box, height, width, name) for box in self.boxes]))
+        masks = [_read_mask(mask, name) if isinstance(mask, Path) else mask for mask in self.masks]
+        for mask in masks:
+            if mask.shape != (height, width):
+                raise RegionError(
+                    f'{name}: a mask is {mask.shape[1]}x{mask.shape[0]} pixels but the image is {width}x{height}'
+                )
+        return torch.from_numpy(np.stack(masks))
+
+
+def resolve_boxes(value: Any, count: int) -> list[Regions]:
+    """Boxes of every image.
+
+    Args:
+        value (Sequence | np.ndarray | Tensor): One box, a list of boxes for all images, or one such list per image.
+        count (int): Number of images.
+
+    Raises:
+        ValueError: No boxes, not four finite numbers each, or corners in the wrong order.
+    """
+    depth = _depth(value)
+    if depth == 0:
+        raise ValueError(f'boxes is a {type(value).__name__}; {_BOXES}')
+    per_image = list(value) if depth >= 3 else [[value] if depth == 1 else value] * count
+    _check_count('boxes', len(per_image), count)
+    return [
+        Regions(boxes=_boxes(item, f' of image {index}' if depth >= 3 else '')) for index, item in enumerate(per_image)
+    ]
+
+
+def resolve_masks(value: Any, count: int) -> list[Regions]:
+    """Masks of every image.
+
+    Args:
+        value (Sequence | np.ndarray | Tensor | str | Path): A mask ``[H, W]`` or masks ``[n, H, W]`` or a file, a list
+            of masks and files for all images, or a list with one list or array ``[n, H, W]`` per image.
+        count (int): Number of images.
+
+    Raises:
+        ValueError: No masks, or an array of another kind.
+    """
+    nested = isinstance(value, (list, tuple)) and any(_is_collection(item) for item in value)
+    per_image = list(value) if nested else [value] * count
+    _check_count('masks', len(per_image), count)
+    return [Regions(masks=_masks(item, f' of image {index}' if nested else '')) for index, item in enumerate(per_image)]
+
+
+_BOXES = 'accepted are lists of [x1, y1, x2, y2] in pixels with x1 < x2 and y1 < y2'
+_MASKS = 'accepted are bool arrays [H, W] or [n, H, W] and paths of picture files'
+
+
+def _boxes(value: Any, where: str) -> np.ndarray:
+    try:
+        boxes = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f'boxes{where} are not lists of four numbers; {_BOXES}') from None
+    if not boxes.size:
+        raise ValueError(f'boxes{where}: no box given; {_BOXES}')
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f'boxes{where} are not lists of four numbers; {_BOXES}')
+    for box in boxes:
+        if not np.isfinite(box).all() or (box[2:] <= box[:2]).any():
+            raise ValueError(f'box {_shown(box)}{where} is impossible; {_BOXES}')
+    return boxes
+
+
+def _masks(value: Any, where: str) -> tuple[np.ndarray | Path, ...]:
+    if isinstance(value, (str, Path)):
+        return (Path(value).expanduser(),)
+    if not isinstance(value, (list, tuple)):
+        array = np.asarray(value)
+        value = [array] if array.ndim == 2 else list(array) if array.ndim == 3 else [array]
+    if not value:
+        raise ValueError(f'masks{where}: no mask given; {_MASKS}')
+    return tuple(Path(item).expanduser() if isinstance(item, (str, Path)) else _mask(item, where) for item in value)
+
+
+def _mask(value: Any, where: str) -> np.ndarray:
+    array = np.asarray(value)
+    if array.ndim != 2 or not (array.dtype == bool or np.issubdtype(array.dtype, np.integer)):
+        raise ValueError(f'masks{where}: a {array.dtype} array of shape {array.shape} is no mask; {_MASKS}')
+    return array.astype(bool)
+
+
+def _fill(box: np.ndarray, height: int, width: int, name: str) -> np.ndarray:
+    """The pixels whose centres lie in a box, bool ``[H, W]``."""
+    x1, y1, x2, y2 = np.ceil(box - 0.5).astype(np.int64).clip(0, [width, height, width, height])
+    mask = np.zeros((height, width), dtype=bool)
+    mask[y1:y2, x1:x2] = True
+    if not mask.any():
+        raise RegionError(f'{name}: box {_shown(box)} covers no pixel of the image, which is {width}x{height} pixels')
+    return mask
+
+
+def _read_mask(path: Path, name: str) -> np.ndarray:
+    try:
+        return np.asarray(read_image(path).any(axis=2))
+    except ImageReadError as error:
+        raise RegionError(f'{name}: mask {error}') from error
+
+
+def _depth(value: Any) -> int:
+    """How deep lists of numbers are nested; an array has its number of axes."""
+    if hasattr(value, 'ndim'):
+        return int(value.ndim)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return 1 + max((_depth(item) for item in value), default=0)
+    return 0
+
+
+def _is_collection(item: Any) -> bool:
+    return isinstance(item, (list, tuple)) or getattr(item, 'ndim', 0) == 3
+
+
+def _check_count(key: str, given: int, count: int) -> None:
+    if given != count:
+        raise ValueError(f'{key} has {given} entries, one per image, but there are {count} images')
+
+
+def _shown(box: np.ndarray) -> str:
+    return f'[{", ".join(f"{value:g}" for value in box)}]'

@@ -1,0 +1,1 @@
+"""Reading and writing of files that are not trusted; knows nothing of models."""

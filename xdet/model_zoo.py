@@ -1,0 +1,182 @@
+"""Finds configs by name, in a checkout as well as in an installed wheel, and the model that comes with the package."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, ConfigDict
+
+from xdet.io.errors import cause
+from xdet.scenes.description import VOCABULARY as SCENES
+from xdet.structures import Vocabulary
+
+EMBEDDED_MODEL = 'xdecoder_focal-nano_scenes-joint'
+"""Config of the small model whose weights lie in the package. It knows generated scenes only."""
+
+PACKAGE = Path(__file__).resolve().parent
+EMBEDDED_WEIGHTS = PACKAGE / 'assets' / 'embedded_default.safetensors'
+_SCOPE = 'xdet::'
+_PARTS = {'_base_', 'benchmarks'}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What to build and what to load into it.
+
+    Attributes:
+        name (str): For messages.
+        cfg (Config): The whole config.
+        weights (str | None): Path or URL; None leaves the random initialisation.
+        embedded (bool): Whether these are the weights that come with the package.
+    """
+
+    name: str
+    cfg: Config
+    weights: str | None
+    embedded: bool
+
+
+def config_root() -> Path:
+    """Folder of the shipped configs: ``configs/`` of the checkout, else the copy inside the installed package.
+
+    Raises:
+        FileNotFoundError: Neither is there.
+    """
+    candidates = (PACKAGE.parent / 'configs', PACKAGE / '.mim' / 'configs')
+    for root in candidates:
+        if (root / 'xdecoder').is_dir():
+            return root
+    raise FileNotFoundError(f'no shipped configs in {" or ".join(map(str, candidates))}; reinstall xdet')
+
+
+def list_models(pattern: str = '*') -> list[str]:
+    """Names of the shipped configs that match a shell pattern such as ``'*focal-t*'``, sorted."""
+    return sorted(name for name in _shipped() if fnmatch.fnmatch(name, pattern))
+
+
+def find_config(model: str) -> Path:
+    """Path of a config.
+
+    Args:
+        model (str): Path of a config file, or the name of a shipped one in any of the forms ``xdecoder_focal-t``,
+            ``xdecoder/xdecoder_focal-t`` and ``xdet::xdecoder/xdecoder_focal-t``, with or without ``.py``.
+
+    Raises:
+        FileNotFoundError: No such file and no such name; close names are suggested.
+    """
+    path = Path(model).expanduser()
+    if path.is_file():
+        return path
+    name = Path(model.removeprefix(_SCOPE)).name.removesuffix('.py')
+    shipped = _shipped()
+    wanted = model.removeprefix(_SCOPE).removesuffix('.py')
+    if name in shipped and shipped[name].with_suffix('').as_posix().endswith(f'/{wanted}'):
+        return shipped[name]
+    close = difflib.get_close_matches(name, shipped, n=3, cutoff=0.4)
+    hint = f'did you mean {" or ".join(close)}?' if close else f'shipped models: {", ".join(sorted(shipped))}'
+    raise FileNotFoundError(f"model '{model}' is neither a config file nor a shipped model; {hint}")
+
+
+def resolve_model(
+    model: str | Path | Config | ConfigDict | None, weights: str | Path | None, random_weights: bool
+) -> ModelSpec:
+    """Decide which config and weights a user means.
+
+    Args:
+        model (str | Path | Config | None): See :func:`find_config`; None is the embedded default.
+        weights (str | Path | None): Path or URL of a checkpoint; None is the embedded one, which fits only its own
+            config.
+        random_weights (bool): Leave the model untrained (tests, timing).
+
+    Raises:
+        FileNotFoundError: Unknown model, or the embedded weights are missing.
+        TypeError: ``model`` is of another type.
+        ValueError: No weights for a model other than the embedded one, or weights and ``random_weights``.
+    """
+    if weights is not None and random_weights:
+        raise ValueError('give either weights or random_weights=True, not both')
+    if model is None and weights is not None:
+        raise ValueError(
+            f"weights '{weights}' were given without a model; say which config they belong to, "
+            f'for example model={_example()!r}'
+        )
+    if isinstance(model, (Config, ConfigDict, dict)):
+        name, cfg = 'config', model if isinstance(model, Config) else Config(dict(model))
+        embedded = False
+    elif model is None or isinstance(model, (str, Path)):
+        path = find_config(EMBEDDED_MODEL if model is None else str(model))
+        name, cfg = path.stem, load_config(path)
+        embedded = name == EMBEDDED_MODEL
+    else:
+        raise TypeError(f'model is a {type(model).__name__}; accepted are a config name, a path and a Config')
+    if 'model' not in cfg:
+        raise ValueError(f"config {name} has no 'model'; it does not describe a model")
+    if weights is None and not random_weights:
+        if not embedded:
+            raise ValueError(
+                f'no weights for {name}: only {EMBEDDED_MODEL} has weights in the package. Give weights=<file or URL> '
+                '(--weights), or random_weights=True for an untrained model'
+            )
+        weights = _embedded_weights()
+        return ModelSpec(name, cfg, str(weights), embedded=True)
+    return ModelSpec(name, cfg, str(weights) if weights is not None else None, embedded=False)
+
+
+def embedded_vocabulary() -> Vocabulary:
+    """Class names that the embedded model was trained on."""
+    return SCENES
+
+
+def load_config(path: Path) -> Config:
+    """Read a config file.
+
+    Raises:
+        ValueError: It is not a readable config; the message holds the cause in one line.
+    """
+    try:
+        return Config.fromfile(str(path))
+    except Exception as error:  # configs are code, anything may come out of them
+        raise ValueError(f'config {path} cannot be read: {type(error).__name__}: {cause(error)}') from error
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Device to run on; ``'auto'`` takes the first of CUDA, MPS and CPU that is there.
+
+    Raises:
+        ValueError: The name is no device or the device is not available.
+    """
+    if str(device) == 'auto':
+        if torch.cuda.is_available():
+            return torch.device('cuda')
+        return torch.device('mps' if torch.backends.mps.is_available() else 'cpu')
+    try:
+        resolved = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device '{device}' is unknown; accepted are auto, cpu, cuda, cuda:N and mps") from None
+    found = torch.cuda.device_count()
+    if resolved.type == 'cuda' and (resolved.index or 0) >= found:
+        raise ValueError(f"device '{device}' is not available: this machine has {found} CUDA devices")
+    if resolved.type == 'mps' and not torch.backends.mps.is_available():
+        raise ValueError("device 'mps' is not available on this machine; use auto or cpu")
+    return resolved
+
+
+def _shipped() -> dict[str, Path]:
+    """Shipped run configs by name; ``_base_`` and ``benchmarks`` hold parts of configs, not models."""
+    root = config_root()
+    paths = (path for path in sorted(root.rglob('*.py')) if not _PARTS & {*path.relative_to(root).parts})
+    return {path.stem: path for path in paths}
+
+
+def _embedded_weights() -> Path:
+    if not EMBEDDED_WEIGHTS.is_file():
+        raise FileNotFoundError(f'the embedded weights {EMBEDDED_WEIGHTS} are missing; reinstall xdet or give weights')
+    return EMBEDDED_WEIGHTS
+
+
+def _example() -> str:
+    return next((name for name in list_models('*focal-t*')), EMBEDDED_MODEL)

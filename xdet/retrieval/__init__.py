@@ -1,0 +1,1 @@
+"""Indexes of images and texts, and search in them."""

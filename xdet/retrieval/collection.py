@@ -1,0 +1,65 @@
+"""What lies in a folder of pictures or of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from xdet.inference.inputs.images import IMAGE_SUFFIXES
+
+from .store import Item
+
+
+def list_images(folder: str | Path) -> dict[str, Item]:
+    """Picture files below a folder, by relative path in order, with size and time of change; hidden ones left out.
+
+    Raises:
+        ValueError: The folder is missing or has no pictures.
+    """
+    files = _list_files(folder, IMAGE_SUFFIXES)
+    if not files:
+        raise ValueError(f"folder '{folder}' has no images ({', '.join(IMAGE_SUFFIXES)})")
+    items = {}
+    for path, file in files.items():
+        state = file.stat()
+        items[path] = dict(size=state.st_size, mtime_ns=state.st_mtime_ns)
+    return items
+
+
+def list_texts(source: str | Path) -> tuple[Path, dict[str, Item]]:
+    """Distinct texts of a text file or of a folder's ``.txt`` files, in order.
+
+    Returns:
+        tuple[Path, dict[str, dict]]: ``source``; and by text the first place it stands in: ``path`` relative to
+        ``source`` (``'.'`` when that is the file) and ``line`` from 1.
+
+    Raises:
+        ValueError: There are none, or a file cannot be read as UTF-8.
+    """
+    path = Path(source).expanduser()
+    files = {'.': path} if path.is_file() else _list_files(path, ('.txt',))
+    items: dict[str, Item] = {}
+    for name, file in files.items():
+        try:
+            lines = file.read_text(encoding='utf-8-sig').splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"text file '{file}' cannot be read as UTF-8 ({error})") from error
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                items.setdefault(' '.join(line.split()), dict(path=name, line=number))
+    if not items:
+        raise ValueError(f"'{source}' has no texts; give a text file with one text per line, or a folder of .txt files")
+    return path, items
+
+
+def _list_files(folder: str | Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        raise ValueError(f"folder '{folder}' does not exist or is not a folder")
+    files = (file for file in root.rglob('*') if file.suffix.lower() in suffixes and file.is_file())
+    relative = {file.relative_to(root).as_posix(): file for file in files}
+    return {path: relative[path] for path in sorted(relative) if not any(map(_is_hidden, path.split('/')))}
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith('.')
