@@ -1,7 +1,7 @@
 # Segmentation part of the official recipe with DaViT-d3, from random weights unless `load_from` names some.
 _base_ = [
     '../_base_/models/davit-d3.py',
-    '../_base_/datasets/sets/coco_panoptic.py',
+    '../_base_/datasets/coco_panoptic.py',
     '../_base_/schedules/xdecoder_50e.py',
     '../_base_/default_runtime.py',
 ]

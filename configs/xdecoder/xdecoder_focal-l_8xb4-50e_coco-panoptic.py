@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/models/focal-l.py',
-    '../_base_/datasets/sets/coco_panoptic.py',
+    '../_base_/datasets/coco_panoptic.py',
     '../_base_/schedules/xdecoder_50e.py',
     '../_base_/default_runtime.py',
 ]

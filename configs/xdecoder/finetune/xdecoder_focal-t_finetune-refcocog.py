@@ -2,7 +2,7 @@
 #   bash tools/dist_train.sh xdecoder_focal-t_finetune-refcocog 8 --weights OFFICIAL_OR_OWN
 _base_ = [
     '../../_base_/models/focal-t.py',
-    '../../_base_/datasets/sets/refcoco.py',
+    '../../_base_/datasets/refcoco.py',
     '../../_base_/schedules/finetune_24e.py',
     '../../_base_/default_runtime.py',
 ]
