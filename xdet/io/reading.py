@@ -1,0 +1,252 @@
+"""Reading of files that users name: regular files and web addresses, with limits of size and time.
+
+Whatever is wrong ends in one line that names the file. A named pipe, a device or a server that never ends cannot keep
+a program waiting, and a file that is larger than its kind can be is refused before it fills the memory.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+import os
+import stat
+import threading
+import time
+import urllib.request
+from collections.abc import Iterable
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+from mmengine import fileio
+
+MAX_IMAGE_BYTES = 1 << 30
+"""Largest image file; those of satellites and scanners have some hundred megabytes."""
+MAX_BYTES = 16 << 30
+"""Largest file of annotations; Objects365 has 6 GiB."""
+TIMEOUT = 30.0
+"""Seconds that a download may take in all."""
+
+_CHUNK = 1 << 20
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class UnreadableError(OSError, ValueError):
+    """A file or address that cannot be used as a file; the message is one line and names it."""
+
+
+def read_bytes(
+    path: str | os.PathLike, max_bytes: int = MAX_BYTES, timeout: float = TIMEOUT, backend_args: dict | None = None
+) -> bytes:
+    """Content of a regular file or of an address.
+
+    Args:
+        path (str | PathLike): File, ``http://`` or ``https://`` address, or an address (``s3://...``) of one of
+            MMEngine's file backends.
+        max_bytes (int): Largest size that is read.
+        timeout (float): Seconds that a download may take from the first to the last byte.
+        backend_args (dict, optional): Of MMEngine's file backend, which then reads, without these limits.
+
+    Raises:
+        FileNotFoundError: There is no such file; the message names it.
+        IsADirectoryError: It is a folder.
+        UnreadableError: It is a pipe, socket or device, is too large, or cannot be read or downloaded in time.
+    """
+    name = os.fspath(expand(path)) if not is_address(path) else str(path)
+    scheme = name.split('://', 1)[0].lower() if is_address(name) else ''
+    try:
+        if backend_args is None and scheme in ('http', 'https'):
+            return _download(name, max_bytes, timeout)
+        if backend_args is None and not scheme:
+            return _read_regular(name, max_bytes)
+        return fileio.get(name, backend_args=backend_args)
+    except UnreadableError:
+        raise
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{shorten(name)}: file does not exist') from None
+    except IsADirectoryError:
+        raise IsADirectoryError(f'{shorten(name)}: is a folder, not a file') from None
+    except MemoryError:
+        raise UnreadableError(f'{shorten(name)}: does not fit into memory') from None
+    except (OSError, HTTPException, ImportError, KeyError, ValueError) as error:  # what the file backends raise
+        reason = getattr(error, 'strerror', None) or str(error) or type(error).__name__
+        raise UnreadableError(f'{shorten(name)}: cannot be read ({shorten(reason)})') from error
+
+
+def read_text(path: str | os.PathLike, **limits: Any) -> str:
+    """Text of a file in UTF-8, or in UTF-16 with a byte order mark; the mark is no part of the text.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError, UnreadableError: See :func:`read_bytes`.
+        ValueError: It is no such text.
+    """
+    return decode_text(read_bytes(path, **limits), str(path))
+
+
+def decode_text(data: bytes, name: str) -> str:
+    """Text of the bytes of a file called ``name``, see :func:`read_text`.
+
+    Raises:
+        ValueError: They are no such text.
+    """
+    try:
+        return data.decode('utf-16' if data.startswith(_UTF16) else 'utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{shorten(name)}: not UTF-8 text ({error.reason} at byte {error.start})') from None
+
+
+def read_json(path: str | os.PathLike, **limits: Any) -> Any:
+    """Content of a JSON file; see :func:`read_text` for its encoding.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError, UnreadableError: See :func:`read_bytes`.
+        ValueError: It is not JSON.
+    """
+    return parse_json(read_bytes(path, **limits), str(path))
+
+
+def parse_json(data: bytes | str, name: str) -> Any:
+    """Content of the JSON text of something called ``name``.
+
+    Raises:
+        ValueError: It is not JSON, or nested too deeply.
+    """
+    text = data if isinstance(data, str) else _json_text(data, name)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError(f'{shorten(name)}: not valid JSON (nested too deeply)') from None
+    except MemoryError:
+        raise ValueError(f'{shorten(name)}: does not fit into memory') from None
+    except ValueError as error:  # also numbers of more digits than Python reads
+        raise ValueError(f'{shorten(name)}: not valid JSON ({shorten(str(error))})') from None
+
+
+def _json_text(data: bytes, name: str) -> str:
+    try:
+        return decode_text(data, name)
+    except ValueError:
+        raise ValueError(f'{shorten(name)}: not valid JSON (not even text)') from None
+
+
+def expand(path: str | os.PathLike) -> Path:
+    """``path`` with ``~`` and ``~user`` replaced, unless a file has that very name.
+
+    Raises:
+        ValueError: It is no path, has a NUL character, or names a user that there is not.
+    """
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise ValueError(f'{shorten(repr(path))} is a {type(path).__name__}; accepted are paths as text')
+    text = os.fspath(path)
+    if '\0' in text:
+        raise ValueError(f'{shorten(repr(text))}: a path cannot have a NUL character')
+    if not text.startswith('~') or os.path.lexists(text):
+        return Path(path)
+    expanded = os.path.expanduser(text)
+    if expanded == text:
+        raise ValueError(f'{shorten(text)}: there is no user {shorten(text.split("/", 1)[0][1:])!r}')
+    return Path(expanded)
+
+
+def is_address(path: Any) -> bool:
+    """Whether ``path`` is an address of a file backend (``https://...``, ``s3://...``), not a local path."""
+    return isinstance(path, str) and '://' in path
+
+
+def shorten(text: str, length: int = 200) -> str:
+    """``text``, without its middle if it is longer than about ``length``: messages do not repeat whole inputs."""
+    text = str(text)
+    if len(text) <= length:
+        return text
+    half = (length - 3) // 2
+    return f'{text[:half]}...{text[-half:]} ({len(text)} characters)'
+
+
+def listed(names: Iterable[Any], most: int = 20) -> str:
+    """Names for a message, of which only the first ``most`` are told: ``'a, b, c and 96 more'``."""
+    names = list(names)
+    told = ', '.join(shorten(str(name), 80) for name in names[:most])
+    return told if len(names) <= most else f'{told} and {len(names) - most} more'
+
+
+def _read_regular(name: str, max_bytes: int) -> bytes:
+    # Without O_NONBLOCK, opening a named pipe waits for somebody who writes.
+    descriptor = os.open(name, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0))
+    with open(descriptor, 'rb') as file:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(name)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableError(f'{shorten(name)}: is a pipe, socket or device, not a file')
+        if status.st_size > max_bytes:
+            raise _too_large(name, max_bytes)
+        data = file.read(max_bytes + 1)  # some files of /proc say 0 and never end
+    if len(data) > max_bytes:
+        raise _too_large(name, max_bytes)
+    return data
+
+
+def _too_large(name: str, max_bytes: int) -> UnreadableError:
+    return UnreadableError(f'{shorten(name)}: is larger than {max_bytes / 2**20:,.0f} MiB, the most that is read')
+
+
+def _download(url: str, max_bytes: int, timeout: float) -> bytes:
+    """Body of an answer. A thread waits for it, as names, handshakes and headers have no time limit of their own."""
+    answer: list[bytes | BaseException] = []
+    deadline = time.monotonic() + timeout
+
+    def fetch() -> None:
+        try:
+            answer.append(_fetch(url, max_bytes, deadline))
+        except BaseException as error:  # handed over to the caller
+            answer.append(error)
+
+    thread = threading.Thread(target=fetch, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if not answer:
+        raise _too_slow(url, timeout)
+    if isinstance(answer[0], BaseException):
+        raise answer[0]
+    return answer[0]
+
+
+def _fetch(url: str, max_bytes: int, deadline: float) -> bytes:
+    started = time.monotonic()
+    request = urllib.request.Request(url, headers={'User-Agent': 'xdet'})
+    with _opener().open(request, timeout=max(deadline - started, 0.001)) as response:
+        announced = response.headers.get('Content-Length', '')
+        size = int(announced) if announced.isascii() and announced.isdigit() else None
+        if size is not None and size > max_bytes:
+            raise _too_large(url, max_bytes)
+        body = io.BytesIO()
+        while chunk := response.read1(_CHUNK):
+            body.write(chunk)
+            if body.tell() > max_bytes:
+                raise _too_large(url, max_bytes)
+            if time.monotonic() > deadline:
+                raise _too_slow(url, deadline - started)
+    if size is not None and body.tell() < size:
+        raise UnreadableError(f'{shorten(url)}: the download ended after {body.tell()} of {size} bytes')
+    return body.getvalue()
+
+
+def _too_slow(url: str, timeout: float) -> UnreadableError:
+    return UnreadableError(f'{shorten(url)}: the download takes longer than {timeout:.4g} s')
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Opens http and https and follows redirects to nothing else."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    return opener
