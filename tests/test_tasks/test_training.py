@@ -84,6 +84,59 @@ def test_samples_may_say_which_tasks_learn_from_them(picture):
     assert kinds == {'loss_cls', 'loss_mask', 'loss_dice', 'loss_noun'}
 
 
+TARGETS = {
+    'segments': (dict(segments=[0]), dict(segments=[1, 2])),
+    'phrases': (dict(phrases=['x']), dict(phrases=['the other', 'one'])),
+    'caption': (dict(caption='a cat'), dict(caption='five green buses beside a river')),
+    'regions': (dict(regions=['a cat']), dict(regions=['a dog', 'one more'])),
+    'questions': (
+        dict(questions=('a?',), answers=({'yes': 1.0},)),
+        dict(questions=('who is it?', 'why?'), answers=({'no': 1.0}, {'two': 1.0})),
+    ),
+}
+WANTED = dict(segments='semantic', phrases='refseg', caption='caption', regions='refcaption', questions='vqa')
+
+
+def losses_and_gradients(picture, samples):
+    """Of two images with these samples, in ``picture``'s size."""
+    model = tiny_model().train()
+    torch.manual_seed(2)
+    losses = losses_of(model, [picture(40, 40), picture(40, 40, 1)], samples)
+    sum(losses.values()).backward()
+    return losses, {name: weight.grad for name, weight in model.named_parameters()}
+
+
+@pytest.mark.parametrize('kind', TARGETS)
+def test_a_sample_trains_only_the_tasks_it_names_whatever_its_batch_trains(picture, kind):
+    """Targets of other tasks are of no more effect than none, on losses and on gradients."""
+    image = picture(40, 40)
+    other = 'phrases' if kind != 'phrases' else 'segments'
+    results = []
+    for more in ({}, *TARGETS[kind]):
+        own, mate = sample(image, **{**TARGETS[other][0], **more}), sample(image, **TARGETS[kind][1])
+        own.set_metainfo(dict(tasks=(WANTED[other],)))
+        results.append(losses_and_gradients(picture, [own, mate]))
+    for losses, gradients in results[1:]:
+        assert losses.keys() == results[0][0].keys()
+        for pairs in zip((losses, gradients), results[0], strict=True):
+            for name, value in pairs[0].items():
+                expected = pairs[1][name]
+                assert value is expected is None or torch.equal(value, expected), name
+
+
+@pytest.mark.parametrize('kind', TARGETS)
+def test_an_image_without_a_kind_of_target_leaves_that_loss_to_the_others(picture, kind):
+    image = picture(40, 40)
+    other = 'phrases' if kind != 'phrases' else 'segments'
+    losses, _ = losses_and_gradients(
+        picture, [sample(image, **TARGETS[kind][1]), sample(image, **TARGETS[other][0], caption='')]
+    )
+    alone = losses_of(tiny_model().train(), [image], [sample(image, **TARGETS[kind][1])])
+    assert alone.keys() <= losses.keys() and all(map(torch.isfinite, losses.values()))
+    if kind == 'questions':
+        torch.testing.assert_close(losses['loss_vqa'], alone['loss_vqa'], rtol=1e-4, atol=1e-5)
+
+
 def test_a_batch_without_targets_is_an_error(picture):
     image = picture(40, 40)
     with pytest.raises(ValueError, match='no task of this model .* finds targets'):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -65,6 +65,7 @@ class TaskContext:
         keep_keys (bool): Whether a task will feed a :class:`~xdet.models.decoder.QueryStream`.
         latent_pass (LatentPass, optional): That of earlier tasks on these images.
         texts (TextMemory, optional): Texts of earlier forward passes.
+        encoded (dict[str, EncodedText]): Texts of this forward pass, shared by all contexts derived from this one.
     """
 
     features: ImageFeatures
@@ -75,6 +76,7 @@ class TaskContext:
     keep_keys: bool = False
     latent_pass: LatentPass | None = None
     texts: TextMemory | None = None
+    encoded: dict[str, EncodedText] = field(default_factory=dict, repr=False)
 
     @cached_property
     def latents(self) -> list[QueryGroup]:
@@ -95,9 +97,11 @@ class TaskContext:
         samples = [self.samples[row] for row in rows]
         return replace(self, features=latent_pass.features, samples=samples, latent_pass=latent_pass)
 
-    @cached_property
-    def _encoded(self) -> dict[str, EncodedText]:
-        return {}
+    def of_learners(self, learns: Callable[[XDetDataSample], bool]) -> TaskContext:
+        """What one task sees in training: samples that do not learn it are there, but without any target."""
+        if all(map(learns, self.samples)):
+            return self
+        return replace(self, samples=[sample if learns(sample) else _bare(sample) for sample in self.samples])
 
     def encode(self, texts: Sequence[str]) -> TextFeatures:
         """Encode whole texts; a text is encoded once per forward pass, in evaluation once for many passes.
@@ -108,10 +112,18 @@ class TaskContext:
         Returns:
             TextFeatures: One row per text, with gradient when the text encoder has one.
         """
-        new = [text for text in dict.fromkeys(texts) if text not in self._encoded]
-        self._encoded.update((self.texts or TextMemory(self.text)).encode(new))
-        tokens = [self._encoded[text].tokens for text in texts]
+        new = [text for text in dict.fromkeys(texts) if text not in self.encoded]
+        self.encoded.update((self.texts or TextMemory(self.text)).encode(new))
+        tokens = [self.encoded[text].tokens for text in texts]
         lengths = torch.tensor([len(row) for row in tokens], device=tokens[0].device)
         padded = pad_sequence(tokens, batch_first=True)
         valid = torch.arange(padded.shape[1], device=padded.device) < lengths[:, None]
-        return TextFeatures(padded, torch.stack([self._encoded[text].pooled for text in texts]), valid)
+        return TextFeatures(padded, torch.stack([self.encoded[text].pooled for text in texts]), valid)
+
+
+_NO_TARGETS = ('img_path', 'img_id', 'ori_shape', 'img_shape', 'batch_input_shape', 'vocabulary')
+
+
+def _bare(sample: XDetDataSample) -> XDetDataSample:
+    """The image and its vocabulary, nothing to learn."""
+    return XDetDataSample(metainfo={key: sample.metainfo[key] for key in _NO_TARGETS if key in sample.metainfo})

@@ -14,6 +14,7 @@ from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, XDetDataSa
 
 from .context import LatentPass, TaskContext
 from .freezing import keep_frozen_in_eval
+from .losses.distributed import check_same_kinds
 from .text import TextMemory, VocabularyEmbedder
 
 
@@ -111,20 +112,27 @@ class XDecoder(BaseModel):
         """Losses of all tasks for which the samples have targets, from one encoding and one decoding.
 
         Raises:
-            ValueError: No task finds a target.
+            ValueError: No task finds a target, or processes have different kinds of targets.
         """
-        training = [task for task in self.tasks.values() if any(task.learns(sample) for sample in data_samples)]
+        kinds = {
+            name: sorted({kind for sample in data_samples if task.learns(sample) for kind in task.kinds(sample)})
+            for name, task in self.tasks.items()
+        }
+        # Before anything collective. The end of the step before has waited for the device anyway.
+        check_same_kinds(kinds, data_samples, inputs.device)
+        training = [task for name, task in self.tasks.items() if kinds[name]]
         if not training:
             name = data_samples[0].metainfo.get('img_path', 'the first image')
             raise ValueError(f'no task of this model ({", ".join(self.tasks)}) finds targets in the batch of {name}')
         context = self._context(self.latent_pass(self.encode(inputs)), data_samples)
+        contexts = [context.of_learners(task.learns) for task in training]
         groups: list[QueryGroup] = list(context.latents)
-        for task in training:
-            groups += task.queries(context)
+        for task, own in zip(training, contexts, strict=True):
+            groups += task.queries(own)
         outputs = self.decoder(context.features, groups)
         losses: dict[str, Tensor] = {}
-        for task in training:
-            losses.update(task.loss(context, outputs))
+        for task, own in zip(training, contexts, strict=True):
+            losses.update(task.loss(own, outputs))
         return losses
 
     @torch.no_grad()

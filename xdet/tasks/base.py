@@ -19,6 +19,7 @@ class TaskAdapter(nn.Module):
         names (tuple[str, ...]): Values of ``sample.tasks`` that this adapter serves.
         default_names (tuple[str, ...]): Those it serves for samples that ask for nothing.
         reads_predictions (bool): Whether it may build on what other tasks predict; it then runs after them.
+        targets (str): What to call the targets in errors.
         needs_keys (bool): Whether prediction feeds queries to a :class:`~xdet.models.decoder.QueryStream`.
     """
 
@@ -26,6 +27,7 @@ class TaskAdapter(nn.Module):
     default_names: tuple[str, ...] = ()
     reads_predictions: bool = False
     needs_keys: bool = False
+    targets: str = 'targets'
 
     def requested(self, sample: XDetDataSample) -> tuple[str, ...]:
         """Which of the adapter's :attr:`names` the sample asks for."""
@@ -35,6 +37,13 @@ class TaskAdapter(nn.Module):
         """Whether the sample has targets for this task."""
         return False
 
+    def kinds(self, sample: XDetDataSample) -> tuple[str, ...]:
+        """What kinds of targets a sample that trains has; all processes must have the same ones in a step.
+
+        To be overridden by tasks whose losses, or what they exchange with other processes, depend on it.
+        """
+        return (self.targets,) if self.trains(sample) else ()
+
     def learns(self, sample: XDetDataSample) -> bool:
         """Whether it has targets, and wants this task if it says which ones it wants.
 
@@ -43,7 +52,11 @@ class TaskAdapter(nn.Module):
         return self.trains(sample) and ('tasks' not in sample.metainfo or bool(self.requested(sample)))
 
     def queries(self, context: TaskContext) -> list[QueryGroup]:
-        """Groups this task adds in training to the object and image groups; none by default."""
+        """Groups this task adds in training to the object and image groups; none by default.
+
+        Groups have a row for every image. In ``context.samples``, here and in :meth:`loss`, samples that do not learn
+        this task have no targets, whatever their files say.
+        """
         return []
 
     def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:

@@ -69,7 +69,12 @@ class CaptioningTask(TaskAdapter):
 
     def trains(self, sample: XDetDataSample) -> bool:
         """Whether it has a ``caption`` (which may be empty) or ``gt_regions``, and the adapter a criterion."""
-        return self.criterion is not None and ('caption' in sample.metainfo or 'gt_regions' in sample)
+        return bool(self.kinds(sample))
+
+    def kinds(self, sample: XDetDataSample) -> tuple[str, ...]:
+        """``captions``, ``regions`` or both."""
+        there = dict(captions='caption' in sample.metainfo, regions='gt_regions' in sample)
+        return tuple(kind for kind in there if there[kind]) if self.criterion is not None else ()
 
     def queries(self, context: TaskContext) -> list[QueryGroup]:
         """Captions of images and of their regions, each token seeing those before it.
@@ -78,12 +83,14 @@ class CaptioningTask(TaskAdapter):
         none, the text is empty.
         """
         groups = []
-        for name, (texts, region) in _texts(context).items():
+        regions = _regions(context)
+        for name, texts in _texts(context).items():
             tokens = context.encode(texts).tokens
             position = tokens + self.position_embed.weight[: tokens.shape[1]]
             sees = frozenset({OBJECT, IMAGE, name})
             # Gradients reach the text encoder through the position only, as published.
             content = tokens.detach()
+            region = regions.get(name)
             groups.append(QueryGroup(name, content, position, sees, causal=True, image_attention='all', region=region))
         return groups
 
@@ -91,9 +98,9 @@ class CaptioningTask(TaskAdapter):
         """Next-token losses ``loss_captioning`` and, of regions, ``loss_region_captioning``; see the criterion."""
         texts = _texts(context)
         names = [name for name in texts if name != CAPTION]
-        losses = self._next_token_loss(context, outputs, {CAPTION: texts[CAPTION][0]}) if CAPTION in texts else {}
+        losses = self._next_token_loss(context, outputs, {CAPTION: texts[CAPTION]}) if CAPTION in texts else {}
         if names:
-            regions = self._next_token_loss(context, outputs, {name: texts[name][0] for name in names})
+            regions = self._next_token_loss(context, outputs, {name: texts[name] for name in names})
             losses.update({name.replace('captioning', 'region_captioning'): loss for name, loss in regions.items()})
         return losses
 
@@ -236,19 +243,27 @@ def _in_input(regions: Tensor, sample: XDetDataSample, size: tuple[int, int], co
     return result
 
 
-def _texts(context: TaskContext) -> dict[str, tuple[list[str], Tensor | None]]:
-    """By group name, a text per image that is to be learned, and the regions ``[B, H, W]`` they are about."""
-    groups: dict[str, tuple[list[str], Tensor | None]] = {}
+def _texts(context: TaskContext) -> dict[str, list[str]]:
+    """By group name, a text per image that is to be learned: captions, then those of first regions, second ones, ..."""
+    groups: dict[str, list[str]] = {}
     if any('caption' in sample.metainfo for sample in context.samples):
-        groups[CAPTION] = ([sample.metainfo.get('caption') or '' for sample in context.samples], None)
-    own = [sample.gt_regions if 'gt_regions' in sample else () for sample in context.samples]
-    size = input_size(context.features)
+        groups[CAPTION] = [sample.metainfo.get('caption') or '' for sample in context.samples]
+    own = [sample.gt_regions.texts if 'gt_regions' in sample else () for sample in context.samples]
     for number in range(max(map(len, own))):
-        texts, region = [], torch.zeros((len(own), *size), dtype=torch.bool)
-        for row, regions in enumerate(own):
-            texts.append(regions.texts[number] if number < len(regions) else '')
-            if number < len(regions):
-                height, width = regions.masks.shape[-2:]
-                region[row, :height, :width] = regions.masks[number]
-        groups[f'region{number}'] = (texts, region.to(context.features.mask_features.device))
+        groups[f'region{number}'] = [texts[number] if number < len(texts) else '' for texts in own]
+    return groups
+
+
+def _regions(context: TaskContext) -> dict[str, Tensor]:
+    """By group name, the regions ``[B, H, W]`` that these texts are about."""
+    own = {row: sample.gt_regions.masks for row, sample in enumerate(context.samples) if 'gt_regions' in sample}
+    shape = (len(context.samples), *input_size(context.features))
+    groups = {}
+    for number in range(max(map(len, own.values()), default=0)):
+        region = torch.zeros(shape, dtype=torch.bool, device=context.features.mask_features.device)
+        for row, masks in own.items():
+            if number < len(masks):
+                height, width = masks.shape[-2:]
+                region[row, :height, :width] = masks[number]
+        groups[f'region{number}'] = region
     return groups

@@ -40,6 +40,7 @@ class ReferringTask(TaskAdapter):
     """
 
     names = ('refseg',)
+    targets = 'phrases'
 
     def __init__(
         self,

@@ -29,6 +29,7 @@ class RetrievalTask(TaskAdapter):
     """
 
     names = ('retrieval',)
+    targets = 'captions'
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from mmengine.structures import PixelData
@@ -41,6 +42,7 @@ class SegmentationTask(TaskAdapter):
     """
 
     names = ('semantic', 'instance', 'panoptic')
+    targets = 'segments'
 
     def __init__(
         self,
@@ -68,9 +70,21 @@ class SegmentationTask(TaskAdapter):
         """Whether it has ``gt_segments`` and the adapter a criterion."""
         return self.criterion is not None and 'gt_segments' in sample
 
+    def kinds(self, sample: XDetDataSample) -> tuple[str, ...]:
+        """``segments``, and ``nouns`` where there is a noun loss and the sample has a caption."""
+        kinds = super().kinds(sample)
+        return (*kinds, 'nouns') if kinds and self._learns_nouns(sample) else kinds
+
     def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:
-        """Set-prediction losses of all prediction layers, and the noun loss; see the criteria for their names."""
+        """Set-prediction losses of all prediction layers, and the noun loss; see the criteria for their names.
+
+        Queries of images without ``gt_segments`` learn nothing, not even that there is no object.
+        """
         assert self.criterion is not None
+        rows = [row for row, sample in enumerate(context.samples) if 'gt_segments' in sample]
+        if len(rows) < len(context.samples):
+            outputs = outputs.select(rows)
+            context = replace(context, samples=[context.samples[row] for row in rows])
         vocabularies = [vocabulary_of(sample) for sample in context.samples]
         text = {vocabulary: context.vocabulary.sample(vocabulary) for vocabulary in dict.fromkeys(vocabularies)}
         class_embeds = [layer.rows(layer.class_embed, OBJECT) for layer in outputs.layers]
@@ -91,10 +105,13 @@ class SegmentationTask(TaskAdapter):
         )
         matches = self.criterion.match(*arguments)
         losses = self.criterion(*arguments, matches=matches)
-        if self.noun_criterion is not None and any('caption' in sample.metainfo for sample in context.samples):
+        if any(map(self._learns_nouns, context.samples)):
             embeddings = [text[vocabulary] for vocabulary in vocabularies]
             losses.update(self._noun_loss(context, class_embeds, matches, embeddings))
         return losses
+
+    def _learns_nouns(self, sample: XDetDataSample) -> bool:
+        return self.noun_criterion is not None and 'caption' in sample.metainfo
 
     def _noun_loss(
         self,

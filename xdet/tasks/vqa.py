@@ -44,6 +44,7 @@ class VQATask(TaskAdapter):
     """
 
     names = ('vqa',)
+    targets = 'questions'
     needs_keys = True
 
     def __init__(

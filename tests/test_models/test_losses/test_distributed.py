@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from mmengine.structures import InstanceData
+from test_tasks.conftest import tiny_model
 
 from xdet.models.losses import (
     GroundingLoss,
@@ -16,6 +17,8 @@ from xdet.models.losses import (
     text_ids,
 )
 from xdet.models.losses import points as point_sampling
+from xdet.models.losses.distributed import check_same_kinds
+from xdet.structures import XDetDataSample
 
 pytestmark = pytest.mark.skipif(
     'fork' not in multiprocessing.get_all_start_methods() or not dist.is_gloo_available(),
@@ -167,6 +170,34 @@ def test_two_ranks_equal_one_process(compute, split, tmp_path, monkeypatch):
             torch.testing.assert_close(sum(losses) / 2, value)
     for value, *parts in zip(expected, *(gradients for _, gradients in ranks), strict=True):
         torch.testing.assert_close(sum(parts) / 2, value, rtol=1e-4, atol=1e-5)
+
+
+def test_different_kinds_of_targets_are_an_error_on_every_rank(tmp_path):
+    def check(rank):
+        kinds = [dict(captioning=['captions', 'regions'], segmentation=['segments']), dict(segmentation=['segments'])]
+        samples = [XDetDataSample(metainfo=dict(img_path=f'{rank}{letter}.jpg')) for letter in 'ab']
+        check_same_kinds(kinds[0], samples, torch.device('cpu'))
+        with pytest.raises(ValueError) as caught:
+            check_same_kinds(kinds[rank], samples, torch.device('cpu'))
+        return str(caught.value)
+
+    first, second = run_on_two_ranks(check, tmp_path)
+    assert first == second
+    for kind in ('captions', 'regions'):
+        assert f'{kind} (captioning): the images of rank 0 (0a.jpg, 0b.jpg) have some, the images of rank 1' in first
+    assert 'segments' not in first and '1a.jpg' in first and 'JointTrainLoop' in first
+
+
+def test_a_model_refuses_ranks_with_different_targets(tmp_path):
+    """Before any exchange that only one of them takes part in, also where one has no targets at all."""
+    model = tiny_model()
+
+    def step(rank):
+        sample = XDetDataSample(metainfo=dict(img_path=f'{rank}.jpg', **({} if rank else dict(caption='a cat'))))
+        with pytest.raises(ValueError, match='rank 1 .1.jpg. have none'):
+            model.loss(torch.zeros(1, 3, 32, 32), [sample])
+
+    run_on_two_ranks(step, tmp_path)
 
 
 def test_official_gradients_are_too_small(tmp_path):

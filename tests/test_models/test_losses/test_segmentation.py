@@ -109,6 +109,12 @@ def test_images_without_segments_keep_every_input_in_the_graph():
         assert tensor.grad is not None and not tensor.grad.any()
 
 
+def test_nothing_matched_and_no_weight_for_that_is_no_loss():
+    losses = SegmentationLoss(num_points=16, no_object_weight=0.0)(**make_batch([4, 3], [0, 0]))
+    assert not any(losses.values())
+    sum(losses.values()).backward()
+
+
 def test_losses_stay_in_single_precision_under_autocast(fixed_points):
     loss, batch = SegmentationLoss(num_points=64), make_batch([4, 4], [3, 2])
     expected = loss(**batch)

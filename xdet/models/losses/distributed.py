@@ -2,9 +2,57 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping, Sequence
+
 import torch
-from mmengine.dist import all_gather, all_reduce, get_rank
+from mmengine.dist import all_gather, all_gather_object, all_reduce, get_rank, get_world_size
+from mmengine.structures import BaseDataElement
 from torch import Tensor
+
+
+def check_same_kinds(
+    kinds: Mapping[str, Sequence[str]], samples: Sequence[BaseDataElement], device: torch.device
+) -> None:
+    """Refuse a step in which ranks have different kinds of targets: they would wait for each other for ever.
+
+    Costs the exchange of one number per rank; with a single rank nothing.
+
+    Args:
+        kinds (Mapping[str, Sequence[str]]): By task, the kinds of targets in this rank's batch.
+        samples (Sequence[BaseDataElement]): The batch, whose images errors name.
+        device (torch.device): Where the ranks exchange tensors.
+
+    Raises:
+        ValueError: On all ranks, with the kind, the ranks that have it or not, and the images of both.
+    """
+    if get_world_size() == 1:
+        return
+    own = sorted(f'{kind} ({task})' for task, found in kinds.items() for kind in found)
+    number = torch.tensor([zlib.crc32('\n'.join(own).encode())], device=device)
+    if len(set(torch.cat(all_gather(number)).tolist())) == 1:
+        return
+    images = [str(sample.metainfo.get('img_path', 'unknown')) for sample in samples]
+    ranks = all_gather_object((own, images))
+    problems = []
+    for kind in sorted({kind for found, _ in ranks for kind in found}):
+        having, lacking = (
+            [rank for rank, (found, _) in enumerate(ranks) if (kind in found) is has] for has in (True, False)
+        )
+        if lacking:
+            problems.append(f'{kind}: {_named(having, ranks)} have some, {_named(lacking, ranks)} have none')
+    raise ValueError(
+        f'all ranks need the same kinds of targets in a step; {"; ".join(problems)}. Sources with different targets '
+        'need batches of their own (JointTrainLoop), and empty values where an image has nothing to learn'
+    )
+
+
+def _named(numbers: Sequence[int], ranks: Sequence[tuple[list[str], list[str]]], limit: int = 3) -> str:
+    """Some ranks and the first images of the first of them."""
+    images = ranks[numbers[0]][1]
+    shown = ', '.join(images[:limit]) + (', ...' if len(images) > limit else '')
+    more = f' and {len(numbers) - 1} other ranks' if len(numbers) > 1 else ''
+    return f'the images of rank {numbers[0]} ({shown}){more}'
 
 
 def mean_over_ranks(number: float, like: Tensor) -> Tensor:

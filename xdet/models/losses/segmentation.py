@@ -39,7 +39,7 @@ def classification_loss(logits: Sequence[Tensor], targets: Sequence[Tensor], no_
         weight[-1] = no_object_weight
         total = total + F.cross_entropy(torch.cat([logits[i] for i in images]), target, weight, reduction='sum')
         weights = weights + weight[target].sum()
-    return total / weights
+    return total / torch.where(weights > 0, weights, 1)  # all are unmatched, and weigh nothing
 
 
 @MODELS.register_module()
@@ -203,10 +203,11 @@ class SegmentationLoss(nn.Module):
         """Classification loss of one layer; ``matches`` are ``[n]`` per image."""
         labels = []
         for image, target, match in zip(logits, targets, matches, strict=True):
-            label = match.new_full(image.shape[:1], image.shape[1] - 1)
-            found = match >= 0
-            label[match[found]] = target.labels[found]
-            labels.append(label)
+            count = len(image)
+            label = match.new_full((count + 1,), image.shape[1] - 1)
+            # Segments without a query go to a spare place: choosing the others would wait for the device.
+            label.scatter_(0, torch.where(match >= 0, match, count), target.labels)
+            labels.append(label[:count])
         return classification_loss(logits, labels, self.no_object_weight)
 
 
