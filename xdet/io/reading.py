@@ -181,9 +181,11 @@ def _read_regular(name: str, max_bytes: int) -> bytes:
             raise UnreadableError(f'{shorten(name)}: is a pipe, socket or device, not a file')
         if status.st_size > max_bytes:
             raise _too_large(name, max_bytes)
-        data = file.read(max_bytes + 1)  # some files of /proc say 0 and never end
-    if len(data) > max_bytes:
-        raise _too_large(name, max_bytes)
+        data = file.read(status.st_size)
+        while more := file.read(_CHUNK):  # some files of /proc say 0 and never end
+            data += more
+            if len(data) > max_bytes:
+                raise _too_large(name, max_bytes)
     return data
 
 
