@@ -40,9 +40,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Edit, write the picture and the mask, say where they lie; returns the exit code."""
-    from PIL import Image
+    import numpy as np
 
     from xdet.compat.quiet import quiet_imports
+    from xdet.io.writing import write_image
 
     with quiet_imports():
         from xdet.apis import REMOVAL_PROMPT, XDecoderInferencer, edit_image, load_inpainting_pipeline
@@ -64,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
     out_dir = Path(args.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     stem = Path(args.image.split('?')[0]).stem
-    result.image.save(out_dir / f'{stem}_edited.png')
-    Image.fromarray(result.mask).save(out_dir / f'{stem}_mask.png')
+    write_image(out_dir / f'{stem}_edited.png', np.asarray(result.image))
+    write_image(out_dir / f'{stem}_mask.png', result.mask)
     print(f'{args.phrase}: {100 * result.mask.mean():.1f} % of the picture, score {result.score:.2f}')
     print(f'results in {out_dir}')
     return 0

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -49,6 +48,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> int:
     """Bring the index up to date, search it, write JSON and sheets; returns the exit code."""
     from xdet.compat.quiet import quiet_imports
+    from xdet.io.writing import write_json
 
     with quiet_imports():
         from xdet.apis import ImageIndex, TextIndex, XDecoderInferencer
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
             _write_sheet(out_dir / f'ranking_{number}.png', query, found)
         rankings.append(dict(query=query, hits=[_plain(hit) for hit in found]))
     content = dict(kind=index.kind, rankings=rankings, failed=index.failed)
-    (out_dir / 'rankings.json').write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding='utf-8')
+    write_json(out_dir / 'rankings.json', content, ensure_ascii=False, indent=1)
     print(f'results in {out_dir}')
     return 1 if index.failed else 0
 
@@ -103,9 +103,9 @@ def _plain(hit: Any) -> dict[str, Any]:
 def _write_sheet(path: Path, query: str, hits: list[Any]) -> None:
     """Draw the pictures found, with their regions if there are any."""
     import numpy as np
-    from PIL import Image
 
     from xdet.datasets.files.image_io import read_image
+    from xdet.io.writing import write_image
     from xdet.visualization import class_colors, ranking_sheet, thumbnail
     from xdet.visualization.drawing import Style, paint_mask
 
@@ -117,7 +117,7 @@ def _write_sheet(path: Path, query: str, hits: list[Any]) -> None:
             paint_mask(picture, hit.mask, class_colors([query])[0], alpha=0.5, line=line)
         pictures.append(thumbnail(picture))
     names = [Path(hit.path).name for hit in hits]
-    Image.fromarray(ranking_sheet(query, pictures, [hit.score for hit in hits], names)).save(path)
+    write_image(path, ranking_sheet(query, pictures, [hit.score for hit in hits], names))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -9,12 +9,10 @@ Writes a picture per sample and samples.json with their texts.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import mmcv
 import numpy as np
 from mmengine.config import Config
 from rich.progress import track
@@ -23,6 +21,7 @@ from xdet.analysis.pictures import facts, training_picture
 from xdet.analysis.subject import add_choice_arguments, add_config_arguments, build_dataset, read_config
 from xdet.cli.errors import one_line_errors
 from xdet.engine.hooks.visualization import picture_of
+from xdet.io.writing import write_image, write_json
 from xdet.visualization import XDetLocalVisualizer
 
 
@@ -74,11 +73,9 @@ def main() -> None:
                 )
                 picture = training_picture(visualizer, shown, sample)
                 path = args.out_dir / f'{name}_{subset.indices[index]}.png'
-                mmcv.imwrite(picture[..., ::-1], str(path))
+                write_image(path, picture)
                 described.append(dict(picture=path.name, **facts(sample)))
-        (args.out_dir / 'samples.json').write_text(
-            json.dumps(described, indent=1, ensure_ascii=False), encoding='utf-8'
-        )
+        write_json(args.out_dir / 'samples.json', described, indent=1, ensure_ascii=False)
     print(f'wrote {len(described)} pictures and samples.json into {args.out_dir}')
 
 

@@ -9,15 +9,13 @@ Writes a picture per image and predictions.json with the texts.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-
-import mmcv
 
 from xdet.analysis.pictures import comparison, facts
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.cli.errors import one_line_errors
 from xdet.engine.hooks.visualization import picture_of
+from xdet.io.writing import write_image, write_json
 from xdet.visualization import XDetLocalVisualizer
 
 
@@ -43,10 +41,9 @@ def main() -> None:
             picture = comparison(visualizer, picture_of(pixels, sample), sample, args.score_thr)
             stem = Path(str(sample.metainfo.get('img_path', 'image'))).stem
             path = args.out_dir / f'{stem}_{subject.images.indices[position]}.png'
-            mmcv.imwrite(picture[..., ::-1], str(path))
+            write_image(path, picture)
             described.append(dict(picture=path.name, **facts(sample)))
-        text = json.dumps(described, indent=1, ensure_ascii=False)
-        (args.out_dir / 'predictions.json').write_text(text, encoding='utf-8')
+        write_json(args.out_dir / 'predictions.json', described, indent=1, ensure_ascii=False)
     print(f'wrote {len(described)} pictures and predictions.json into {args.out_dir}')
 
 

@@ -9,16 +9,14 @@ Writes scores.json (all pictures, worst first), the sheets worst_<n>.png, and wh
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-
-import mmcv
 
 from xdet.analysis.failures import ImageScorer, Worst, ranked, sheets
 from xdet.analysis.pictures import FIELDS, comparison
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.cli.errors import one_line_errors
 from xdet.engine.hooks.visualization import picture_of
+from xdet.io.writing import write_image, write_json
 from xdet.visualization import XDetLocalVisualizer
 
 
@@ -54,16 +52,16 @@ def main() -> None:
                 worst.add(values[scorer.by], index, picture)
         args.out_dir.mkdir(parents=True, exist_ok=True)
         found = dict(by=scorer.by, images=ranked(entries, scorer.by))
-        (args.out_dir / 'scores.json').write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding='utf-8')
+        write_json(args.out_dir / 'scores.json', found, indent=1, ensure_ascii=False)
         drawn = worst.pictures()
         for place, (index, picture) in enumerate(drawn.items(), start=1):
             stem = Path(entries[index]['img_path']).stem
-            mmcv.imwrite(picture[..., ::-1], str(args.out_dir / 'pictures' / f'{place:03d}_{stem}.png'))
+            write_image(args.out_dir / 'pictures' / f'{place:03d}_{stem}.png', picture)
         scores = [entries[index][scorer.by] for index in drawn]
         names = [entries[index]['img_path'] for index in drawn]
         title = f'{Path(args.config).stem}: lowest {scorer.by} of {len(entries)} images'
         for page, sheet in enumerate(sheets(title, list(drawn.values()), scores, names, args.per_sheet), start=1):
-            mmcv.imwrite(sheet[..., ::-1], str(args.out_dir / f'worst_{page}.png'))
+            write_image(args.out_dir / f'worst_{page}.png', sheet)
     unscored = sum(image[scorer.by] is None for image in found['images'])
     note = f' ({unscored} images have no such value)' if unscored else ''
     print(f'lowest {scorer.by}: {", ".join(f"{score:.1f}" for score in scores)}{note}; wrote {args.out_dir}')

@@ -10,7 +10,6 @@ multiplied by every factor; the results are compared in the original size of the
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from xdet.analysis.robustness import draw_curves, robustness_table, scaled_dataset
@@ -24,6 +23,7 @@ from xdet.analysis.subject import (
 )
 from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
+from xdet.io.writing import write_json
 
 FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
 
@@ -64,7 +64,7 @@ def main() -> None:
         keys = args.values or offered
         header, rows = robustness_table(results, keys)
         write_table(args.out_dir / 'resizing', header, rows)
-        (args.out_dir / 'resizing.json').write_text(json.dumps(results, indent=1), encoding='utf-8')
+        write_json(args.out_dir / 'resizing.json', results, indent=1)
         title = f'{Path(args.config).stem}, {len(subject.images)} images'
         draw_curves(results, keys, args.out_dir / 'resizing.png', title)
     print(markdown(header, rows))

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from xdet.cli.errors import one_line_errors
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_image, write_json
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.files.panoptic_files import (
     annotation_file,
     categories_of,
@@ -35,6 +35,7 @@ from xdet.datasets.files.panoptic_files import (
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_vocabulary
+from xdet.io.writing import write_image, write_json
 
 SPLITS = dict(validation='val', training='train')
 _VOID = -1

@@ -19,11 +19,12 @@ import cv2
 import numpy as np
 
 from xdet.cli.errors import one_line_errors
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_image
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.files.image_io import read_image
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_class_list
+from xdet.io.writing import write_image
 
 VOID = 65535
 _SHORT_SIDE = 512

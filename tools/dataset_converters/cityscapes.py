@@ -24,11 +24,12 @@ from pathlib import Path
 import numpy as np
 
 from xdet.cli.errors import one_line_errors
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_image, write_json
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.files.panoptic_files import annotation_file, categories_of, instance_annotation, panoptic_pixels
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_class_list
+from xdet.io.writing import write_image, write_json
 
 SUFFIX = '_gtFine_instanceIds.png'
 _PER_CLASS = 1000

@@ -27,8 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xdet.datasets.files.coco_json import load_coco_json
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_json
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.sets.base import require_folder
+from xdet.io.writing import write_json
 
 PANOPTIC = 'panoptic_train2017.json'
 CAPTIONS = 'captions_train2017.json'

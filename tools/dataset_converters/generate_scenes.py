@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import numpy as np
 from mmengine.utils import track_iter_progress
 
 import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
+from xdet.io.writing import write_bytes, write_json
 from xdet.scenes.dataset import scene_file_name, segments_of_split
 from xdet.scenes.description import Scene
 from xdet.scenes.render import RenderedScene, render_scene
@@ -83,15 +83,15 @@ def generate(out: Path, split: str, num: int, size: int, seed: int) -> Path:
         descriptions.append(dict(image_id=index, **scene.to_dict()))
         for found, texts in zip((captions, phrases, questions), describe(scene, split), strict=True):
             found.extend(dict(image_id=index, **text) for text in texts)
-    _write_json(annotations / f'scenes_{split}.json', descriptions)
+    write_json(annotations / f'scenes_{split}.json', descriptions)
     numbered = [dict(id=number, **caption) for number, caption in enumerate(captions)]
-    _write_json(annotations / f'captions_{split}.json', dict(images=images, annotations=numbered))
-    _write_json(annotations / f'phrases_{split}.json', phrases)
+    write_json(annotations / f'captions_{split}.json', dict(images=images, annotations=numbered))
+    write_json(annotations / f'phrases_{split}.json', phrases)
     numbered = [dict(question_id=number, **question) for number, question in enumerate(questions)]
-    _write_json(annotations / f'questions_{split}.json', numbered)
+    write_json(annotations / f'questions_{split}.json', numbered)
     target = annotations / f'panoptic_{split}.json'
     content = dict(images=images, annotations=annotation_list, categories=categories(split_vocabulary(split)))
-    _write_json(target, content)
+    write_json(target, content)
     return target
 
 
@@ -134,7 +134,7 @@ def _check_settings(path: Path, settings: dict[str, Any]) -> None:
         if earlier != settings:
             raise ValueError(f'{path.parent.parent} was made with {earlier}, not {settings}; choose another folder')
     else:
-        _write_json(path, settings)
+        write_json(path, settings)
 
 
 def _as_colours(segment_map: np.ndarray) -> np.ndarray:
@@ -147,17 +147,7 @@ def _as_colours(segment_map: np.ndarray) -> np.ndarray:
 def _write_picture(path: Path, image: np.ndarray) -> None:
     """Write a PNG unless it is there already; an interrupted run leaves no half a file."""
     if not path.exists():
-        _replace(path, cv2.imencode('.png', image)[1].tobytes())
-
-
-def _write_json(path: Path, data: Any) -> None:
-    _replace(path, json.dumps(data).encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f'{path.name}.partial')
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+        write_bytes(path, cv2.imencode('.png', image)[1].tobytes())
 
 
 if __name__ == '__main__':

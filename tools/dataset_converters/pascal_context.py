@@ -20,8 +20,9 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_image
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.sets.base import require_folder
+from xdet.io.writing import write_image
 
 IDS_OF_59 = (
     2, 9, 18, 19, 22, 23, 25, 31, 33, 34, 44, 45, 46, 59, 65, 68, 72, 80, 85, 98, 104, 105, 113, 115, 144, 158, 159,

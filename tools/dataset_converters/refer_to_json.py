@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from xdet.datasets.files.coco_json import load_coco_json
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_json
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments
+from xdet.io.writing import write_json
 
 KEPT = ('segmentation', 'area', 'iscrowd', 'image_id', 'bbox', 'category_id', 'id')
 

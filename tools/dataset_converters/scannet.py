@@ -24,9 +24,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_image, write_json, write_text
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_vocabulary
+from xdet.io.writing import write_image, write_json, write_text
 
 FRAMES = 'scannet_frames_25k'
 NYU_IDS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39)

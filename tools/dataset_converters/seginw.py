@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xdet.datasets.files.coco_json import load_coco_json
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_json
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.sets.base import missing_files, require_folder
 from xdet.datasets.vocab import get_vocabulary
+from xdet.io.writing import write_json
 
 SETS = (
     'Airplane-Parts', 'Bottles', 'Brain-Tumor', 'Chicken', 'Cows', 'Electric-Shaver', 'Elephants', 'Fruits', 'Garbage',

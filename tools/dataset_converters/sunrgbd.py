@@ -21,8 +21,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_text
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.sets.base import require_folder
+from xdet.io.writing import write_text
 
 IMAGE_FOLDERS = ('SUNRGBD-test_images', 'image/test', '.')
 LABEL_FOLDERS = ('sunrgbd_train_test_labels', 'label37/test', '.')

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xdet.datasets.files.coco_json import load_json
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments, write_text
+from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.files.pair_lists import read_rows
+from xdet.io.writing import write_text
 from xdet.structures.answers import normalize_answer, soft_scores
 
 

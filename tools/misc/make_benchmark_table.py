@@ -12,6 +12,7 @@ from pathlib import Path
 
 from xdet.benchmarks.fragments import Benchmark, list_benchmarks, load_benchmark
 from xdet.cli.errors import one_line_errors
+from xdet.io.writing import write_text
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'evaluation.md'
 BEGIN, END = '<!-- begin: {} -->', '<!-- end: {} -->'
@@ -99,7 +100,7 @@ def main() -> None:
         if args.check and filled != page:
             raise ValueError(f'{PAGE} is not up to date; run python tools/misc/make_benchmark_table.py')
         if not args.check:
-            PAGE.write_text(filled, encoding='utf-8')
+            write_text(PAGE, filled)
 
 
 if __name__ == '__main__':

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import yaml
 
+from xdet.io.writing import write_text
+
 ROOT = Path(__file__).resolve().parents[2]
 METAFILE, WITHOUT_WEIGHTS = Path('configs/xdecoder/metafile.yml'), Path('configs/xdecoder/metafile_no_weights.yml')
 README, INDEX = Path('configs/xdecoder/README.md'), Path('model-index.yml')
@@ -169,7 +171,7 @@ def main() -> None:
             names = ' and '.join(map(str, stale))
             raise ValueError(f'{names}: out of date; run python tools/misc/make_model_zoo.py')
         for path in stale:
-            (args.root / path).write_text(wanted[path], encoding='utf-8')
+            write_text(args.root / path, wanted[path])
             print(f'wrote {path}')
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SystemExit(f'error: {error}') from None

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from xdet.evaluation import ClassCounts, match_segments
+from xdet.io.writing import replacing
 from xdet.structures import Vocabulary, XDetDataSample
 
 from .tables import Cell
@@ -218,8 +219,8 @@ def draw_matrix(matrix: Tensor, names: Sequence[str], path: Path, title: str, nu
         ink = 'black' if value > 60 else 'white'
         axes.text(column, row, f'{value:.0f}', ha='center', va='center', fontsize=7, color=ink)
     figure.colorbar(picture, ax=axes, shrink=0.6, label='%')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    with replacing(path) as file:
+        figure.savefig(file, dpi=120, format=path.suffix[1:] or 'png')
 
 
 def _panoptic(sample: XDetDataSample, field: str) -> tuple[Tensor, list[dict]]:

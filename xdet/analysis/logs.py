@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from xdet.io.writing import replacing
+
 Curve = tuple[np.ndarray, np.ndarray]
 """Steps and values."""
 
@@ -155,8 +157,8 @@ def draw_curves(
         axes.remove()
     figure.axes[0].legend(fontsize=8)
     figure.supxlabel('iteration', fontsize=9)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    with replacing(path) as file:
+        figure.savefig(file, dpi=120, format=path.suffix[1:] or 'png')
 
 
 def time_statistics(log: TrainingLog, skip: int = 1) -> Mapping[str, float]:

@@ -13,6 +13,8 @@ import torch
 from matplotlib.figure import Figure
 from mmcv.transforms import BaseTransform
 
+from xdet.io.writing import replacing
+
 SIZE_KEYS = ('scale', 'max_size')
 
 
@@ -103,5 +105,5 @@ def draw_curves(results: Mapping[float, Mapping[str, float]], keys: Sequence[str
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    with replacing(path) as file:
+        figure.savefig(file, dpi=120, format=path.suffix[1:] or 'png')

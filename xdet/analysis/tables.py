@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
+
+from xdet.io.writing import write_files
 
 Cell = str | int | float | None
 """None and NaN are written as an empty cell."""
@@ -36,12 +39,12 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[Cell]], digits: int 
 
 def write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[Cell]], digits: int = 1) -> None:
     """Write ``<path>.md`` and, with all digits, ``<path>.csv``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix('.md').write_text(f'{markdown(header, rows, digits)}\n', encoding='utf-8')
-    with open(path.with_suffix('.csv'), 'w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(['' if _is_empty(cell) else cell for cell in row] for row in rows)
+    buffer = io.StringIO(newline='')
+    writer = csv.writer(buffer)
+    writer.writerow(header)
+    writer.writerows(['' if _is_empty(cell) else cell for cell in row] for row in rows)
+    table = f'{markdown(header, rows, digits)}\n'
+    write_files({path.with_suffix('.md'): table.encode(), path.with_suffix('.csv'): buffer.getvalue().encode()})
 
 
 def _text(cell: Cell, digits: int) -> str:

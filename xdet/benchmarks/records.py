@@ -8,7 +8,6 @@ import json
 import math
 import os
 import platform
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from mmengine.config import Config
 
 from xdet.compat.checkpoint import local_file
 from xdet.compat.quiet import quiet_imports
+from xdet.io.writing import write_text
 
 _VERSIONED = ('xdet', 'torch', 'mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'numpy')
 _TESTED = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator')
@@ -106,12 +106,8 @@ class RecordStore:
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a file of the folder, whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / name
-        with tempfile.NamedTemporaryFile('w', dir=self.folder, suffix='.part', delete=False, encoding='utf-8') as file:
-            file.write(text)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+        write_text(path, text)
         return path
 
 

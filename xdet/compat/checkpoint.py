@@ -6,7 +6,6 @@ import hashlib
 import os
 import pickle
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -22,6 +21,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from xdet.io.writing import replacing
 from xdet.structures.vocabulary import Vocabulary
 
 from .official_weights import is_official, official_to_xdet, strip_wrappers
@@ -180,23 +180,15 @@ def write_state_dict(state_dict: Mapping[str, Tensor], path: str | os.PathLike, 
     """
     path = Path(path)
     weights = {key: _stored(key, value, path, dtype) for key, value in state_dict.items()}
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix='.part', delete=False) as file:
-            temporary = Path(file.name)
+        with replacing(path) as file:
             if path.suffix == '.safetensors':
                 file.write(safetensors.torch.save(weights, metadata={'format': 'pt'}))
             else:
                 torch.save(weights, file)
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
         raise CheckpointError(f"cannot write '{path}': {reason}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def _stored(key: str, value: Tensor, path: Path, dtype: str | None) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 
 from mmengine.evaluator import BaseMetric
 
+from xdet.io.writing import write_json
 from xdet.registry import METRICS
 from xdet.structures.answers import agreement
 
@@ -124,7 +124,4 @@ def _write(path: Path, questions: Sequence[Answered]) -> None:
     if any(question.number is None for question in questions):
         raise ValueError(f'{path}: cannot be written, questions have no question_ids')
     content = [dict(question_id=question.number, answer=question.answer) for question in questions]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.part')
-    partial.write_text(json.dumps(content), encoding='utf-8')
-    partial.replace(path)
+    write_json(path, content)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+
+from xdet.io.writing import UNFINISHED, replacing, write_text
 
 FORMAT = 'xdet-retrieval-index'
 VERSION = 1
 MANIFEST = 'manifest.json'
 _SECONDS_BETWEEN_SAVES = 30.0
-_UNFINISHED = '.part'
-
 
 Item = dict[str, Any]
 
@@ -185,7 +183,7 @@ class EmbeddingStore:
         self.complete = True
         self.save()
         named = {shard['file'] for shard in self._shards}
-        unfinished = self.directory.glob(f'.*{_UNFINISHED}')
+        unfinished = self.directory.glob(f'.*{UNFINISHED}')
         for file in (*self.directory.glob('embeddings-*.npy'), *unfinished):
             if file.name not in named:
                 file.unlink(missing_ok=True)
@@ -193,7 +191,7 @@ class EmbeddingStore:
     def _write_shard(self, table: np.ndarray) -> dict[str, Any]:
         numbers = [int(path.stem.rsplit('-', 1)[1]) for path in self.directory.glob('embeddings-*[0-9].npy')]
         name = f'embeddings-{max(numbers, default=0) + 1:06d}.npy'
-        with _replacing(self.directory / name) as file:
+        with replacing(self.directory / name) as file:
             np.save(file, table)
         return dict(file=name, rows=len(table))
 
@@ -205,8 +203,7 @@ class EmbeddingStore:
             ('items', [dict(key=key, **item) for key, item in self.items.items()]),
         ):
             lines.append(f'"{name}": [\n' + ',\n'.join(map(json.dumps, rows)) + '\n]')
-        with _replacing(self.directory / MANIFEST) as file:
-            file.write(('{\n' + ',\n'.join(lines) + '\n}\n').encode('ascii'))
+        write_text(self.directory / MANIFEST, '{\n' + ',\n'.join(lines) + '\n}\n')
 
     def _read(self) -> None:
         path = self.directory / MANIFEST
@@ -257,20 +254,3 @@ class EmbeddingStore:
             raise RetrievalIndexError(
                 f"index '{self.directory}' cannot be written: {error.strerror or error}"
             ) from error
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of ``path`` when it is complete."""
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f'.{path.name}.', suffix=_UNFINISHED, delete=False
-    ) as file:
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())  # some file systems report a full disk only here
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise

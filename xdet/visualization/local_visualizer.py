@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import mmcv
 import numpy as np
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.dist import master_only
 from mmengine.structures import InstanceData, PixelData
 
+from xdet.io.writing import write_image
 from xdet.registry import VISUALIZERS
 from xdet.structures import XDetDataSample
 
@@ -89,7 +89,7 @@ class XDetLocalVisualizer(DetLocalVisualizer):
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)
         if out_file is not None:
-            mmcv.imwrite(drawn[..., ::-1], out_file)
+            write_image(out_file, drawn, quality=95)
         else:
             self.add_image(name, drawn, step)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from xdet.datasets.files.conversion import Conversion, write_json, write_text
+from xdet.datasets.files.conversion import Conversion
+from xdet.io.writing import write_json, write_text
 
 
 class Doubling:

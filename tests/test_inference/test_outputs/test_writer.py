@@ -69,7 +69,7 @@ def test_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
 
     def full(path, mode='r', *args, **kwargs):
         file = real_open(path, mode, *args, **kwargs)
-        if 'w' in mode and 'json' in str(path):
+        if 'x' in mode and 'json' in str(path):
             file.write(b'{')
             file.close()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -11,16 +11,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
 from rich.progress import track
+
+from xdet.io.writing import write_text
 
 Record = dict[str, Any]
 """What an item leaves behind: ``files``, paths relative to the root, and whatever the final step needs; JSON types."""
@@ -174,27 +173,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--processes', type=int, default=1, help='worker processes (default 1)')
     parser.add_argument('--dry-run', action='store_true', help='say what would be done and write nothing')
     parser.add_argument('--overwrite', action='store_true', help='convert again what is there already')
-
-
-def write_image(path: Path, pixels: np.ndarray) -> None:
-    """Write an image whole or not at all; folders are made. The format follows from the name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.stem}.partial{path.suffix}')
-    Image.fromarray(pixels).save(partial)
-    os.replace(partial, path)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.partial')
-    partial.write_text(text, encoding='utf-8')
-    os.replace(partial, path)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file whole or not at all; folders are made."""
-    write_text(path, json.dumps(content))
 
 
 def _journal_line(entry: tuple[str, Record]) -> str:

@@ -7,11 +7,12 @@ import json
 import os
 import re
 import tarfile
-import tempfile
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from xdet.io.writing import write_json
 
 INDEX_SUFFIX = '.idx.json'
 _VERSION = 1
@@ -122,11 +123,7 @@ def _read_index(file: Path, stamp: dict) -> ShardIndex | None:
 def _write_index(file: Path, content: dict) -> None:
     """Write so that other processes never see half of it; without the right to write, do nothing."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile('w', dir=file.parent, prefix=file.name, delete=False, encoding='utf-8') as new:
-            json.dump(content, new, separators=(',', ':'))
-        os.chmod(new.name, 0o644)
-        os.replace(new.name, file)
+        write_json(file, content, separators=(',', ':'))
     except OSError:
         return
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 import zipfile
@@ -12,12 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from xdet.compat.checkpoint import read_checkpoint
+from xdet.io.writing import remove_forgotten, write_bytes
 from xdet.registry import HOOKS
 
 
@@ -31,16 +32,9 @@ class AtomicLocalBackend(LocalBackend):
             OSError: With the path and the space needed and left; nothing was changed.
         """
         path = Path(filepath)
-        partial = path.with_name(f'.{path.name}.partial')
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(partial, 'wb') as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
+            write_bytes(path, obj)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise OSError(
                 f"'{path}' could not be written: {error.strerror}; it needs {len(obj) / 2**20:.1f} MiB and "
                 f'{_free_mib(path.parent)} MiB are free. Files written before are untouched'
@@ -69,6 +63,10 @@ class SafeCheckpointHook(CheckpointHook):
         if self.backend_args is None and self.file_client_args is None and '://' not in str(self.out_dir):
             self.backend_args = dict(backend='atomic')
         super().before_train(runner)
+        if is_main_process():
+            for folder in {runner.work_dir, self.out_dir}:
+                if '://' not in str(folder):
+                    remove_forgotten(Path(folder), '*.pth*')
         counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         if not self.by_epoch and self.interval > 0 and self.interval % counts:
             runner.logger.warning(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from xdet.io.writing import write_files
 
 _MAX_BYTES = 150  # file systems take 255, of which suffixes and the names of unfinished files need some
 
@@ -40,8 +42,8 @@ class ResultWriter:
         try:
             for folder in ('preds', 'vis'):
                 (self.out_dir / folder).mkdir(parents=True, exist_ok=True)
-            _write_files({self.out_dir / 'preds' / '.probe': b''})
-            (self.out_dir / 'preds' / '.probe').unlink()
+            with tempfile.TemporaryFile(dir=self.out_dir / 'preds'):
+                pass  # can files be made there?
         except OSError as error:
             raise OutputError(f"output folder '{self.out_dir}' cannot be written: {_reason(error)}") from error
 
@@ -98,7 +100,7 @@ class ResultWriter:
 
     def _write(self, contents: dict[Path, bytes], what: str) -> None:
         try:
-            _write_files(contents)
+            write_files(contents)
         except OSError as error:
             raise OutputError(f"{what} cannot be written below '{self.out_dir}': {_reason(error)}") from error
 
@@ -133,25 +135,6 @@ def png_bytes(array: np.ndarray) -> bytes:
 def _json_bytes(data: Any) -> bytes:
     """UTF-8; what UTF-8 cannot hold (half a surrogate pair, typed in by accident) becomes a question mark."""
     return json.dumps(data, ensure_ascii=False, allow_nan=False).encode('utf-8', errors='replace')
-
-
-def _write_files(contents: dict[Path, bytes]) -> None:
-    """Write all files beside their places first, then move them there: a full disk leaves nothing behind."""
-    staged: list[tuple[Path, Path]] = []
-    try:
-        for path, data in contents.items():
-            part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-            staged.append((part, path))
-            with open(part, 'wb') as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())  # some file systems report a full disk only here
-        for part, path in staged:
-            os.replace(part, path)
-    except BaseException:
-        for part, _ in staged:
-            part.unlink(missing_ok=True)
-        raise
 
 
 def _reason(error: OSError) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from xdet.io.writing import write_bytes
 from xdet.structures import TEMPLATES
 
 _FORMAT = 'xdet-vocabulary-1'
@@ -106,21 +106,10 @@ def write_embeddings(path: str | os.PathLike, content: EmbeddingFile) -> None:
     data = safetensors.torch.save(
         {'embeddings': content.embeddings.cpu().contiguous()}, metadata={'format': _FORMAT, **header}
     )
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix='.part', delete=False) as file:
-            temporary = Path(file.name)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # some file systems report a full disk only here
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
+        write_bytes(path, data)
     except OSError as error:
         raise EmbeddingFileError(f"cannot write embeddings '{path}': {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def weights_fingerprint(weights: dict[str, Tensor], settings: str) -> str:

@@ -1,0 +1,127 @@
+"""Files that are written completely or not at all; every writer of the package goes through here.
+
+A file is written beside its place, under a name that no other process or thread uses, and then renamed. So readers
+never see half of a file, two writers never mix theirs, and after an error the old file is there and nothing else.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image
+
+UNFINISHED = '.part'
+"""End of the names of files that are being written; they begin with a full stop."""
+
+_STEM = 40  # letters of a file's name that are repeated in that of its unfinished copy; file systems take 255 bytes
+_FORGOTTEN_AFTER = 3600  # seconds
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
+    """A binary file that takes the place of ``path`` at the end of the body, unless that raises; folders are made.
+
+    Raises:
+        OSError: Disk full, no permission, and the like; it names ``path``.
+    """
+    with _replacing_all([Path(path)]) as (file,), _naming(path, file.name):
+        yield file
+
+
+def write_files(contents: Mapping[Path, bytes]) -> None:
+    """Write several files, all of them or none.
+
+    Raises:
+        OSError: One cannot be written; it names the file.
+    """
+    with _replacing_all(list(contents)) as files:
+        for file, (path, content) in zip(files, contents.items(), strict=True):
+            with _naming(path, file.name):
+                file.write(content)
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file; errors as in :func:`replacing`."""
+    write_files({Path(path): content})
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file in UTF-8; what that cannot hold (half a surrogate pair) becomes a question mark."""
+    write_bytes(path, text.encode('utf-8', errors='replace'))
+
+
+def write_json(path: str | os.PathLike, content: Any, **options: Any) -> None:
+    """Write a JSON file; ``options`` are those of ``json.dumps``."""
+    write_text(path, json.dumps(content, **options))
+
+
+def write_image(path: str | os.PathLike, pixels: np.ndarray, **options: Any) -> None:
+    """Write uint8 or uint16 ``[H, W]``, or RGB uint8 ``[H, W, 3]``; ``options`` are those of Pillow's ``save``.
+
+    Raises:
+        OSError: See :func:`replacing`.
+        ValueError: The end of the name is that of no format.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in Image.registered_extensions():
+        raise ValueError(f"'{path}': '{suffix}' is no format of images; accepted are .png, .jpg, .webp and others")
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, Image.registered_extensions()[suffix], **options)
+    write_bytes(path, buffer.getvalue())
+
+
+def remove_forgotten(folder: Path, pattern: str = '*') -> None:
+    """Remove what killed writers left of files whose names match; what somebody may still be writing stays."""
+    for part in folder.glob(f'.{pattern}{UNFINISHED}'):
+        try:
+            if time.time() - part.stat().st_mtime > _FORGOTTEN_AFTER:
+                part.unlink()
+        except OSError:
+            continue
+
+
+@contextmanager
+def _replacing_all(paths: list[Path]) -> Iterator[list[IO[bytes]]]:
+    """Files that take their places together."""
+    parts: list[Path] = []
+    try:
+        with ExitStack() as stack:
+            files = []
+            for path in paths:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                part = path.with_name(f'.{path.name[:_STEM]}.{uuid.uuid4().hex[:12]}{UNFINISHED}')
+                parts.append(part)
+                with _naming(path, str(part)):
+                    files.append(stack.enter_context(open(part, 'xb')))
+            yield files
+            for path, file in zip(paths, files, strict=True):
+                with _naming(path, file.name):
+                    file.flush()
+                    os.fsync(file.fileno())  # some file systems report a full disk only here
+        for path, part in zip(paths, parts, strict=True):
+            with _naming(path, str(part)):
+                os.replace(part, path)
+    except BaseException:
+        for part in parts:
+            part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _naming(path: str | os.PathLike, part: str) -> Iterator[None]:
+    """Errors name the file that was to be written, not its unfinished copy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, part):
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
