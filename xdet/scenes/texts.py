@@ -117,8 +117,7 @@ class DescribeScene(BaseTransform):
             if results['flip_direction'] != 'horizontal':
                 raise ValueError(f'{results["img_path"]}: flip is {results["flip_direction"]}; texts know horizontal')
             scene = mirrored(scene)
-        # PackXDetInputs refuses samples that were flipped after they were described.
-        results['described_flip'] = bool(results.get('flip', False))
+        results['mirrored'] = bool(results.get('flip', False))
         split = results['scene'][0]
         describe = self._for_testing if self.test_mode else self._for_training
         results.update(describe(scene, split, with_synonyms if split == 'test_words' else str))

@@ -7,7 +7,7 @@ train_pipeline = [
     dict(type='LoadSegments'),
     dict(type='RandomResize', scale=(480, 360), ratio_range=(0.5, 1.25), keep_ratio=True),
     dict(type='mmseg.RandomCrop', crop_size=(192, 256), cat_max_ratio=0.75, ignore_index=0),
-    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='RandomFlipWithTexts', prob=0.5),
     dict(type='mmseg.PhotoMetricDistortion'),
     dict(type='PackXDetInputs'),
 ]

@@ -6,7 +6,7 @@ _base_ = './coco_instance.py'
 train_pipeline = [
     dict(type='LoadXDetImage'),
     dict(type='LoadSegments'),
-    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='RandomFlipWithTexts', prob=0.5),
     dict(type='LargeScaleJitter', size=(1024, 1024), scale_range=(0.1, 2.0)),
     dict(type='PackXDetInputs', box_affinity=True),
 ]

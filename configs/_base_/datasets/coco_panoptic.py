@@ -5,7 +5,7 @@ data_root = 'data/coco/'
 train_pipeline = [
     dict(type='LoadXDetImage'),
     dict(type='LoadSegments'),
-    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='RandomFlipWithTexts', prob=0.5),
     dict(type='LargeScaleJitter', size=(1024, 1024), scale_range=(0.1, 2.0)),
     dict(type='PackXDetInputs'),
 ]

@@ -9,7 +9,7 @@ train_pipeline = [
     dict(type='LoadSegments'),
     dict(type='RandomResize', scale=(1024, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='mmseg.RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75, ignore_index=0),
-    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='RandomFlipWithTexts', prob=0.5),
     dict(type='mmseg.PhotoMetricDistortion'),
     dict(type='PackXDetInputs'),
 ]

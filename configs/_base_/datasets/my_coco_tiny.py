@@ -5,7 +5,7 @@ data_root = 'data/my_data/'
 train_pipeline = [
     dict(type='LoadXDetImage'),
     dict(type='LoadSegments'),
-    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='RandomFlipWithTexts', prob=0.5),
     dict(type='LargeScaleJitter', size=(128, 128), scale_range=(0.8, 1.25)),
     dict(type='PackXDetInputs'),
 ]

@@ -39,7 +39,7 @@ panoptic_pipeline = [
 semantic_pipeline = [
     dict(type='LoadXDetImage'),
     dict(type='LoadSegments'),
-    dict(type='mmdet.RandomFlip', prob=flip_prob),
+    dict(type='RandomFlipWithTexts', prob=flip_prob),
     jitter,
     dict(type='PackXDetInputs'),
 ]

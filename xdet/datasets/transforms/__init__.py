@@ -1,12 +1,13 @@
 """Transforms of data pipelines; those of mmcv, mmdet and mmseg that the configs name work as well."""
 
+from .flipping import RandomFlipWithTexts
 from .formatting import PackXDetInputs
 from .large_scale_jitter import LargeScaleJitter
 from .loading import LoadSegments, LoadXDetImage
 from .oracle import OracleVocabulary
 from .questions import ChooseQuestions
 from .resizing import ResizeShortestEdge
-from .texts import ChooseCaption, ChoosePhrases, RandomFlipWithTexts
+from .texts import ChooseCaption, ChoosePhrases
 
 __all__ = [
     'ChooseCaption',

@@ -14,6 +14,8 @@ from torch import Tensor
 from xdet.registry import TRANSFORMS
 from xdet.structures import XDetDataSample, segment_map
 
+from .flipping import check_flip
+
 META_KEYS = (
     'img_path', 'img_id', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction', 'vocabulary',
     'caption', 'nouns', 'captions', 'phrase_mode',
@@ -83,12 +85,7 @@ class PackXDetInputs(BaseTransform):
         """Pack one sample into ``inputs`` and ``data_samples``."""
         image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
         sample = XDetDataSample(metainfo={key: results[key] for key in self.meta_keys if key in results})
-        flip = results.get('flip', False)
-        # Questions come from files, which show the picture as it was.
-        if flip != results.get('described_flip', False if 'questions' in results else flip):
-            raise ValueError(
-                f'{results.get("img_path")}: was flipped after it was described; put flips before the texts'
-            )
+        check_flip(results)
         if self.tasks is not None:
             sample.set_metainfo(dict(tasks=tuple(self.tasks)))
         if self.test_mode:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadAnnotations
-from mmdet.datasets.transforms import RandomFlip as MMDetRandomFlip
 
 from xdet.registry import TRANSFORMS
 from xdet.structures import TEMPLATES, clean_name, training_prompt
 
+from .flipping import RandomFlipWithTexts, names_a_side, swap_sides  # noqa: F401  where they used to be
 from .nouns import extract_nouns, nouns_beside
 
 
@@ -43,7 +42,7 @@ class ChooseCaption(BaseTransform):
         nouns = extract_nouns(caption) if self.with_nouns and caption else ()
         if self.skip_class_words and 'vocabulary' in results:
             nouns = nouns_beside(nouns, results['vocabulary'].names)
-        results.update(caption=caption, nouns=nouns, described_flip=False)
+        results.update(caption=caption, nouns=nouns)
         return results
 
 
@@ -91,26 +90,30 @@ class ChoosePhrases(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Choose and read; see the class documentation."""
         expressions = results.pop('expressions', [])
-        results['described_flip'] = False  # a flip before or after this must say that it took care of the texts
         if not expressions and self.class_names and not self.test_mode:
             results.update(phrases=self._class_names(results), phrase_mode='class')
             return results
         if 'gt_masks' in results:
             raise ValueError(f'{results.get("img_path")}: expressions need gt_masks, which hold other masks already')
+        if results.get('flip') and expressions:
+            raise ValueError(
+                f'{results.get("img_path")}: was flipped before the masks of its expressions were read; put the flip '
+                'after ChoosePhrases'
+            )
         if self.test_mode:
-            chosen = [
-                (text, expression['mask'])
-                for expression in expressions
-                for text in expression['sentences'][: 1 if self.sentences == 'first' else None]
-            ]
+            most = 1 if self.sentences == 'first' else None
+            chosen = [(expression['sentences'][:most], expression['mask']) for expression in expressions]
         else:
             count = np.random.randint(1, self.max_phrases + 1)
             order = np.random.permutation(len(expressions))[:count]
-            chosen = [(_any(expressions[index]['sentences']), expressions[index]['mask']) for index in order]
+            chosen = [([_any(expressions[index]['sentences'])], expressions[index]['mask']) for index in order]
             results['phrase_mode'] = 'text'
+        # One mask for all sentences of an expression.
         loaded = dict(ori_shape=results['ori_shape'], instances=[dict(mask=mask, ignore_flag=0) for _, mask in chosen])
         results['gt_masks'] = self._load_masks.transform(loaded)['gt_masks']
-        results['phrases'] = [dict(text=text.lower(), instances=(row,)) for row, (text, _) in enumerate(chosen)]
+        results['phrases'] = [
+            dict(text=text.lower(), instances=(row,)) for row, (texts, _) in enumerate(chosen) for text in texts
+        ]
         return results
 
     def _class_names(self, results: dict) -> list[dict]:
@@ -125,90 +128,6 @@ class ChoosePhrases(BaseTransform):
             dict(text=training_prompt(name, _any(TEMPLATES)), segments=tuple(segments[label]))
             for name, label in zip(names, labels, strict=True)
         ]
-
-
-@TRANSFORMS.register_module()
-class RandomFlipWithTexts(MMDetRandomFlip):
-    """mmdet's ``RandomFlip`` that keeps texts true.
-
-    After a horizontal flip "the man on the left" is on the right. The official code flips regardless. Put it after
-    :class:`ChooseCaption`, :class:`ChoosePhrases` and :class:`ChooseQuestions`.
-
-    Args:
-        prob (float): Probability of a horizontal flip.
-        sides (str): What to do with a sample whose ``caption``, ``phrases``, ``regions``, ``questions`` or ``answers``
-            name a side: ``'keep'`` never flips it, which is always right; ``'swap'`` flips it and exchanges the words,
-            which is wrong where "left" is a form of "to leave" and where "right" does not mean a side; ``'ignore'``
-            flips it, as the official code does.
-
-    Raises:
-        ValueError: ``sides`` is unknown.
-    """
-
-    def __init__(self, prob: float = 0.5, sides: str = 'keep') -> None:
-        if sides not in ('keep', 'swap', 'ignore'):
-            raise ValueError(f"sides is {sides!r}; accepted are 'keep', 'swap' and 'ignore'")
-        super().__init__(prob=prob, direction='horizontal')
-        self.sides = sides
-
-    def _flip_on_direction(self, results: dict) -> None:
-        direction = self._choose_direction()
-        if self.sides == 'keep' and any(map(names_a_side, _all_texts(results))):
-            direction = None
-        # PackXDetInputs refuses samples whose flip was not described.
-        flip = direction is not None
-        results.update(flip=flip, flip_direction=direction, described_flip=flip)
-        if not flip:
-            return
-        self._flip(results)
-        if self.sides == 'swap':
-            _swap_all(results)
-
-
-def _all_texts(results: dict) -> Iterator[str]:
-    """What is said, asked and answered about the picture."""
-    yield results.get('caption', '')
-    yield from (described['text'] for key in _DESCRIBED for described in results.get(key) or ())
-    yield from results.get('questions', ())
-    yield from (answer for answers in results.get('answers', ()) for answer in answers)
-
-
-def _swap_all(results: dict) -> None:
-    """:func:`swap_sides` of all these texts."""
-    if 'caption' in results:
-        results['caption'] = swap_sides(results['caption'])
-    for key in _DESCRIBED:
-        for described in results.get(key) or ():
-            described['text'] = swap_sides(described['text'])
-    if 'questions' in results:
-        results['questions'] = tuple(map(swap_sides, results['questions']))
-    if 'answers' in results:
-        results['answers'] = tuple(
-            {swap_sides(answer): score for answer, score in answers.items()} for answers in results['answers']
-        )
-
-
-def names_a_side(text: str) -> bool:
-    """Whether a text has a word that a horizontal flip makes wrong."""
-    return bool(_SIDES.search(text))
-
-
-def swap_sides(text: str) -> str:
-    """``text`` with left and right exchanged: ``'Left man, rightmost chair'`` -> ``'Right man, leftmost chair'``."""
-    return _SIDES.sub(_other_side, text)
-
-
-_DESCRIBED = ('phrases', 'regions')
-
-# Also inside of "leftmost", "topright" and misspelt compounds, which referring expressions are full of.
-_SIDES = re.compile(r"left|(?<!b)(?<!f)(?<!w)(?<!up)right|clockwise|o'?\s?clock", re.IGNORECASE)
-_OTHER = dict(left='right', right='left')
-
-
-def _other_side(match: re.Match) -> str:
-    word = match[0]
-    other = _OTHER.get(word.lower(), word)
-    return other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other
 
 
 def _any(choices: Sequence[str]) -> str:
