@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import socket
 import subprocess
 from pathlib import Path
 
@@ -113,19 +112,13 @@ def test_lora_is_resumed_and_merged(data: Path, tmp_path: Path, capsys: pytest.C
 def test_two_processes_train_a_part(data: Path, tmp_path: Path) -> None:
     """DDP neither waits for frozen parameters nor changes them."""
     options = data_options(data, HEADS, 'train_cfg.val_interval=9', 'find_unused_parameters=False')
-    process = start('bash', 'tools/dist_train.sh', CONFIG, '2', '--work-dir', tmp_path, *options, PORT=free_port())
+    process = start('bash', 'tools/dist_train.sh', CONFIG, '2', '--work-dir', tmp_path, *options)
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output[-4000:]
     assert re.search(r'trains 0.00419 of [\d.]+ M parameters \(.*\): decoder.class_embed, decoder.mask_embed', output)
     first, last = (read_checkpoint(tmp_path / f'iter_{i}.pth')['state_dict'] for i in (3, 6))
     changed = {name for name, value in last.items() if not torch.equal(value, first[name])}
     assert changed == {name for name in last if name.startswith(('decoder.class_embed', 'decoder.mask_embed.'))}
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return str(probe.getsockname()[1])
 
 
 def run_script(script: str, *arguments: str) -> None:

@@ -16,6 +16,7 @@ import site
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -92,16 +93,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pictures(tmp_path_factory.mktemp('pictures') / 'data', number=2)
 
 
-def environment() -> dict[str, str]:
+def environment(home: str) -> dict[str, str]:
     """Variables without anything that would make the repository under test importable by accident."""
     kept = {key: value for key, value in os.environ.items() if key not in ('PYTHONPATH', 'PYTHONHOME')}
-    return {**kept, 'OMP_NUM_THREADS': '1', 'PIP_NO_INDEX': '1', 'NO_COLOR': '1', 'PAGER': 'cat'}
+    return {**kept, 'HOME': home, 'OMP_NUM_THREADS': '1', 'PIP_NO_INDEX': '1', 'NO_COLOR': '1', 'PAGER': 'cat'}
 
 
 def call(*command: str | Path, cwd: Path | None = None) -> str:
-    result = subprocess.run(
-        [*map(str, command)], cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    """Output of a command, which has an empty home of its own: mim cannot make its folder there in two processes."""
+    with tempfile.TemporaryDirectory() as home:
+        result = subprocess.run(
+            [*map(str, command)],
+            cwd=cwd,
+            env=environment(home),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
     assert result.returncode == 0, f'{" ".join(map(str, command))}\n{result.stdout[-4000:]}'
     return result.stdout
 

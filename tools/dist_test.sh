@@ -5,10 +5,11 @@
 #
 # The suite of benchmarks instead of tools/test.py: SCRIPT=zeroshot_suite.
 #
-# Several machines: NNODES, NODE_RANK, MASTER_ADDR and PORT, the same command on each.
+# Several machines: NNODES, NODE_RANK, MASTER_ADDR and PORT, the same command on each. One machine needs none of them:
+# the processes meet at a free port.
 set -euo pipefail
 if [ $# -lt 3 ]; then
-    sed -n '4,8p' "$0" | cut -c3- >&2
+    sed -n '4,9p' "$0" | cut -c3- >&2
     exit 2
 fi
 CONFIG=$1
@@ -16,10 +17,16 @@ CHECKPOINT=$2
 GPUS=$3
 shift 3
 
+NNODES=${NNODES:-1}
+MASTER_ADDR=${MASTER_ADDR:-127.0.0.1}
+if [ "$NNODES" = 1 ] && [ -z "${PORT:-}" ]; then
+    MEETING=(--standalone --local-addr="$MASTER_ADDR")
+else
+    MEETING=(--node-rank="${NODE_RANK:-0}" --master-addr="$MASTER_ADDR" --master-port="${PORT:-29500}")
+fi
+
 exec "${PYTHON:-python}" -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" \
-    --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="${PORT:-29500}" \
-    --nproc_per_node="$GPUS" \
+    --nnodes="$NNODES" \
+    "${MEETING[@]}" \
+    --nproc-per-node="$GPUS" \
     "$(dirname "$0")/${SCRIPT:-test}.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "$@"

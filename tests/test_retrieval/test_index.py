@@ -1,6 +1,7 @@
 import builtins
 import copy
 import importlib.util
+import itertools
 import json
 import multiprocessing
 import os
@@ -73,6 +74,14 @@ def embedded(monkeypatch):
 
 def build(inferencer, photos, **options):
     return ImageIndex.build(inferencer, photos, photos.parent / 'index', show_progress=False, **options)
+
+
+def assert_same_hits(found, expected):
+    """Same scores per image; the last bits depend on the batch and the machine, so near-equal images may swap."""
+    for left, right in zip(found, expected, strict=True):
+        scores = {hit.path: hit.score for hit in right}
+        assert {hit.path: hit.score for hit in left} == pytest.approx(scores, abs=2e-6)
+        assert all(first.score >= second.score for first, second in itertools.pairwise(left))
 
 
 def brute_force(inferencer, image, text, weight):
@@ -159,7 +168,7 @@ def test_second_run_embeds_only_what_is_new_or_changed(inferencer, photos, embed
     assert sorted(embedded) == ['0.png', 'e.png']
     fresh = ImageIndex.build(inferencer, photos, photos.parent / 'fresh', show_progress=False)
     for saved in (index, ImageIndex.load(inferencer, photos.parent / 'index')):
-        assert saved.search(TEXTS) == fresh.search(TEXTS)
+        assert_same_hits(saved.search(TEXTS), fresh.search(TEXTS))
     assert len(list((photos.parent / 'index').iterdir())) == 2
 
 
@@ -182,9 +191,7 @@ def test_goes_on_after_an_error_in_the_middle(inferencer, photos, embedded, monk
     index = build(inferencer, photos)
     assert len(again) == 6 - len(partly)
     fresh = ImageIndex.build(inferencer, photos, photos.parent / 'fresh', show_progress=False)
-    for left, right in zip(index.search(TEXTS), fresh.search(TEXTS), strict=True):
-        assert [hit.path for hit in left] == [hit.path for hit in right]
-        assert np.allclose([hit.score for hit in left], [hit.score for hit in right], atol=1e-6)
+    assert_same_hits(index.search(TEXTS), fresh.search(TEXTS))
 
 
 def run_into_a_kill(directory):

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -29,14 +28,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pictures(tmp_path_factory.mktemp('pictures') / 'data', number=7)
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return str(probe.getsockname()[1])
-
-
 def start_two_ranks(script: str, *arguments: str | Path, **variables: str) -> subprocess.Popen:
-    return start('bash', f'tools/{script}', *arguments, PORT=free_port(), **variables)
+    return start('bash', f'tools/{script}', *arguments, **variables)
 
 
 def finish(process: subprocess.Popen) -> str:
