@@ -222,7 +222,7 @@ def test_mismatches_are_explained(world: tuple[str, list], tmp_path: Path) -> No
     with pytest.raises(FileNotFoundError, match='nowhere.json: annotation file does not exist'):
         InstanceAP(str(tmp_path / 'nowhere.json'))
     (tmp_path / 'broken.json').write_text('{"images"')
-    with pytest.raises(ValueError, match='broken.json: not a COCO annotation file'):
+    with pytest.raises(ValueError, match='broken.json: not valid JSON'):
         InstanceAP(str(tmp_path / 'broken.json'))
     with pytest.raises(ValueError, match='no category for the class.*horse; its categories are dog, cat, cow'):
         evaluate(InstanceAP(path), predictions, things(*NAMES, 'horse'))

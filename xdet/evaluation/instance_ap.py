@@ -16,6 +16,9 @@ from pycocotools import mask as mask_util
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from xdet.datasets.files.coco_json import load_coco_json
+from xdet.datasets.files.coco_objects import read_objects
+from xdet.datasets.files.outlines import rasterize
 from xdet.registry import METRICS
 from xdet.structures import Vocabulary
 
@@ -74,12 +77,10 @@ class InstanceAP(BaseMetric):
             raise ValueError(f'InstanceAP: metric is {metric}; accepted are {", ".join(_PREFIXES)} and both')
         if gt_boxes not in ('annotations', 'masks'):
             raise ValueError(f"InstanceAP: gt_boxes is '{gt_boxes}'; accepted are annotations, masks")
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                self.annotations = COCO(ann_file)
-                _complete(self.annotations, boxes_of_masks=gt_boxes == 'masks')
-        except (ValueError, AssertionError, TypeError, KeyError) as error:
-            raise ValueError(f'{ann_file}: not a COCO annotation file ({error})') from error
+        content = load_coco_json(ann_file)
+        of_masks = gt_boxes == 'masks'
+        boxes_only = 'segm' not in metrics and not of_masks
+        self.annotations = _index(content, *read_objects(ann_file, content, boxes_only=boxes_only), of_masks)
         self.ann_file = ann_file
         self.metrics = metrics
         self.classwise = classwise
@@ -123,7 +124,7 @@ class InstanceAP(BaseMetric):
             raise ValueError(
                 f'{self.ann_file}: image {sample["img_id"]} was evaluated but is not in the annotation file'
             )
-        annotated = (image.get('height', size[0]), image.get('width', size[1]))
+        annotated = (image['height'], image['width'])
         if annotated != size:
             raise ValueError(
                 f'{name_of(sample)}: predicted masks are {size} but {self.ann_file} says {annotated} (height, width); '
@@ -220,18 +221,15 @@ def _rows(image_id: Any, pred: dict, id_of_label: Sequence[int | None], metric: 
     return rows
 
 
-def _complete(annotations: COCO, boxes_of_masks: bool) -> None:
-    """Add what COCO's evaluation expects of every object and files of other origin leave out, and number objects."""
-    for annotation in annotations.dataset.get('annotations', ()):
-        annotation.setdefault('iscrowd', 0)
-        mask = None
-        if boxes_of_masks or not {'bbox', 'area'} <= annotation.keys():
-            mask = annotations.annToRLE(annotation)
-        if boxes_of_masks or 'bbox' not in annotation:
-            annotation['bbox'] = mask_util.toBbox(mask).tolist()
-        if 'area' not in annotation:
-            annotation['area'] = float(mask_util.area(mask))
+def _index(content: dict, images: dict, objects: list[dict], boxes_of_masks: bool) -> COCO:
+    """What COCO's evaluation reads."""
+    for found in objects if boxes_of_masks else ():
+        size = (images[found['image_id']]['height'], images[found['image_id']]['width'])
+        found['bbox'] = mask_util.toBbox(rasterize(found['segmentation'], size)).tolist()
+    annotations = COCO()
     # COCOeval writes the id of a matched object and reads 0 as "no match", so it never finds an object whose id is 0.
-    for number, annotation in enumerate(annotations.dataset.get('annotations', ()), start=1):
-        annotation['id'] = number
-    annotations.createIndex()
+    numbered = [dict(found, id=number) for number, found in enumerate(objects, start=1)]
+    annotations.dataset = dict(content, images=list(images.values()), annotations=numbered)
+    with contextlib.redirect_stdout(io.StringIO()):
+        annotations.createIndex()
+    return annotations

@@ -55,11 +55,20 @@ def test_stray_annotations_are_named(tiny_coco) -> None:
         CocoInstanceSegDataset(**tiny_coco.instance_cfg())
 
 
-def test_annotation_without_box_is_named(tiny_coco) -> None:
-    annotation = tiny_coco.instances['annotations'][0]
-    del annotation['bbox']
-    with pytest.raises(ValueError, match=f'of image {annotation["image_id"]} has no bbox'):
+def test_file_of_boxes_without_outlines_is_refused(tiny_coco) -> None:
+    for annotation in tiny_coco.instances['annotations']:
+        annotation['segmentation'] = []
+    with pytest.raises(
+        ValueError, match=r'instances\.json: 3 annotations are left out: 3 have no outline.*boxes_only=True'
+    ):
         CocoInstanceSegDataset(**tiny_coco.instance_cfg())
+
+
+def test_missing_folder_of_images_is_data_root(tiny_coco) -> None:
+    for image in tiny_coco.instances['images']:
+        image['file_name'] = f'img/{image["file_name"]}'
+    cfg = {**tiny_coco.instance_cfg(), 'data_prefix': dict(img_path='img')}
+    assert len(CocoInstanceSegDataset(**cfg)) == 2
 
 
 def test_real_coco_gives_the_80_things(shared_data: Path) -> None:
@@ -89,4 +98,3 @@ def test_boxes_only(tiny_coco) -> None:
     assert segments.boxes.tolist() == [[0, 0, 8, 6], [4, 2, 12, 10]] and segments.labels.tolist() == [0, 1]
     assert 'masks' not in segments and segments.alike.shape == (4, 3, 4)
     assert len(dataset[1]['data_samples'].gt_segments.boxes) == 0
-    assert not CocoInstanceSegDataset(**tiny_coco.instance_cfg()).get_data_info(0)['instances']

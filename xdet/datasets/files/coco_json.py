@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from mmengine import fileio
-
 from xdet.datasets.vocab import get_class_list, make_vocabulary
+from xdet.io.reading import listed, read_json, shorten
+from xdet.io.schema import ID, require, shown
 from xdet.structures import Vocabulary
+
+from .left_out import LeftOut
+from .outlines import OUTLINE_KINDS, describe, read_outline
 
 IGNORED = -1
 """Label of annotations whose category is in the file but not among the classes asked for."""
@@ -18,6 +20,12 @@ IGNORED = -1
 
 COCO_LISTS = ('images', 'annotations', 'categories')
 """What an annotation file of segments has; others do without categories."""
+
+_ADVICE = {
+    'segments_info': 'is this a file of instances? Panoptic files have a list of segments for every image',
+    'height': 'images need their height and width in pixels',
+    'width': 'images need their height and width in pixels',
+}
 
 
 def load_json(path: str, backend_args: dict | None = None) -> Any:
@@ -28,15 +36,9 @@ def load_json(path: str, backend_args: dict | None = None) -> Any:
         ValueError: It is not JSON.
     """
     try:
-        text = fileio.get_text(path, backend_args=backend_args)
+        return read_json(path, backend_args=backend_args)
     except (FileNotFoundError, IsADirectoryError):
-        raise FileNotFoundError(f'{path}: annotation file does not exist') from None
-    except UnicodeDecodeError:
-        raise ValueError(f'{path}: not valid JSON (not even text)') from None
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f'{path}: not valid JSON ({error})') from None
+        raise FileNotFoundError(f'{shorten(str(path))}: annotation file does not exist') from None
 
 
 def load_coco_json(path: str, keys: Sequence[str] = COCO_LISTS) -> dict:
@@ -53,34 +55,149 @@ def load_coco_json(path: str, keys: Sequence[str] = COCO_LISTS) -> dict:
     return content
 
 
+def field(entry: Any, key: str, kind: type | tuple[type, ...], where: str, **default: Any) -> Any:
+    """:func:`~xdet.io.schema.require` with advice for fields that are often missing in other tools' files."""
+    try:
+        return require(entry, key, kind, where, **default)
+    except ValueError as error:
+        if key in _ADVICE:
+            raise ValueError(f'{error} ({_ADVICE[key]})') from None
+        raise
+
+
 def listed_images(path: str) -> set[int | str]:
     """Ids of the images that a COCO annotation file of any kind lists."""
-    return {image['id'] for image in load_coco_json(path, keys=('images',))['images']}
+    images = load_coco_json(path, keys=('images',))['images']
+    return {require(image, 'id', ID, f'{path}: image {position}') for position, image in enumerate(images)}
+
+
+def index_images(path: str, content: dict, *, sizes: bool = True) -> dict[int | str, dict]:
+    """Entries of the images of a COCO annotation file by id.
+
+    Args:
+        path (str): Name of the file, for errors.
+        content (dict): Result of :func:`load_coco_json`.
+        sizes (bool): Whether ``height`` and ``width`` are needed.
+
+    Raises:
+        ValueError: Two different images have one id, or an entry is damaged.
+    """
+    images: dict[int | str, dict] = {}
+    for position, image in enumerate(content['images']):
+        number = require(image, 'id', ID, f'{path}: image {position} (counted from 0)')
+        where = f'{path}: image {shorten(str(number), 80)}'
+        entry = dict(image, id=number)
+        if sizes:
+            entry.update({side: field(image, side, int, where) for side in ('height', 'width')})
+            if min(entry['height'], entry['width']) < 1 or max(entry['height'], entry['width']) > _LONGEST:
+                given = f'{shown(entry["width"])}x{shown(entry["height"])}'
+                raise ValueError(f'{where}: its size is {given} pixels; width and height must be 1 to {_LONGEST}')
+        other = images.setdefault(number, entry)
+        if other is not entry and other.get('file_name') != entry.get('file_name'):
+            raise ValueError(
+                f'{path}: the image id {shorten(str(number), 80)} appears more than once, for '
+                f'{shown(other.get("file_name"))} and {shown(entry.get("file_name"))}; every image needs its own id'
+            )
+    return images
+
+
+_LONGEST = 1 << 20
+
+
+def file_name(path: str, image: dict) -> str:
+    """``file_name`` of the entry of an image.
+
+    Raises:
+        ValueError: It is missing, no text, or empty.
+    """
+    where = f'{path}: image {shorten(str(image.get("id")), 80)}'
+    name = require(image, 'file_name', str, where)
+    if not name or '\0' in name:
+        raise ValueError(f"{where}: 'file_name' is {shown(name)}; it must be the path of a file")
+    return name
+
+
+def index_categories(path: str, content: dict) -> dict[int | str, dict]:
+    """Entries of the categories of a COCO annotation file by id, with ``name`` and ``isthing`` checked.
+
+    Raises:
+        ValueError: An entry is damaged, or ids or names are repeated.
+    """
+    categories: dict[int | str, dict] = {}
+    ids_of_name: dict[str, int | str] = {}
+    for position, category in enumerate(content['categories']):
+        number = require(category, 'id', ID, f'{path}: category {position} (counted from 0)')
+        where = f'{path}: category {shorten(str(number), 80)}'
+        name = require(category, 'name', str, where)
+        if not name.strip():
+            raise ValueError(f"{where}: 'name' is {shown(name)}; every category needs a name")
+        if number in categories:
+            raise ValueError(f'{path}: category names or ids are repeated; the id {number} appears more than once')
+        if name in ids_of_name:
+            raise ValueError(
+                f'{path}: category names or ids are repeated; the categories {ids_of_name[name]} and {number} are both '
+                f'called {shorten(name, 80)!r}; remove or rename one (some tools put the name of the project first)'
+            )
+        # Files of the instance task say nothing about it, and have only things.
+        categories[number] = dict(category, id=number, isthing=require(category, 'isthing', bool, where, True))
+        ids_of_name[name] = number
+    kinds = {type(number) for number in categories}
+    if len(kinds) > 1:
+        raise ValueError(f'{path}: some category ids are numbers and some are texts; they must be of one kind')
+    return categories
+
+
+def check_category(where: str, known: Collection[int | str], category_id: int | str) -> int | str:
+    """``category_id`` if it is one of those ``known``.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if category_id not in known:
+        raise ValueError(
+            f'{where} is of category id {shown(category_id)}, which the file does not list; its ids are '
+            f'{listed(sorted(known))}'
+        )
+    return category_id
 
 
 def load_captions(path: str) -> dict[int | str, tuple[str, ...]]:
     """Captions per image id of a COCO captions file; white space around them is dropped.
 
+    Captions that are empty are left out and reported.
+
     Raises:
         FileNotFoundError, ValueError: See :func:`load_coco_json`; or an annotation has no caption.
     """
     captions = defaultdict(list)
-    for annotation in load_coco_json(path, keys=('annotations',))['annotations']:
-        if not isinstance(annotation.get('caption'), str) or 'image_id' not in annotation:
-            raise ValueError(f"{path}: not a captions file; an annotation has no 'caption' or no 'image_id'")
-        if text := ' '.join(annotation['caption'].split()):
-            captions[annotation['image_id']].append(text)
+    left_out = LeftOut(path, 'captions')
+    annotations = load_coco_json(path, keys=('annotations',))['annotations']
+    for position, annotation in enumerate(annotations):
+        where = f'{path}: not a captions file; annotation {position} (counted from 0)'
+        image_id = require(annotation, 'image_id', ID, where)
+        if text := ' '.join(require(annotation, 'caption', str, where).split()):
+            captions[image_id].append(text)
+        else:
+            left_out.add('are empty', f'of image {image_id}')
+    left_out.report(len(annotations))
     return {image_id: tuple(texts) for image_id, texts in captions.items()}
 
 
-def load_expressions(path: str, splits: Sequence[str] | None = None) -> dict[int | str, list[dict]]:
+def load_expressions(
+    path: str, splits: Sequence[str] | None = None, sizes: Mapping[Any, tuple[int, int]] | None = None
+) -> dict[int | str, list[dict]]:
     """Referring expressions per image id.
+
+    Expressions without a sentence, or that refer to nothing (as some of gRefCOCO do on purpose), are left out and
+    reported.
 
     Args:
         path (str): COCO annotation file whose annotations have ``sentences``, a list of dicts with ``raw`` (or
             ``sent``), as the official ``grounding_*.json`` and ``refcocog_*.json`` and the result of
             ``tools/dataset_converters/refer_to_json.py`` have.
         splits (Sequence[str], optional): Keep the annotations whose ``split`` is one of these.
+        sizes (Mapping, optional): Height and width of the images of which expressions are wanted, by id. Default: all
+            expressions are wanted, and must be of images that the file lists.
 
     Returns:
         dict: Lists of ``dict(sentences=tuple[str], mask=polygons or RLE)``.
@@ -88,22 +205,65 @@ def load_expressions(path: str, splits: Sequence[str] | None = None) -> dict[int
     Raises:
         FileNotFoundError, ValueError: See :func:`load_coco_json`; or an annotation is not of that kind.
     """
+    if sizes is None:
+        return load_referring(path, splits)[1]
+    return _expressions(path, load_coco_json(path, keys=('annotations',)), splits, sizes, only_listed=False)
+
+
+def load_referring(path: str, splits: Sequence[str] | None) -> tuple[dict, dict[int | str, list[dict]]]:
+    """Images of a file, see :func:`index_images`, and all its expressions, see :func:`load_expressions`."""
+    content = load_coco_json(path, keys=('images', 'annotations'))
+    for annotation in content['annotations'][:1]:
+        require(annotation, 'sentences', list, f'{path}: not a file of referring expressions; annotation 0')
+    images = index_images(path, content)
+    sizes = {number: (image['height'], image['width']) for number, image in images.items()}
+    return images, _expressions(path, content, splits, sizes, only_listed=True)
+
+
+def _expressions(
+    path: str,
+    content: dict,
+    splits: Sequence[str] | None,
+    sizes: Mapping[Any, tuple[int, int]],
+    only_listed: bool,
+) -> dict[int | str, list[dict]]:
     expressions = defaultdict(list)
-    annotations = load_coco_json(path, keys=('annotations',))['annotations']
-    for annotation in annotations:
-        absent = [key for key in ('image_id', 'sentences', 'segmentation') if key not in annotation]
-        if absent or (splits is not None and 'split' not in annotation):
-            raise ValueError(f'{path}: not a file of referring expressions; an annotation has no {absent or "split"}')
-        sentences = [sentence.get('raw') or sentence.get('sent') or '' for sentence in annotation['sentences']]
-        sentences = [text for text in (' '.join(sentence.split()) for sentence in sentences) if text]
-        if sentences and (splits is None or annotation['split'] in splits):
-            expressions[annotation['image_id']].append(
-                dict(sentences=tuple(sentences), mask=annotation['segmentation'])
-            )
-    if splits is not None and not expressions:
-        found = sorted({annotation['split'] for annotation in annotations})
-        raise ValueError(f'{path}: no expressions of {", ".join(splits)}; its splits are {", ".join(found)}')
+    left_out = LeftOut(path, 'expressions')
+    found_splits = set()
+    for position, annotation in enumerate(content['annotations']):
+        where = f'{path}: not a file of referring expressions; annotation {position} (counted from 0)'
+        image_id = require(annotation, 'image_id', ID, where)
+        split = require(annotation, 'split', str, where) if splits is not None else None
+        sentences = [_sentence(sentence, where) for sentence in require(annotation, 'sentences', list, where)]
+        if 'segmentation' not in annotation:
+            raise ValueError(f"{where}: 'segmentation' is missing; it must be {OUTLINE_KINDS}")
+        if splits is not None:
+            found_splits.add(split)
+            if split not in splits:
+                continue
+        name = describe(annotation.get('id', f'{position} (counted from 0)'), image_id)
+        if image_id not in sizes:
+            if only_listed:
+                raise ValueError(f'{path}: an expression is of image {image_id}, which the file does not list')
+            continue
+        texts = tuple(text for text in sentences if text)
+        outline = read_outline(annotation['segmentation'], sizes[image_id], f'{path}: {name}')
+        if not texts:
+            left_out.add('have no sentence', name)
+        elif outline is None:
+            left_out.add('refer to no outline (segmentation) in their image', name)
+        else:
+            expressions[image_id].append(dict(sentences=texts, mask=outline))
+    left_out.report(len(content['annotations']))
+    if splits is not None and not found_splits & set(splits):
+        found = ', '.join(sorted(found_splits))
+        raise ValueError(f'{path}: no expressions of {", ".join(splits)}; its splits are {shorten(found)}')
     return dict(expressions)
+
+
+def _sentence(sentence: Any, where: str) -> str:
+    raw = require(sentence, 'raw', str, f'{where}: one of its sentences', '')
+    return ' '.join((raw or require(sentence, 'sent', str, f'{where}: one of its sentences', '')).split())
 
 
 def coco_classes(path: str, content: dict, classes: Sequence[str] | None) -> tuple[Vocabulary, dict[int, int]]:
@@ -122,19 +282,18 @@ def coco_classes(path: str, content: dict, classes: Sequence[str] | None) -> tup
     Raises:
         ValueError: Names are repeated, or ``classes`` has a name that the file does not.
     """
-    categories = sorted(content['categories'], key=lambda category: (not _is_thing(category), category['id']))
+    categories = sorted(
+        index_categories(path, content).values(), key=lambda category: (not category['isthing'], category['id'])
+    )
     names = [category['name'] for category in categories]
-    ids = [category['id'] for category in categories]
-    if len(set(names)) < len(names) or len(set(ids)) < len(ids):
-        raise ValueError(f'{path}: category names or ids are repeated; each may appear once')
     if classes is None:
         if not categories:
             raise ValueError(f'{path}: the list of categories is empty; at least one class is needed')
         classes = names
     unknown = [name for name in classes if name not in names]
     if unknown:
-        raise ValueError(f'{path}: no category named {", ".join(unknown)}; its categories are {", ".join(names)}')
-    things = {category['name'] for category in categories if _is_thing(category)}
+        raise ValueError(f'{path}: no category named {listed(unknown)}; its categories are {listed(names)}')
+    things = {category['name'] for category in categories if category['isthing']}
     vocabulary = Vocabulary(tuple(classes), tuple(name in things for name in classes))
     labels = {name: label for label, name in enumerate(classes)}
     return vocabulary, {category['id']: labels.get(category['name'], IGNORED) for category in categories}
@@ -156,31 +315,14 @@ def known_classes(path: str, content: dict, classes: str | Mapping) -> tuple[Voc
     """
     vocabulary = make_vocabulary(classes)
     name = classes if isinstance(classes, str) else classes['name']
-    labels = get_class_list(name).labels([category['name'] for category in content['categories']])
+    categories = index_categories(path, content)
+    labels = get_class_list(name).labels([category['name'] for category in categories.values()])
     found = [label for label in labels if label is not None]
     absent = [vocabulary.names[label] for label in range(len(vocabulary)) if label not in found]
     if absent or len(set(found)) < len(found):
         repeated = [vocabulary.names[label] for label, count in Counter(found).items() if count > 1]
-        problem = f'no category for {", ".join(absent)}' if absent else f'several categories for {", ".join(repeated)}'
+        problem = f'no category for {listed(absent)}' if absent else f'several categories for {listed(repeated)}'
         raise ValueError(f"{path}: has {problem}; it does not belong to class list '{name}'")
-    ids = [category['id'] for category in content['categories']]
-    return vocabulary, {number: IGNORED if label is None else label for number, label in zip(ids, labels, strict=True)}
-
-
-def label_of(path: str, labels: dict[int, int], category_id: int, image_id: int | str) -> int:
-    """Label of a category id.
-
-    Raises:
-        ValueError: The file does not list that category.
-    """
-    if category_id not in labels:
-        raise ValueError(
-            f'{path}: image {image_id} has an annotation of category id {category_id}, '
-            f'which the file does not list; its ids are {sorted(labels)}'
-        )
-    return labels[category_id]
-
-
-def _is_thing(category: dict) -> bool:
-    # Files of the instance task say nothing about it, and have only things.
-    return bool(category.get('isthing', 1))
+    return vocabulary, {
+        number: IGNORED if label is None else label for number, label in zip(categories, labels, strict=True)
+    }

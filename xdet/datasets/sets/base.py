@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import os.path as osp
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.logging import print_log
 
 from xdet.datasets.files.coco_json import listed_images
+from xdet.io.errors import cause
+from xdet.io.reading import is_address, listed
 from xdet.structures import Vocabulary
 
 
@@ -38,6 +40,22 @@ class ImageDataset(BaseDataset):
     def in_root(self, path: str) -> str:
         """``path`` inside of ``data_root``, unless it is absolute or an address of a remote file backend."""
         return path if osp.isabs(path) or '://' in path else osp.join(self.data_root, path)
+
+    def folder(self, key: str) -> str:
+        """Folder ``data_prefix[key]``; without the entry ``img``, images are in ``data_root``.
+
+        Raises:
+            ValueError: There is no such entry.
+        """
+        if key in self.data_prefix:
+            return self.data_prefix[key]
+        if key == 'img':
+            return self.data_root
+        raise ValueError(f"{type(self).__name__}: data_prefix has no folder '{key}'; it has {listed(self.data_prefix)}")
+
+    def image_path(self, name: str) -> str:
+        """Path of the image that a file calls ``name``."""
+        return name if is_address(name) else osp.join(self.folder('img'), name)
 
     def filter_data(self) -> list[dict]:
         """Samples that are not excluded and whose files exist.
@@ -132,6 +150,20 @@ def missing_files(paths: Iterable[str]) -> set[str]:
 def as_list(paths: str | Sequence[str]) -> list[str]:
     """One path or several as a list."""
     return [paths] if isinstance(paths, str) else list(paths)
+
+
+def format_name(option: str, pattern: str, entry: Mapping[str, Any]) -> str:
+    """``pattern`` filled with the fields of ``entry``.
+
+    Raises:
+        ValueError: The pattern asks for something else.
+    """
+    try:
+        return pattern.format(**entry)
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{option} is {pattern!r}, which cannot be filled ({cause(error)}); there are {listed(entry)}'
+        ) from None
 
 
 def require_folder(path: str | Path, what: str) -> Path:

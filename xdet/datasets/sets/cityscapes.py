@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xdet.io.schema import checked
 from xdet.registry import DATASETS
 
 from .coco_panoptic import CocoPanopticSegDataset
@@ -18,4 +19,5 @@ class CityscapesPanopticDataset(CocoPanopticSegDataset):
 
     def image_file(self, image: dict) -> str:
         """``<city>/<image id>_leftImg8bit.png``."""
-        return f'{image["id"].split("_")[0]}/{image["id"]}_leftImg8bit.png'
+        number = checked(image['id'], str, f"{self.ann_file}: image {image['id']}: 'id'")
+        return f'{number.split("_")[0]}/{number}_leftImg8bit.png'

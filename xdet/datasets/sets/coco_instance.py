@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os.path as osp
 from collections import defaultdict
 from typing import Any
 
-from xdet.datasets.files.coco_json import coco_classes, label_of, load_coco_json
+from xdet.datasets.files.coco_json import coco_classes, file_name, load_coco_json
+from xdet.datasets.files.coco_objects import read_objects
 from xdet.registry import DATASETS
 
 from .base import SegmentationDataset
@@ -43,25 +43,17 @@ class CocoInstanceSegDataset(SegmentationDataset):
         content = load_coco_json(self.ann_file)
         vocabulary, labels = coco_classes(self.ann_file, content, self._metainfo.get('classes'))
         self.set_vocabulary(vocabulary)
+        images, objects = read_objects(self.ann_file, content, boxes_only=self.boxes_only)
         instances = defaultdict(list)
-        for annotation in content['annotations']:
-            image_id = annotation['image_id']
-            if len(annotation.get('bbox', ())) != 4:
-                raise ValueError(
-                    f'{self.ann_file}: an annotation of image {image_id} has no bbox; it must be [x, y, width, height]'
-                )
-            label = label_of(self.ann_file, labels, annotation['category_id'], image_id)
-            if label >= 0 and _is_usable(annotation, self.boxes_only):
-                instances[image_id].append(_instance(annotation, label, self.boxes_only))
-        listed = {image['id'] for image in content['images']}
-        stray = next((image_id for image_id in instances if image_id not in listed), None)
-        if stray is not None:
-            raise ValueError(f'{self.ann_file}: an annotation is of image {stray}, which the file does not list')
-        return [self._parse(image, instances[image['id']]) for image in content['images']]
+        for found in objects:
+            label = labels[found['category_id']]
+            if label >= 0:
+                instances[found['image_id']].append(_instance(found, label))
+        return [self._parse(image, instances[number]) for number, image in images.items()]
 
     def _parse(self, image: dict, instances: list[dict]) -> dict:
         return dict(
-            img_path=osp.join(self.data_prefix['img'], image['file_name']),
+            img_path=self.image_path(file_name(self.ann_file, image)),
             img_id=image['id'],
             height=image['height'],
             width=image['width'],
@@ -80,16 +72,7 @@ class CocoInstanceSegDataset(SegmentationDataset):
         return kept
 
 
-def _is_usable(annotation: dict, boxes_only: bool) -> bool:
-    described = min(annotation['bbox'][2:]) > 0 if boxes_only else bool(annotation.get('segmentation'))
-    return described and annotation.get('area', 1) > 0 and not annotation.get('ignore', 0)
-
-
-def _instance(annotation: dict, label: int, boxes_only: bool) -> dict:
-    x, y, width, height = annotation['bbox']
-    return dict(
-        bbox=[x, y, x + width, y + height],
-        bbox_label=label,
-        **({} if boxes_only else dict(mask=annotation['segmentation'])),
-        ignore_flag=int(annotation.get('iscrowd', 0)),
-    )
+def _instance(found: dict, label: int) -> dict:
+    x, y, width, height = found['bbox']
+    outline = dict(mask=found['segmentation']) if 'segmentation' in found else {}
+    return dict(bbox=[x, y, x + width, y + height], bbox_label=label, **outline, ignore_flag=found['iscrowd'])

@@ -53,6 +53,7 @@ class CocoJointDataset(CocoPanopticSegDataset):
         """Read and join the files."""
         data_list = super().load_data_list()
         images = {info['img_id'] for info in data_list}
+        sizes = {info['img_id']: (info['height'], info['width']) for info in data_list}
         captions: dict[Any, tuple[str, ...]] = defaultdict(tuple)
         expressions: dict[Any, list[dict]] = defaultdict(list)
         for path in map(self.in_root, self.captions_file):
@@ -61,7 +62,7 @@ class CocoJointDataset(CocoPanopticSegDataset):
             for image_id, texts in found.items():
                 captions[image_id] += texts
         for path in map(self.in_root, self.grounding_file):
-            known = load_expressions(path, self.splits)
+            known = load_expressions(path, self.splits, sizes)
             self._report(path, 'referring expressions', known.keys() & images, images)
             for image_id, own in known.items():
                 expressions[image_id] += own

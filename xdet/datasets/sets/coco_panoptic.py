@@ -7,7 +7,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from xdet.datasets.files.coco_json import coco_classes, known_classes, label_of, load_coco_json
+from xdet.datasets.files.coco_json import (
+    check_category,
+    coco_classes,
+    field,
+    file_name,
+    index_images,
+    known_classes,
+    load_coco_json,
+)
+from xdet.datasets.files.left_out import LeftOut
+from xdet.io.schema import ID, require, shown
 from xdet.registry import DATASETS
 
 from .base import SegmentationDataset
@@ -56,21 +66,34 @@ class CocoPanopticSegDataset(SegmentationDataset):
         else:
             vocabulary, labels = coco_classes(self.ann_file, content, self._metainfo.get('classes'))
         self.set_vocabulary(vocabulary)
-        images = {image['id']: image for image in content['images']}
-        return [self._parse(annotation, images, labels) for annotation in content['annotations']]
+        images = index_images(self.ann_file, content)
+        samples: dict[Any, dict] = {}
+        for position, annotation in enumerate(content['annotations']):
+            image_id = require(annotation, 'image_id', ID, f'{self.ann_file}: annotation {position} (counted from 0)')
+            if image_id not in images:
+                raise ValueError(f'{self.ann_file}: an annotation is of image {image_id}, which the file does not list')
+            if image_id in samples:
+                raise ValueError(f'{self.ann_file}: image {image_id} is annotated more than once')
+            samples[image_id] = self._parse(annotation, images[image_id], labels)
+        left_out = LeftOut(self.ann_file, 'images')
+        for number in images.keys() - samples.keys():
+            left_out.add('have no annotation', f'image {number}')
+        left_out.report(len(images))
+        return list(samples.values())
 
-    def _parse(self, annotation: dict, images: dict[int, dict], labels: dict[int, int]) -> dict:
-        image_id = annotation['image_id']
-        if image_id not in images:
-            raise ValueError(f'{self.ann_file}: an annotation is of image {image_id}, which the file does not list')
-        image = images[image_id]
-        segments = [self._segment(segment, labels, image_id) for segment in annotation['segments_info']]
+    def _parse(self, annotation: dict, image: dict, labels: dict[int, int]) -> dict:
+        where = f'{self.ann_file}: image {image["id"]}'
+        segments = [
+            self._segment(segment, labels, where) for segment in field(annotation, 'segments_info', list, where)
+        ]
+        if len({segment['id'] for segment in segments}) < len(segments):
+            raise ValueError(f'{where}: an id of a segment appears more than once')
         info = dict(
-            img_path=osp.join(self.data_prefix['img'], self.image_file(image)),
-            img_id=image_id,
+            img_path=self.image_path(self.image_file(image)),
+            img_id=image['id'],
             height=image['height'],
             width=image['width'],
-            seg_map_path=osp.join(self.data_prefix['seg'], annotation['file_name']),
+            seg_map_path=osp.join(self.folder('seg'), require(annotation, 'file_name', str, where)),
             segments_info=segments,
         )
         if self.data_prefix.get('sem'):
@@ -80,13 +103,17 @@ class CocoPanopticSegDataset(SegmentationDataset):
 
     def image_file(self, image: dict) -> str:
         """Path of an image in its folder, from its entry of the annotation file."""
-        return image['file_name']
+        return file_name(self.ann_file, image)
 
-    def _segment(self, segment: dict, labels: dict[int, int], image_id: int) -> dict:
-        label = label_of(self.ann_file, labels, segment['category_id'], image_id)
+    def _segment(self, segment: dict, labels: dict[int, int], where: str) -> dict:
+        number = require(segment, 'id', int, f'{where}: a segment')
+        if not 0 < number < 1 << 24:
+            raise ValueError(f'{where}: a segment has the id {shown(number)}; a PNG has ids from 1 to {(1 << 24) - 1}')
+        where = f'{where}: segment {number}'
+        label = labels[check_category(where, labels, require(segment, 'category_id', ID, where))]
         return dict(
-            id=segment['id'],
+            id=number,
             label=label,
             is_thing=label >= 0 and self.vocabulary.is_thing[label],
-            iscrowd=bool(segment.get('iscrowd', 0)),
+            iscrowd=require(segment, 'iscrowd', bool, where, False),
         )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os.path as osp
 from collections.abc import Sequence
 from typing import Any
 
-from xdet.datasets.files.coco_json import load_coco_json, load_expressions
+from xdet.datasets.files.coco_json import file_name, load_referring
 from xdet.registry import DATASETS
 
-from .base import ImageDataset, as_list
+from .base import ImageDataset, as_list, format_name
 
 
 @DATASETS.register_module()
@@ -41,17 +40,16 @@ class RefCocoDataset(ImageDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read the annotation file."""
-        expressions = load_expressions(self.ann_file, self.splits)
-        images = {image['id']: image for image in load_coco_json(self.ann_file, keys=('images',))['images']}
-        stray = next((image_id for image_id in expressions if image_id not in images), None)
-        if stray is not None:
-            raise ValueError(f'{self.ann_file}: an expression is of image {stray}, which the file does not list')
+        images, expressions = load_referring(self.ann_file, self.splits)
         return [self._parse(images[image_id], own) for image_id, own in expressions.items()]
 
     def _parse(self, image: dict, expressions: list[dict]) -> dict:
-        name = image['file_name'] if self.img_name is None else self.img_name.format(**image)
+        if self.img_name is None:
+            name = file_name(self.ann_file, image)
+        else:
+            name = format_name('img_name', self.img_name, image)
         return dict(
-            img_path=osp.join(self.data_prefix.get('img', self.data_root), name),
+            img_path=self.image_path(name),
             img_id=image['id'],
             height=image['height'],
             width=image['width'],

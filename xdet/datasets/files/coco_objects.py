@@ -1,0 +1,111 @@
+"""The objects of a COCO instance annotation file: training and evaluation read them by this one rule."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pycocotools import mask as mask_util
+
+from xdet.io.schema import ID, require
+
+from .coco_json import check_category, index_categories, index_images
+from .left_out import LeftOut
+from .outlines import check_coordinates, describe, rasterize, read_outline
+
+
+def read_objects(path: str, content: dict, *, boxes_only: bool = False) -> tuple[dict[Any, dict], list[dict]]:
+    """Images and objects of an annotation file.
+
+    An object is what has an outline in its image; with ``boxes_only`` what has a box of positive width and height. The
+    others are left out and reported. What a file does not say, also by null, follows from the outline: ``bbox`` (also
+    one without width or height) is its tight box, and ``area`` (also one that is not positive) its number of pixels.
+    ``iscrowd`` is 0 unless given, and 1 where ``ignore`` is set.
+
+    Args:
+        path (str): Name of the file, for errors.
+        content (dict): Result of :func:`~xdet.datasets.files.coco_json.load_coco_json`.
+        boxes_only (bool): Use boxes, not outlines, which need not be there.
+
+    Returns:
+        tuple[dict, list[dict]]: Entries of images by id, see :func:`~xdet.datasets.files.coco_json.index_images`, and
+        objects with ``image_id``, ``category_id``, ``bbox`` (x, y, width, height), ``area``, ``iscrowd`` (0 or 1) and,
+        without ``boxes_only``, ``segmentation``.
+
+    Raises:
+        ValueError: An entry is damaged; file, entry and field are named.
+    """
+    images = index_images(path, content)
+    categories = index_categories(path, content)
+    left_out = LeftOut(path, 'annotations')
+    objects = []
+    for position, annotation in enumerate(content['annotations']):
+        image_id = require(annotation, 'image_id', ID, f'{path}: annotation {position} (counted from 0)')
+        name = describe(annotation.get('id', f'{position} (counted from 0)'), image_id)
+        where = f'{path}: {name}'
+        if image_id not in images:
+            raise ValueError(f'{where}: the file does not list that image')
+        category_id = check_category(where, categories, require(annotation, 'category_id', ID, where))
+        size = (images[image_id]['height'], images[image_id]['width'])
+        read = _read_box if boxes_only else _read_outlined
+        found = read(annotation, size, where)
+        if isinstance(found, str):
+            left_out.add(found, name)
+            continue
+        crowd = require(annotation, 'iscrowd', bool, where, False) or require(annotation, 'ignore', bool, where, False)
+        objects.append(dict(image_id=image_id, category_id=category_id, iscrowd=int(crowd), **found))
+    if left_out.total and not objects:
+        advice = '' if boxes_only else '; to use boxes without outlines, set boxes_only=True (training), metric="bbox"'
+        raise ValueError(f'{left_out}{advice}')
+    left_out.report(len(content['annotations']))
+    return images, objects
+
+
+def _read_box(annotation: dict, size: tuple[int, int], where: str) -> dict | str:
+    """Box and area of an annotation, or why it is no object."""
+    box, area = _given_box(annotation, size, where), _given_area(annotation, where)
+    if box is None or area is None:
+        outline = read_outline(annotation.get('segmentation'), size, where)
+        if outline is not None:
+            rle = rasterize(outline, size)
+            box = box or mask_util.toBbox(rle).tolist()
+            area = area or float(mask_util.area(rle))
+    if box is None or min(box[2:]) <= 0:
+        return 'have no bbox of positive width and height'
+    if box[0] + box[2] <= 0 or box[1] + box[3] <= 0 or box[0] >= size[1] or box[1] >= size[0]:
+        return 'have a bbox outside of their image'
+    return dict(bbox=box, area=area or float(box[2] * box[3]))
+
+
+def _read_outlined(annotation: dict, size: tuple[int, int], where: str) -> dict | str:
+    """Outline, box and area of an annotation, or why it is no object."""
+    outline = read_outline(annotation.get('segmentation'), size, where)
+    if outline is None:
+        return 'have no outline (segmentation) in their image'
+    box, area = _given_box(annotation, size, where), _given_area(annotation, where)
+    if box is None or area is None:
+        rle = rasterize(outline, size)
+        covered = float(mask_util.area(rle))
+        if area is None and not covered:
+            return 'have an outline (segmentation) that covers no pixel'
+        box = mask_util.toBbox(rle).tolist() if box is None else box
+        area = covered if area is None else area
+    return dict(segmentation=outline, bbox=box, area=area)
+
+
+def _given_box(annotation: dict, size: tuple[int, int], where: str) -> list[float] | None:
+    box = require(annotation, 'bbox', list, where, [])
+    if not box:
+        return None
+    if len(box) != 4:
+        raise ValueError(f'{where}: bbox has {len(box)} numbers; it must be [x, y, width, height]')
+    check_coordinates(box, size, f'{where}: bbox')
+    return box if min(box[2:]) > 0 else None
+
+
+def _given_area(annotation: dict, where: str) -> float | None:
+    area = annotation.get('area')
+    if isinstance(area, float) and not math.isfinite(area):
+        return None
+    area = require(annotation, 'area', float, where, 0)
+    return area if area > 0 else None

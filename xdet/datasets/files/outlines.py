@@ -1,0 +1,160 @@
+"""The outlines of objects in COCO's files: one rule of which are read, and as what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as mask_util
+
+from xdet.io.reading import shorten
+from xdet.io.schema import is_finite, shown
+
+Outline = list[list[float]] | dict
+"""Polygons, each ``[x1, y1, x2, y2, ...]``, or an RLE."""
+
+OUTLINE_KINDS = 'a list of polygons [x1, y1, x2, y2, ...] or an RLE with size and counts'
+_ACCEPTED = f'it must be {OUTLINE_KINDS}'
+_NUMBERS = {int, float}
+_LEAST = 6
+"""Numbers of a triangle."""
+
+
+def read_outline(value: Any, size: tuple[int, int], where: str) -> Outline | None:
+    """What ``segmentation`` of an annotation says.
+
+    Tools also write one polygon without the list around it, and RLEs inside of a list; both are read. Polygons of less
+    than three points enclose nothing and are left out.
+
+    Args:
+        value (Any): The field.
+        size (tuple[int, int]): Height and width of the image.
+        where (str): File and annotation, for errors.
+
+    Returns:
+        list | dict | None: Polygons, or an RLE of the size of the image; None if there is no outline in the image.
+
+    Raises:
+        ValueError: It is of no kind that is accepted, has coordinates that are not finite or are further away from the
+            image than the image is long, or is an RLE that does not fit the image.
+    """
+    where = f'{where}: segmentation'
+    if isinstance(value, dict):
+        return _read_rle(value, size, where)
+    if value is None or (isinstance(value, (list, tuple)) and not value):
+        return None
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f'{where} is {shown(value)}; {_ACCEPTED}')
+    if all(isinstance(part, dict) for part in value):
+        rles = [_read_rle(part, size, where) for part in value]
+        return rles[0] if len(rles) == 1 else _as_text(mask_util.merge([_compressed(rle, size) for rle in rles]))
+    if set(map(type, value)) <= _NUMBERS:
+        value = [value]
+    polygons = [polygon for polygon in value if _is_polygon(polygon, size, where)]
+    if not polygons or all(_is_outside(polygon, size) for polygon in polygons):
+        return None
+    return [list(polygon) for polygon in polygons]
+
+
+def rasterize(outline: Outline, size: tuple[int, int]) -> dict:
+    """An outline as COCO's compressed RLE, as ``COCO.annToRLE`` makes it."""
+    height, width = size
+    if isinstance(outline, list):
+        return mask_util.merge(mask_util.frPyObjects(outline, height, width))
+    return _compressed(outline, size)
+
+
+def check_coordinates(values: Sequence[float], size: tuple[int, int] | None, what: str) -> None:
+    """Refuse coordinates that cannot be meant; drawing them would need memory without end.
+
+    Args:
+        values (Sequence[float]): x and y in turn.
+        size (tuple[int, int], optional): Height and width of the image, if known.
+        what (str): File, annotation and field.
+
+    Raises:
+        ValueError: One is no finite number, or is further away from the image than the image is long.
+    """
+    if set(map(type, values)) <= _NUMBERS and is_finite(sum(values)):
+        if not values:
+            return
+        reach = max(size) if size else 0
+        if size is None or (min(values) >= -reach and max(values) <= 2 * reach):
+            return
+        worst = max(values, key=abs)
+        raise ValueError(f'{what} has the coordinate {worst:g}, far outside of the image of {size[1]}x{size[0]} pixels')
+    wrong = next((value for value in values if type(value) not in _NUMBERS or not is_finite(value)), values)
+    raise ValueError(f'{what} has the coordinate {shown(wrong)}; coordinates must be finite numbers')
+
+
+def _is_polygon(polygon: Any, size: tuple[int, int], where: str) -> bool:
+    """Whether it encloses something; what is damaged is an error."""
+    if not isinstance(polygon, (list, tuple)):
+        raise ValueError(f'{where} has {shown(polygon)} as polygon; {_ACCEPTED}')
+    check_coordinates(polygon, size, where)
+    if len(polygon) % 2:
+        raise ValueError(f'{where} has a polygon of {len(polygon)} numbers; every point needs x and y')
+    return len(polygon) >= _LEAST
+
+
+def _is_outside(polygon: Sequence[float], size: tuple[int, int]) -> bool:
+    xs, ys = polygon[0::2], polygon[1::2]
+    return max(xs) <= 0 or max(ys) <= 0 or min(xs) >= size[1] or min(ys) >= size[0]
+
+
+def _read_rle(rle: dict, size: tuple[int, int], where: str) -> dict:
+    given, counts = rle.get('size'), rle.get('counts')
+    if not isinstance(given, (list, tuple)) or list(given) != list(size):
+        raise ValueError(f'{where} is an RLE of size {shown(given)}; the image has {list(size)} (height, width)')
+    if isinstance(counts, (str, bytes)):
+        runs = _decode_counts(counts)
+    elif isinstance(counts, (list, tuple)) and set(map(type, counts)) <= _NUMBERS:
+        whole = all(is_finite(run) and run >= 0 and run == int(run) for run in counts)
+        runs = [int(run) for run in counts] if whole else None
+        counts = runs
+    else:
+        raise ValueError(f'{where} is an RLE with counts {shown(counts)}; they must be a text or a list of numbers')
+    if runs is None or int(sum(runs)) != size[0] * size[1]:
+        what = 'damaged' if runs is None else f'for {int(sum(runs))} pixels'
+        raise ValueError(f'{where} is an RLE whose counts are {what}; the image has {size[0] * size[1]} pixels')
+    return dict(size=list(size), counts=counts.decode('ascii') if isinstance(counts, bytes) else counts)
+
+
+def _decode_counts(counts: str | bytes) -> np.ndarray | None:
+    """Runs of a compressed RLE, or None if it is damaged: pycocotools reads beyond the end of such a text."""
+    try:
+        data = counts.encode('ascii') if isinstance(counts, str) else counts
+    except UnicodeEncodeError:
+        return None
+    digits = np.frombuffer(data, np.uint8).astype(np.int64) - 48
+    if not len(digits) or digits.min() < 0 or digits.max() > 63 or digits[-1] & 32:
+        return None
+    # A number has digits of 5 bits, the lowest first; bit 6 says that another follows, bit 5 of the last is the sign.
+    last = np.flatnonzero(digits & 32 == 0)
+    first = np.concatenate([[0], last[:-1] + 1])
+    lengths = last - first + 1
+    if lengths.max() > 10:
+        return None
+    place = 5 * (np.arange(len(digits)) - np.repeat(first, lengths))
+    values = np.add.reduceat((digits & 31) << place, first)
+    values -= np.where(digits[last] & 16, np.int64(1) << 5 * lengths, 0)
+    # From the fourth on, a run is told by its difference from the last but one.
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values if values.min() >= 0 else None
+
+
+def _compressed(rle: dict, size: tuple[int, int]) -> dict:
+    if isinstance(rle['counts'], list):
+        return mask_util.frPyObjects(rle, *size)
+    return rle
+
+
+def _as_text(rle: dict) -> dict:
+    return dict(size=list(rle['size']), counts=rle['counts'].decode('ascii'))
+
+
+def describe(number: Any, image_id: Any) -> str:
+    """Name of an annotation for messages."""
+    return f'annotation {shorten(str(number), 40)} of image {shorten(str(image_id), 80)}'
