@@ -22,9 +22,9 @@ import argparse
 import sys
 from pathlib import Path
 
-PROMPTS = ('things', 'stuff', 'classes', 'vocabulary', 'phrases', 'boxes', 'masks', 'questions', 'texts')
-GENERATION = ('num_beams', 'length_penalty', 'top_p', 'temperature', 'seed', 'max_tokens', 'num_texts')
-REPORT = ('pred_score_thr', 'no_save_pred', 'no_save_vis')
+from xdet.options import GENERATION, PROMPTS, REPORT, Option, add_arguments
+
+OPTIONS: dict[str, Option] = PROMPTS | GENERATION | REPORT
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -37,13 +37,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='semantic, instance, panoptic (default), refseg, caption, refcaption, vqa, classification or retrieval',
     )
     _add_model(parser.add_argument_group('model'))
-    _add_prompts(parser.add_argument_group('what to look for (which of these depends on the task)'))
-    _add_generation(parser.add_argument_group('how captions are written (caption, refcaption)'))
+    add_arguments(parser.add_argument_group('prompts (which of these depends on the task)'), PROMPTS.values())
+    add_arguments(parser.add_argument_group('how captions are written (caption, refcaption)'), GENERATION.values())
     output = parser.add_argument_group('output')
     output.add_argument('--out-dir', default='outputs', help='folder for preds/ and vis/ (default: outputs)')
-    output.add_argument('--pred-score-thr', type=float, help='instances, phrases below are not shown (0.3)')
-    output.add_argument('--no-save-pred', action='store_true', help='write pictures only')
-    output.add_argument('--no-save-vis', action='store_true', help='write JSON and maps only')
+    add_arguments(output, REPORT.values())
     output.add_argument('--debug', action='store_true', help='show the traceback of errors')
     return parser.parse_args(argv)
 
@@ -55,43 +53,6 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
     group.add_argument('--text-embeddings', help='class names embedded before, by tools/misc/embed_vocabulary.py')
     group.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
     group.add_argument('--batch-size', type=int, default=1, help='pictures per forward pass (1)')
-
-
-def _add_prompts(group: argparse._ArgumentGroup) -> None:
-    group.add_argument('--things', help='countable classes, "dog . cat"')
-    group.add_argument('--stuff', help='uncountable classes, "grass . sky"')
-    group.add_argument('--classes', help='classes, when you make no difference between things and stuff')
-    group.add_argument('--vocabulary', help='a known class list, such as coco_panoptic')
-    group.add_argument('--phrases', help='what to find or describe, "the red car . a person"')
-    group.add_argument('--boxes', type=boxes, help='regions to describe in pixels, "x1 y1 x2 y2; x1 y1 x2 y2"')
-    group.add_argument(
-        '--mask', action='append', dest='masks', metavar='FILE', help='region to describe, all but black (repeatable)'
-    )
-    group.add_argument('--questions', help='questions about the picture, "what is it? . what color is it?"')
-    group.add_argument('--texts', help='texts that rank the pictures, "a dog on a beach . a street"')
-
-
-def _add_generation(group: argparse._ArgumentGroup) -> None:
-    group.add_argument('--num-beams', type=int, help='beams of beam search; 1 is greedy (default)')
-    group.add_argument(
-        '--length-penalty', type=float, help='beam search: 0 prefers short texts, 1 ranks by the mean (1)'
-    )
-    group.add_argument('--top-p', type=float, help='sample from the words that have this probability together')
-    group.add_argument('--temperature', type=float, help='of sampling (1)')
-    group.add_argument('--seed', type=int, help='of sampling (0)')
-    group.add_argument('--max-tokens', type=int, help='longest text (50)')
-    group.add_argument('--num-texts', type=int, help='texts per picture or region (1)')
-
-
-def boxes(text: str) -> list[list[float]]:
-    """Boxes ``'x1 y1 x2 y2; x1 y1 x2 y2'``, numbers separated by spaces or commas."""
-    try:
-        rows = [[float(number) for number in row.replace(',', ' ').split()] for row in text.split(';') if row.strip()]
-    except ValueError:
-        rows = []
-    if not rows or any(len(row) != 4 for row in rows):
-        raise argparse.ArgumentTypeError(f'{text!r} are no boxes; accepted is "x1 y1 x2 y2; x1 y1 x2 y2"')
-    return rows
 
 
 def run(args: argparse.Namespace) -> int:
@@ -110,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         out_dir=args.out_dir,
         print_result=True,
-        **{name: getattr(args, name) for name in (*PROMPTS, *GENERATION, *REPORT)},
+        **{name: value for name, value in vars(args).items() if name in OPTIONS},
     )
     if not result['predictions']:
         return 2

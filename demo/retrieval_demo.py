@@ -92,7 +92,7 @@ def _line(hit: Any) -> str:
 
 def _plain(hit: Any) -> dict[str, Any]:
     """One result for JSON; masks in COCO's run-length encoding."""
-    from xdet.inference.outputs.segment_results import encode_mask
+    from xdet.structures import encode_mask
 
     row = {field.name: getattr(hit, field.name) for field in dataclasses.fields(hit)}
     if 'mask' in row:

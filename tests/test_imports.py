@@ -32,14 +32,15 @@ ALLOWED = {
     'benchmarks': RUN | {'model_zoo', 'inference'},
     # A page of imports: what users import.
     'editing': RUN | {'inference', 'retrieval'},
-    'apis': {'compat', 'model_zoo', 'inference', 'retrieval', 'editing'},
+    'apis': {'structures', 'compat', 'model_zoo', 'inference', 'retrieval', 'editing'},
     'analysis': RUN | {'model_zoo', 'inference', 'benchmarks', 'cli'},
     # The package itself only prepares the installed stack; it must not load the model code.
     '__init__': {'compat'},
     'registry': set(),
+    'options': {'structures'},
     'version': set(),
 }
-FROM_ANYWHERE = {'io', 'registry', 'version'}
+FROM_ANYWHERE = {'io', 'options', 'registry', 'version'}
 
 
 def imported_rooms(path: Path) -> Iterator[tuple[int, str]]:

@@ -23,6 +23,7 @@ from mmengine.registry import Registry
 
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope='xdet', locations=['xdet.models'])
 TASKS = Registry('task', scope='xdet', locations=['xdet.tasks'])
+TASK_FORMATS = Registry('task format', scope='xdet', locations=['xdet.tasks'])
 DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='xdet', locations=['xdet.datasets', 'xdet.scenes'])
 DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope='xdet', locations=['xdet.datasets'])
 TRANSFORMS = Registry(

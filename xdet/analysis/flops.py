@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.structures import InstanceData
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from xdet.inference.pipeline import build_pipeline
-from xdet.structures import Vocabulary, XDetDataSample
+from xdet.structures import TextPrompts, Vocabulary, XDetDataSample
 
 PARTS = dict(
     backbone='backbone', pixel_decoder='pixel decoder', decoder='decoder', text_encoder='text encoder', tasks='tasks'
@@ -31,7 +30,7 @@ PARTS = dict(
 WORDS = dict(
     phrases=('the red car on the left of the street',),
     questions=('what colour is the car on the left of the street',),
-    captions=('a red car stands on the left of the street',),
+    texts=('a red car stands on the left of the street',),
 )
 """Texts that tasks are asked with."""
 
@@ -131,11 +130,10 @@ def _task_stages(model: nn.Module, features: Any, latent_pass: Any, sample: XDet
 
 
 def _request(shape: tuple[int, int], vocabulary: Vocabulary, task: str, num_tokens: int) -> XDetDataSample:
-    sample = XDetDataSample()
-    meta = dict(ori_shape=shape, img_shape=shape, tasks=(task,), vocabulary=vocabulary, **WORDS)
-    sample.set_metainfo(dict(meta, generation=dict(max_tokens=num_tokens)))
-    if task == 'refcaption':
-        sample.region_prompts = InstanceData(masks=torch.ones((1, *shape), dtype=torch.bool))
+    sample = XDetDataSample(metainfo=dict(ori_shape=shape, img_shape=shape))
+    regions = torch.ones((1, *shape), dtype=torch.bool) if task == 'refcaption' else None
+    generation = dict(max_tokens=num_tokens)
+    TextPrompts((task,), vocabulary, regions=regions, generation=generation, **WORDS).apply(sample, 'blank')
     return sample
 
 

@@ -3,12 +3,12 @@
 from xdet.compat.checkpoint import load_weights
 from xdet.editing import REMOVAL_PROMPT, EditResult, edit_image, load_inpainting_pipeline
 from xdet.inference.inferencer import EncodedImage, XDecoderInferencer
-from xdet.inference.outputs.segment_results import decode_mask
 from xdet.inference.outputs.writer import OutputError
 from xdet.model_zoo import list_models
 from xdet.retrieval.index import ImageHit, ImageIndex, TextHit, TextIndex
 from xdet.retrieval.regions import RegionHit, find_regions, segment_phrase
 from xdet.retrieval.store import RetrievalIndexError
+from xdet.structures import decode_mask
 
 __all__ = [
     'EditResult',

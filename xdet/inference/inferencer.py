@@ -23,13 +23,13 @@ from xdet.datasets.files.image_io import ImageReadError
 from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images
 from xdet.inference.inputs.options import split_options
 from xdet.inference.inputs.regions import RegionError
-from xdet.inference.inputs.requests import Request, make_requests
+from xdet.inference.inputs.requests import make_requests
 from xdet.inference.outputs.reporting import Report
 from xdet.inference.outputs.results import TASK_FORMATS
 from xdet.inference.outputs.writer import ResultWriter
 from xdet.io.errors import cause
 from xdet.registry import MODELS, TASKS, TRANSFORMS
-from xdet.structures import ImageFeatures, XDetDataSample
+from xdet.structures import ImageFeatures, TextPrompts, XDetDataSample
 from xdet.visualization import XDetLocalVisualizer
 
 from .pipeline import build_pipeline, collate, is_out_of_memory, prepare
@@ -37,9 +37,9 @@ from .pipeline import build_pipeline, collate, is_out_of_memory, prepare
 if TYPE_CHECKING:  # built through the registry; importing all of mmdet's models here would slow down every start
     from typing_extensions import Unpack
 
-    from xdet.inference.inputs.options import Options
     from xdet.models import XDecoder
     from xdet.models.context import LatentPass
+    from xdet.options import Options
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,8 @@ class XDecoderInferencer:
             batch_size (int): Images per forward pass; results do not depend on it.
             out_dir (str | Path): Folder for ``preds/`` and ``vis/``; empty writes nothing.
             show_progress (bool): Show a progress bar for more than one image.
-            **options: Prompts (:class:`~xdet.inference.inputs.options.Prompts`; which ones depends on the
-                task), settings of captions (:class:`~xdet.inference.inputs.options.Generation`), and
-                :class:`~xdet.inference.inputs.options.ReportOptions`.
+            **options: Prompts (:class:`~xdet.options.Prompts`; which ones depends on the task), settings of captions
+                (:class:`~xdet.options.Generation`), and :class:`~xdet.options.ReportOptions`.
 
         Returns:
             dict[str, list]: ``predictions``: one JSON-ready dict per image (or sample, with ``return_datasamples``);
@@ -236,7 +235,7 @@ class XDecoderInferencer:
         self,
         batch: list[int],
         sources: list[ImageSource],
-        requests: list[Request],
+        requests: list[TextPrompts],
         result: Report,
         is_collection: bool,
     ) -> Iterator[tuple[int, np.ndarray, XDetDataSample]]:
@@ -289,7 +288,7 @@ class XDecoderInferencer:
 
     def _prepare(
         self, task: str, names: list[str], out_dir: str | Path, options: Mapping[str, Any]
-    ) -> tuple[list[Request], Report]:
+    ) -> tuple[list[TextPrompts], Report]:
         """Check everything a user gave before any work is done; requests of all images, and the report to fill."""
         prompts, generation, report = split_options(options)
         self._check_task(task)
@@ -297,7 +296,7 @@ class XDecoderInferencer:
             self._check_generation(task, generation)
         prompts_needed = not (report.get('return_embeddings') or report.get('return_datasamples'))
         requests = make_requests(task, prompts, generation, len(names), self.default_vocabulary, prompts_needed)
-        for name in requests[0].tasks:
+        for name in requests[0].tasks or ():
             if name not in self.model.task_names:
                 raise ValueError(
                     f"task '{task}' with phrases needs '{name}', which this model does not have; "

@@ -10,7 +10,7 @@ from mmengine.model import BaseModel, ModuleDict
 from torch import Tensor
 
 from xdet.registry import MODELS, TASKS
-from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, XDetDataSample
+from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, TextPrompts, XDetDataSample
 
 from .context import LatentPass, TaskContext
 from .freezing import keep_frozen_in_eval
@@ -158,8 +158,9 @@ class XDecoder(BaseModel):
         features: ImageFeatures,
         data_samples: Sequence[XDetDataSample],
         latent_pass: LatentPass | None = None,
+        prompts: Sequence[TextPrompts] | None = None,
     ) -> Sequence[XDetDataSample]:
-        """The cheap half of :meth:`predict`: run the tasks the samples ask for on encoded images.
+        """The cheap half of :meth:`predict`: run what is asked of the samples on encoded images.
 
         Samples that ask for the same tasks are decoded together; tasks that build on predictions of others run last.
 
@@ -167,18 +168,23 @@ class XDecoder(BaseModel):
             features (ImageFeatures): Encoded images.
             data_samples (Sequence[XDetDataSample]): One per image.
             latent_pass (LatentPass, optional): That of earlier calls for these images, see :meth:`latent_pass`.
+            prompts (Sequence[TextPrompts], optional): What to ask of each image from now on; None: what the samples
+                say (:attr:`XDetDataSample.prompts`).
 
         Raises:
-            ValueError: A sample asks for a task the model does not have.
+            RegionError: Regions do not fit their image.
+            ValueError: A task is asked for that the model does not have.
         """
+        for sample, asked in zip(data_samples, prompts, strict=True) if prompts is not None else ():
+            asked.apply(sample, str(sample.metainfo.get('img_path', 'image')))
         for sample in data_samples:
-            unknown = set(sample.metainfo.get('tasks', ())) - set(self.task_names)
+            unknown = set(sample.prompts.tasks or ()) - set(self.task_names)
             if unknown:
                 raise ValueError(f'unknown task {sorted(unknown)}; this model has {", ".join(self.task_names)}')
         shared = latent_pass or self.latent_pass(features)
         by_tasks = defaultdict(list)
         for index, sample in enumerate(data_samples):
-            by_tasks[tuple(name for name, task in self.tasks.items() if task.requested(sample))].append(index)
+            by_tasks[tuple(name for name, task in self.tasks.items() if task.requested(sample.prompts))].append(index)
         for names, indices in by_tasks.items():
             subset = shared if len(indices) == len(data_samples) else shared.select(indices)
             keep_keys = any(self.tasks[name].needs_keys for name in names)

@@ -17,6 +17,7 @@ from xdet.datasets.files.image_io import ImageReadError
 from xdet.inference.inputs.images import ImageSource
 from xdet.inference.pipeline import collate, inference_transforms, is_out_of_memory, prepare
 from xdet.models.text.embedding_file import weights_fingerprint
+from xdet.structures import TextPrompts
 
 from .store import Signature
 
@@ -101,7 +102,7 @@ class Embedder:
             except ImageReadError as error:
                 failed[index] = error
         for item in prepared:
-            item['data_samples'].set_metainfo(dict(tasks=('retrieval',)))
+            item['data_samples'].prompts = TextPrompts(tasks=('retrieval',))
         return self._forward(prepared), failed
 
     def _forward(self, prepared: list[dict[str, Any]]) -> np.ndarray:

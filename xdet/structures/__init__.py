@@ -1,22 +1,38 @@
-"""Typed data that crosses rooms. Imports nothing else from xdet."""
+"""Typed data that crosses rooms, and how tasks look from outside. Imports no other room of xdet."""
 
-from .data_sample import XDetDataSample, segment_map
+from .data_sample import XDetDataSample, described_masks, phrase_names, segment_map
 from .decoder_io import DecoderOutput, ImageFeatures, KeysValues, LayerKeys, LayerPrediction, QueryGroup
+from .mask_codes import EncodedMask, MaskResult, decode_mask, encode_mask, mask_results
+from .prompts import TextPrompts
+from .task_format import FORMATS, TaskFormat, TaskFormats
 from .templates import TEMPLATES, clean_name, training_prompt
+from .text_line import TextLine
 from .vocabulary import BACKGROUND, Vocabulary, split_prompts
 
 __all__ = [
     'BACKGROUND',
     'DecoderOutput',
+    'EncodedMask',
+    'FORMATS',
     'ImageFeatures',
     'KeysValues',
     'LayerKeys',
     'LayerPrediction',
+    'MaskResult',
     'QueryGroup',
     'TEMPLATES',
+    'TaskFormat',
+    'TaskFormats',
+    'TextLine',
+    'TextPrompts',
     'Vocabulary',
     'XDetDataSample',
     'clean_name',
+    'decode_mask',
+    'described_masks',
+    'encode_mask',
+    'mask_results',
+    'phrase_names',
     'segment_map',
     'split_prompts',
     'training_prompt',

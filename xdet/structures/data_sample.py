@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
+from torch import Tensor
+
+from .prompts import TextPrompts
 
 
 class XDetDataSample(DetDataSample):
@@ -11,10 +14,9 @@ class XDetDataSample(DetDataSample):
 
     Meta information (``set_metainfo``):
         vocabulary (Vocabulary): Class names this image is segmented or classified with.
-        tasks (tuple[str, ...]): Tasks asked for, such as ``('panoptic',)``; absent means the model's default. In
-            training, the only tasks that learn from the sample; absent means all that find targets.
-        phrases, questions, captions (tuple[str, ...]): What to find, to answer, and to compare the image with.
-        generation (dict): Changes to the model's :class:`~xdet.tasks.generation.GenerationSettings`.
+        tasks (tuple[str, ...]): What the annotations serve, such as ``('panoptic',)``: in training, the only tasks that
+            learn from the sample (absent means all that find targets); in testing, those that are tested.
+        phrases, questions, captions (tuple[str, ...]): What people said about the image, or asked.
         caption (str), nouns, questions (tuple[str, ...]), answers (tuple[dict[str, float], ...]): Targets of training;
             the keys are there, perhaps with empty values, for every sample of a source that has such targets.
         phrase_mode (str): Whether ``gt_phrases`` are referring expressions (``'text'``) or class names (``'class'``).
@@ -22,9 +24,12 @@ class XDetDataSample(DetDataSample):
         ``ori_shape`` the size of results, both ``(height, width)``.
 
     Prompt:
-        region_prompts (InstanceData): ``masks`` bool ``[n, H, W]`` in ``ori_shape``, regions to describe.
+        prompts (TextPrompts): What is asked of the image. A sample of which nothing was asked, as test pipelines make
+            them, is asked about its ground truth: its ``tasks``, ``vocabulary``, ``phrases``, ``questions``,
+            ``captions`` and ``region_prompts``.
 
     Ground truth:
+        region_prompts (InstanceData): ``masks`` bool ``[n, H, W]`` in ``ori_shape``, regions that people described.
         gt_phrases (InstanceData): ``masks`` bool ``[n, H, W]``, as in ``gt_segments`` for training and in original
             resolution for testing, and ``texts``, a list of n phrases.
         gt_regions (InstanceData): ``masks`` as in ``gt_segments`` and ``texts`` that describe them, for training.
@@ -47,7 +52,7 @@ class XDetDataSample(DetDataSample):
         pred_answers (list[list[dict]]): For every question ``answer`` and ``score`` (probability), best first.
         pred_classes (InstanceData): ``labels`` into the vocabulary and ``scores`` ``[k]``, best first.
         pred_embedding (Tensor): ``[2, C]`` unit vectors for retrieval, of the decoder and of the backbone;
-            with ``captions`` also ``pred_text_embeddings`` ``[m, C]`` and ``pred_text_scores`` ``[m]``.
+            with texts to compare also ``pred_text_embeddings`` ``[m, C]`` and ``pred_text_scores`` ``[m]``.
     """
 
     IGNORE = -1
@@ -66,6 +71,19 @@ class XDetDataSample(DetDataSample):
     def gt_segments(self) -> None:
         del self._gt_segments
 
+    @property
+    def prompts(self) -> TextPrompts:
+        """What is asked of the image, see the class documentation."""
+        return self._prompts if '_prompts' in self else TextPrompts.about_ground_truth(self)
+
+    @prompts.setter
+    def prompts(self, value: TextPrompts) -> None:
+        self.set_field(value, '_prompts', dtype=TextPrompts)
+
+    @prompts.deleter
+    def prompts(self) -> None:
+        del self._prompts
+
 
 def segment_map(data, segments_info: list[dict]) -> PixelData:
     """Panoptic field of a sample: ids ``[1, H, W]`` (or ``[H, W]``) with their description.
@@ -75,3 +93,15 @@ def segment_map(data, segments_info: list[dict]) -> PixelData:
         segments_info (list[dict]): One dict per id.
     """
     return PixelData(metainfo=dict(segments_info=segments_info), sem_seg=data if data.ndim == 3 else data[None])
+
+
+def phrase_names(sample: XDetDataSample) -> list[str]:
+    """Names of the rows of ``pred_phrases``."""
+    return list(sample.prompts.phrases) or [str(number) for number in range(1, len(sample.pred_phrases) + 1)]
+
+
+def described_masks(sample: XDetDataSample) -> Tensor:
+    """Masks ``[n, H, W]`` that the captions of regions are about: given ones, else those found for phrases."""
+    regions = sample.prompts.regions
+    masks: Tensor = regions if isinstance(regions, Tensor) else sample.pred_phrases.masks
+    return masks

@@ -1,4 +1,12 @@
-"""Tasks of the model, one adapter per file."""
+"""Tasks of the model: one adapter and one format each."""
+
+from xdet.structures import FORMATS, TaskFormat
+
+# In the order in which lists name the tasks.
+# isort: off
+from . import segmentation_format, referring_format, captioning_format  # noqa: F401
+from . import vqa_format, classification_format, retrieval_format  # noqa: F401
+# isort: on
 
 from .base import TaskAdapter
 from .captioning import CaptioningTask
@@ -11,9 +19,11 @@ from .vqa import VQATask
 __all__ = [
     'CaptioningTask',
     'ClassificationTask',
+    'FORMATS',
     'ReferringTask',
     'RetrievalTask',
     'SegmentationTask',
     'TaskAdapter',
+    'TaskFormat',
     'VQATask',
 ]

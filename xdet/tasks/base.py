@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from xdet.models.context import TaskContext
-from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, XDetDataSample
+from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, TextPrompts, XDetDataSample
 
 
 class TaskAdapter(nn.Module):
@@ -16,8 +16,8 @@ class TaskAdapter(nn.Module):
     that tasks share, and runs queries of its own only when it needs more than that.
 
     Attributes:
-        names (tuple[str, ...]): Values of ``sample.tasks`` that this adapter serves.
-        default_names (tuple[str, ...]): Those it serves for samples that ask for nothing.
+        names (tuple[str, ...]): Names under which it can be asked for, and chosen for training.
+        default_names (tuple[str, ...]): Those it serves where no task is asked for.
         reads_predictions (bool): Whether it may build on what other tasks predict; it then runs after them.
         targets (str): What to call the targets in errors.
         needs_keys (bool): Whether prediction feeds queries to a :class:`~xdet.models.decoder.QueryStream`.
@@ -29,9 +29,10 @@ class TaskAdapter(nn.Module):
     needs_keys: bool = False
     targets: str = 'targets'
 
-    def requested(self, sample: XDetDataSample) -> tuple[str, ...]:
-        """Which of the adapter's :attr:`names` the sample asks for."""
-        return tuple(name for name in sample.metainfo.get('tasks', self.default_names) if name in self.names)
+    def requested(self, prompts: TextPrompts) -> tuple[str, ...]:
+        """Which of the adapter's :attr:`names` are asked for."""
+        asked = self.default_names if prompts.tasks is None else prompts.tasks
+        return tuple(name for name in asked if name in self.names)
 
     def trains(self, sample: XDetDataSample) -> bool:
         """Whether the sample has targets for this task."""
@@ -49,7 +50,7 @@ class TaskAdapter(nn.Module):
 
         Captions of segmented images serve the noun loss, for example, and need not train captioning as well.
         """
-        return self.trains(sample) and ('tasks' not in sample.metainfo or bool(self.requested(sample)))
+        return self.trains(sample) and not set(self.names).isdisjoint(sample.metainfo.get('tasks', self.names))
 
     def queries(self, context: TaskContext) -> list[QueryGroup]:
         """Groups this task adds in training to the object and image groups; none by default.
@@ -85,12 +86,12 @@ def describe(sample: XDetDataSample) -> str:
 
 
 def texts_of(sample: XDetDataSample, key: str, task: str) -> list[str]:
-    """The texts of a sample's meta information that a task is about, such as its ``phrases``.
+    """The prompts of a sample that a task is about, such as its ``phrases``.
 
     Raises:
         ValueError: There are none, or one is empty.
     """
-    texts = sample.metainfo.get(key, ())
+    texts = getattr(sample.prompts, key)
     if isinstance(texts, str) or not texts:
         raise ValueError(f"{describe(sample)} has no list of '{key}'; {task} needs at least one")
     for text in texts:

@@ -14,7 +14,7 @@ from xdet.models.context import TaskContext
 from xdet.models.decoder import IMAGE, OBJECT, QueryStream, resize_regions
 from xdet.models.text import decode
 from xdet.registry import MODELS, TASKS
-from xdet.structures import DecoderOutput, LayerPrediction, QueryGroup, XDetDataSample
+from xdet.structures import DecoderOutput, LayerPrediction, QueryGroup, XDetDataSample, described_masks
 
 from .base import TaskAdapter, describe, input_size
 from .generation import GenerationSettings, Hypothesis, generate
@@ -134,11 +134,12 @@ class CaptioningTask(TaskAdapter):
         """
         groups = defaultdict(list)
         for row, sample in enumerate(context.samples):
-            settings = self.generation.override(sample.metainfo.get('generation') or {})
+            asked = sample.prompts
+            settings = self.generation.override(asked.generation)
             if settings.max_tokens >= self.position_embed.num_embeddings:
                 longest = self.position_embed.num_embeddings - 1
                 raise ValueError(f'max_tokens is {settings.max_tokens}; this model writes up to {longest} tokens')
-            for name in self.requested(sample):
+            for name in self.requested(asked):
                 groups[name, settings].append(row)
         for (name, settings), rows in groups.items():
             part = context.select(rows)
@@ -221,12 +222,9 @@ def regions_of(sample: XDetDataSample) -> Tensor:
     Raises:
         ValueError: There are none, or they have another size than the image.
     """
-    if 'region_prompts' in sample:
-        masks = sample.region_prompts.masks
-    elif 'pred_phrases' in sample:
-        masks = sample.pred_phrases.masks
-    else:
+    if sample.prompts.regions is None and 'pred_phrases' not in sample:
         raise ValueError(f'{describe(sample)} has no regions to describe; give masks, boxes or phrases')
+    masks = described_masks(sample)
     if tuple(masks.shape[-2:]) != tuple(sample.ori_shape[:2]):
         raise ValueError(
             f'{describe(sample)}: regions are {tuple(masks.shape[-2:])} pixels but the image '

@@ -69,7 +69,7 @@ class RetrievalTask(TaskAdapter):
 
     @torch.no_grad()
     def predict(self, context: TaskContext) -> None:
-        """Write ``pred_embedding`` ``[2, C]`` (decoder, backbone), and, when the sample has ``captions``, their
+        """Write ``pred_embedding`` ``[2, C]`` (decoder, backbone), and, when there are texts to compare, their
         ``pred_text_embeddings`` ``[m, C]`` and ``pred_text_scores`` ``[m]``; all embeddings have unit length.
         """
         layer = context.outputs.last
@@ -77,8 +77,8 @@ class RetrievalTask(TaskAdapter):
         embeddings = _unit(torch.stack(halves, dim=1))
         for sample, embedding in zip(context.samples, embeddings, strict=True):
             sample.pred_embedding = embedding
-            if sample.metainfo.get('captions'):
-                texts = _unit(context.encode(sample.metainfo['captions']).pooled)
+            if asked := sample.prompts.texts:
+                texts = _unit(context.encode(asked).pooled)
                 sample.pred_text_embeddings = texts
                 sample.pred_text_scores = self.scores(embedding[None], texts)[0]
 

@@ -159,7 +159,7 @@ class SegmentationTask(TaskAdapter):
         def masks(queries: Tensor | slice) -> Tensor:
             return postprocess.mask_logits(mask_embed[queries], mask_features, sample.img_shape[:2], size)
 
-        requested = self.requested(sample)
+        requested = self.requested(sample.prompts)
         if len(requested) > 1:
             masks = _remembered(masks(slice(None)))
         if 'semantic' in requested:

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from xdet.structures import TextLine
 
 from .fonts import drawable, font
 
 _LEAST_LETTERS = 24  # a narrower picture gets white space at its right
 _BAR, _INK = (206, 224, 244), (24, 24, 24)
-
-
-@dataclass(frozen=True)
-class TextLine:
-    """A paragraph of the strip.
-
-    Attributes:
-        text (str): Wrapped at words when it is too long.
-        share (float | None): From 0 to 1: length of a bar behind the text.
-        bold (bool): For headings.
-    """
-
-    text: str
-    share: float | None = None
-    bold: bool = False
 
 
 def add_text_strip(image: np.ndarray, lines: Sequence[TextLine], font_size: int) -> np.ndarray:

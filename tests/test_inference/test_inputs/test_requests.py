@@ -2,7 +2,7 @@ import pytest
 
 from xdet.inference.inputs.requests import make_requests
 from xdet.inference.outputs.results import TASK_FORMATS
-from xdet.structures import Vocabulary, XDetDataSample
+from xdet.structures import TextPrompts, Vocabulary, XDetDataSample
 
 
 def ask(task, count=2, **prompts):
@@ -11,10 +11,10 @@ def ask(task, count=2, **prompts):
 
 def test_own_phrases_per_image():
     first, second = ask('refseg', phrases=['the red car, left . a person', 'x'][:1])
-    assert first.metainfo == second.metainfo == dict(tasks=('refseg',), phrases=('the red car, left . a person',))
+    assert first == second == TextPrompts(tasks=('refseg',), phrases=('the red car, left . a person',))
     first, second = ask('refseg', phrases=[['one'], ['two', 'three .']])
-    assert first.metainfo['phrases'] == ('one',) and second.metainfo['phrases'] == ('two', 'three .')
-    assert ask('refseg', phrases='the red car, left . a person.')[1].metainfo['phrases'] == (
+    assert first.phrases == ('one',) and second.phrases == ('two', 'three .')
+    assert ask('refseg', phrases='the red car, left . a person.')[1].phrases == (
         'the red car, left',
         'a person.',
     )
@@ -29,23 +29,23 @@ def test_regions_enter_the_sample():
     (request,) = ask('refcaption', 1, boxes=[[0, 0, 2, 3]])
     sample = XDetDataSample(metainfo=dict(ori_shape=(4, 5)))
     request.apply(sample, 'x.png')
-    assert sample.region_prompts.masks.shape == (1, 4, 5) and sample.region_prompts.masks.sum() == 6
+    assert sample.prompts.regions.shape == (1, 4, 5) and sample.prompts.regions.sum() == 6
 
 
 def test_generation_settings():
     (request,) = make_requests('caption', {}, dict(num_beams=3), 1)
-    assert request.metainfo == dict(tasks=('caption',), generation=dict(num_beams=3))
+    assert request == TextPrompts(tasks=('caption',), generation=dict(num_beams=3))
 
 
 def test_default_vocabulary_of_segmentation_and_classification():
     own = Vocabulary(('a',), (True,))
     for task in ('panoptic', 'classification'):
-        assert make_requests(task, {}, {}, 1, own)[0].metainfo['vocabulary'] is own
+        assert make_requests(task, {}, {}, 1, own)[0].vocabulary is own
 
 
 def test_retrieval_without_texts_when_embeddings_are_wanted():
     (request,) = make_requests('retrieval', {}, {}, 1, prompts_needed=False)
-    assert 'captions' not in request.metainfo
+    assert request.texts == ()
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as coco_mask
 
 from xdet.inference.outputs.results import TASK_FORMATS
-from xdet.inference.outputs.segment_results import decode_mask, encode_mask, summarize_segments
-from xdet.structures import Vocabulary, XDetDataSample, segment_map
+from xdet.structures import Vocabulary, XDetDataSample, decode_mask, encode_mask, segment_map
+from xdet.tasks.segmentation_format import summarize_segments
 
 VOCABULARY = Vocabulary(('dog', 'cat', 'grass'), (True, True, False))
 

@@ -1,0 +1,200 @@
+"""What a call can be asked with, declared once: Python arguments, command lines and the documented table follow.
+
+Light on purpose: a command line must be able to print its help without loading the model code.
+"""
+
+# Annotations are read at run time, so they stay values here: no `from __future__ import annotations`.
+import argparse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from xdet.structures import Vocabulary
+
+    Array = np.ndarray[Any, Any] | Tensor
+    Named = str | Vocabulary | Sequence[str | Vocabulary]
+else:
+    Array = Named = Any
+
+Texts = str | Sequence[Any]
+Resolver = Callable[[str, Any, int], list[Any]]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One argument of a call.
+
+    Attributes:
+        help (str): What it is, as the command line and the documentation say it.
+        kind (str | Resolver): What its values are: ``'names'`` of classes, ``'texts'``, ``'boxes'``, ``'masks'``, or a
+            plain ``'value'``. A prompt of another kind brings a function that makes one value per image out of its name
+            (for errors), the given value and the number of images, and raises ValueError for others.
+        default (str): What holds when it is not given, in words.
+        example (str): How it is given in Python, for errors.
+        shell (str): How it is given on the command line if not by its name with hyphens; empty: not at all.
+        name (str): Name of the argument.
+        type (type): Of a plain value: bool (a switch), int, float or str.
+    """
+
+    help: str
+    kind: str | Resolver = 'value'
+    default: str = ''
+    example: str = ''
+    shell: str | None = None
+    name: str = ''
+    type: Any = str
+
+    @property
+    def flag(self) -> str:
+        """Its spelling on the command line, such as ``--num-beams``; empty if it has none."""
+        return f'--{self.name.replace("_", "-")}' if self.shell is None else self.shell
+
+    @property
+    def values(self) -> str:
+        """What it accepts in Python, in words."""
+        words = dict(
+            names="`'dog . cat'`, list, or list per image",
+            texts='text, list of texts, or list per image',
+            boxes='`[[x1, y1, x2, y2], ...]` in pixels, or list per image',
+            masks='bool `[n, H, W]`, files, or list per image',
+        )
+        return words.get(self.kind, f'`{self.type.__name__}`') if isinstance(self.kind, str) else 'see its package'
+
+
+class Prompts(TypedDict, total=False):
+    """What to look for. Each prompt holds for all images or, as a list with one entry per image, for one.
+
+    Texts are a string ``'the red car . a person'`` or a list of strings.
+    """
+
+    things: Annotated[Texts | None, Option('countable classes, "dog . cat"', 'names')]
+    stuff: Annotated[Texts | None, Option('uncountable classes, "grass . sky"', 'names')]
+    classes: Annotated[Texts | None, Option('classes, when you make no difference between things and stuff', 'names')]
+    vocabulary: Annotated[Named | None, Option('a known class list, such as coco_panoptic', 'names')]
+    phrases: Annotated[
+        Texts | None,
+        Option('what to find or describe, "the red car . a person"', 'texts', example="'the red car . a person'"),
+    ]
+    boxes: Annotated[
+        Sequence[Any] | Array | None,
+        Option('regions to describe in pixels, "x1 y1 x2 y2; x1 y1 x2 y2"', 'boxes', example='[[10, 20, 110, 90]]'),
+    ]
+    masks: Annotated[
+        Texts | Array | None,
+        Option('region to describe, all but black (repeatable)', 'masks', example="'region.png'", shell='--mask'),
+    ]
+    questions: Annotated[
+        Texts | None,
+        Option(
+            'questions about the image, "what is it? . what color is it?"', 'texts', example="'what is on the table?'"
+        ),
+    ]
+    texts: Annotated[
+        Texts | None,
+        Option(
+            'texts that rank the images, "a dog on a beach . a street"',
+            'texts',
+            example="'a dog on a beach . a street'",
+        ),
+    ]
+
+
+class Generation(TypedDict, total=False):
+    """How captions are written, see :class:`xdet.tasks.generation.GenerationSettings`."""
+
+    num_beams: Annotated[int | None, Option('beams of beam search; 1 is greedy', default='1')]
+    length_penalty: Annotated[
+        float | None, Option('beam search: 0 prefers short texts, 1 ranks by the mean', default='1')
+    ]
+    top_p: Annotated[
+        float | None,
+        Option('sample from the words that together have this probability', default='no sampling'),
+    ]
+    temperature: Annotated[float | None, Option('of sampling', default='1')]
+    seed: Annotated[int | None, Option('of sampling', default='0')]
+    max_tokens: Annotated[int | None, Option('longest text', default='50')]
+    num_texts: Annotated[int | None, Option('texts per image or region', default='1')]
+
+
+class ReportOptions(TypedDict, total=False):
+    """What becomes of results."""
+
+    pred_score_thr: Annotated[
+        float, Option('instances and phrases below are neither drawn nor printed; results hold all', default='0.3')
+    ]
+    no_save_pred: Annotated[bool, Option('write images only')]
+    no_save_vis: Annotated[bool, Option('write JSON and maps only')]
+    return_vis: Annotated[bool, Option('return overlays', shell='')]
+    return_datasamples: Annotated[bool, Option('return samples instead of plain data', shell='')]
+    return_embeddings: Annotated[bool, Option('retrieval: add the embedding of the image to its prediction', shell='')]
+    print_result: Annotated[bool, Option('print a summary of every image', shell='')]
+
+
+class Options(Prompts, Generation, ReportOptions, total=False):
+    """All of them, as keyword arguments."""
+
+
+def options_of(table: type) -> dict[str, Option]:
+    """The options that a ``TypedDict`` declares, by name and in order."""
+    options = {}
+    for name, hint in get_type_hints(table, include_extras=True).items():
+        if get_origin(hint) is Annotated:
+            plain, option = get_args(hint)[:2]
+            types = [kind for kind in get_args(plain) or (plain,) if kind in (bool, int, float)]
+            options[name] = replace(option, name=name, type=types[0] if types else str)
+    return options
+
+
+PROMPTS = options_of(Prompts)
+GENERATION = options_of(Generation)
+REPORT = options_of(ReportOptions)
+
+
+def add_arguments(group: argparse._ActionsContainer, options: Iterable[Option]) -> None:
+    """Arguments of a command line for the options that have a flag; those not given are None, switches False."""
+    for option in options:
+        if not option.flag:
+            continue
+        keywords: dict[str, Any] = dict(dest=option.name, help=option.help)
+        if option.default:
+            keywords['help'] += f' (default: {option.default})'
+        if option.kind == 'masks':
+            keywords.update(action='append', metavar='FILE')
+        elif option.kind == 'boxes':
+            keywords.update(type=parse_boxes)
+        elif option.type is bool:
+            keywords.update(action='store_true')
+        else:
+            keywords.update(type=option.type)
+        group.add_argument(option.flag, **keywords)
+
+
+def parse_boxes(text: str) -> list[list[float]]:
+    """Boxes ``'x1 y1 x2 y2; x1 y1 x2 y2'``, numbers separated by spaces or commas."""
+    try:
+        rows = [[float(number) for number in row.replace(',', ' ').split()] for row in text.split(';') if row.strip()]
+    except ValueError:
+        rows = []
+    if not rows or any(len(row) != 4 for row in rows):
+        raise argparse.ArgumentTypeError(f'{text!r} are no boxes; accepted is "x1 y1 x2 y2; x1 y1 x2 y2"')
+    return rows
+
+
+def table(options: Mapping[str, Option], tasks: Mapping[str, Sequence[str]]) -> str:
+    """Options as a Markdown table.
+
+    Args:
+        options (Mapping[str, Option]): By name.
+        tasks (Mapping[str, Sequence[str]]): By name, the tasks that take the option; all of them if there is no entry.
+    """
+    rows = ['| Python | command line | values | default | tasks | meaning |', '|---|---|---|---|---|---|']
+    for name, option in options.items():
+        flag = f'`{option.flag}`' if option.flag else ''
+        takers = ', '.join(f'`{task}`' for task in tasks[name]) if name in tasks else 'all'
+        default = option.default or ('off' if option.type is bool else '')
+        rows.append(f'| `{name}` | {flag} | {option.values} | {default} | {takers} | {option.help} |')
+    return '\n'.join(rows)

@@ -1,0 +1,88 @@
+"""What is asked of one image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor
+
+from .vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from .data_sample import XDetDataSample
+
+
+class Shapes(Protocol):
+    """Regions that become masks when the size of their image is known."""
+
+    def rasterize(self, height: int, width: int, name: str) -> Tensor:
+        """Bool ``[n, H, W]``; ``name`` is that of the image, for errors."""
+
+
+@dataclass(frozen=True)
+class TextPrompts:
+    """What is asked of one image; what is known about the image stands in its sample.
+
+    Attributes:
+        tasks (tuple[str, ...] | None): Tasks to run, such as ``('panoptic',)``; None is the model's default.
+        vocabulary (Vocabulary | None): Class names to segment or to classify with.
+        phrases (tuple[str, ...]): What to find.
+        questions (tuple[str, ...]): What to answer.
+        texts (tuple[str, ...]): What to compare the image with.
+        regions (Tensor | Shapes | None): What to describe, bool ``[n, H, W]`` in the size of the original image.
+        generation (Mapping[str, Any]): Changes to the model's :class:`~xdet.tasks.generation.GenerationSettings`.
+        more (Mapping[str, Any]): Prompts of tasks that do not come with xdet, by name.
+    """
+
+    tasks: tuple[str, ...] | None = None
+    vocabulary: Vocabulary | None = None
+    phrases: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    regions: Tensor | Shapes | None = None
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def about_ground_truth(cls, sample: XDetDataSample) -> TextPrompts:
+        """What a test pipeline asks: whether the model finds what is known about the image."""
+        known = sample.metainfo
+        return cls(
+            tasks=known.get('tasks'),
+            vocabulary=known.get('vocabulary'),
+            phrases=known.get('phrases') or (),
+            questions=known.get('questions') or (),
+            texts=known.get('captions') or (),
+            regions=sample.region_prompts.masks if 'region_prompts' in sample else None,
+            generation=known.get('generation') or {},
+        )
+
+    def apply(self, sample: XDetDataSample, name: str) -> None:
+        """Ask this of a sample, which is then segmented and reported with these class names.
+
+        Args:
+            sample (XDetDataSample): Of an image whose size (``ori_shape``) is known.
+            name (str): The image's name, for errors.
+
+        Raises:
+            RegionError: Regions do not fit the image.
+        """
+        regions = self.regions
+        if regions is not None and not isinstance(regions, Tensor):
+            height, width = sample.ori_shape[:2]
+            regions = regions.rasterize(height, width, name)
+        if self.vocabulary is not None:
+            sample.set_metainfo(dict(vocabulary=self.vocabulary))
+        sample.prompts = replace(self, regions=regions)
+
+    def to(self, *args: Any, **kwargs: Any) -> TextPrompts:
+        """With regions on another device, as samples are moved."""
+        if not isinstance(self.regions, Tensor):
+            return self
+        return replace(self, regions=self.regions.to(*args, **kwargs))
+
+    def cpu(self) -> TextPrompts:
+        """With regions on the CPU."""
+        return self.to('cpu')

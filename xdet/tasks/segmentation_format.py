@@ -1,0 +1,125 @@
+"""How segmentation with class names is asked and reported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdet.registry import TASK_FORMATS
+from xdet.structures import MaskResult, TaskFormat, Vocabulary, XDetDataSample, mask_results
+
+NAMES = ('things', 'stuff', 'classes', 'vocabulary')
+"""Prompts by which classes are named."""
+
+
+class Segment(MaskResult):
+    """A segment with its class; ``semantic`` has no scores, only ``panoptic`` has ids."""
+
+    label: int
+    name: str
+    is_thing: bool
+    score: NotRequired[float]
+    id: NotRequired[int]
+
+
+class SegmentResult(TypedDict):
+    """Result of ``semantic``, ``instance`` and ``panoptic``."""
+
+    segments: list[Segment]
+
+
+class SegmentFormat(TaskFormat):
+    """What the three tasks have in common."""
+
+    prompts = NAMES
+
+    def summary(self, prediction: Mapping[str, Any], score_thr: float) -> list[str]:
+        """Name, score and share of the picture of every segment, as a table without a border."""
+        return summarize_segments(prediction, score_thr)
+
+
+@TASK_FORMATS.register_module(name='semantic')
+class SemanticFormat(SegmentFormat):
+    """One segment per class that occurs; semantic segmentation has no scores."""
+
+    field = 'pred_sem_seg'
+
+    def results(self, sample: XDetDataSample) -> SegmentResult:
+        """A segment per class, by falling label."""
+        labels = _map(sample.pred_sem_seg.sem_seg)
+        present = np.unique(labels[labels >= 0]).tolist()
+        return dict(segments=[_segment(labels == label, label, sample.vocabulary) for label in present])
+
+    def maps(self, sample: XDetDataSample) -> dict[str, NDArray[Any]]:
+        """Index map of labels; the largest value of its type (255 or 65535) marks pixels without a label."""
+        labels = _map(sample.pred_sem_seg.sem_seg)
+        dtype = np.uint8 if len(sample.vocabulary) < 256 else np.uint16
+        return dict(semantic=np.where(labels >= 0, labels, np.iinfo(dtype).max).astype(dtype))
+
+
+@TASK_FORMATS.register_module(name='instance')
+class InstanceFormat(SegmentFormat):
+    """One segment per instance, best score first; instances may overlap."""
+
+    field = 'pred_instances'
+
+    def results(self, sample: XDetDataSample) -> SegmentResult:
+        """A segment per instance, best score first."""
+        instances = sample.pred_instances
+        order = np.argsort(-instances.scores.numpy(), kind='stable')
+        masks, labels, scores = instances.masks.numpy(), instances.labels.tolist(), instances.scores.tolist()
+        return dict(segments=[_segment(masks[i], labels[i], sample.vocabulary, scores[i]) for i in order])
+
+
+@TASK_FORMATS.register_module(name='panoptic')
+class PanopticFormat(SegmentFormat):
+    """Segments without overlap."""
+
+    field = 'pred_panoptic_seg'
+
+    def results(self, sample: XDetDataSample) -> SegmentResult:
+        """One segment per panoptic segment; ``id`` is its value in the id map."""
+        ids = _map(sample.pred_panoptic_seg.sem_seg)
+        segments: list[Segment] = []
+        for info in sample.pred_panoptic_seg.segments_info:
+            segment = _segment(ids == info['id'], info['label'], sample.vocabulary, info.get('score'))
+            segments.append({'id': int(info['id']), **segment})
+        return dict(segments=segments)
+
+    def maps(self, sample: XDetDataSample) -> dict[str, NDArray[Any]]:
+        """Segment ids in COCO's panoptic coding ``id = R + 256 G + 65536 B``; 0 is void."""
+        ids = _map(sample.pred_panoptic_seg.sem_seg)
+        return dict(panoptic=np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8))
+
+
+def summarize_segments(prediction: Mapping[str, Any], score_thr: float) -> list[str]:
+    """Name, score and share of the picture of every segment, as a table without a border."""
+    pixels = prediction['height'] * prediction['width']
+    segments = [segment for segment in prediction['segments'] if segment.get('score', 1.0) >= score_thr]
+    if not segments:
+        return ['nothing found']
+    width = max(len(segment['name']) for segment in segments)
+    lines = []
+    for segment in sorted(segments, key=lambda item: -item['area']):
+        score = f'score {segment["score"]:.2f}  ' if 'score' in segment else ''
+        lines.append(f'{segment["name"]:<{width}}  {score}area {100 * segment["area"] / pixels:5.1f} %')
+    return lines
+
+
+def _segment(mask: NDArray[np.bool_], label: int, vocabulary: Vocabulary, score: float | None = None) -> Segment:
+    """What is reported of the mask of a class."""
+    names: dict[str, Any] = dict(
+        label=int(label), name=vocabulary.names[label], is_thing=bool(vocabulary.is_thing[label])
+    )
+    if score is not None:
+        names['score'] = float(score)
+    return Segment(**names, **mask_results(mask))
+
+
+def _map(data: Any) -> NDArray[np.int64]:
+    """Integer ``[H, W]`` of a ``[1, H, W]`` tensor on the CPU."""
+    result: NDArray[np.int64] = np.asarray(data).astype(np.int64)[0]
+    return result
