@@ -109,3 +109,43 @@ def test_devices():
         resolve_device('gpu')
     with pytest.raises(ValueError, match='not available'):
         resolve_device(f'cuda:{torch.cuda.device_count()}')
+
+
+@pytest.mark.parametrize(
+    'files, message',
+    [
+        ({'c.yaml': '!!python/object/apply:os.system ["touch ran"]'}, 'no Python file; configs are .py'),
+        ({'c.json': '{"model": {"type": "subprocess.Popen", "args": ["touch", "ran"]}}'}, 'no Python file'),
+        ({'c.py': "_base_ = 'b.yml'", 'b.yml': '!!python/object/apply:os.system ["touch ran"]'}, "_base_ '.*b.yml'"),
+        ({'c.py': "_base_ = ['b.py']", 'b.py': "_base_ = 'c.py'"}, r'leads back to itself: c.py -> b.py -> c.py'),
+        ({'c.py': "_base_ = 'c.py'"}, 'leads back to itself: c.py -> c.py'),
+        ({'c.py': "_base_ = 'gone.py'"}, "_base_ '.*gone.py' does not exist"),
+        ({'c.py': "_base_ = 'nopackage::a/b.py'"}, "_base_ 'nopackage::a/b.py' cannot be found"),
+        ({'c.py': '_base_ = 5'}, '_base_ is 5; accepted are paths'),
+        ({'c.py': 'raise SystemExit'}, 'SystemExit'),
+        ({'c.py': 'exit(3)'}, 'SystemExit'),
+        ({'c.py': 'a = ('}, 'SyntaxError|syntax'),
+        ({'c.py': ''}, 'is empty'),
+        ({'c.py': 'a = 1 / 0'}, 'ZeroDivisionError: division by zero'),
+    ],
+)
+def test_bad_configs_end_in_one_line_and_data_is_never_run(tmp_path, monkeypatch, files, message):
+    monkeypatch.chdir(tmp_path)
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        model_zoo.load_config(tmp_path / next(iter(files)))
+    assert '\n' not in str(caught.value) and not (tmp_path / 'ran').exists()
+
+
+def test_bases_by_package_and_by_folder(tmp_path):
+    (tmp_path / 'b.py').write_text('x = 1')
+    (tmp_path / 'c.py').write_text("_base_ = ['{{ fileDirname }}/b.py', 'xdet::_base_/default_runtime.py']")
+    cfg = model_zoo.load_config(tmp_path / 'c.py')
+    assert cfg.x == 1 and cfg.default_scope == 'xdet'
+
+
+def test_name_longer_than_a_path():
+    with pytest.raises(FileNotFoundError, match='10000 characters') as caught:
+        find_config('x' * 10_000)
+    assert len(str(caught.value)) < 4000

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from xdet.io.errors import cause
+from xdet.io.reading import expand, shorten
 from xdet.scenes.description import VOCABULARY as SCENES
 from xdet.structures import Vocabulary
 
@@ -67,10 +70,14 @@ def find_config(model: str) -> Path:
 
     Raises:
         FileNotFoundError: No such file and no such name; close names are suggested.
+        ValueError: It is no path.
     """
-    path = Path(model).expanduser()
-    if path.is_file():
-        return path
+    path = expand(model)
+    try:
+        if path.is_file():
+            return path
+    except OSError:  # longer than a name can be
+        pass
     name = Path(model.removeprefix(_SCOPE)).name.removesuffix('.py')
     shipped = _shipped()
     wanted = model.removeprefix(_SCOPE).removesuffix('.py')
@@ -78,7 +85,7 @@ def find_config(model: str) -> Path:
         return shipped[name]
     close = difflib.get_close_matches(name, shipped, n=3, cutoff=0.4)
     hint = f'did you mean {" or ".join(close)}?' if close else f'shipped models: {", ".join(sorted(shipped))}'
-    raise FileNotFoundError(f"model '{model}' is neither a config file nor a shipped model; {hint}")
+    raise FileNotFoundError(f"model '{shorten(model)}' is neither a config file nor a shipped model; {hint}")
 
 
 def resolve_model(
@@ -134,13 +141,48 @@ def embedded_vocabulary() -> Vocabulary:
 def load_config(path: Path) -> Config:
     """Read a config file.
 
+    A config is Python code. Files of data (YAML, JSON) are refused, as what is built from them is code that they name,
+    which nobody expects of data.
+
     Raises:
         ValueError: It is not a readable config; the message holds the cause in one line.
     """
+    _check_bases(Path(path).absolute(), ())
     try:
-        return Config.fromfile(str(path))
-    except Exception as error:  # configs are code, anything may come out of them
-        raise ValueError(f'config {path} cannot be read: {type(error).__name__}: {cause(error)}') from error
+        cfg = Config.fromfile(str(path))
+    except (Exception, SystemExit) as error:  # configs are code, anything may come out of them
+        raise ValueError(
+            f'config {path} cannot be read: {type(error).__name__}: {shorten(cause(error), 500)}'
+        ) from error
+    if not cfg:
+        raise ValueError(f'config {path} is empty; it sets nothing')
+    return cfg
+
+
+def _check_bases(path: Path, heirs: tuple[Path, ...]) -> None:
+    """Follow ``_base_`` and raise ValueError where it leads in a circle, nowhere, or to something that is no code."""
+    where = f"config {heirs[-1]} cannot be read: _base_ '{path}'" if heirs else f'config {path}'
+    if path in heirs:
+        raise ValueError(f'{where} leads back to itself: {" -> ".join(file.name for file in (*heirs, path))}')
+    if path.suffix != '.py':
+        raise ValueError(f"{where} is no Python file; configs are .py files, not '{path.suffix}'")
+    if not path.is_file():
+        raise ValueError(f'{where} does not exist')
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            copy = str(Path(folder, 'config.py'))
+            Config._substitute_predefined_vars(str(path), copy)  # a base may be named by {{ fileDirname }}
+            bases = [] if Config._is_lazy_import(copy) else Config._get_base_files(copy)
+    except (Exception, SystemExit) as error:
+        raise ValueError(f'{where} cannot be read: {type(error).__name__}: {shorten(cause(error), 500)}') from error
+    for base in bases:
+        if not isinstance(base, (str, os.PathLike)):
+            raise ValueError(f'config {path}: _base_ is {shorten(repr(base))}; accepted are paths and lists of paths')
+        try:
+            found = Config._get_cfg_path(str(base), str(path))[0]
+        except Exception as error:
+            raise ValueError(f"config {path}: _base_ '{base}' cannot be found: {shorten(cause(error), 300)}") from error
+        _check_bases(Path(os.path.normpath(found)), (*heirs, path))
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

@@ -1,5 +1,6 @@
 import errno
 import http.server
+import io
 import os
 import pickle
 import re
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import MessageHub
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
@@ -334,3 +336,95 @@ def test_what_the_weights_were_trained_on(tmp_path):
     torch.save(model.state_dict(), tmp_path / 'plain.pth')
     assert load_weights(model, tmp_path / 'own.pth')['vocabulary'].names == ('dog',)
     assert load_weights(model, tmp_path / 'plain.pth') == {}
+
+
+@pytest.mark.parametrize('place', [0.2, 0.5, 0.8])
+def test_flipped_bits_are_found(model, source, tmp_path, place):
+    path = tmp_path / 'w.pth'
+    torch.save(source, path)
+    data = bytearray(path.read_bytes())
+    data[int(len(data) * place)] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"w.pth' is damaged"):
+        load_weights(model, path)
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_values_that_are_not_finite_are_refused(model, source, tmp_path, value, suffix):
+    key = 'decoder.query_feat.weight'
+    weights = {**source, key: source[key].clone()}
+    weights[key][1, 2] = value
+    module.write_state_dict(weights, tmp_path / f'w{suffix}')
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    with pytest.raises(CheckpointError, match=f'not finite .* in 1 of .* such as {key}'):
+        load_weights(model, tmp_path / f'w{suffix}')
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
+@pytest.mark.parametrize('dtype', [torch.int8, torch.uint8, torch.bool, torch.int64])
+def test_other_types_are_refused(model, source, tmp_path, dtype):
+    key = 'decoder.query_feat.weight'
+    torch.save({**source, key: source[key].to(dtype)}, tmp_path / 'w.pth')
+    with pytest.raises(CheckpointError, match=rf'wrong types for 1: {key} {dtype} in the file, torch.float32 in it'):
+        load_weights(model, tmp_path / 'w.pth')
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda w: w.to(torch.complex64), 'sparse, quantized, complex or empty'),
+        (lambda w: w.to_sparse(), 'sparse, quantized, complex or empty'),
+        (lambda w: w.to('meta'), 'sparse, quantized, complex or empty|damaged'),
+        (lambda w: w.sum(), r'wrong shapes for 1: .* \(\) in the file'),
+    ],
+)
+def test_tensors_that_hold_no_plain_numbers(model, source, tmp_path, change, message):
+    key = 'decoder.query_feat.weight'
+    torch.save({**source, key: change(source[key])}, tmp_path / 'w.pth')
+    with pytest.raises(CheckpointError, match=message):
+        load_weights(model, tmp_path / 'w.pth')
+
+
+def test_names_that_are_numbers(model, tmp_path):
+    torch.save({3: torch.zeros(2)}, tmp_path / 'w.pth')
+    with pytest.raises(CheckpointError, match='3 is no name of a parameter'):
+        load_weights(model, tmp_path / 'w.pth')
+
+
+@pytest.mark.parametrize(
+    'meta',
+    [5, 'text', [1], dict(dataset_meta=5), dict(dataset_meta=dict(vocabulary=5, classes=dict(a=1)))],
+)
+def test_meta_of_other_types_is_left_out(model, source, tmp_path, meta):
+    torch.save(dict(state_dict=source, meta=meta), tmp_path / 'w.pth')
+    assert load_weights(model, tmp_path / 'w.pth') == {}
+
+
+def test_pipes_are_no_checkpoints(tmp_path):
+    os.mkfifo(tmp_path / 'w.pth')
+    with pytest.raises(CheckpointError, match='pipe'):
+        read_checkpoint(tmp_path / 'w.pth')
+
+
+@pytest.mark.parametrize(
+    'scheme', ['torchvision://resnet50', 'mmcls://vgg11', 'open-mmlab://detectron2/resnet50_caffe']
+)
+def test_other_schemes_go_through_the_safe_loader(monkeypatch, tmp_path, scheme):
+    monkeypatch.setattr(_Attack, 'target', str(tmp_path / 'ran'), raising=False)
+    seen = []
+    monkeypatch.setattr(module, 'download', lambda url, path: (seen.append(url), torch.save(_Attack(), path)))
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    module.install_safe_loader()
+    with pytest.raises(CheckpointError, match='pickled code'):
+        CheckpointLoader.load_checkpoint(scheme)
+    assert seen[0].startswith('http') and not (tmp_path / 'ran').exists()
+
+
+def test_buffers_of_other_storages_are_read_safely(monkeypatch, tmp_path):
+    monkeypatch.setattr(_Attack, 'target', str(tmp_path / 'ran'), raising=False)
+    buffer = io.BytesIO()
+    torch.save(_Attack(), buffer)
+    buffer.seek(0)
+    with pytest.raises(CheckpointError, match='pickled code'):
+        mmengine_checkpoint._safe_torch_load(buffer, map_location='cpu')

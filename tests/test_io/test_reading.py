@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from xdet.io import reading
 from xdet.io.reading import UnreadableError, expand, listed, parse_json, read_bytes, read_json, read_text, shorten
 
 
@@ -170,3 +171,18 @@ def test_messages_stay_short() -> None:
     assert listed(range(3)) == '0, 1, 2'
     assert listed(range(100), 2) == '0, 1 and 98 more'
     assert len(listed(['x' * 10**5] * 100)) < 3000
+
+
+def test_download_into_a_file(address: str, tmp_path: Path) -> None:
+    reading.download(f'{address}/ok', tmp_path / 'a' / 'file')
+    assert (tmp_path / 'a' / 'file').read_bytes() == b'hello'
+
+
+@pytest.mark.parametrize('page', ['endless', 'huge', 'cut', 'file', 'drip', 'missing'])
+def test_download_that_cannot_end_well(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    monkeypatch.setattr(reading, 'STALLED', 0.3)
+    with pytest.raises(OSError, match='.'):
+        reading.download(f'{address}/{page}', tmp_path / 'file', max_bytes=3000)
+    assert not list(tmp_path.iterdir())

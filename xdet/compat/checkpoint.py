@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlparse
 
 import numpy as np
 import safetensors.torch
 import torch
-from mmengine.dist import barrier
 from mmengine.logging import HistoryBuffer, print_log
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from xdet.io.locking import locked
+from xdet.io.reading import download, expand, shorten
 from xdet.io.writing import replacing
 from xdet.structures.vocabulary import Vocabulary
 
@@ -77,19 +80,65 @@ def load_weights(
     unexpected = [key for key in weights if key not in own and not _matches(key, allow_unexpected)]
     different = [key for key in weights if key in own and weights[key].shape != own[key].shape]
     reshaped = [key for key in different if not _matches(key, allow_missing)]
-    if missing or unexpected or reshaped:
+    retyped = [
+        f'{key} {weights[key].dtype} in the file, {own[key].dtype} in it'
+        for key in weights
+        if key in own and weights[key].is_floating_point() != own[key].is_floating_point()
+    ]
+    if missing or unexpected or reshaped or retyped:
         shapes = [f'{key} {tuple(weights[key].shape)} in the file, {tuple(own[key].shape)} in it' for key in reshaped]
         problems = (
             _listed('lacks', missing),
             _listed('has unknown', unexpected),
             _listed('has wrong shapes for', shapes),
+            _listed('has wrong types for', retyped),
         )
         reason = _mismatch_hint(weights, own) + '; '.join(filter(None, problems))
         raise CheckpointError(f"'{path_or_url}' does not fit the model: {reason}")
-    model.load_state_dict({key: weights[key] for key in weights if key in own and key not in different}, strict=False)
+    weights = {key: weights[key] for key in weights if key in own and key not in different}
+    check_finite(weights, own, path_or_url)
+    model.load_state_dict(weights, strict=False)
     print_log(f'loaded weights of {path_or_url}', logger='current')
     meta = checkpoint.get('meta') if isinstance(checkpoint.get('state_dict'), Mapping) else None
-    return dict((meta or {}).get('dataset_meta') or {})
+    return _dataset_meta(meta, path_or_url)
+
+
+def check_finite(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], name: str | os.PathLike) -> None:
+    """Refuse weights of a training that diverged.
+
+    Raises:
+        CheckpointError: There are values that are not finite, where a new model (``own``) has none.
+    """
+    wrong = [
+        key
+        for key, value in weights.items()
+        if value.is_floating_point() and not value.float().isfinite().all() and own[key].float().isfinite().all()
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"'{name}' has values that are not finite (NaN or infinite) in {len(wrong)} of {len(weights)} parameters, "
+            f'such as {wrong[0]}; the training that wrote it diverged, or the file was made wrongly'
+        )
+
+
+def _dataset_meta(meta: Any, name: str | os.PathLike) -> dict[str, Any]:
+    """What a checkpoint says of its data; entries that cannot be meant are left out, with a warning."""
+    found = (meta.get('dataset_meta') or {}) if isinstance(meta, Mapping) else {}
+    if meta is not None and not (isinstance(meta, Mapping) and isinstance(found, Mapping)):
+        print_log(
+            f"'{name}': its meta information is not readable and left out", logger='current', level=logging.WARNING
+        )
+        return {}
+    checks = dict(vocabulary=lambda value: isinstance(value, Vocabulary), classes=_are_names)
+    wrong = [key for key, check in checks.items() if found.get(key) is not None and not check(found[key])]
+    if wrong:
+        message = f"'{name}': its {' and '.join(wrong)} are of another type and left out"
+        print_log(message, logger='current', level=logging.WARNING)
+    return {key: value for key, value in found.items() if key not in wrong}
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
 
 
 def to_xdet(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -114,6 +163,14 @@ def _state_dict(checkpoint: Any, path_or_url: str | os.PathLike) -> dict[str, Te
     weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
     if not isinstance(weights, Mapping) or not weights or not all(isinstance(v, Tensor) for v in weights.values()):
         raise CheckpointError(f"'{path_or_url}' holds no weights (a dict of tensors, or one under 'state_dict')")
+    for key, value in weights.items():
+        if not isinstance(key, str):
+            raise CheckpointError(f"'{path_or_url}' holds no weights: {shorten(repr(key))} is no name of a parameter")
+        if value.layout != torch.strided or value.is_quantized or value.is_meta or value.is_complex():
+            raise CheckpointError(
+                f"'{path_or_url}': {shorten(key)} is a sparse, quantized, complex or empty tensor; accepted are plain "
+                'numbers'
+            )
     return dict(weights)
 
 
@@ -128,29 +185,66 @@ def read_checkpoint(path_or_url: str | os.PathLike, map_location: Any = 'cpu') -
     Raises:
         CheckpointError: There is no such file, it is damaged, or it holds pickled code.
     """
+    name = shorten(os.fspath(path_or_url))
     path = local_file(path_or_url)
     if path.is_dir():
-        raise CheckpointError(f"checkpoint '{path_or_url}' is a folder; name the file in it")
+        raise CheckpointError(f"checkpoint '{name}' is a folder; name the file in it")
+    if not path.exists():
+        raise CheckpointError(f"checkpoint '{name}' does not exist")
     if not path.is_file():
-        raise CheckpointError(f"checkpoint '{path_or_url}' does not exist")
+        raise CheckpointError(f"checkpoint '{name}' is a pipe, socket or device, not a file")
     try:
         if path.suffix == '.safetensors':
             device = 'cpu' if map_location is None or callable(map_location) else str(map_location)
             return safetensors.torch.load_file(path, device=device)
-        with torch.serialization.safe_globals(_safe_globals()):
-            return torch.load(path, map_location=map_location, weights_only=True)
+        _check_sums(path)
+        return load_plain(path, map_location=map_location)
+    except CheckpointError as error:
+        raise CheckpointError(f"checkpoint '{name}' {error}") from error.__cause__
+    except Exception as error:  # damaged bytes make the readers stumble over anything
+        raise CheckpointError(f"checkpoint '{name}' is damaged or truncated: {_first_line(error)}") from error
+
+
+def load_plain(file: str | os.PathLike | IO[bytes], types: Sequence[type] = (), map_location: Any = 'cpu') -> Any:
+    """Read what ``torch.save`` wrote, unless that would run code.
+
+    Args:
+        file (str | PathLike | IO[bytes]): The file.
+        types (Sequence[type]): Classes that may occur, beside those of MMEngine's checkpoints.
+        map_location (Any): As in ``torch.load``.
+
+    Raises:
+        CheckpointError: It is damaged, or holds pickled code. The message does not name the file.
+    """
+    try:
+        with torch.serialization.safe_globals([*_safe_globals(), *types]):
+            return torch.load(file, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         # The kind of refusal is only told by the text; anything but a forbidden name means bytes that are no pickle.
         forbidden = re.search(r'GLOBAL (\S+)|getattr of \S+', str(error))
         if forbidden:
             raise CheckpointError(
-                f"checkpoint '{path_or_url}' holds pickled code ({forbidden[1] or forbidden[0]}), which is never run; "
-                'save only its weights (a dict of tensors) and load these'
+                f'holds pickled code ({forbidden[1] or forbidden[0]}), which is never run; save only its weights (a '
+                'dict of tensors) and load these'
             ) from None
-        raise CheckpointError(f"'{path_or_url}' is damaged or not a checkpoint") from error
-    except (RuntimeError, EOFError, KeyError, SafetensorError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"checkpoint '{path_or_url}' is damaged or truncated: {reason}") from error
+        raise CheckpointError('is damaged or not a checkpoint') from error
+    except Exception as error:
+        raise CheckpointError(f'is damaged or truncated: {_first_line(error)}') from error
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the checksums of a file of ``torch.save``, a zip archive; torch itself does not look at them."""
+    with path.open('rb') as file:
+        if file.read(2) != b'PK':
+            return  # a pickle of older versions, which has no checksums
+        with zipfile.ZipFile(file) as archive:
+            broken = archive.testzip()
+    if broken:
+        raise CheckpointError(f'is damaged: the checksum of {broken} is wrong')
+
+
+def _first_line(error: BaseException) -> str:
+    return shorten(next(iter(str(error).strip().splitlines()), '') or type(error).__name__)
 
 
 def local_file(path_or_url: str | os.PathLike) -> Path:
@@ -159,7 +253,12 @@ def local_file(path_or_url: str | os.PathLike) -> Path:
     Raises:
         CheckpointError: The download failed.
     """
-    return Path(_download(path_or_url) if _is_url(path_or_url) else path_or_url).expanduser()
+    if _is_url(path_or_url):
+        return _download(path_or_url)
+    try:
+        return expand(path_or_url)
+    except ValueError as error:
+        raise CheckpointError(f'checkpoint {error}') from error
 
 
 def save_weights(model: nn.Module, path: str | os.PathLike, dtype: str | None = 'float16') -> None:
@@ -202,15 +301,20 @@ def _stored(key: str, value: Tensor, path: Path, dtype: str | None) -> Tensor:
 
 
 def install_safe_loader() -> None:
-    """Make MMEngine read local and downloaded checkpoints through :func:`read_checkpoint`.
+    """Make MMEngine read checkpoints, wherever they are, through :func:`read_checkpoint` and :func:`load_plain`.
 
-    Its own loader falls back to running pickled code when a safe load fails.
+    Its own functions fall back to running pickled code when a safe load fails. Those of other schemes
+    (``torchvision://``, ``open-mmlab://``, ``mmcls://``, ``s3://``) look a file up and then call the two replaced here.
     """
     CheckpointLoader.register_scheme(('', 'http://', 'https://'), _load_from_file, force=True)
+    mmengine_checkpoint.load_from_http = _load_from_file
+    mmengine_checkpoint._safe_torch_load = _load_from_file
 
 
-def _load_from_file(filename: str, map_location: Any = None) -> Any:
-    return read_checkpoint(filename, map_location)
+def _load_from_file(filename: str | IO[bytes], map_location: Any = None, **_: Any) -> Any:
+    if isinstance(filename, (str, os.PathLike)):
+        return read_checkpoint(filename, map_location)
+    return load_plain(filename, map_location=map_location)
 
 
 def _safe_globals() -> list:
@@ -238,20 +342,18 @@ def _is_url(path_or_url: str | os.PathLike) -> bool:
 
 
 def _download(url: str | os.PathLike) -> Path:
-    """Local copy of what a URL names; the first process of every machine fetches it, the others wait."""
+    """Local copy of what a URL names; the first process of a machine fetches it, others wait for that."""
     url = os.fspath(url)
-    name = Path(urlparse(url).path).name or 'checkpoint'
+    name = Path(urlparse(url).path).name[-100:] or 'checkpoint'
     # Files of one name at different places must not be taken for each other.
     path = Path(torch.hub.get_dir(), 'checkpoints', f'{hashlib.sha256(url.encode()).hexdigest()[:8]}-{name}')
     try:
-        # Not mmengine's get_local_rank, which wants a process group per machine that nobody creates.
-        if int(os.environ.get('LOCAL_RANK', 0)) == 0 and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(path))
+        if not path.exists():
+            with locked(path.with_name('.download.lock'), wait=True):
+                if not path.exists():
+                    download(url, path)
     except OSError as error:  # urllib's errors are OSErrors
-        raise CheckpointError(f"cannot download '{url}': {error}") from error
-    finally:
-        barrier()
+        raise CheckpointError(f"cannot download '{shorten(url)}': {_first_line(error)}") from error
     return path
 
 
@@ -275,13 +377,17 @@ def _mismatch_hint(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> 
     hint = ''
     if any('.lora_A.' in key for key in weights) and not any('.lora_A.' in key for key in own):
         hint += 'it has LoRA adapters; merge them with tools/model_converters/merge_lora.py; '
-    queries = [len(state[_QUERIES]) for state in (weights, own) if _QUERIES in state]
+    queries = [_length(state[_QUERIES]) for state in (weights, own) if _QUERIES in state]
     if len(set(queries)) == 2:
         hint += f'it has {queries[0]} queries, the model {queries[1]}; '
-    sizes = [tuple(len(state[key]) for key in (*_STEMS, _QUERIES) if key in state) for state in (weights, own)]
+    sizes = [tuple(_length(state[key]) for key in (*_STEMS, _QUERIES) if key in state) for state in (weights, own)]
     if sizes[0] != sizes[1] and sizes[0] in _CONFIGS:
         hint += f"the config '{_CONFIGS[sizes[0]]}' fits it; "
     return hint
+
+
+def _length(value: Tensor) -> int:
+    return value.shape[0] if value.ndim else 0
 
 
 def _matches(key: str, patterns: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from xdet.compat.checkpoint import load_weights, read_checkpoint
+from xdet.compat.checkpoint import check_finite, load_weights, read_checkpoint
 from xdet.engine.optim import lora
 from xdet.engine.optim.schedules import resolve_fractions
 from xdet.engine.optim.trainable import select_trainable
@@ -150,6 +150,8 @@ class XDetRunner(Runner):
             )
 
     def _load_resumed(self, state_dict: dict[str, Any], filename: str) -> None:
+        own = self.bare_model.state_dict()
+        check_finite({key: value for key, value in state_dict.items() if key in own}, own, filename)
         try:
             self.bare_model.load_state_dict(state_dict, strict=True)
         except RuntimeError as error:

@@ -190,6 +190,7 @@ class PanopticQuality(BaseMetric):
     """
 
     default_prefix = 'panoptic'
+    result_types = (ClassCounts,)
 
     def __init__(self, classwise: bool = False, prefix: str | None = None, **kwargs: Any) -> None:
         super().__init__(prefix=prefix, **kwargs)

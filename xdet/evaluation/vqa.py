@@ -57,6 +57,7 @@ class VQAAccuracy(BaseMetric):
     """
 
     default_prefix = 'vqa'
+    result_types = (Answered,)
 
     def __init__(
         self, result_file: str | None = None, per_type: bool = False, prefix: str | None = None, **kwargs: Any

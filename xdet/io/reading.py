@@ -17,9 +17,11 @@ import urllib.request
 from collections.abc import Iterable
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mmengine import fileio
+
+from .writing import replacing
 
 MAX_IMAGE_BYTES = 1 << 30
 """Largest image file; those of satellites and scanners have some hundred megabytes."""
@@ -28,7 +30,11 @@ MAX_BYTES = 16 << 30
 TIMEOUT = 30.0
 """Seconds that a download may take in all."""
 
+STALLED = 60.0
+"""Seconds without data after which a download of any size is given up."""
+
 _CHUNK = 1 << 20
+_LEAST = 1 << 16
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -72,6 +78,45 @@ def read_bytes(
     except (OSError, HTTPException, ImportError, KeyError, ValueError) as error:  # what the file backends raise
         reason = getattr(error, 'strerror', None) or str(error) or type(error).__name__
         raise UnreadableError(f'{shorten(name)}: cannot be read ({shorten(reason)})') from error
+
+
+def download(url: str, path: str | os.PathLike, max_bytes: int = MAX_BYTES) -> None:
+    """Write what an ``http://`` or ``https://`` address holds into a file, however long it takes as long as it comes.
+
+    Args:
+        url (str): The address.
+        path (str | PathLike): The file; it is there completely or not at all.
+        max_bytes (int): Largest size that is accepted.
+
+    Raises:
+        OSError: The file cannot be written.
+        UnreadableError: The address cannot be opened, its answer is too large or incomplete, or nearly nothing came
+            for :data:`STALLED` seconds.
+    """
+    with replacing(path) as file:
+        ended: list[BaseException | None] = []
+
+        def fetch() -> None:
+            try:
+                _stream(url, file, max_bytes, None)
+                ended.append(None)
+            except BaseException as error:  # handed over to the caller
+                ended.append(error)
+
+        # A thread, as names, handshakes and headers have no time limit of their own.
+        thread = threading.Thread(target=fetch, daemon=True)
+        thread.start()
+        received = 0
+        while not ended:
+            thread.join(STALLED)
+            now = os.fstat(file.fileno()).st_size
+            if not ended and now - received < _LEAST:
+                raise UnreadableError(f'{shorten(url)}: nearly nothing was received for {STALLED:.4g} s')
+            received = now
+        if isinstance(ended[0], (HTTPException, ValueError)) and not isinstance(ended[0], UnreadableError):
+            raise UnreadableError(f'{shorten(url)}: cannot be downloaded ({shorten(str(ended[0]))})') from ended[0]
+        if ended[0] is not None:
+            raise ended[0]
 
 
 def read_text(path: str | os.PathLike, **limits: Any) -> str:
@@ -215,23 +260,28 @@ def _download(url: str, max_bytes: int, timeout: float) -> bytes:
 
 
 def _fetch(url: str, max_bytes: int, deadline: float) -> bytes:
+    body = io.BytesIO()
+    _stream(url, body, max_bytes, deadline)
+    return body.getvalue()
+
+
+def _stream(url: str, body: IO[bytes], max_bytes: int, deadline: float | None) -> None:
     started = time.monotonic()
+    timeout = STALLED if deadline is None else max(deadline - started, 0.001)
     request = urllib.request.Request(url, headers={'User-Agent': 'xdet'})
-    with _opener().open(request, timeout=max(deadline - started, 0.001)) as response:
+    with _opener().open(request, timeout=timeout) as response:
         announced = response.headers.get('Content-Length', '')
         size = int(announced) if announced.isascii() and announced.isdigit() else None
         if size is not None and size > max_bytes:
             raise _too_large(url, max_bytes)
-        body = io.BytesIO()
         while chunk := response.read1(_CHUNK):
             body.write(chunk)
             if body.tell() > max_bytes:
                 raise _too_large(url, max_bytes)
-            if time.monotonic() > deadline:
+            if deadline is not None and time.monotonic() > deadline:
                 raise _too_slow(url, deadline - started)
     if size is not None and body.tell() < size:
         raise UnreadableError(f'{shorten(url)}: the download ended after {body.tell()} of {size} bytes')
-    return body.getvalue()
 
 
 def _too_slow(url: str, timeout: float) -> UnreadableError:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import io
 import multiprocessing
 import os
+import pickle
 import signal
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -17,12 +23,15 @@ from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
+from PIL import Image
 from tiny.ranks import needs_ranks, on_ranks, start_ranks
 from torch.utils.data import Dataset
 
 import xdet.engine  # noqa: F401  registers the loop
+from xdet.datasets import ImageLabelFolderDataset
 from xdet.engine.parallel.dist import prepare_distributed
 from xdet.engine.testing.result_files import ResultWriter, read_indices, read_results
+from xdet.engine.testing.resumable_test import _add_files, _files_of
 from xdet.evaluation import SemanticIoU
 from xdet.structures import XDetDataSample
 
@@ -191,3 +200,67 @@ def test_files(tmp_path: Path) -> None:
     for path, rest in zip(sorted(tmp_path.iterdir()), (struct.pack('<QI', 10**6, 0), b'\x01'), strict=True):
         path.write_bytes(path.read_bytes() + rest)
     assert read_indices(tmp_path) == {0, 1, 2}
+
+
+class _Attack:
+    def __reduce__(self) -> tuple:
+        return os.system, ('touch ran',)
+
+
+def _as_torch(value: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+@dataclasses.dataclass
+class Count:
+    """Result of a class of its own."""
+
+    value: int
+
+
+@pytest.mark.parametrize('pack', [pickle.dumps, _as_torch])
+def test_tampered_results_run_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = struct.pack('<q', 0) + pack([[_Attack()]])
+    header = struct.pack('<QIQ', len(content), zlib.crc32(content), 1)
+    (tmp_path / 'x.results').write_bytes(header + content)
+    assert read_indices(tmp_path) == {0}
+    with pytest.raises(OSError, match=r'x.results: holds no results of a test'):
+        read_results(tmp_path, 1)
+    assert not (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize('length, count', [(7 * 10**18, 1), (16, 2**60), (3, 1), (0, 0)])
+def test_header_that_cannot_be_meant(tmp_path: Path, length: int, count: int) -> None:
+    (tmp_path / 'x.results').write_bytes(struct.pack('<QIQ', length, 0, count) + bytes(16))
+    assert read_indices(tmp_path) == set()
+
+
+def test_classes_of_results_must_be_named(tmp_path: Path) -> None:
+    with ResultWriter(tmp_path / 'a', 0, [Count]) as writer:
+        writer.write([1, 0], [[Count(5), Count(7)]])
+    assert read_results(tmp_path / 'a', 2, [Count]) == [[Count(7), Count(5)]]
+    with ResultWriter(tmp_path / 'b', 0) as writer, pytest.raises(ValueError, match='result_types'):
+        writer.write([1], [[Count(5)]])
+
+
+@pytest.mark.parametrize('changed', ['seg/a.png', 'img/a.png', 'classes.txt'])
+def test_fingerprint_follows_the_files_of_the_data(tmp_path: Path, changed: str) -> None:
+    for name in ('img/a.png', 'seg/a.png'):
+        (tmp_path / name).parent.mkdir()
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / name)
+    (tmp_path / 'classes.txt').write_text('x\ny\n')
+    data = dict(data_root=str(tmp_path), classes='classes.txt', data_prefix=dict(img='img', seg='seg'), test_mode=True)
+    dataset = ImageLabelFolderDataset(**data)
+    before = _file_stamp(dataset, data)
+    assert _file_stamp(dataset, data) == before
+    os.utime(tmp_path / changed, (5, 5))
+    assert _file_stamp(dataset, data) != before
+
+
+def _file_stamp(dataset: Dataset, data: dict) -> str:
+    digest = hashlib.sha256()
+    _add_files(digest, _files_of(dataset, dict(data=dict(dataset=data))))
+    return digest.hexdigest()

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
-import pickle
 import struct
 import time
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import numpy as np
+import torch
 from mmengine.logging import print_log
 
-_HEADER = struct.Struct('<QI')  # length and checksum of what follows
-_SUFFIX = '.results'
+from xdet.compat.checkpoint import load_plain
 
-Record = tuple[list[int], list[list[Any]]]
-"""Indices of the samples of a batch, and per metric one result per sample."""
+_HEADER = struct.Struct('<QIQ')  # length and checksum of what follows, and the number of indices it begins with
+_SUFFIX = '.results'
 
 
 class ResultWriter:
@@ -29,10 +30,13 @@ class ResultWriter:
     Args:
         folder (Path): Where to write; made if it does not exist.
         rank (int): Part of the file's name.
+        types (Sequence[type]): Classes of results, beside plain data, arrays and tensors.
     """
 
-    def __init__(self, folder: Path, rank: int) -> None:
+    def __init__(self, folder: Path, rank: int, types: Sequence[type] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._types = types
+        self._checked = False
         self._file = open(folder / f'rank-{rank}-{time.time_ns()}-{os.getpid()}{_SUFFIX}', 'xb')  # noqa: SIM115
 
     def write(self, indices: Sequence[int], results: Sequence[list[Any]]) -> None:
@@ -41,10 +45,25 @@ class ResultWriter:
         Args:
             indices (Sequence[int]): Positions of the samples in the dataset.
             results (Sequence[list]): For every metric one result per sample.
+
+        Raises:
+            ValueError: Results of this kind could not be read again.
         """
-        # Results are packed on their own, so that the indices can be read without them.
-        content = pickle.dumps((list(indices), pickle.dumps(list(results), protocol=5)), protocol=5)
-        self._file.write(_HEADER.pack(len(content), zlib.crc32(content)) + content)
+        buffer = io.BytesIO()
+        torch.save(list(results), buffer)
+        if not self._checked:
+            try:
+                load_plain(io.BytesIO(buffer.getvalue()), self._types)
+            except ValueError as error:
+                raise ValueError(
+                    f'the results of a metric cannot be kept, as they {error}; a metric must keep numbers, texts, '
+                    'lists, dicts, arrays and tensors, or name its classes in result_types; or use '
+                    "test_cfg = dict(type='TestLoop')"
+                ) from error
+            self._checked = True
+        # Indices come first, so that they can be read without the results.
+        content = np.array(indices, np.int64).tobytes() + buffer.getvalue()
+        self._file.write(_HEADER.pack(len(content), zlib.crc32(content), len(indices)) + content)
         self._file.flush()
 
     def __enter__(self) -> ResultWriter:
@@ -56,28 +75,30 @@ class ResultWriter:
 
 def read_indices(folder: Path) -> set[int]:
     """Samples of which a folder has results."""
-    return {index for indices, _ in _contents(folder) for index in indices}
+    return {index for _, indices, _ in _contents(folder) for index in indices}
 
 
-def read_results(folder: Path, num_samples: int) -> list[list[Any]]:
-    """Results in the order of the dataset, however many processes and runs wrote them.
-
-    Files are pickled, as everything that MMEngine's metrics exchange: read only what your own runs have written.
+def read_results(folder: Path, num_samples: int, types: Sequence[type] = ()) -> list[list[Any]]:
+    """Results in the order of the dataset, however many processes and runs wrote them; no code of a file is run.
 
     Args:
         folder (Path): Where the files are.
         num_samples (int): Size of the dataset.
+        types (Sequence[type]): As in :class:`ResultWriter`.
 
     Returns:
         list[list]: For every metric one result per sample. Of samples that were tested twice, one counts.
 
     Raises:
-        OSError: Samples are missing.
+        OSError: Samples are missing, or a file holds something else than results.
     """
     by_index: dict[int, list[Any]] = {}
-    for indices, packed in _contents(folder):
-        for index, *results in zip(indices, *pickle.loads(packed), strict=True):
-            by_index[index] = results
+    for path, indices, packed in _contents(folder):
+        try:
+            for index, *results in zip(indices, *load_plain(io.BytesIO(packed), types), strict=True):
+                by_index[index] = results
+        except (ValueError, TypeError) as error:
+            raise OSError(f'{path}: holds no results of a test ({error}); remove it and test again') from error
     missing = [index for index in range(num_samples) if index not in by_index]
     if missing:
         raise OSError(
@@ -87,15 +108,27 @@ def read_results(folder: Path, num_samples: int) -> list[list[Any]]:
     return [list(results) for results in zip(*(by_index[index] for index in range(num_samples)), strict=True)]
 
 
-def _contents(folder: Path) -> Iterator[tuple[list[int], bytes]]:
+def _contents(folder: Path) -> Iterator[tuple[Path, list[int], bytes]]:
+    """File, indices and packed results of every complete record."""
     for path in sorted(folder.glob(f'*{_SUFFIX}')):
+        if not path.is_file():
+            continue
         with open(path, 'rb') as file:
             while header := file.read(_HEADER.size):
-                content = b''
-                if len(header) == _HEADER.size:
-                    length, checksum = _HEADER.unpack(header)
-                    content = file.read(length)
-                if not content or len(content) < length or zlib.crc32(content) != checksum:
+                record = _record(file, header)
+                if record is None:
                     print_log(f'{path}: the last record is cut off; its samples are tested again', logger='current')
                     break
-                yield pickle.loads(content)
+                yield path, *record
+
+
+def _record(file: IO[bytes], header: bytes) -> tuple[list[int], bytes] | None:
+    if len(header) < _HEADER.size:
+        return None
+    length, checksum, count = _HEADER.unpack(header)
+    if not 8 * count < length <= os.fstat(file.fileno()).st_size - file.tell():
+        return None
+    content = file.read(length)
+    if zlib.crc32(content) != checksum:
+        return None
+    return np.frombuffer(content, np.int64, count).tolist(), content[8 * count :]

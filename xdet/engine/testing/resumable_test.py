@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,11 @@ class ResumableTestLoop(TestLoop):
     the order of the dataset, and samples that were tested twice (to give all processes equally many) count once.
     Memory does not grow with the number of images before the metrics are computed.
 
-    Results are found again by a fingerprint of weights, model, data, metrics and the library's code. A test that ends
-    removes its results.
+    Results are found again by a fingerprint of weights, model, data (also sizes and times of change of the files of
+    images and annotations), metrics and the library's code. A test that ends removes its results.
+
+    Results are kept as plain data; reading them runs no code. A metric whose results are of classes of its own names
+    these in ``result_types``.
 
     Args:
         runner (Runner): Runner of the test.
@@ -114,7 +118,9 @@ class ResumableTestLoop(TestLoop):
         size = len(self.dataloader.dataset)
         # MMEngine gathers the results of all ranks; here the first already has them all, in order.
         if dist.is_main_process():
-            for metric, results in zip(self.evaluator.metrics, read_results(folder, size), strict=True):
+            for metric, results in zip(
+                self.evaluator.metrics, read_results(folder, size, self._result_types), strict=True
+            ):
                 metric.results = results
         metrics = self.evaluator.evaluate(size)
         if dist.is_main_process() and not self._keep:
@@ -125,14 +131,21 @@ class ResumableTestLoop(TestLoop):
 
     def fingerprint(self) -> str:
         """Short name of what is tested, on what and how; equal on all ranks."""
-        digest = hashlib.blake2b(digest_size=8)
-        model = self.runner.model
-        _add_weights(digest, model.module if is_model_wrapper(model) else model)
-        _add_sources(digest, Path(xdet.__file__).parent)
-        digest.update(f'{self._description} {len(self.dataloader.dataset)}'.encode())
-        names = [digest.hexdigest()]
+        names = ['']
+        if dist.is_main_process():
+            digest = hashlib.blake2b(digest_size=8)
+            model = self.runner.model
+            _add_weights(digest, model.module if is_model_wrapper(model) else model)
+            _add_sources(digest, Path(xdet.__file__).parent)
+            digest.update(f'{self._description} {len(self.dataloader.dataset)}'.encode())
+            _add_files(digest, _files_of(self.dataloader.dataset, json.loads(self._description)))
+            names = [digest.hexdigest()]
         dist.broadcast_object_list(names)
         return names[0]
+
+    @property
+    def _result_types(self) -> list[type]:
+        return [kind for metric in self.evaluator.metrics for kind in getattr(metric, 'result_types', ())]
 
     def _skip_done(self, folder: Path) -> None:
         done = [read_indices(folder) if dist.is_main_process() else None]
@@ -146,7 +159,7 @@ class ResumableTestLoop(TestLoop):
 
     def _test_rest(self, folder: Path) -> None:
         batches = iter(self.dataloader.batch_sampler)
-        with ResultWriter(folder, dist.get_rank()) as writer:
+        with ResultWriter(folder, dist.get_rank(), self._result_types) as writer:
             for number, (indices, data_batch) in enumerate(zip(batches, self.dataloader, strict=True)):
                 self.run_iter(number, data_batch)
                 writer.write(indices, [_take_results(metric, len(indices)) for metric in self.evaluator.metrics])
@@ -179,6 +192,46 @@ def _add_weights(digest: Any, model: nn.Module) -> None:
         if isinstance(value, torch.Tensor):
             digest.update(f'{value.dtype}{tuple(value.shape)}'.encode())
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+
+
+def _files_of(dataset: Any, description: Any) -> set[str]:
+    """Files that a dataset reads: those named by its samples, and those named in the configs of data and metrics."""
+    found: set[str] = set()
+
+    def walk(value: Any, root: str) -> None:
+        if isinstance(value, Mapping):
+            root = value.get('data_root') or root
+            for part in value.values():
+                walk(part, root if isinstance(root, str) else '')
+        elif isinstance(value, (list, tuple)):
+            for part in value:
+                walk(part, root)
+        elif isinstance(value, str) and ('.' in value or '/' in value):
+            # Samples of shards are called SHARD/KEY.
+            for path in (value, os.path.join(root, value), os.path.dirname(value)):
+                if path not in found and _is_file(path):
+                    found.add(path)
+                    break
+
+    walk(description, '')
+    if hasattr(dataset, 'get_data_info'):
+        for index in range(len(dataset)):
+            info = dataset.get_data_info(index)
+            walk([value for key, value in info.items() if 'path' in key] if isinstance(info, Mapping) else [], '')
+    return found
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return os.path.isfile(path)
+    except ValueError:  # a text with a NUL character
+        return False
+
+
+def _add_files(digest: Any, paths: Iterable[str]) -> None:
+    for path in sorted(paths):
+        status = os.stat(path)
+        digest.update(f'{path} {status.st_size} {status.st_mtime_ns}'.encode(errors='surrogateescape'))
 
 
 def _add_sources(digest: Any, folder: Path) -> None:
