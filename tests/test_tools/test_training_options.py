@@ -64,6 +64,25 @@ def test_mixed_precision(plain: tuple[Path, list[dict]], tmp_path: Path, dtype: 
     assert any(not torch.equal(trained[key], value) for key, value in weights(plain[0] / 'iter_1.pth').items())
 
 
+@pytest.mark.parametrize('dtype', ['fp16', 'bf16'])
+def test_all_that_one_process_can_combine(plain: tuple[Path, list[dict]], tmp_path: Path, dtype: str) -> None:
+    """Adapters, averages, half precision, accumulation, checkpointing, compilation and given weights."""
+    start = plain[0] / 'iter_1.pth'
+    options = (
+        *SHORT, 'lora.r=2', 'optim_wrapper.accumulative_counts=2', 'model.backbone.with_cp=True',
+        'model.decoder.with_cp=True', 'compile.backend=eager', 'compile.modules=[pixel_decoder]',
+    )  # fmt: skip
+    scale = ('optim_wrapper.loss_scale=128.0',) if dtype == 'fp16' else ()
+    train(tmp_path, '--ema', '0.25', '--amp', dtype, '--weights', str(start), options=(*options, *scale))
+    before, saved = weights(start), read_checkpoint(tmp_path / 'iter_2.pth')
+    trained = {key.removeprefix('module.'): value for key, value in saved['ema_state_dict'].items()}
+    assert all(torch.equal(trained[key], value) for key, value in before.items())
+    adapters = [key for key in trained if 'lora_B' in key]
+    assert adapters and any(trained[key].any() for key in adapters)
+    for key in adapters:  # after two iterations, in the second of which there was an update
+        torch.testing.assert_close(saved['state_dict'][key], 0.25 * trained[key])
+
+
 def test_accumulation_updates_once(tmp_path: Path) -> None:
     """Both sources count as one iteration."""
     train(tmp_path, options=(*SHORT, 'optim_wrapper.accumulative_counts=2'))

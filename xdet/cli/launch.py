@@ -9,7 +9,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 
 from xdet.compat.quiet import quiet_imports
-from xdet.engine.parallel.deepspeed import DeepSpeedRunner
+from xdet.engine.parallel.combinations import check_combinations
 from xdet.engine.parallel.dist import LAUNCHERS, prepare_distributed
 from xdet.engine.parallel.sharding import ShardedRunner
 from xdet.engine.runner import XDetRunner
@@ -18,9 +18,6 @@ from xdet.registry import DATASETS, METRICS, MODELS
 
 from .errors import one_line_errors
 from .overrides import apply_overrides, check_spelling
-
-# Configs without these keys train in one process, or in several with torch's DistributedDataParallel.
-_RUNNERS = dict(fsdp=ShardedRunner, deepspeed=DeepSpeedRunner)
 
 
 def add_launch_arguments(parser: ArgumentParser) -> None:
@@ -72,26 +69,26 @@ def read_run_config(args: Namespace) -> Config:
 def start_runner(cfg: Config, args: Namespace) -> XDetRunner:
     """Join the other processes of ``args.launcher``, if any, and build the runner; mistakes end the program."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    with one_line_errors(f'config {args.config}', ValueError):
+        runner = choose_runner(cfg)
     with one_line_errors(f'launcher {args.launcher}', ValueError, OSError):
         prepare_distributed(cfg, args.launcher)
     with one_line_errors(f'config {args.config}'):
         with quiet_imports():
             for registry in (MODELS, DATASETS, METRICS):
                 registry.import_from_location()
-        return choose_runner(cfg).from_cfg(cfg)
+        return runner.from_cfg(cfg)
 
 
 def choose_runner(cfg: Config) -> type[XDetRunner]:
     """Runner for a config.
 
     Raises:
-        ValueError: The config names a strategy or runner of MMEngine, or several ways of dividing a training.
+        ValueError: The config names a strategy or runner of MMEngine, or options that do not go together.
     """
-    ours = 'fsdp=dict() (torch), deepspeed=dict(zero_optimization=dict(stage=1)), or neither for DDP'
+    ours = 'fsdp=dict() for FSDP, and nothing for DDP'
     if cfg.get('strategy') or cfg.get('runner_type', 'Runner') != 'Runner':
         key = 'strategy' if cfg.get('strategy') else 'runner_type'
         raise ValueError(f'{key} is for a runner of MMEngine that xdet does not use; accepted are {ours}')
-    keys = [key for key in _RUNNERS if cfg.get(key) is not None]
-    if len(keys) > 1:
-        raise ValueError(f'{" and ".join(keys)} do not go together; accepted are {ours}')
-    return _RUNNERS[keys[0]] if keys else XDetRunner
+    check_combinations(cfg)
+    return ShardedRunner if cfg.get('fsdp') is not None else XDetRunner

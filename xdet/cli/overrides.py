@@ -21,7 +21,7 @@ _EXTRA_KEYS = (
     'allow_unexpected',
     'compile',
     'custom_imports',
-    'deepspeed',
+    'deepspeed',  # not any more, which `check_combinations` says better than a suggestion of another key
     'efficient_conv_bn_eval',
     'find_unused_parameters',
     'fsdp',

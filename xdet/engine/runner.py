@@ -84,15 +84,19 @@ class XDetRunner(Runner):
             self._report_drift(checkpoint['meta'], filename)
             self._load_resumed(checkpoint['state_dict'], filename)
         else:
-            allowed = {key: list(self.cfg.get(key, ())) for key in ('allow_missing', 'allow_unexpected')}
-            if self.cfg.get('lora'):
-                allowed['allow_missing'].append(lora.ENTRIES)
-            load_weights(self.bare_model, filename, **allowed)
+            self._load_weights(self.bare_model, filename)
             checkpoint = dict(state_dict=self.bare_model.state_dict())
             self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
+
+    def _load_weights(self, model: nn.Module, filename: str) -> None:
+        """Load weights into a whole model; adapters, which files need not have, keep what they were built with."""
+        allowed = {key: list(self.cfg.get(key, ())) for key in ('allow_missing', 'allow_unexpected')}
+        if self.cfg.get('lora'):
+            allowed['allow_missing'].append(lora.ENTRIES)
+        load_weights(model, filename, **allowed)
 
     def test_on(self, cfg: Config) -> dict[str, float]:
         """Test on other data with the model at hand, whose weights are loaded once, before the first test.

@@ -16,14 +16,14 @@ from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
     get_optimizer_state_dict,
-    set_model_state_dict,
     set_optimizer_state_dict,
 )
 from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, distribute_tensor
 
-from xdet.compat.checkpoint import load_weights
 from xdet.engine.runner import XDetRunner, read_training_checkpoint
-from xdet.registry import MODELS
+
+from .combinations import check_combinations
 
 # Gathered while they compute: the layers, which hold most of the weights and are entered through `forward` only.
 SHARDED_MODULES = (
@@ -38,21 +38,26 @@ class ShardedRunner(XDetRunner):
     """Runner of configs with ``fsdp``, a dict of arguments of :func:`shard_model`.
 
     Checkpoints are whole: their weights are those of any other training, and a training may be resumed with another
-    number of processes (but only with ``fsdp``). bfloat16 is the mixed precision to use; the scale of float16 is not
-    saved. Averaged weights (EMA) are not supported.
+    number of processes (but only with ``fsdp``). What does not go together with it says
+    :mod:`~xdet.engine.parallel.combinations`.
     """
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Shard the model; it needs no wrapper.
+        """Load the weights that the training starts from and shard the model; it needs no wrapper.
 
         Raises:
-            ValueError: There is a single process only.
+            CheckpointError: The weights cannot be read or do not fit.
+            ValueError: There is a single process only, or the config has options that do not go together.
         """
+        check_combinations(self.cfg)
         if not self.distributed:
             raise ValueError('fsdp shards over several processes; start them with tools/dist_train.sh')
         # What is sharded must be contiguous; with channels_last the images still are in that format.
         model = model.to(get_device()).to(memory_format=torch.contiguous_format)
-        model.init_weights()
+        if not self.cfg.get('lora'):  # else done before the adapters were added
+            model.init_weights()
+        if self._load_from and not self._resume:
+            self._load_weights(model, self._load_from)
         for value in model.state_dict().values():
             broadcast(value)
         return shard_model(model, **self.cfg.fsdp)
@@ -77,24 +82,22 @@ class ShardedRunner(XDetRunner):
         self, filename: str, map_location: str | Callable = 'cpu', strict: bool = True, revise_keys: list | None = None
     ) -> dict[str, Any]:
         """See :meth:`XDetRunner.load_checkpoint`."""
-        options = StateDictOptions(full_state_dict=True)
+        checkpoint: dict[str, Any] = {}
         if self._resume:
             checkpoint = read_training_checkpoint(filename)
             self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-            scatter_state(self.model, self.optim_wrapper, checkpoint)
-        else:
-            whole = MODELS.build(self.cfg.model)
-            load_weights(
-                whole, filename, **{key: self.cfg.get(key, ()) for key in ('allow_missing', 'allow_unexpected')}
-            )
-            checkpoint = dict(state_dict=whole.state_dict())
-            set_model_state_dict(self.model, checkpoint['state_dict'], options=options)
+            self._load_resumed(divided(self.model, checkpoint['state_dict']), filename)
+            scatter_optimizer(self.model, self.optim_wrapper, checkpoint)
+        elif filename != self._load_from:
+            raise ValueError(f"with fsdp, weights are loaded before they are divided; set load_from='{filename}'")
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
 
 
-def shard_model(model: nn.Module, modules: Sequence[str] = SHARDED_MODULES) -> nn.Module:
+def shard_model(
+    model: nn.Module, modules: Sequence[str] = SHARDED_MODULES, reshard_after_forward: bool = True
+) -> nn.Module:
     """Shard a model in place over all processes, by torch's ``fully_shard``.
 
     Weights outside of ``modules`` are gathered for the whole step. Single numbers, such as the logit scale, cannot be
@@ -103,6 +106,8 @@ def shard_model(model: nn.Module, modules: Sequence[str] = SHARDED_MODULES) -> n
     Args:
         model (nn.Module): Initialised model, on the device of its process.
         modules (Sequence[str]): Patterns for paths of modules to gather one at a time; ``*`` stands for one part.
+        reshard_after_forward (bool): Give gathered weights back after the forward pass and gather them again for the
+            backward pass. False keeps them: faster, and only gradients and optimizer state are divided by then.
 
     Raises:
         ValueError: No module fits any pattern.
@@ -115,12 +120,12 @@ def shard_model(model: nn.Module, modules: Sequence[str] = SHARDED_MODULES) -> n
     if not chosen:
         raise ValueError(f'fsdp.modules: no module of the model fits {", ".join(modules)}')
     for module in chosen:
-        fully_shard(module, mesh=mesh)
+        fully_shard(module, mesh=mesh, reshard_after_forward=reshard_after_forward)
     scalars = {parameter for parameter in model.parameters() if parameter.ndim == 0}
     for scalar in scalars:
         if scalar.requires_grad:
             scalar.register_post_accumulate_grad_hook(_average_gradient)
-    return fully_shard(model, mesh=mesh, ignored_params=scalars)
+    return fully_shard(model, mesh=mesh, reshard_after_forward=reshard_after_forward, ignored_params=scalars)
 
 
 def gather_state(model: nn.Module, optim_wrapper: OptimWrapper) -> dict[str, Any]:
@@ -132,7 +137,23 @@ def gather_state(model: nn.Module, optim_wrapper: OptimWrapper) -> dict[str, Any
     )
 
 
-def scatter_state(model: nn.Module, optim_wrapper: OptimWrapper, checkpoint: dict[str, Any]) -> None:
+def divided(model: nn.Module, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Whole weights, which every process has, divided as those of a sharded model are.
+
+    By the names of state dicts, which adapters change: torch's ``set_model_state_dict`` looks for parameters instead.
+    """
+    own = model.state_dict()
+    return {
+        name: distribute_tensor(
+            value.to(own[name].device), own[name].device_mesh, own[name].placements, src_data_rank=None
+        )
+        if isinstance(own.get(name), DTensor)
+        else value
+        for name, value in state_dict.items()
+    }
+
+
+def scatter_optimizer(model: nn.Module, optim_wrapper: OptimWrapper, checkpoint: dict[str, Any]) -> None:
     """Load what :func:`gather_state` returned, on any number of processes; ``optimizer`` becomes what was loaded.
 
     Raises:
@@ -141,8 +162,12 @@ def scatter_state(model: nn.Module, optim_wrapper: OptimWrapper, checkpoint: dic
     if any(not isinstance(name, str) for name in checkpoint['optimizer']['state']):
         raise ValueError('the checkpoint is of a training without fsdp; resume without it, or use --load-from')
     options = StateDictOptions(full_state_dict=True)
-    set_model_state_dict(model, checkpoint['state_dict'], options=options)
-    set_optimizer_state_dict(model, optim_wrapper.optimizer, checkpoint['optimizer'], options=options)
+    saved = checkpoint['optimizer']
+    if any(saved['state'].values()):
+        set_optimizer_state_dict(model, optim_wrapper.optimizer, saved, options=options)
+    else:  # which torch refuses: an optimizer that keeps nothing per weight, such as plain SGD
+        for own, group in zip(optim_wrapper.optimizer.param_groups, saved['param_groups'], strict=True):
+            own.update({key: value for key, value in group.items() if key != 'params'})
     checkpoint['optimizer'] = optim_wrapper.state_dict()
 
 
