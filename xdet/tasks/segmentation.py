@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -156,12 +157,14 @@ class SegmentationTask(TaskAdapter):
     def _predict_one(self, sample: XDetDataSample, logits: Tensor, mask_embed: Tensor, mask_features: Tensor) -> None:
         vocabulary, size = vocabulary_of(sample), tuple(sample.ori_shape[:2])
 
-        def masks(queries: Tensor | slice) -> Tensor:
+        def made(queries: Tensor | slice) -> Tensor:
             return postprocess.mask_logits(mask_embed[queries], mask_features, sample.img_shape[:2], size)
 
         requested = self.requested(sample.prompts)
-        if len(requested) > 1:
-            masks = _remembered(masks(slice(None)))
+        masks: postprocess.MaskFn = made
+        # Several outputs need the same masks. They are kept where they are small, else made piece by piece for each.
+        if len(requested) > 1 and 4 * len(mask_embed) * math.prod(size) <= postprocess.SCORE_BYTES:
+            masks = made(slice(None)).__getitem__
         if 'semantic' in requested:
             labels = postprocess.semantic_labels(logits, masks, size)
             sample.pred_sem_seg = PixelData(sem_seg=labels[None])
@@ -174,11 +177,6 @@ class SegmentationTask(TaskAdapter):
                 logits, masks, size, vocabulary.is_thing, self.object_mask_threshold, self.overlap_threshold
             )
             sample.pred_panoptic_seg = segment_map(segments, infos)
-
-
-def _remembered(logits: Tensor):
-    """A mask function over masks that were made once because several outputs need them."""
-    return lambda queries: logits[queries]
 
 
 def vocabulary_of(sample: XDetDataSample) -> Vocabulary:

@@ -10,7 +10,7 @@ from torch import Tensor
 from .resize import query_chunks
 
 SCORE_BYTES = 2**30
-"""Class scores are computed in blocks of at most about this many bytes."""
+"""Class scores are computed, and masks are kept, in blocks of at most about this many bytes."""
 
 MaskFn = Callable[[Tensor | slice], Tensor]
 """Gives the mask logits ``[n, H, W]`` of the queries selected by an index or a slice."""

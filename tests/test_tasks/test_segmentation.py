@@ -1,0 +1,42 @@
+"""Several kinds of segments at once: the same as one after the other, also for large images."""
+
+import pytest
+import torch
+from parity.model import preprocess, sample_of
+
+from xdet.models import postprocess
+from xdet.models.postprocess import resize
+from xdet.structures import Vocabulary
+
+KINDS = ('semantic', 'instance', 'panoptic')
+NAMES = Vocabulary.from_prompts(things='dog . cat', stuff='grass')
+
+
+def segments(model, image, *tasks):
+    sample = sample_of(image, (50, 55), vocabulary=NAMES, tasks=tasks)
+    model.predict(preprocess(model, [image]), [sample])
+    return dict(
+        semantic=lambda: sample.pred_sem_seg.sem_seg,
+        instance=lambda: sample.pred_instances.masks,
+        panoptic=lambda: sample.pred_panoptic_seg.sem_seg,
+    )
+
+
+@pytest.mark.parametrize('small', [True, False])
+def test_all_masks_are_made_at_once_only_where_they_are_small(model, picture, monkeypatch, small):
+    image, made, make = picture(40, 40), [], postprocess.mask_logits
+    alone = {task: segments(model, image, task)[task]() for task in KINDS}
+    if not small:
+        monkeypatch.setattr(postprocess, 'SCORE_BYTES', 4 * 50 * 55)  # one mask
+        monkeypatch.setattr(resize, 'CHUNK_BYTES', 2 * 4 * 50 * 55)
+
+    def counted(embed, *arguments):
+        made.append(len(embed))
+        return make(embed, *arguments)
+
+    monkeypatch.setattr(postprocess, 'mask_logits', counted)
+    together = segments(model, image, *KINDS)
+    for task in KINDS:
+        assert torch.equal(together[task](), alone[task])
+    queries = model.decoder.num_queries
+    assert made == [queries] if small else max(made) == 2 and len(made) >= queries // 2
