@@ -24,8 +24,6 @@ from pathlib import Path
 
 from xdet.options import GENERATION, PROMPTS, REPORT, Option, add_arguments
 
-OPTIONS: dict[str, Option] = PROMPTS | GENERATION | REPORT
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
@@ -43,7 +41,25 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     output.add_argument('--out-dir', default='outputs', help='folder for preds/ and vis/ (default: outputs)')
     add_arguments(output, REPORT.values())
     output.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    args, unknown = parser.parse_known_args(argv)
+    if unknown and args.model:
+        add_arguments(parser.add_argument_group('prompts of other packages'), _foreign_options(args.model))
     return parser.parse_args(argv)
+
+
+def _foreign_options(model: str) -> list[Option]:
+    """Prompts of tasks that the model's config imports."""
+    from xdet.compat.quiet import quiet_imports
+
+    with quiet_imports():
+        from xdet.inference.inputs.options import known_prompts
+        from xdet.model_zoo import find_config, load_config
+
+        try:
+            load_config(find_config(model))
+        except (OSError, ValueError):
+            return []  # building the model says it
+        return [option for name, option in known_prompts().items() if name not in PROMPTS]
 
 
 def _add_model(group: argparse._ArgumentGroup) -> None:
@@ -61,17 +77,19 @@ def run(args: argparse.Namespace) -> int:
 
     with quiet_imports():
         from xdet.apis import XDecoderInferencer
+        from xdet.inference.inputs.options import known_prompts
 
     inferencer = XDecoderInferencer(
         args.model, args.weights, args.device, args.random_weights, text_embeddings=args.text_embeddings
     )
+    known = (*known_prompts(), *GENERATION, *REPORT)
     result = inferencer(
         args.image[0] if len(args.image) == 1 else args.image,
         task=args.task,
         batch_size=args.batch_size,
         out_dir=args.out_dir,
         print_result=True,
-        **{name: value for name, value in vars(args).items() if name in OPTIONS},
+        **{name: value for name, value in vars(args).items() if name in known},
     )
     if not result['predictions']:
         return 2

@@ -6,10 +6,19 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xdet.options import GENERATION, PROMPTS, REPORT, Generation, Option, Options, Prompts, ReportOptions
+from xdet.options import GENERATION, PROMPTS, REPORT, Generation, Option, Options, Prompts, ReportOptions, table
 from xdet.structures import FORMATS
 
-__all__ = ['Generation', 'Options', 'Prompts', 'ReportOptions', 'known_prompts', 'split_options', 'takers']
+__all__ = [
+    'Generation',
+    'Options',
+    'Prompts',
+    'ReportOptions',
+    'documented',
+    'known_prompts',
+    'split_options',
+    'takers',
+]
 
 
 def known_prompts() -> dict[str, Option]:
@@ -22,6 +31,11 @@ def takers() -> dict[str, list[str]]:
     tasks = {name: [task for task, form in FORMATS.items() if name in form.prompts] for name in known_prompts()}
     writers = [task for task, form in FORMATS.items() if form.writes]
     return tasks | dict.fromkeys(GENERATION, writers)
+
+
+def documented() -> str:
+    """The table of all options in docs/inference.md."""
+    return table(known_prompts() | GENERATION | REPORT, takers())
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -44,3 +58,7 @@ def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
         raise ValueError(f'pred_score_thr is {threshold!r}; accepted are numbers from 0 to 1')
     prompts, generation, report = ({key: given[key] for key in group if key in given} for group in groups)
     return prompts, generation, report
+
+
+if __name__ == '__main__':
+    print(documented())

@@ -1,0 +1,88 @@
+"""A task of another package works like those of xdet: prompts, results, summary, text below the image, command line."""
+
+import copy
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xdet.apis import XDecoderInferencer
+from xdet.inference.inputs.options import known_prompts
+from xdet.registry import TASK_FORMATS, TASKS
+from xdet.structures import FORMATS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def config(tiny_config, tmp_path):
+    """A config file that needs nothing but ``custom_imports``; what it registers is forgotten afterwards."""
+    cfg = copy.deepcopy(tiny_config)
+    cfg.custom_imports = dict(imports=['tiny.foreign_task'], allow_failed_imports=False)
+    cfg.model.tasks.probe = dict(type='ProbeTask')
+    path = tmp_path / 'foreign.py'
+    cfg.dump(str(path))
+    yield path
+    sys.modules.pop('tiny.foreign_task', None)
+    TASKS.module_dict.pop('ProbeTask', None)
+    TASK_FORMATS.module_dict.pop('probe', None)
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / 'photo.png'
+    Image.fromarray(np.random.RandomState(0).randint(0, 255, (60, 80, 3), np.uint8)).save(path)
+    return path
+
+
+def test_python(config, image, tmp_path, capsys):
+    inferencer = XDecoderInferencer(str(config), random_weights=True, device='cpu')
+    assert 'probe' in inferencer.task_names and list(FORMATS)[-1] == 'probe'
+    plain = inferencer(str(image), task='caption', return_vis=True, max_tokens=1)
+    result = inferencer(
+        str(image), task='probe', points='3 4; 70 50', out_dir=tmp_path, print_result=True, return_vis=True
+    )
+    strengths = result['predictions'][0]['strengths']
+    assert [row['point'] for row in strengths] == [[3, 4], [70, 50]]
+    assert json.loads((tmp_path / 'preds' / 'photo.json').read_text())['strengths'] == strengths
+    assert f'[70, 50]: {strengths[1]["strength"]:.3f}' in capsys.readouterr().out
+    assert result['visualization'][0].shape[0] > plain['visualization'][0].shape[0]  # two lines instead of one
+    encoded = inferencer.set_image(str(image))
+    again = inferencer.predict('probe', encoded, points='3 4; 70 50')['predictions'][0]['strengths']
+    np.testing.assert_allclose([row['strength'] for row in again], [row['strength'] for row in strengths], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    'task, prompts, error, message',
+    [
+        ('probe', {}, ValueError, "task 'probe' needs points, for example points='3 4; 10 20'"),
+        ('probe', dict(points='a'), ValueError, "points is 'a'; accepted are points 'x y; x y'"),
+        ('probe', dict(phrases='a'), ValueError, "'probe' does not take phrases; accepted are points"),
+        ('caption', dict(points='1 1'), ValueError, "'caption' does not take points"),
+        ('probe', dict(point='1 1'), TypeError, 'did you mean points'),
+    ],
+)
+def test_wrong_prompts_end_in_one_line(config, image, task, prompts, error, message):
+    inferencer = XDecoderInferencer(str(config), random_weights=True, device='cpu')
+    with pytest.raises(error, match=message):
+        inferencer(str(image), task=task, **prompts)
+
+
+def test_command_line(config, image, tmp_path, capsys):
+    spec = importlib.util.spec_from_file_location('image_demo', ROOT / 'demo' / 'image_demo.py')
+    demo = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(demo)
+    model = ['--model', str(config), '--random-weights', '--device', 'cpu', '--out-dir', str(tmp_path / 'out')]
+    assert demo.main([str(image), *model, '--task', 'probe', '--points', '3 4; 70 50']) == 0
+    assert '[70, 50]: ' in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        demo.main([str(image), *model, '--task', 'probe', '--pints', '3 4'])
+    assert 'unrecognized arguments: --pints' in capsys.readouterr().err
+
+
+def test_prompts_of_other_packages_are_known_only_where_they_are_imported():
+    assert 'points' not in known_prompts()
