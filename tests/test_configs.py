@@ -17,7 +17,7 @@ from xdet.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / 'configs').rglob('*.py'))
-RUNS = [path for path in CONFIGS if not {'_base_', 'benchmarks'} & {*path.parts}]  # benchmarks: test_benchmarks.py
+RUNS = [path for path in CONFIGS if not {'_base_', 'benchmarks'} & {*path.parts}]  # benchmarks: test_benchmarks
 MAX_LEVELS = 3
 MAX_LINES = 40
 

@@ -1,10 +1,12 @@
 # data/ADEChallengeData2016/{images,annotations,annotations_instance}/validation/*, as published
 #   python tools/dataset_converters/ade20k.py data/ADEChallengeData2016
+_base_ = './_base_/semantic_640.py'
 data_root = 'data/ADEChallengeData2016/'
+pipeline = [
+    *_base_.test_pipeline[:-1],
+    dict(type='PackXDetInputs', test_mode=True, tasks=('semantic', 'panoptic', 'instance')),
+]
 test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CocoPanopticSegDataset',
         data_root=data_root,
@@ -12,16 +14,9 @@ test_dataloader = dict(
         data_prefix=dict(img='images/validation/', seg='ade20k_panoptic_val/', sem='annotations/validation/'),
         sem_map_values=dict(ignore_label=0, label_offset=1),
         classes=dict(name='ade20k_150', synonyms=False),
-        pipeline=[
-            dict(type='LoadXDetImage'),
-            dict(type='ResizeShortestEdge', scale=640, max_size=2560),
-            dict(type='LoadSegments'),
-            dict(type='PackXDetInputs', test_mode=True, tasks=('semantic', 'panoptic', 'instance')),
-        ],
-        test_mode=True,
-    ),
+        pipeline=pipeline,
+    )
 )
-test_cfg = dict(type='TestLoop')
 ann_file = data_root + 'ade20k_instance_val.json'
 test_evaluator = [
     dict(type='PanopticQuality'),
@@ -48,3 +43,32 @@ protocols = dict(
         'why': 'Synonyms tell apart names like case, base, step or screen. Not measured with released weights yet.',
     },
 )
+variants = {
+    '_delete_': True,
+    '{name}-oracle': dict(
+        _base_.variants['{name}-oracle'],
+        test_dataloader=dict(
+            dataset=dict(
+                _delete_=True,
+                type='ImageLabelFolderDataset',
+                data_root=data_root,
+                data_prefix=dict(img='images/validation/', seg='annotations/validation/'),
+                img_suffix='.jpg',
+                classes=dict(name='ade20k_150', synonyms=False),
+                ignore_label=0,
+                label_offset=1,
+                pipeline=_base_.oracle_pipeline,
+                test_mode=True,
+            )
+        ),
+        benchmark=dict(_base_.variants['{name}-oracle']['benchmark'], headline=('semantic/mIoU',)),
+        protocols=dict(
+            official=dict(_delete_=True, why='As published: one name a class.'),
+            recommended={
+                '_delete_': True,
+                'test_dataloader.dataset.classes.synonyms': True,
+                'why': 'Synonyms, as for the whole class list. Not measured with released weights yet.',
+            },
+        ),
+    ),
+}

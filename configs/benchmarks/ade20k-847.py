@@ -1,11 +1,9 @@
 # data/ADE20K_2021_17_01/images/ADE/validation/..., as published
 #   python tools/dataset_converters/ade20k_full.py data/ADE20K_2021_17_01
 # adds images_detectron2/validation/*.jpg and annotations_detectron2/validation/*.tif.
+_base_ = './_base_/semantic_640.py'
 data_root = 'data/ADE20K_2021_17_01/'
 test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='ImageLabelFolderDataset',
         data_root=data_root,
@@ -14,17 +12,8 @@ test_dataloader = dict(
         label_suffix='.tif',
         classes=dict(name='ade20k_847', synonyms=False),
         ignore_label=65535,
-        pipeline=[
-            dict(type='LoadXDetImage'),
-            dict(type='ResizeShortestEdge', scale=640, max_size=2560),
-            dict(type='LoadSegments'),
-            dict(type='PackXDetInputs', test_mode=True, tasks=('semantic',)),
-        ],
-        test_mode=True,
-    ),
+    )
 )
-test_cfg = dict(type='TestLoop')
-test_evaluator = [dict(type='SemanticIoU')]
 benchmark = dict(
     title='ADE20K-847',
     split='validation',

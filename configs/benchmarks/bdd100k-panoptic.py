@@ -1,10 +1,8 @@
 # data/bdd100k/{images/10k/val/*.jpg, labels/pan_seg/bitmasks/val/*.png}, as published
 #   python tools/dataset_converters/bdd100k.py data/bdd100k
+_base_ = './_base_/testing.py'
 data_root = 'data/bdd100k/'
 test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CocoPanopticSegDataset',
         data_root=data_root,
@@ -17,10 +15,8 @@ test_dataloader = dict(
             dict(type='LoadSegments'),
             dict(type='PackXDetInputs', test_mode=True, tasks=('panoptic', 'semantic')),
         ],
-        test_mode=True,
-    ),
+    )
 )
-test_cfg = dict(type='TestLoop')
 test_evaluator = [dict(type='PanopticQuality'), dict(type='SemanticIoU', prefix='semantic_40')]
 benchmark = dict(
     title='BDD100K panoptic',

@@ -1,9 +1,7 @@
 # data/bdd100k/{images/10k/val/*.jpg, labels/sem_seg/masks/val/*.png}, as published.
+_base_ = './_base_/testing.py'
 data_root = 'data/bdd100k/'
 test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='ImageLabelFolderDataset',
         data_root=data_root,
@@ -16,10 +14,8 @@ test_dataloader = dict(
             dict(type='LoadSegments'),
             dict(type='PackXDetInputs', test_mode=True, tasks=('semantic',)),
         ],
-        test_mode=True,
-    ),
+    )
 )
-test_cfg = dict(type='TestLoop')
 test_evaluator = [dict(type='SemanticIoU')]
 benchmark = dict(
     title='BDD100K semantic',

@@ -1,10 +1,8 @@
 # data/cityscapes/{leftImg8bit,gtFine}/val/CITY/*.png, as published
 #   python tools/dataset_converters/cityscapes.py data/cityscapes
+_base_ = './_base_/testing.py'
 data_root = 'data/cityscapes/'
 test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CityscapesPanopticDataset',
         data_root=data_root,
@@ -17,10 +15,8 @@ test_dataloader = dict(
             dict(type='LoadSegments'),
             dict(type='PackXDetInputs', test_mode=True, tasks=('semantic', 'panoptic', 'instance')),
         ],
-        test_mode=True,
-    ),
+    )
 )
-test_cfg = dict(type='TestLoop')
 ann_file = data_root + 'gtFine/cityscapes_instance_val.json'
 test_evaluator = [
     dict(type='PanopticQuality'),

@@ -1,9 +1,7 @@
 # data/coco/{val2017, panoptic_val2017, annotations/{panoptic,instances}_val2017.json}, as published.
+_base_ = './_base_/testing.py'
 data_root = 'data/coco/'
 test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CocoPanopticSegDataset',
         data_root=data_root,
@@ -16,10 +14,8 @@ test_dataloader = dict(
             dict(type='LoadSegments'),
             dict(type='PackXDetInputs', test_mode=True, tasks=('semantic', 'panoptic', 'instance')),
         ],
-        test_mode=True,
-    ),
+    )
 )
-test_cfg = dict(type='TestLoop')
 test_evaluator = [
     dict(type='PanopticQuality'),
     dict(type='InstanceAP', ann_file=data_root + 'annotations/instances_val2017.json'),

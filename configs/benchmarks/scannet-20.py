@@ -25,3 +25,4 @@ protocols = dict(
     ),
     recommended=dict(why='The same in single precision: the frames have one size, so that there is nothing to choose.'),
 )
+variants = dict(_delete_=True)

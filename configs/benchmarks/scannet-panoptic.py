@@ -1,10 +1,8 @@
 # data/scannet/ as for scannet-20; the converter adds scannet_panoptic/*.png and scannet_panoptic.json.
+_base_ = './_base_/testing.py'
 data_root = 'data/scannet/'
 
 test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CocoPanopticSegDataset',
         data_root=data_root,
@@ -18,10 +16,8 @@ test_dataloader = dict(
             dict(type='LoadSegments'),
             dict(type='PackXDetInputs', test_mode=True, tasks=('semantic', 'panoptic')),
         ],
-        test_mode=True,
-    ),
+    )
 )
-test_cfg = dict(type='TestLoop')
 test_evaluator = [dict(type='PanopticQuality'), dict(type='SemanticIoU')]
 benchmark = dict(
     title='ScanNet-20 panoptic',

@@ -135,18 +135,60 @@ def test_names() -> None:
         *list_benchmarks('seginw-e*'),
         'coco-2017',
     ]
+    assert len(list_benchmarks('seginw-*')) == 25 and len(list_benchmarks('*-oracle')) == 7
+    assert len(list_benchmarks('refcoco*')) == 9 and len(list_benchmarks()) == 65
     assert not set(list_models()) & set(list_benchmarks())
     with pytest.raises(FileNotFoundError, match="'ade20k' is neither .* did you mean .*ade20k-847"):
         load_benchmark('ade20k')
 
 
-def test_installed_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shipped = tmp_path / 'xdet' / '.mim' / 'configs'
+VARIANTS = """
+variants = {
+    '{name}-two': dict(
+        data_root='data/two/',
+        test_dataloader=dict(dataset=dict(_delete_=True, type='Other', data_root='data/two/', pipeline=[])),
+        benchmark=dict(title='{title}, again', num_samples=2),
+    ),
+    'three': dict(benchmark=dict(title='Three')),
+}
+"""
+
+
+def ship(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> Path:
+    """Make ``folder`` the installed package, with one benchmark file ``only-here``; returns the file."""
+    shipped = folder / 'xdet' / '.mim' / 'configs'
     (shipped / 'xdecoder').mkdir(parents=True)
     (shipped / 'benchmarks').mkdir()
-    (shipped / 'benchmarks' / 'only-here.py').write_text(FRAGMENT)
-    monkeypatch.setattr(model_zoo, 'PACKAGE', tmp_path / 'xdet')
-    assert list_benchmarks() == ['only-here'] and benchmark_root() == shipped / 'benchmarks'
+    (shipped / 'benchmarks' / 'only-here.py').write_text(text)
+    monkeypatch.setattr(model_zoo, 'PACKAGE', folder / 'xdet')
+    return shipped / 'benchmarks' / 'only-here.py'
+
+
+def test_variants_of_a_fragment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ship(tmp_path, monkeypatch, FRAGMENT + VARIANTS)
+    assert list_benchmarks() == ['only-here', 'only-here-two', 'three']
+    one, two, three = map(load_benchmark, ('only-here', 'only-here-two@else/where', 'three'))
+    assert [part.name for part in (one, two, three)] == ['only-here', 'only-here-two@where', 'three']
+    assert [part.facts['title'] for part in (one, two, three)] == ['Mine', 'Mine, again', 'Three']
+    assert one.cfg.test_dataloader.dataset.type == three.cfg.test_dataloader.dataset.type == 'ImageLabelFolderDataset'
+    assert two.cfg.test_dataloader.dataset == dict(type='Other', data_root='data/two/', pipeline=[])
+    assert (two.data_root, two.facts['num_samples'], one.facts.get('num_samples')) == ('else/where/', 2, None)
+    assert load_benchmark(path).name == 'only-here'
+
+
+def test_fragment_that_only_has_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ship(tmp_path, monkeypatch, FRAGMENT.replace("title='Mine', ", '') + VARIANTS)
+    assert list_benchmarks() == ['only-here-two', 'three']
+    with pytest.raises(ValueError, match=r'holds several benchmarks; name one of them: only-here-two, three'):
+        load_benchmark(path)
+    path.write_text(FRAGMENT + 'variants = dict(three=3)')
+    with pytest.raises(ValueError, match="only-here.py: variant 'three' is no dict of changes"):
+        load_benchmark('three')
+
+
+def test_installed_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ship(tmp_path, monkeypatch, FRAGMENT)
+    assert list_benchmarks() == ['only-here'] and benchmark_root() == path.parent
     assert load_benchmark('only-here').facts['title'] == 'Mine'
 
 

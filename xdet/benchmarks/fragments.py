@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import fnmatch
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,9 @@ PROTOCOLS = ('recommended', 'official')
 SPLIT = '{split}'
 """What fragments for users' own data say in their paths."""
 
+NAME, TITLE = '{name}', '{title}'
+"""What names and titles of ``variants`` may say for the fragment's own."""
+
 MODEL_RESIZE = 'ModelResize'
 """Step ``dict(type='ModelResize', task='semantic')`` of a fragment's pipeline: resize as the model's config does for
 that task when it is used, see :func:`~xdet.inference.pipeline.inference_transforms`."""
@@ -42,7 +46,8 @@ class Benchmark:
     """A data set, a split and metrics.
 
     Attributes:
-        name (str): File name of the fragment, with split and name of the data folder where they were given.
+        name (str): Name of the fragment's file or of one of its variants, with split and name of the data folder where
+            they were given.
         path (Path): The fragment.
         cfg (Config): Its content.
         data_root (str): Folder of the data, ending in ``/``.
@@ -102,9 +107,10 @@ def load_benchmark(name: str | Path, data_root: str | Path | None = None) -> Ben
     """Read a benchmark.
 
     Args:
-        name (str | Path): Name of a shipped one (``'ade20k-150'``) or path of a fragment. ``NAME@FOLDER`` says where
-            the data lie, so that one fragment for users' own data serves any number of folders; ``NAME:SPLIT`` and
-            ``NAME:SPLIT@FOLDER`` name a split, for fragments that say ``{split}`` in their paths.
+        name (str | Path): Name of a shipped one (``'ade20k-150'``), which is a fragment or a variant of one, or path of
+            a fragment. ``NAME@FOLDER`` says where the data lie, so that one fragment for users' own data serves any
+            number of folders; ``NAME:SPLIT`` and ``NAME:SPLIT@FOLDER`` name a split, for fragments that say
+            ``{split}`` in their paths.
         data_root (str | Path, optional): Folder of the data, in place of the fragment's.
 
     Raises:
@@ -114,12 +120,13 @@ def load_benchmark(name: str | Path, data_root: str | Path | None = None) -> Ben
     name, _, folder = str(name).partition('@')
     name, split = (name, '') if Path(name).is_file() else name.partition(':')[::2]
     path = _find(name)
-    cfg = load_config(path)
+    name = path.stem if Path(name).is_file() else name
+    cfg = _load(path, name)
     _check(path, cfg)
     if split and not _mentions(_plain(cfg.test_dataloader), SPLIT):
-        raise ValueError(f"benchmark {path.stem} has only the split '{cfg.benchmark.split}', not '{split}'")
+        raise ValueError(f"benchmark {name} has only the split '{cfg.benchmark.split}', not '{split}'")
     root = data_root if data_root is not None else folder or cfg.data_root
-    label = path.stem + (f':{split}' if split else '') + (f'@{Path(folder).name}' if folder else '')
+    label = name + (f':{split}' if split else '') + (f'@{Path(folder).name}' if folder else '')
     return Benchmark(label, path, cfg, as_folder(root), split or cfg.benchmark.split)
 
 
@@ -186,9 +193,45 @@ def missing_tasks(cfg: Config | Mapping, tasks: Sequence[str]) -> list[str]:
 
 
 def _shipped() -> dict[str, Path]:
+    """Fragment of every shipped benchmark."""
     root = benchmark_root()
     paths = (path for path in sorted(root.rglob('*.py')) if '_base_' not in path.relative_to(root).parts)
-    return {path.stem: path for path in paths}
+    return {name: path for path in paths for name in _names_in(path, path.stat().st_mtime_ns)}
+
+
+@functools.cache
+def _names_in(path: Path, modified: int) -> tuple[str, ...]:
+    """Names of the benchmarks that a fragment describes; read again when it was modified."""
+    return tuple(_variants(path, load_config(path)))
+
+
+def _variants(path: Path, cfg: Config) -> dict[str, Mapping | None]:
+    """What a fragment's benchmarks change in it: nothing if it is one itself, then each of its ``variants``.
+
+    Raises:
+        ValueError: Some are no dict.
+    """
+    title = cfg.get('benchmark', {}).get('title')
+    variants = cfg.get('variants', {})
+    own: dict[str, Mapping | None] = {path.stem: None} if title is not None or not variants else {}
+    strange = [name for name, changes in variants.items() if not isinstance(changes, Mapping)]
+    if strange:
+        raise ValueError(f"{path}: variant '{strange[0]}' is no dict of changes")
+    return {**own, **{name.replace(NAME, path.stem): changes for name, changes in variants.items()}}
+
+
+def _load(path: Path, name: str) -> Config:
+    """Content of a benchmark: its fragment's, with the changes of a variant merged over it."""
+    cfg = load_config(path)
+    variants = _variants(path, cfg)
+    if name not in variants:
+        raise ValueError(f'{path}: holds several benchmarks; name one of them: {", ".join(variants)}')
+    title = cfg.get('benchmark', {}).get('title', '')
+    cfg.pop('variants', None)
+    if variants[name] is not None:
+        cfg.merge_from_dict(_plain(variants[name]))
+        cfg.benchmark.title = cfg.benchmark.title.replace(TITLE, title)
+    return cfg
 
 
 def _find(name: str) -> Path:

@@ -2,12 +2,10 @@
 # RefCOCO and its like are made of the published files, such as refcoco+_unc.json:
 #   python tools/dataset_converters/refer_to_json.py 'refcoco+/refs(unc).p' refcoco+/instances.json \
 #     data/coco/annotations/refcoco+_unc.json
+_base_ = './testing.py'
 data_root = 'data/coco/'
 
 test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='RefCocoDataset',
         data_root=data_root,
@@ -19,10 +17,8 @@ test_dataloader = dict(
             dict(type='ChoosePhrases', test_mode=True, sentences='all'),
             dict(type='PackXDetInputs', test_mode=True, tasks=('refseg',)),
         ],
-        test_mode=True,
-    ),
+    )
 )
-test_cfg = dict(type='TestLoop')
 test_evaluator = [dict(type='ReferringIoU', thresholds=(0.5, 0.6, 0.7, 0.8, 0.9))]
 benchmark = dict(
     headline=('referring/cIoU', 'referring/mIoU', 'referring/P@0.5'),

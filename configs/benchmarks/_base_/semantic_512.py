@@ -1,4 +1,5 @@
 # Semantic segmentation as the official code tests indoor scenes: bicubic, shortest edge 512, longest edge not limited.
+_base_ = './testing.py'
 test_pipeline = [
     dict(type='LoadXDetImage'),
     dict(type='ResizeShortestEdge', scale=512, rule='torchvision'),
@@ -16,11 +17,19 @@ oracle_pipeline = [
         meta_keys=('img_path', 'img_id', 'ori_shape', 'img_shape', 'vocabulary', 'vocabulary_labels'),
     ),
 ]
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='ImageLabelListDataset', pipeline=test_pipeline, test_mode=True),
-)
-test_cfg = dict(type='TestLoop')
+test_dataloader = dict(dataset=dict(type='ImageLabelListDataset', pipeline=test_pipeline))
 test_evaluator = [dict(type='SemanticIoU')]
+variants = {
+    '{name}-oracle': dict(
+        test_dataloader=dict(dataset=dict(pipeline=oracle_pipeline)),
+        test_evaluator=[dict(type='OracleSemanticIoU')],
+        benchmark=dict(
+            title='{title}, oracle prompts',
+            reference='X-Decoder, appendix (oracle prompts)',
+            notes=(
+                'Measures masks and the choice among the classes of an image; not comparable with the whole class '
+                'list.',
+            ),
+        ),
+    )
+}

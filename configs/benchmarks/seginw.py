@@ -1,11 +1,10 @@
-# One data set of Segmentation in the Wild: data/seginw/SET/valid/*.jpg and _annotations_min1cat.coco.json, as published
-# for the benchmark (python tools/dataset_converters/seginw.py data/seginw checks them, or makes the JSON).
+# The data sets of Segmentation in the Wild, each a benchmark: data/seginw/SET/valid/*.jpg and
+# _annotations_min1cat.coco.json, as published for the benchmark
+# (python tools/dataset_converters/seginw.py data/seginw checks them, or makes the JSON).
+_base_ = './_base_/testing.py'
 data_root = 'data/seginw/'
 
 test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CocoInstanceSegDataset',
         data_root=data_root,
@@ -14,10 +13,8 @@ test_dataloader = dict(
             dict(type='ResizeShortestEdge', scale=512, rule='torchvision'),
             dict(type='PackXDetInputs', test_mode=True, tasks=('instance',)),
         ],
-        test_mode=True,
-    ),
+    )
 )
-test_cfg = dict(type='TestLoop')
 test_evaluator = dict(type='InstanceAP', metric='segm')
 benchmark = dict(
     split='valid',
@@ -41,3 +38,38 @@ protocols = dict(
         why='The same, but the longest edge is limited: some photographs of these sets are panoramas.',
     ),
 )
+annotations = '{}/valid/_annotations_min1cat.coco.json'
+variants = {
+    f'seginw-{name.lower()}': dict(
+        test_dataloader=dict(dataset=dict(ann_file=annotations.format(name), data_prefix=dict(img=f'{name}/valid/'))),
+        test_evaluator=dict(ann_file=data_root + annotations.format(name)),
+        benchmark=dict(title=f'SegInW {name}'),
+    )
+    for name in (
+        'Airplane-Parts',
+        'Bottles',
+        'Brain-Tumor',
+        'Chicken',
+        'Cows',
+        'Electric-Shaver',
+        'Elephants',
+        'Fruits',
+        'Garbage',
+        'Ginger-Garlic',
+        'Hand-Metal',
+        'Hand',
+        'House-Parts',
+        'HouseHold-Items',
+        'Nutterfly-Squireel',
+        'Phones',
+        'Poles',
+        'Puppies',
+        'Rail',
+        'Salmon-Fillet',
+        'Strawberry',
+        'Tablets',
+        'Toolkits',
+        'Trash',
+        'Watermelon',
+    )
+}

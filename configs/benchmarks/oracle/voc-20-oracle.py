@@ -1,9 +1,0 @@
-# Pascal VOC 2012 (20) with "oracle prompts": every image is given the classes of its ground truth, and no others.
-_base_ = '../voc-20.py'
-test_dataloader = dict(dataset=dict(pipeline=_base_.oracle_pipeline))
-test_evaluator = [dict(type='OracleSemanticIoU')]
-benchmark = dict(
-    title='Pascal VOC 2012 (20), oracle prompts',
-    reference='X-Decoder, appendix (oracle prompts)',
-    notes=('Measures masks and the choice among the classes of an image; not comparable with the whole class list.',),
-)

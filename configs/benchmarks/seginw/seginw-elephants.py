@@ -1,6 +1,0 @@
-_base_ = '../_base_/seginw.py'
-test_dataloader = dict(
-    dataset=dict(ann_file='Elephants/valid/_annotations_min1cat.coco.json', data_prefix=dict(img='Elephants/valid/'))
-)
-test_evaluator = dict(ann_file='data/seginw/Elephants/valid/_annotations_min1cat.coco.json')
-benchmark = dict(title='SegInW Elephants')

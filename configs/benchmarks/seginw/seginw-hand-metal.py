@@ -1,6 +1,0 @@
-_base_ = '../_base_/seginw.py'
-test_dataloader = dict(
-    dataset=dict(ann_file='Hand-Metal/valid/_annotations_min1cat.coco.json', data_prefix=dict(img='Hand-Metal/valid/'))
-)
-test_evaluator = dict(ann_file='data/seginw/Hand-Metal/valid/_annotations_min1cat.coco.json')
-benchmark = dict(title='SegInW Hand-Metal')
