@@ -6,7 +6,7 @@ numbers, which is all that the real files hold.
 
 The result has, per referred object, the annotation of instances.json with ref_id, split and sentences: the layout of
 the official grounding_train2017_*.json and refcocog_umd_val.json, which RefCocoDataset and CocoJointDataset read. How
-much there is of every split is printed; the numbers published for it are in configs/benchmarks/refcoco.py.
+much there is of every split is printed; the numbers published for it are in configs/benchmarks/refcoco-splits.py.
 
 Usage: python tools/dataset_converters/refer_to_json.py refcoco/refs(unc).p refcoco/instances.json refcoco_unc.json
 """
