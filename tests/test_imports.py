@@ -22,7 +22,7 @@ ALLOWED = {
     'scenes': {'structures', 'datasets'},
     'models': {'structures'},
     'tasks': PARTS,
-    'engine': PARTS | {'tasks', 'compat'},
+    'engine': PARTS | {'tasks', 'compat', 'visualization'},
     'evaluation': PARTS | {'tasks'},
     'visualization': PARTS | {'tasks'},
     'model_zoo': {'structures', 'scenes'},
@@ -36,11 +36,12 @@ ALLOWED = {
     'analysis': RUN | {'model_zoo', 'inference', 'benchmarks', 'cli'},
     # The package itself only prepares the installed stack; it must not load the model code.
     '__init__': {'compat'},
+    'lazy': set(),
     'registry': set(),
     'options': {'structures'},
     'version': set(),
 }
-FROM_ANYWHERE = {'io', 'options', 'registry', 'version'}
+FROM_ANYWHERE = {'io', 'lazy', 'options', 'registry', 'version'}
 
 
 def imported_rooms(path: Path) -> Iterator[tuple[int, str]]:

@@ -14,7 +14,6 @@ from mmengine.config import Config
 
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
-from xdet.engine.hooks.checkpoint import newest_usable_checkpoint
 from xdet.engine.parallel.dist import lost_process_named, shut_down
 
 AMP_DTYPES = {'fp16': 'float16', 'bf16': 'bfloat16'}
@@ -73,6 +72,8 @@ def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
     if args.load_from:
         cfg.load_from = args.load_from
     if args.resume == 'auto':
+        from xdet.engine.hooks.checkpoint import newest_usable_checkpoint
+
         saving = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
         newest = newest_usable_checkpoint(cfg.work_dir, saving.get('out_dir'))
         if newest:

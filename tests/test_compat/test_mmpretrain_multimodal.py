@@ -18,5 +18,5 @@ def test_only_too_new_versions_count_as_absent(monkeypatch, version, left_on):
 
     monkeypatch.setattr(metadata, 'version', installed)
     monkeypatch.setattr(dependency, 'WITH_MULTIMODAL', True)
-    disable_multimodal_mmpretrain()
+    disable_multimodal_mmpretrain(dependency)
     assert dependency.WITH_MULTIMODAL is left_on

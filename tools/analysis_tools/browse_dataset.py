@@ -20,9 +20,8 @@ from rich.progress import track
 from xdet.analysis.pictures import facts, training_picture
 from xdet.analysis.subject import add_choice_arguments, add_config_arguments, build_dataset, read_config
 from xdet.cli.errors import one_line_errors
-from xdet.engine.hooks.visualization import picture_of
 from xdet.io.writing import write_image, write_json
-from xdet.visualization import XDetLocalVisualizer
+from xdet.visualization.drawing import picture_of
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,6 +51,8 @@ def datasets(cfg: Config, split: str, source: str | None) -> dict[str, Mapping[s
 
 def main() -> None:
     args = parse_args()
+    from xdet.visualization import XDetLocalVisualizer  # slow to import
+
     visualizer = XDetLocalVisualizer()
     described = []
     with one_line_errors(f'config {args.config}'):

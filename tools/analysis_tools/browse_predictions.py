@@ -14,9 +14,8 @@ from pathlib import Path
 from xdet.analysis.pictures import comparison, facts
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.cli.errors import one_line_errors
-from xdet.engine.hooks.visualization import picture_of
 from xdet.io.writing import write_image, write_json
-from xdet.visualization import XDetLocalVisualizer
+from xdet.visualization.drawing import picture_of
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,6 +31,8 @@ def main() -> None:
     args = parse_args()
     with one_line_errors(f'config {args.config}'):
         subject = Subject.of(args)
+    from xdet.visualization import XDetLocalVisualizer  # slow to import
+
     visualizer = XDetLocalVisualizer()
     described = []
     with one_line_errors('predicting', ValueError, OSError):

@@ -15,9 +15,8 @@ from xdet.analysis.failures import ImageScorer, Worst, ranked, sheets
 from xdet.analysis.pictures import FIELDS, comparison
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.cli.errors import one_line_errors
-from xdet.engine.hooks.visualization import picture_of
 from xdet.io.writing import write_image, write_json
-from xdet.visualization import XDetLocalVisualizer
+from xdet.visualization.drawing import picture_of
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,6 +38,8 @@ def main() -> None:
     with one_line_errors(f'config {args.config}'):
         subject = Subject.of(args)
         scorer = ImageScorer(subject.evaluator(), args.by)
+    from xdet.visualization import XDetLocalVisualizer  # slow to import
+
     visualizer, worst, entries = XDetLocalVisualizer(), Worst(args.worst), []
     with one_line_errors('scoring', ValueError, OSError):
         for index, (pixels, sample) in enumerate(subject.predictions()):

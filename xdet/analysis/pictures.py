@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mmengine.structures import InstanceData
 
 from xdet.structures import XDetDataSample
-from xdet.visualization import TextLine, XDetLocalVisualizer, add_text_strip
 from xdet.visualization.drawing import enlarge, enlarge_factor
+from xdet.visualization.text_strip import TextLine, add_text_strip
+
+if TYPE_CHECKING:
+    from xdet.visualization.local_visualizer import XDetLocalVisualizer
 
 PAIRS = (
     ('gt_panoptic_seg', 'pred_panoptic_seg'),

@@ -12,7 +12,6 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
@@ -177,6 +176,8 @@ class Subject:
             what (str): Title of the progress bar.
         """
         images = self.images if images is None else images
+        from mmengine.runner import Runner  # slow to import
+
         loader = Runner.build_dataloader({**loader_settings(self.cfg), 'dataset': images}, seed=0)
         for batch in track(loader, description=f'{what} ({len(images)} images)', disable=not _on_terminal()):
             yield from zip(batch['inputs'], self.model.test_step(batch), strict=True)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size, is_main_process
@@ -14,13 +15,15 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from xdet.compat.quiet import quiet_imports
-from xdet.engine.runner import XDetRunner
 from xdet.io.errors import cause
 from xdet.registry import DATASETS, METRICS
 
 from .fragments import Benchmark, apply_benchmark, as_folder, load_benchmark
 from .records import Record, RecordStore, config_hash, versions
 from .table import markdown_table, write_tables
+
+if TYPE_CHECKING:
+    from xdet.engine.runner import XDetRunner
 
 
 @dataclass

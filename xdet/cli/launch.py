@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmengine.config import Config, DictAction
 
 from xdet.compat.quiet import quiet_imports
 from xdet.engine.parallel.combinations import check_combinations
 from xdet.engine.parallel.dist import LAUNCHERS, prepare_distributed
-from xdet.engine.parallel.sharding import ShardedRunner
-from xdet.engine.runner import XDetRunner
 from xdet.model_zoo import find_config, load_config
 from xdet.registry import DATASETS, METRICS, MODELS
 
 from .errors import one_line_errors
 from .overrides import apply_overrides, check_spelling
+
+if TYPE_CHECKING:  # runners take seconds to import, which --help need not wait for
+    from xdet.engine.runner import XDetRunner
 
 
 def add_launch_arguments(parser: ArgumentParser) -> None:
@@ -91,4 +93,7 @@ def choose_runner(cfg: Config) -> type[XDetRunner]:
         key = 'strategy' if cfg.get('strategy') else 'runner_type'
         raise ValueError(f'{key} is for a runner of MMEngine that xdet does not use; accepted are {ours}')
     check_combinations(cfg)
+    from xdet.engine.parallel.sharding import ShardedRunner
+    from xdet.engine.runner import XDetRunner
+
     return ShardedRunner if cfg.get('fsdp') is not None else XDetRunner

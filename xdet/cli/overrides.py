@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 # Keys that MMEngine's runner or ours reads from the config without having them as arguments.
 _EXTRA_KEYS = (
@@ -31,8 +31,15 @@ _EXTRA_KEYS = (
     'sync_bn',
     'trainable',
 )
-RUNNER_KEYS = frozenset([*inspect.signature(Runner.__init__).parameters, *_EXTRA_KEYS]) - {'self', 'cfg'}
-"""Top-level config keys that mean something to the runner; everything else in a config is a variable of its own."""
+
+
+@cache
+def runner_keys() -> frozenset[str]:
+    """Top-level config keys that mean something to the runner; everything else is a variable of the config's own."""
+    from mmengine.runner import Runner  # slow to import
+
+    return frozenset([*inspect.signature(Runner.__init__).parameters, *_EXTRA_KEYS]) - {'self', 'cfg'}
+
 
 # A variable this similar to a runner key is a misspelling of it; names such as `train_dataset` stay well below.
 _TYPO_SIMILARITY = 0.8
@@ -68,17 +75,17 @@ def check_spelling(cfg: Config) -> None:
         ValueError: Such a name; the message says what was probably meant.
     """
     for key in cfg:
-        if key in RUNNER_KEYS:
+        if key in runner_keys():
             continue
-        close = difflib.get_close_matches(key, RUNNER_KEYS, n=1, cutoff=_TYPO_SIMILARITY)
+        close = difflib.get_close_matches(key, runner_keys(), n=1, cutoff=_TYPO_SIMILARITY)
         if close:
             raise ValueError(f"config key '{key}' is read by nothing; did you mean '{close[0]}'?")
 
 
 def _check_key(cfg: Config, full_key: str) -> None:
     parts = full_key.split('.')
-    if parts[0] not in cfg and parts[0] not in RUNNER_KEYS:
-        raise ValueError(_no_such_key(full_key, parts[0], 'the config', [*cfg, *RUNNER_KEYS]))
+    if parts[0] not in cfg and parts[0] not in runner_keys():
+        raise ValueError(_no_such_key(full_key, parts[0], 'the config', [*cfg, *runner_keys()]))
     node: Any = cfg
     for depth, part in enumerate(parts[:-1]):
         where = '.'.join(parts[:depth]) or 'the config'

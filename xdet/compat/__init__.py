@@ -1,7 +1,9 @@
 """The only place that knows about foreign versions and foreign checkpoint layouts."""
 
 from pathlib import Path
+from types import ModuleType
 
+from .after_import import after_import
 from .distributions import check_distributions
 from .mmcv_ops import install_mmcv_ops_stub
 from .moved import install_moved_modules
@@ -10,18 +12,34 @@ __all__ = ['install']
 
 
 def install() -> None:
-    """Make the installed OpenMMLab stack importable and its checkpoint loading safe; safe to call more than once."""
+    """Make the installed OpenMMLab stack importable and its checkpoint loading safe; safe to call more than once.
+
+    All that ``import xdet`` changes, most of it only when the module in question is imported:
+
+    * ``mmcv.ops`` is a stand-in when mmcv has no compiled operators (:mod:`~xdet.compat.mmcv_ops`);
+    * old names of moved modules of xdet lead to the new ones (:mod:`~xdet.compat.moved`);
+    * ``mmengine.runner.checkpoint`` reads files without running code (:mod:`~xdet.compat.checkpoint`);
+    * ``mmengine.config`` and ``mmengine.hub`` find the configs of a checkout (:mod:`~xdet.compat.checkout`);
+    * ``mmengine.optim`` imports transformers when its optimizer is built, not before
+      (:mod:`~xdet.compat.mmengine_optimizers`);
+    * ``mmpretrain`` takes too new a transformers for absent (:mod:`~xdet.compat.mmpretrain_multimodal`).
+    """
     check_distributions()
     install_mmcv_ops_stub()
     install_moved_modules()
-    # These import MMEngine, so only after foreign distributions have been ruled out.
-    from mmengine.config import utils
-    from mmengine.hub import hub
-
     from .checkout import find_configs_in_checkout
-    from .checkpoint import install_safe_loader
+    from .mmengine_optimizers import hidden_transformers, register_adafactor
     from .mmpretrain_multimodal import disable_multimodal_mmpretrain
 
-    install_safe_loader()
-    disable_multimodal_mmpretrain()
-    find_configs_in_checkout(Path(__file__).resolve().parents[1], (utils, hub))
+    package = Path(__file__).resolve().parents[1]
+    for module in ('mmengine.config.utils', 'mmengine.hub.hub'):
+        after_import(module, lambda module: find_configs_in_checkout(package, (module,)))
+    after_import('mmengine.runner.checkpoint', _install_safe_loader)
+    after_import('mmengine.optim.optimizer.builder', register_adafactor, hidden_transformers)
+    after_import('mmpretrain.utils.dependency', disable_multimodal_mmpretrain)
+
+
+def _install_safe_loader(module: ModuleType) -> None:
+    from .checkpoint import install_safe_loader
+
+    install_safe_loader(module)

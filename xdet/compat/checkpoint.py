@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any
 from urllib.parse import urlparse
 
@@ -18,8 +19,6 @@ import numpy as np
 import safetensors.torch
 import torch
 from mmengine.logging import HistoryBuffer, print_log
-from mmengine.runner import checkpoint as mmengine_checkpoint
-from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from xdet.io.locking import locked
@@ -300,15 +299,18 @@ def _stored(key: str, value: Tensor, path: Path, dtype: str | None) -> Tensor:
     return stored
 
 
-def install_safe_loader() -> None:
+def install_safe_loader(module: ModuleType) -> None:
     """Make MMEngine read checkpoints, wherever they are, through :func:`read_checkpoint` and :func:`load_plain`.
 
     Its own functions fall back to running pickled code when a safe load fails. Those of other schemes
     (``torchvision://``, ``open-mmlab://``, ``mmcls://``, ``s3://``) look a file up and then call the two replaced here.
+
+    Args:
+        module (ModuleType): ``mmengine.runner.checkpoint``.
     """
-    CheckpointLoader.register_scheme(('', 'http://', 'https://'), _load_from_file, force=True)
-    mmengine_checkpoint.load_from_http = _load_from_file
-    mmengine_checkpoint._safe_torch_load = _load_from_file
+    module.CheckpointLoader.register_scheme(('', 'http://', 'https://'), _load_from_file, force=True)
+    module.load_from_http = _load_from_file
+    module._safe_torch_load = _load_from_file
 
 
 def _load_from_file(filename: str | IO[bytes], map_location: Any = None, **_: Any) -> Any:

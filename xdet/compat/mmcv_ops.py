@@ -6,8 +6,11 @@ operator that xdet does use, deformable attention, in plain PyTorch; touching an
 the class that the guards of mmdet and mmseg expect.
 """
 
-import importlib
 import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -32,23 +35,24 @@ class _MissingOps(ModuleType):
         raise ModuleNotFoundError(_MESSAGE.format(name=name), name='mmcv._ext')
 
 
-def install_mmcv_ops_stub() -> bool:
-    """Register the stand-in unless real operators can be imported.
+class _Finder(MetaPathFinder, Loader):
+    """Finds the stand-in where mmcv has no compiled operators."""
 
-    Returns:
-        bool: True when the stand-in is (now) in place, False when mmcv has compiled operators.
-    """
-    if isinstance(sys.modules.get('mmcv.ops'), _MissingOps):
-        return True
-    try:
-        importlib.import_module('mmcv.ops')
-        return False
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith('mmcv'):
-            raise
-    for name in [name for name in sys.modules if name == 'mmcv.ops' or name.startswith('mmcv.ops.')]:
-        del sys.modules[name]
-    stub = _MissingOps('mmcv.ops')
-    sys.modules['mmcv.ops'] = stub
-    importlib.import_module('mmcv').ops = stub
-    return True
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name != 'mmcv.ops' or path is None or PathFinder.find_spec('mmcv._ext', path) is not None:
+            return None
+        return ModuleSpec(name, self, is_package=True)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _MissingOps(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__path__ = []  # it has no modules of its own
+
+
+def install_mmcv_ops_stub() -> None:
+    """Let ``import mmcv.ops`` succeed also without compiled operators; nothing is imported now."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+        # mmcv says that it lacks what xdet has itself (deformable_attention.py).
+        warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention``')

@@ -1,32 +1,26 @@
-"""Data sets, transforms, samplers and class lists."""
+"""Data sets, transforms, samplers and class lists, imported when they are asked for."""
 
 from importlib import import_module
 
-from . import transforms, vocab
-from .files.image_io import ImageReadError, as_bgr, decode_image, read_image
-from .order.samplers import ResumableSampler, ShardSampler
-from .order.seeding import Draw, SeededDataset, seeded_rng
-from .sets import *  # noqa: F403  their list is the room's own
-from .sets import __all__ as _sets
+from xdet.lazy import lazy_exports
 
-__all__ = [
-    *_sets,
-    'Draw',
-    'ImageReadError',
-    'ResumableSampler',
-    'SeededDataset',
-    'ShardSampler',
-    'as_bgr',
-    'decode_image',
-    'read_image',
-    'seeded_rng',
-    'transforms',
-    'vocab',
-]
+_lazy, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        'files.image_io': 'ImageReadError as_bgr decode_image read_image',
+        'order.samplers': 'ResumableSampler ShardSampler',
+        'order.seeding': 'Draw SeededDataset seeded_rng',
+        'sets': 'CityscapesPanopticDataset CocoInstanceSegDataset CocoJointDataset CocoPanopticSegDataset '
+        'ImageLabelFolderDataset ImageLabelListDataset ImageTextDataset PhraseCutDataset QuestionListDataset '
+        'RefCocoDataset SegmentationDataset VQADataset WebShardsDataset',
+    },
+)
 
 
 def __getattr__(name: str):
-    """The generated world's classes, which lived here before version 0.2."""
+    """Also the generated world's classes, which lived here before version 0.2, and the packages of this room."""
     if name in ('DescribeScene', 'NameThingsByAttribute', 'RenderScene', 'ScenesDataset'):
         return getattr(import_module('xdet.scenes'), name)
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    if name in ('transforms', 'vocab'):
+        return import_module(f'{__name__}.{name}')
+    return _lazy(name)

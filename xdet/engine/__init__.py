@@ -1,16 +1,13 @@
-"""Training machinery; importing this package registers its components."""
+"""Training machinery, imported when it is asked for; the registries know where its components are."""
 
-from . import hooks
-from .joint import JointDataLoader, JointTrainLoop
-from .optim.mixed_precision import MixedPrecisionOptimWrapper
-from .optim.optim_constructor import XDecoderOptimWrapperConstructor
-from .testing import ResumableTestLoop
+from xdet.lazy import lazy_exports
 
-__all__ = [
-    'JointDataLoader',
-    'JointTrainLoop',
-    'MixedPrecisionOptimWrapper',
-    'ResumableTestLoop',
-    'XDecoderOptimWrapperConstructor',
-    'hooks',
-]
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        'joint': 'JointDataLoader JointTrainLoop',
+        'optim.mixed_precision': 'MixedPrecisionOptimWrapper',
+        'optim.optim_constructor': 'XDecoderOptimWrapperConstructor',
+        'testing': 'ResumableTestLoop',
+    },
+)

@@ -30,7 +30,6 @@ from xdet.inference.outputs.writer import ResultWriter
 from xdet.io.errors import cause
 from xdet.registry import MODELS, TASKS, TRANSFORMS
 from xdet.structures import ImageFeatures, TextPrompts, XDetDataSample
-from xdet.visualization import XDetLocalVisualizer
 
 from .pipeline import build_pipeline, collate, is_out_of_memory, prepare
 
@@ -109,6 +108,8 @@ class XDecoderInferencer:
         if text_embeddings is not None:
             self.model.vocabulary.load(text_embeddings)
         self.default_vocabulary = model_zoo.embedded_vocabulary() if spec.embedded else trained_on.get('vocabulary')
+        from xdet.visualization import XDetLocalVisualizer
+
         self.visualizer = XDetLocalVisualizer()
         self._current: EncodedImage | None = None
 

@@ -16,6 +16,17 @@ from xdet.io.errors import cause
 DEFAULT_RESIZE = dict(type='ResizeShortestEdge', scale=800, max_size=1333)
 """For configs that say nothing about sizes: the official rule of COCO (docs/model.md, 1)."""
 
+# Of CUDA, HIP, XPU and MPS; of the CPU on Linux and Windows; of cuDNN, cuBLAS and the like; of C++; of Metal's buffers.
+_OUT_OF_MEMORY = (
+    'out of memory',
+    'not enough memory',
+    "can't allocate memory",
+    'cannot allocate memory',
+    'alloc_failed',
+    'bad_alloc',
+    'invalid buffer size',
+)
+
 
 def inference_transforms(cfg: Config) -> list[dict]:
     """Transforms from a picture to the network's input.
@@ -77,7 +88,8 @@ def collate(prepared: list[dict[str, Any]]) -> dict[str, list]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out; PyTorch reports it for the CPU as a plain RuntimeError."""
+    """Whether an exception says that memory ran out; for most devices and libraries it is a plain RuntimeError."""
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
-    return 'not enough memory' in str(error) or "can't allocate memory" in str(error)
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(sign in text for sign in _OUT_OF_MEMORY)

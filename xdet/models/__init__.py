@@ -1,23 +1,16 @@
-"""X-Decoder and its parts; importing this package registers all of them."""
+"""X-Decoder and its parts, imported when asked for; :data:`xdet.registry.MODELS` knows where all of them are."""
 
-from .backbones import DaViT, FocalNet
-from .data_preprocessor import XDecoderDataPreprocessor
-from .decoder import XDecoderTransformerDecoder
-from .losses import SegmentationLoss
-from .pixel_decoders import DeformablePixelDecoder, FPNTransformerPixelDecoder
-from .text import OpenCLIPTextEncoder, VocabularyEmbedder, XDecoderTextEncoder
-from .xdecoder import XDecoder
+from xdet.lazy import lazy_exports
 
-__all__ = [
-    'DaViT',
-    'DeformablePixelDecoder',
-    'FPNTransformerPixelDecoder',
-    'FocalNet',
-    'OpenCLIPTextEncoder',
-    'SegmentationLoss',
-    'VocabularyEmbedder',
-    'XDecoder',
-    'XDecoderDataPreprocessor',
-    'XDecoderTextEncoder',
-    'XDecoderTransformerDecoder',
-]
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        'backbones': 'DaViT FocalNet',
+        'data_preprocessor': 'XDecoderDataPreprocessor',
+        'decoder': 'XDecoderTransformerDecoder',
+        'losses': 'SegmentationLoss',
+        'pixel_decoders': 'DeformablePixelDecoder FPNTransformerPixelDecoder',
+        'text': 'OpenCLIPTextEncoder VocabularyEmbedder XDecoderTextEncoder',
+        'xdecoder': 'XDecoder',
+    },
+)

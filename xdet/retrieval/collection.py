@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from xdet.inference.inputs.images import IMAGE_SUFFIXES
+from xdet.inference.inputs.images import IMAGE_SUFFIXES, files_below
+from xdet.io.reading import expand, shorten
 
 from .store import Item
 
@@ -36,7 +37,7 @@ def list_texts(source: str | Path) -> tuple[Path, dict[str, Item]]:
     Raises:
         ValueError: There are none, or a file cannot be read as UTF-8.
     """
-    path = Path(source).expanduser()
+    path = expand(source)
     files = {'.': path} if path.is_file() else _list_files(path, ('.txt',))
     items: dict[str, Item] = {}
     for name, file in files.items():
@@ -53,11 +54,10 @@ def list_texts(source: str | Path) -> tuple[Path, dict[str, Item]]:
 
 
 def _list_files(folder: str | Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    root = Path(folder).expanduser()
+    root = expand(folder)
     if not root.is_dir():
-        raise ValueError(f"folder '{folder}' does not exist or is not a folder")
-    files = (file for file in root.rglob('*') if file.suffix.lower() in suffixes and file.is_file())
-    relative = {file.relative_to(root).as_posix(): file for file in files}
+        raise ValueError(f"folder '{shorten(str(folder))}' does not exist or is not a folder")
+    relative = {file.relative_to(root).as_posix(): file for file in files_below(root, suffixes)}
     return {path: relative[path] for path in sorted(relative) if not any(map(_is_hidden, path.split('/')))}
 
 

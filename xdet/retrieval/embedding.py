@@ -16,7 +16,6 @@ from mmengine.registry import DefaultScope
 from xdet.datasets.files.image_io import ImageReadError
 from xdet.inference.inputs.images import ImageSource
 from xdet.inference.pipeline import collate, inference_transforms, is_out_of_memory, prepare
-from xdet.models.text.embedding_file import weights_fingerprint
 from xdet.structures import TextPrompts
 
 from .store import Signature
@@ -62,6 +61,8 @@ class Embedder:
 
     def signature(self, kind: str) -> Signature:
         """What embeddings of ``'images'`` or ``'texts'`` depend on; hashing the weights takes about 1 s per 0.7 GB."""
+        from xdet.models.text.embedding_file import weights_fingerprint
+
         parts = (*(f'{part}.' for part in _PARTS), f'tasks.{self._task_name}.')
         weights = {key: value for key, value in self.model.state_dict().items() if key.startswith(parts)}
         weights.pop('text_encoder.logit_scale', None)  # cosines do without

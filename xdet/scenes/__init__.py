@@ -1,6 +1,7 @@
 """The generated world: scenes, their images, and all that can be said about them."""
 
-from .dataset import NameThingsByAttribute, RenderScene, ScenesDataset
-from .texts import DescribeScene
+from xdet.lazy import lazy_exports
 
-__all__ = ['DescribeScene', 'NameThingsByAttribute', 'RenderScene', 'ScenesDataset']
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__, {'dataset': 'NameThingsByAttribute RenderScene ScenesDataset', 'texts': 'DescribeScene'}
+)

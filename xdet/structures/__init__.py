@@ -1,11 +1,12 @@
 """Typed data that crosses rooms, and how tasks look from outside. Imports no other room of xdet."""
 
+from . import templates
 from .data_sample import XDetDataSample, described_masks, phrase_names, segment_map
 from .decoder_io import DecoderOutput, ImageFeatures, KeysValues, LayerKeys, LayerPrediction, QueryGroup
 from .mask_codes import EncodedMask, MaskResult, decode_mask, encode_mask, mask_results
 from .prompts import TextPrompts
 from .task_format import FORMATS, TaskFormat, TaskFormats
-from .templates import TEMPLATES, clean_name, training_prompt
+from .templates import clean_name, training_prompt
 from .text_line import TextLine
 from .vocabulary import BACKGROUND, Vocabulary, split_prompts
 
@@ -37,3 +38,10 @@ __all__ = [
     'split_prompts',
     'training_prompt',
 ]
+
+
+def __getattr__(name: str):
+    """``TEMPLATES`` takes long to import."""
+    if name == 'TEMPLATES':
+        return templates.TEMPLATES
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
-from mmdet.structures import DetDataSample
-from mmengine.structures import InstanceData, PixelData
+from typing import TYPE_CHECKING, Any
+
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor
 
 from .prompts import TextPrompts
 
 
-class XDetDataSample(DetDataSample):
-    """``mmdet``'s sample with the fields xdet adds; everything in mmdet that reads its fields keeps working.
+class _Typed:
+    """A field of a sample that takes values of one type only, kept under its name with an underscore before it."""
+
+    def __init__(self, name: str, kind: type) -> None:
+        self.name, self.kind = name, kind
+
+    def get(self, sample: BaseDataElement) -> Any:
+        try:
+            return vars(sample)[f'_{self.name}']
+        except KeyError:
+            has = ', '.join(sorted([*sample.keys(), *sample.metainfo_keys()])) or 'nothing'
+            raise AttributeError(f"this sample has no '{self.name}'; it has {has}") from None
+
+    def set(self, sample: BaseDataElement, value: Any) -> None:
+        sample.set_field(value, f'_{self.name}', dtype=self.kind)
+
+    def delete(self, sample: BaseDataElement) -> None:
+        self.get(sample)
+        delattr(sample, f'_{self.name}')
+
+    def property(self) -> property:
+        return property(self.get, self.set, self.delete)
+
+
+class XDetDataSample(BaseDataElement):
+    """A sample with the fields of ``mmdet.structures.DetDataSample`` and those that xdet adds.
+
+    What reads a sample of mmdet by its fields can read this one; it is no subclass, so that nothing of xdet has to
+    import mmdet for it.
 
     Meta information (``set_metainfo``):
         vocabulary (Vocabulary): Class names this image is segmented or classified with.
@@ -59,19 +87,6 @@ class XDetDataSample(DetDataSample):
     """Label of pixels that ``gt_sem_seg`` leaves unlabelled; outside any number of classes."""
 
     @property
-    def gt_segments(self) -> InstanceData:
-        """Segments to learn, see the class documentation."""
-        return self._gt_segments
-
-    @gt_segments.setter
-    def gt_segments(self, value: InstanceData) -> None:
-        self.set_field(value, '_gt_segments', dtype=InstanceData)
-
-    @gt_segments.deleter
-    def gt_segments(self) -> None:
-        del self._gt_segments
-
-    @property
     def prompts(self) -> TextPrompts:
         """What is asked of the image, see the class documentation."""
         return self._prompts if '_prompts' in self else TextPrompts.about_ground_truth(self)
@@ -83,6 +98,26 @@ class XDetDataSample(DetDataSample):
     @prompts.deleter
     def prompts(self) -> None:
         del self._prompts
+
+    if TYPE_CHECKING:
+        proposals: InstanceData
+        gt_instances: InstanceData
+        gt_segments: InstanceData
+        ignored_instances: InstanceData
+        pred_instances: InstanceData
+        pred_track_instances: InstanceData
+        gt_panoptic_seg: PixelData
+        gt_sem_seg: PixelData
+        pred_panoptic_seg: PixelData
+        pred_sem_seg: PixelData
+
+
+for _kind, _names in {
+    InstanceData: 'proposals gt_instances gt_segments ignored_instances pred_instances pred_track_instances',
+    PixelData: 'gt_panoptic_seg gt_sem_seg pred_panoptic_seg pred_sem_seg',
+}.items():
+    for _name in _names.split():
+        setattr(XDetDataSample, _name, _Typed(_name, _kind).property())
 
 
 def segment_map(data, segments_info: list[dict]) -> PixelData:

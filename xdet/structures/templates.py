@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from open_clip import OPENAI_IMAGENET_TEMPLATES
+from functools import cache
+from typing import Any
 
-_CLIP_TEMPLATES = [template('{}') for template in OPENAI_IMAGENET_TEMPLATES]
 _FIRST = 'a photo of a {}.'
 
-TEMPLATES = ('{}.', _FIRST, *(template for template in _CLIP_TEMPLATES if template != _FIRST))
-"""The 81 templates of X-Decoder, in its order."""
+
+@cache
+def _templates() -> tuple[str, ...]:
+    from open_clip import OPENAI_IMAGENET_TEMPLATES  # slow to import, so only when templates are asked for
+
+    rest = [template('{}') for template in OPENAI_IMAGENET_TEMPLATES]
+    return ('{}.', _FIRST, *(template for template in rest if template != _FIRST))
+
+
+def __getattr__(name: str) -> Any:
+    """``TEMPLATES``: the 81 templates of X-Decoder, in its order."""
+    if name == 'TEMPLATES':
+        return _templates()
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 
 def clean_name(name: str) -> str:

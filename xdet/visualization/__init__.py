@@ -1,10 +1,13 @@
-"""Pictures of samples and results."""
+"""Images of samples and results, drawn by what is imported when it is asked for."""
 
-from xdet.structures import TextLine
+from xdet.lazy import lazy_exports
 
-from .local_visualizer import XDetLocalVisualizer
-from .palette import class_colors
-from .sheets import ranking_sheet, thumbnail
-from .text_strip import add_text_strip
-
-__all__ = ['TextLine', 'XDetLocalVisualizer', 'add_text_strip', 'class_colors', 'ranking_sheet', 'thumbnail']
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        'local_visualizer': 'XDetLocalVisualizer',
+        'palette': 'class_colors',
+        'sheets': 'ranking_sheet thumbnail',
+        'text_strip': 'TextLine add_text_strip',
+    },
+)

@@ -6,9 +6,17 @@ Pictures are RGB uint8 ``[H, W, 3]`` and are changed in place where a function s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
+import mmcv
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from xdet.structures import XDetDataSample
 
 _SEARCH_SIZE = 512  # longer side of the map that is searched for a label's place
 
@@ -146,3 +154,18 @@ def enlarge(array: np.ndarray, factor: int, smooth: bool = False) -> np.ndarray:
     if smooth:
         return cv2.resize(array, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     return array.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def picture_of(pixels: Tensor, sample: XDetDataSample) -> np.ndarray:
+    """RGB picture of a sample in the size of its results, from its file if there is one.
+
+    Args:
+        pixels (Tensor): BGR ``[3, h, w]`` as the network saw it, 0 to 255.
+        sample (XDetDataSample): With ``ori_shape`` and maybe ``img_path``.
+    """
+    height, width = sample.ori_shape[:2]
+    path = Path(str(sample.metainfo.get('img_path', 'picture')))
+    image = mmcv.imread(str(path)) if path.is_file() else pixels.cpu().numpy().transpose(1, 2, 0)
+    if image.shape[:2] != (height, width):
+        image = mmcv.imresize(image, (width, height))
+    return mmcv.bgr2rgb(np.ascontiguousarray(image))

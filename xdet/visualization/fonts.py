@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-import matplotlib
 from PIL import ImageFont
 
 
@@ -17,6 +16,8 @@ def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
         size (int): Height in pixels.
         bold (bool): The bold cut.
     """
+    import matplotlib
+
     name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / name), size)
 

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from mmdet.structures.mask import BitmapMasks, PolygonMasks
-from mmdet.visualization import DetLocalVisualizer
-from mmengine.dist import master_only
 from mmengine.structures import InstanceData, PixelData
+from mmengine.visualization import Visualizer
 
 from xdet.io.writing import write_image
 from xdet.registry import VISUALIZERS
@@ -26,8 +24,10 @@ _GAP = 6  # white pixels between panels
 
 
 @VISUALIZERS.register_module()
-class XDetLocalVisualizer(DetLocalVisualizer):
-    """mmdet's visualizer for any vocabulary: names and colours come from the sample, not from a fixed class list.
+class XDetLocalVisualizer(Visualizer):
+    """Visualizer for any vocabulary: names and colours come from the sample, not from a fixed class list.
+
+    Called like mmdet's ``DetLocalVisualizer``, and takes its mask types.
 
     The names of a sample are those of its ``vocabulary``; without one, ``dataset_meta['classes']``; without these,
     ``class 3`` and so on. Colours follow from names (:func:`~xdet.visualization.palette.class_colors`) unless
@@ -51,12 +51,13 @@ class XDetLocalVisualizer(DetLocalVisualizer):
         alpha: float = 0.5,
         min_size: int = 480,
     ) -> None:
-        super().__init__(name=name, image=image, vis_backends=vis_backends, save_dir=save_dir, alpha=alpha)
+        super().__init__(name=name, image=image, vis_backends=vis_backends, save_dir=save_dir)
+        self.alpha = alpha
+        self.dataset_meta = {}
         if not 0 <= alpha <= 1:
             raise ValueError(f'alpha is {alpha}; accepted are numbers from 0 to 1')
         self.min_size = min_size
 
-    @master_only
     def add_datasample(
         self,
         name: str,
@@ -71,6 +72,8 @@ class XDetLocalVisualizer(DetLocalVisualizer):
         step: int = 0,
     ) -> None:
         """Draw a sample and hand the picture to a file, a window or the backends; arguments as in mmdet.
+
+        Of several processes all write files, and the first one fills windows and backends.
 
         Args:
             name (str): Title of the picture.
@@ -275,7 +278,7 @@ def _as_map(data: Any, image: np.ndarray) -> np.ndarray:
 
 def _as_masks(masks: Any) -> np.ndarray:
     """bool ``[n, H, W]`` of tensors, arrays or mmdet's mask classes."""
-    if isinstance(masks, (BitmapMasks, PolygonMasks)):
+    if hasattr(masks, 'to_ndarray'):
         masks = masks.to_ndarray()
     return np.asarray(masks).astype(bool)
 

@@ -1,3 +1,4 @@
+import html
 import unicodedata
 from unittest import mock
 
@@ -67,10 +68,24 @@ def test_whatever_is_generated_can_be_decoded():
     assert isinstance(decode(tokenize(['🦺'])[0, :2].tolist()), str)
 
 
-def test_a_lone_surrogate_and_special_tokens_in_a_text_do_no_harm():
+def test_a_lone_surrogate_does_no_harm():
     assert tokenize(['\ud800']).shape == (1, 3)
-    ids = tokenize(['<start_of_text> dog <end_of_text> cat'])[0].tolist()
-    assert decode(ids) == 'dog'
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '<start_of_text> dog <end_of_text> cat',
+        'a dog<END_OF_TEXT>',
+        'a &lt;end_of_text&gt; cat',
+        '<end_of_text>',
+        '<|endoftext|> <start_of_text>',
+    ],
+)
+def test_special_tokens_in_a_text_are_letters(text):
+    ids = tokenize([text])[0].tolist()
+    assert ids.count(START_TOKEN) == ids.count(END_TOKEN) == 1 and ids[-1] == END_TOKEN
+    assert decode(ids).replace(' ', '') == html.unescape(text).lower().replace(' ', '')
 
 
 def test_one_string_is_refused():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from xdet.datasets.files.image_io import ImageReadError, as_bgr, read_image
+from xdet.io.reading import expand, is_address, shorten
 
 ImageInput = Union[str, Path, np.ndarray, Image.Image]  # noqa: UP007  (evaluated at run time on Python 3.10)
 
@@ -45,12 +48,16 @@ class ImageSource:
         return as_bgr(self.image, self.name)
 
 
-def expand_images(images: ImageInput | Sequence[ImageInput]) -> tuple[list[ImageSource], bool]:
+def expand_images(
+    images: ImageInput | Sequence[ImageInput], leave_out: str | Path | None = None
+) -> tuple[list[ImageSource], bool]:
     """List what a user handed in.
 
     Args:
-        images (ImageInput | Sequence[ImageInput]): Path of a file or of a folder (its image files in order of their
-            names, without sub-folders), URL, BGR array, Pillow image, or a list of these.
+        images (ImageInput | Sequence[ImageInput]): Path of a file or of a folder (its image files and those of its
+            sub-folders, see :func:`files_below`), a pattern such as ``'photos/*.jpg'`` or ``'photos/**/*.png'``, URL,
+            BGR array, Pillow image, or a list of these.
+        leave_out (str | Path, optional): Folder whose files do not count when a folder is listed: that of results.
 
     Returns:
         tuple[list[ImageSource], bool]: The images, and whether the user asked for a collection rather than one image.
@@ -62,29 +69,65 @@ def expand_images(images: ImageInput | Sequence[ImageInput]) -> tuple[list[Image
     if isinstance(images, (list, tuple)):
         if not images:
             raise ValueError('the list of images is empty; give at least one path, URL, array or Pillow image')
-        sources = [source for number, item in enumerate(images) for source in _expand_one(item, number)]
-        return sources, True
-    sources = _expand_one(images, 0)
-    return sources, isinstance(images, (str, Path)) and str(images).strip() != '' and Path(images).expanduser().is_dir()
+        return [
+            source for number, item in enumerate(images) for source in _expand_one(item, number, leave_out)[0]
+        ], True
+    return _expand_one(images, 0, leave_out)
 
 
-def _expand_one(item: Any, number: int) -> list[ImageSource]:
+def files_below(folder: Path, suffixes: Sequence[str], leave_out: str | Path | None = None) -> list[Path]:
+    """Files with one of some suffixes in a folder and below, in order of their paths.
+
+    Links are followed, but no folder is entered twice. Hidden folders (``.cache``) are left out.
+
+    Args:
+        folder (Path): Where to look.
+        suffixes (Sequence[str]): In lower case, with the dot.
+        leave_out (str | Path, optional): A folder that is not entered.
+    """
+    seen = {os.path.realpath(leave_out)} if leave_out else set()
+    seen.discard(os.path.realpath(folder))
+    found = []
+    for place, folders, files in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(place))
+        kept = []
+        for name in sorted(folders):
+            real = os.path.realpath(os.path.join(place, name))
+            if not name.startswith('.') and real not in seen:
+                seen.add(real)
+                kept.append(name)
+        folders[:] = kept
+        found += [Path(place, name) for name in files if Path(name).suffix.lower() in suffixes]
+    return sorted(path for path in found if path.is_file())
+
+
+def _expand_one(item: Any, number: int, leave_out: str | Path | None) -> tuple[list[ImageSource], bool]:
+    """The images of one entry, and whether it can stand for several."""
     if isinstance(item, (np.ndarray, Image.Image)):
-        return [ImageSource(f'image_{number}', item)]
+        return [ImageSource(f'image_{number}', item)], False
     if not isinstance(item, (str, Path)):
-        accepted = 'accepted are paths, folders, URLs, uint8 BGR arrays and Pillow images'
-        return [_unusable(f'image_{number}', f'is a {type(item).__name__}; {accepted}')]
+        accepted = 'accepted are paths, folders, patterns, URLs, uint8 BGR arrays and Pillow images'
+        return [_unusable(f'image_{number}', f'is a {type(item).__name__}; {accepted}')], False
     if not str(item).strip():
-        return [_unusable(f'image_{number}', 'is an empty path; give a file, a folder or a URL')]
-    if '://' in str(item):
-        return [ImageSource(str(item), str(item))]
-    path = Path(item).expanduser()
-    if not path.is_dir():
-        return [ImageSource(str(path), str(path))]
-    files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix.lower() in IMAGE_SUFFIXES)
-    if not files:
-        return [_unusable(str(path), f'folder has no image files ({", ".join(IMAGE_SUFFIXES)})')]
-    return [ImageSource(str(file), str(file)) for file in files]
+        return [_unusable(f'image_{number}', 'is an empty path; give a file, a folder or a URL')], False
+    if is_address(str(item)):
+        return [ImageSource(str(item), str(item))], False
+    try:
+        path = expand(item)
+        if path.is_dir():
+            files = files_below(path, IMAGE_SUFFIXES, leave_out)
+            missing = f'folder has no image files ({", ".join(IMAGE_SUFFIXES)})'
+        elif glob.has_magic(str(path)) and not path.exists():
+            files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if Path(name).is_file()]
+            missing = 'no file fits this pattern'
+        else:
+            return [ImageSource(str(path), str(path))], False
+    except ValueError as error:
+        return [_unusable(f'image_{number}', str(error))], False
+    except OSError as error:  # a name that no file system can hold, a folder that may not be read
+        return [_unusable(shorten(str(item)), f'cannot be read ({error.strerror or error})')], False
+    sources = [ImageSource(str(file), str(file)) for file in files]
+    return sources or [_unusable(shorten(str(path)), missing)], True
 
 
 def _unusable(name: str, reason: str) -> ImageSource:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from heapq import heappush, heappushpop
 from typing import Any
 
 import numpy as np
 
-from xdet.visualization import ranking_sheet, thumbnail
+from xdet.visualization.sheets import ranking_sheet, thumbnail
 
 SHOWN = 12
 """Images on a sheet."""
@@ -25,6 +26,7 @@ class Ranking:
         self._texts: list[str] = []
         self._rows: list[tuple[int, str, list[float]]] = []
         self._pictures: dict[int, np.ndarray] = {}
+        self._shown: list[list[tuple[float, int]]] = []  # per text a heap: score and negative index of the best images
 
     def add(self, prediction: dict[str, Any], image: np.ndarray) -> None:
         """Take the result of one image.
@@ -37,9 +39,7 @@ class Ranking:
         scores = [row['score'] for row in prediction['texts']]
         self._rows.append((prediction['index'], prediction['image'], scores))
         if self.with_pictures:
-            self._pictures[prediction['index']] = thumbnail(image)
-            shown = {row[0] for column in range(len(self._texts)) for row in self._sorted(column)[:SHOWN]}
-            self._pictures = {index: picture for index, picture in self._pictures.items() if index in shown}
+            self._keep_picture(prediction['index'], scores, image)
 
     def rankings(self) -> list[dict[str, Any]]:
         """For every text, all images by falling score: ``text`` and ``images`` (``rank``, ``index``, ``image``,
@@ -78,6 +78,19 @@ class Ranking:
             lines.append(f'best for {ranking["text"]!r}:')
             lines += [f'  {row["rank"]}  {row["score"]:+.3f}  {row["image"]}' for row in ranking['images'][:SHOWN]]
         return lines
+
+    def _keep_picture(self, index: int, scores: list[float], image: np.ndarray) -> None:
+        """Keep a small picture if the image is among the best for a text, and forget those that no longer are."""
+        self._shown = self._shown or [[] for _ in scores]
+        for heap, score in zip(self._shown, scores, strict=True):
+            if len(heap) < SHOWN:
+                heappush(heap, (score, -index))
+            else:
+                heappushpop(heap, (score, -index))
+        shown = {-negative for heap in self._shown for _, negative in heap}
+        if index in shown:
+            self._pictures = {key: picture for key, picture in self._pictures.items() if key in shown}
+            self._pictures[index] = thumbnail(image)
 
     def _sorted(self, column: int) -> list[tuple[int, str, list[float]]]:
         return sorted(self._rows, key=lambda row: (-row[2][column], row[0]))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xdet.structures import XDetDataSample
-from xdet.visualization import XDetLocalVisualizer
-
 from xdet.inference.inputs.images import ImageSource
+from xdet.structures import XDetDataSample
+
 from .ranking import Ranking
 from .results import TASK_FORMATS
 from .writer import ResultWriter
+
+if TYPE_CHECKING:
+    from xdet.visualization.local_visualizer import XDetLocalVisualizer
 
 _LOGGER = logging.getLogger(__name__)
 

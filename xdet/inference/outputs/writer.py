@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from xdet.io.writing import write_files
+from xdet.io.reading import expand, shorten
+from xdet.io.writing import write_files as _write_files
 
 _MAX_BYTES = 150  # file systems take 255, of which suffixes and the names of unfinished files need some
 
@@ -37,7 +38,8 @@ class ResultWriter:
     """
 
     def __init__(self, out_dir: str | Path, names: Iterable[str]) -> None:
-        self.out_dir = Path(out_dir).expanduser()
+        self.out_dir = _folder(out_dir)
+        self._shown = shorten(str(self.out_dir))
         self.stems = unique_stems(names)
         try:
             for folder in ('preds', 'vis'):
@@ -45,7 +47,7 @@ class ResultWriter:
             with tempfile.TemporaryFile(dir=self.out_dir / 'preds'):
                 pass  # can files be made there?
         except OSError as error:
-            raise OutputError(f"output folder '{self.out_dir}' cannot be written: {_reason(error)}") from error
+            raise OutputError(f"output folder '{self._shown}' cannot be written: {_reason(error)}") from error
 
     def write(
         self,
@@ -100,9 +102,16 @@ class ResultWriter:
 
     def _write(self, contents: dict[Path, bytes], what: str) -> None:
         try:
-            write_files(contents)
+            _write_files(contents)
         except OSError as error:
-            raise OutputError(f"{what} cannot be written below '{self.out_dir}': {_reason(error)}") from error
+            raise OutputError(f"{what} cannot be written below '{self._shown}': {_reason(error)}") from error
+
+
+def _folder(out_dir: str | Path) -> Path:
+    try:
+        return expand(out_dir)
+    except ValueError as error:
+        raise OutputError(f'output folder {error}') from error
 
 
 def unique_stems(names: Iterable[str]) -> list[str]:

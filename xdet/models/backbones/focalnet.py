@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -43,6 +42,26 @@ class PatchEmbed(nn.Module):
         height, width = x.shape[-2:]
         x = F.pad(x, (0, -width % self.stride, 0, -height % self.stride))
         return self.norm(self.proj(x).permute(0, 2, 3, 1))
+
+
+class DropPath(nn.Module):
+    """Drops a branch of some images in training and scales it up in the others; mmcv's, with its random numbers.
+
+    Args:
+        drop_prob (float): Probability of dropping.
+    """
+
+    def __init__(self, drop_prob: float) -> None:
+        super().__init__()
+        self.drop_prob = drop_prob
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, ...]`` -> ``[B, ...]``."""
+        if self.drop_prob == 0.0 or not self.training:
+            return x
+        keep = 1 - self.drop_prob
+        draws = torch.rand((x.shape[0],) + (1,) * (x.ndim - 1), dtype=x.dtype, device=x.device)
+        return x.div(keep) * (keep + draws).floor()
 
 
 class FocalModulation(nn.Module):

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import torch
-from mmdet.models.layers import MLP
 from torch import Tensor, nn
 
 from xdet.models.similarity import normalize
 from xdet.structures import LayerPrediction
 
 from .queries import PackedQueries
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them.
+
+    Args:
+        widths (int): Of the input, of what lies between layers, and of the output.
+    """
+
+    def __init__(self, *widths: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in zip(widths, widths[1:], strict=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[..., widths[0]]`` -> ``[..., widths[-1]]``."""
+        for layer in self.layers[:-1]:
+            x = layer(x).relu()
+        return self.layers[-1](x)
 
 
 class PredictionHeads(nn.Module):
@@ -23,7 +40,7 @@ class PredictionHeads(nn.Module):
         super().__init__()
         self.decoder_norm = nn.LayerNorm(embed_dims)
         self.class_embed = nn.Parameter(torch.empty(embed_dims, embed_dims))
-        self.mask_embed = MLP(embed_dims, embed_dims, embed_dims, 3)
+        self.mask_embed = MLP(embed_dims, embed_dims, embed_dims, embed_dims)
         nn.init.trunc_normal_(self.class_embed, std=0.02)
 
     def forward(self, x: Tensor, queries: PackedQueries) -> LayerPrediction:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmdet.models.layers import SinePositionalEncoding
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -15,6 +14,7 @@ from xdet.structures import DecoderOutput, ImageFeatures, LayerKeys, LayerPredic
 
 from .heads import PredictionHeads
 from .layers import DecoderLayer
+from .positions import sine_positions
 from .queries import PackedQueries, pack
 from .regions import visible_pixels
 from .visibility import self_attention_mask
@@ -71,7 +71,6 @@ class XDecoderTransformerDecoder(PredictionHeads):
         self.layers = torch.nn.ModuleList(
             DecoderLayer(embed_dims, num_heads, feedforward_channels) for _ in range(num_layers)
         )
-        self.positional_encoding = SinePositionalEncoding(embed_dims // 2, normalize=True)
 
     def latent_queries(self, batch_size: int) -> list[QueryGroup]:
         """The groups that are always present: object queries and the image query (docs/architecture.md)."""
@@ -136,9 +135,7 @@ class XDecoderTransformerDecoder(PredictionHeads):
         tokens, positions = [], []
         for level, embed in zip(features.memory, self.level_embed.weight, strict=True):
             tokens.append(level.flatten(2).transpose(1, 2) + embed)
-            empty = level.new_zeros((1, *level.shape[-2:]), dtype=torch.bool)
-            encoding = self.positional_encoding(empty)
-            positions.append(encoding.flatten(2).transpose(1, 2).to(level.dtype))
+            positions.append(sine_positions(level.shape[1], *level.shape[-2:], level.device).to(level.dtype))
         return tokens, positions
 
     @torch.no_grad()

@@ -1,30 +1,16 @@
-"""Tokenizer, text encoder and vocabulary embedder."""
+"""Tokenizer, text encoder and vocabulary embedder, imported when they are asked for."""
 
-from xdet.structures import TEMPLATES, clean_name
+from xdet.lazy import lazy_exports
 
-from .embedding_file import EmbeddingFileError
-from .memory import TextMemory
-from .open_clip_encoder import OpenCLIPTextEncoder
-from .stream import TextStream
-from .text_encoder import CausalTextEncoder, TextFeatures, XDecoderTextEncoder
-from .tokenizer import END_TOKEN, START_TOKEN, VOCAB_SIZE, decode, tokenize
-from .vocabulary import VocabularyEmbedder, random_prompts
-
-__all__ = [
-    'CausalTextEncoder',
-    'END_TOKEN',
-    'EmbeddingFileError',
-    'OpenCLIPTextEncoder',
-    'START_TOKEN',
-    'TEMPLATES',
-    'TextFeatures',
-    'TextMemory',
-    'TextStream',
-    'VOCAB_SIZE',
-    'VocabularyEmbedder',
-    'XDecoderTextEncoder',
-    'clean_name',
-    'decode',
-    'random_prompts',
-    'tokenize',
-]
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        'embedding_file': 'EmbeddingFileError',
+        'memory': 'TextMemory',
+        'open_clip_encoder': 'OpenCLIPTextEncoder',
+        'stream': 'TextStream',
+        'text_encoder': 'CausalTextEncoder TextFeatures XDecoderTextEncoder',
+        'tokenizer': 'END_TOKEN START_TOKEN VOCAB_SIZE decode tokenize',
+        'vocabulary': 'TEMPLATES VocabularyEmbedder clean_name random_prompts',
+    },
+)

@@ -6,10 +6,13 @@ import logging
 from collections.abc import Sequence
 from functools import lru_cache
 
+import regex
 import torch
 from mmengine.logging import print_log
 from open_clip import SimpleTokenizer
 from torch import Tensor
+
+from xdet.io.reading import shorten
 
 START_TOKEN, END_TOKEN = 49406, 49407
 VOCAB_SIZE = 49408
@@ -17,7 +20,12 @@ VOCAB_SIZE = 49408
 
 @lru_cache(maxsize=1)
 def _bpe() -> SimpleTokenizer:
-    return SimpleTokenizer()
+    """open_clip's tokenizer, but ``<end_of_text>`` in a text of a user is letters, not the end of the text."""
+    tokenizer = SimpleTokenizer()
+    special = ''.join(f'{tokenizer.decoder[token]}|' for token in tokenizer.all_special_ids)
+    tokenizer.pat = regex.compile(tokenizer.pat.pattern.removeprefix(special), regex.IGNORECASE)
+    tokenizer.cache.clear()
+    return tokenizer
 
 
 @lru_cache(maxsize=256)
@@ -47,7 +55,7 @@ def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:
         TypeError: Something else than a list of strings was given.
     """
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise TypeError(f'texts to tokenize must be a list of strings, not {texts!r}')
+        raise TypeError(f'texts to tokenize must be a list of strings, not {shorten(repr(texts))}')
     rows, truncated = [], {}
     for text in texts:
         row = [START_TOKEN, *_bpe().encode(text), END_TOKEN]
