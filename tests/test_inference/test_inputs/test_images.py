@@ -21,10 +21,49 @@ def names(images):
     return [source.name for source in sources]
 
 
-def test_folder_lists_its_images_sorted_and_not_those_below(folder):
+def test_folder_lists_its_images_and_those_below_in_order(folder):
+    (folder / '.hidden').mkdir()
+    (folder / '.hidden' / 'x.png').write_bytes(b'')
     sources, is_collection = expand_images(folder)
     assert is_collection
-    assert [source.name for source in sources] == [str(folder / name) for name in ('a.JPG', 'b.png', 'c.webp')]
+    expected = [str(folder / name) for name in ('a.JPG', 'b.png', 'c.webp', 'sub/d.png')]
+    assert [source.name for source in sources] == expected
+    assert [source.name for source in expand_images(folder, leave_out=folder / 'sub')[0]] == expected[:3]
+    assert [source.name for source in expand_images(folder, leave_out=folder)[0]] == expected
+
+
+@pytest.mark.parametrize('target', ['.', '..', 'sub'])
+def test_links_do_not_multiply_images(folder, target):
+    (folder / 'sub' / 'again').symlink_to(folder / target, target_is_directory=True)
+    (folder / 'zz').symlink_to(folder / 'sub', target_is_directory=True)
+    inner = folder.parent / 'outside'
+    inner.mkdir(exist_ok=True)
+    (inner / 'linked.png').write_bytes(b'')
+    (folder / 'link').symlink_to(inner, target_is_directory=True)
+    found = [source.name for source in expand_images(folder)[0]]
+    assert found.count(str(folder / 'link' / 'linked.png')) == 1
+    assert len(found) == len({Path(name).resolve() for name in found}) <= 6
+
+
+def test_patterns_are_expanded(folder):
+    for pattern, names in {'*.png': ['b.png'], '**/*.png': ['b.png', 'sub/d.png'], '[ab].*': ['a.JPG', 'b.png']}.items():
+        sources, is_collection = expand_images(str(folder / pattern))
+        assert is_collection and [source.name for source in sources] == [str(folder / name) for name in names]
+    ((missing,), _) = expand_images(str(folder / '*.tiff'))
+    with pytest.raises(ImageReadError, match='no file fits this pattern'):
+        missing.read()
+    (folder / '[x].png').write_bytes(b'')
+    ((literal,), is_collection) = expand_images(str(folder / '[x].png'))
+    assert literal.name.endswith('[x].png') and not is_collection
+
+
+@pytest.mark.parametrize('item', ['a' * 5000, '~nosuchuser/a.png', 'a\0b.png', f'{"x" * 300}/y.png'])
+def test_impossible_paths_are_one_bad_image_of_a_list(item):
+    bad, good = expand_images([item, np.zeros((2, 2, 3), np.uint8)])[0]
+    assert good.read().shape == (2, 2, 3)
+    with pytest.raises(ImageReadError) as caught:
+        bad.read()
+    assert len(str(caught.value)) < 500
 
 
 def test_one_image_is_no_collection(folder):
