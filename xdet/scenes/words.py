@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from xdet.structures import Vocabulary
 
-from .description import VOCABULARY
+from .description import COLOURS, MATERIALS, SHAPES, VOCABULARY
 
 NUMBERS = ('no', 'one', 'two', 'three', 'four', 'five', 'six')
 """Number words by number."""
@@ -82,3 +82,20 @@ def with_synonyms(text: str) -> str:
 
 SYNONYM_VOCABULARY = Vocabulary(tuple(map(with_synonyms, VOCABULARY.names)), VOCABULARY.is_thing)
 """:data:`VOCABULARY` in other words, in the same order."""
+
+_GRAMMAR = (
+    'a above an and are at background behind below between bottom color colors colour colours do does from front has '
+    'have highest how image in is it kind large larger largest left leftmost lowest many no object objects of on or '
+    'pattern picture right rightmost same scene shape shapes size small smaller smallest than that the there thing '
+    'things this to top what which with yes'
+)
+WORLD = frozenset(
+    [*_GRAMMAR.split(), *NUMBERS, *COLOURS, *MATERIALS, *SHAPES, *map(plural, SHAPES), *' '.join(VOCABULARY.names).split()]
+)
+"""All words that the generator knows, in lower case; it speaks English and spells ``colour`` with a u."""
+
+
+def unknown_words(texts: Iterable[str]) -> list[str]:
+    """Words of texts that do not belong to the generated world, each once, in order."""
+    words = (word for text in texts for word in re.findall(r'[^\W\d_]+', text.lower()))
+    return list(dict.fromkeys(word for word in words if word not in WORLD))
