@@ -415,7 +415,7 @@ def test_other_schemes_go_through_the_safe_loader(monkeypatch, tmp_path, scheme)
     seen = []
     monkeypatch.setattr(module, 'download', lambda url, path: (seen.append(url), torch.save(_Attack(), path)))
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
-    module.install_safe_loader()
+    module.install_safe_loader(mmengine_checkpoint)
     with pytest.raises(CheckpointError, match='pickled code'):
         CheckpointLoader.load_checkpoint(scheme)
     assert seen[0].startswith('http') and not (tmp_path / 'ran').exists()

@@ -90,7 +90,7 @@ _GRAMMAR = (
     'things this to top what which with yes'
 )
 WORLD = frozenset(
-    [*_GRAMMAR.split(), *NUMBERS, *COLOURS, *MATERIALS, *SHAPES, *map(plural, SHAPES), *' '.join(VOCABULARY.names).split()]
+    ' '.join([_GRAMMAR, *NUMBERS, *COLOURS, *MATERIALS, *SHAPES, *map(plural, SHAPES), *VOCABULARY.names]).split()
 )
 """All words that the generator knows, in lower case; it speaks English and spells ``colour`` with a u."""
 

@@ -45,7 +45,11 @@ def test_links_do_not_multiply_images(folder, tmp_path_factory, target):
 
 
 def test_patterns_are_expanded(folder):
-    for pattern, names in {'*.png': ['b.png'], '**/*.png': ['b.png', 'sub/d.png'], '[ab].*': ['a.JPG', 'b.png']}.items():
+    for pattern, names in {
+        '*.png': ['b.png'],
+        '**/*.png': ['b.png', 'sub/d.png'],
+        '[ab].*': ['a.JPG', 'b.png'],
+    }.items():
         sources, is_collection = expand_images(str(folder / pattern))
         assert is_collection and [source.name for source in sources] == [str(folder / name) for name in names]
     ((missing,), _) = expand_images(str(folder / '*.tiff'))

@@ -63,7 +63,7 @@ def mask_logits(
 
 @lru_cache(maxsize=16)
 def _resizing_matrix(length: int, enlarged: int, cut: int, size: int) -> Tensor:
-    """What both resizings and the cut between them do to one axis: float ``[size, length]``, from torch's own kernel."""
+    """What both resizings and the cut do to one axis: float ``[size, length]``, from torch's own kernel."""
     impulses = torch.eye(length, dtype=torch.float64)[None]
     steps = resize_logits(resize_logits(impulses, (length, enlarged))[..., :cut], (length, size))
     return steps[0].T.float().contiguous()
