@@ -21,11 +21,15 @@ from xdet.models.decoder import IMAGE, OBJECT
 from xdet.models.losses import (
     CaptionLoss,
     GroundingLoss,
+    GroundingTargets,
     NounContrastiveLoss,
     RetrievalLoss,
     SegmentationLoss,
+    SegmentTargets,
+    grounding,
     matcher,
     nouns,
+    segmentation,
     text_ids,
 )
 from xdet.models.losses import points as point_sampling
@@ -127,13 +131,14 @@ def solved(monkeypatch):
     """Every assignment that is solved: costs ``[L, No, n]`` and matches ``[L, n]``, one per image and matcher."""
     record, assign = [], matcher.assign
 
-    def recording(costs, name):
-        matches = assign(costs, name)
-        record.append((sum(costs.values()).numpy(), matches))
+    def recording(costs, names):
+        matches = assign(costs, names)
+        # Images without phrases have nothing to match.
+        record.extend((sum(c.values()).numpy(), m) for c, m in zip(costs, matches, strict=True) if m.numel())
         return matches
 
-    monkeypatch.setattr(matcher, 'assign', recording)
-    monkeypatch.setattr(nouns, 'assign', recording)
+    for module in (segmentation, nouns, grounding):
+        monkeypatch.setattr(module, 'assign', recording)
     return record
 
 
@@ -162,9 +167,7 @@ def segmentation_losses(model, case):
         rows(outputs, 'mask_embed', OBJECT),
         [[cosine_logits(image, classes, scale) for image in layer] for layer in class_embeds],
         outputs.mask_features,
-        segments,
-        size,
-        names,
+        SegmentTargets(segments, size, names),
     )
     matches = criterion.match(*predictions)
     losses = criterion(*predictions, matches=matches)
@@ -185,12 +188,14 @@ def segmentation_losses(model, case):
         rows(outputs, 'mask_embed', 'phrase'),
         rows(outputs, 'class_embed', 'phrase'),
         outputs.mask_features,
-        [context.encode(image.texts).pooled if len(image) else classes[:0] for image in phrases],
-        [image.texts for image in phrases],
-        [image.masks for image in phrases],
-        [sample.mode for sample in case.samples],
+        GroundingTargets(
+            [context.encode(image.texts).pooled if len(image) else classes[:0] for image in phrases],
+            [image.texts for image in phrases],
+            [image.masks for image in phrases],
+            [sample.mode for sample in case.samples],
+            size,
+        ),
         scale,
-        size,
     )
     return losses
 

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from xdet.models import postprocess
 from xdet.models.context import TaskContext
+from xdet.models.losses import GroundingTargets
 from xdet.models.similarity import cosines
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, QueryGroup, XDetDataSample
@@ -82,17 +83,20 @@ class ReferringTask(TaskAdapter):
         scale = context.text.logit_scale
         pooled = context.encode(every).pooled if every else scale.new_zeros((0, outputs.mask_features.shape[1]))
         empty = torch.zeros((0, 1, 1), dtype=torch.bool, device=scale.device)
+        targets = GroundingTargets(
+            texts=pooled.split([len(own) for own in texts]),
+            identities=texts,
+            masks=[sample.gt_phrases.masks if 'gt_phrases' in sample else empty for sample in context.samples],
+            modes=[sample.metainfo.get('phrase_mode', 'text') for sample in context.samples],
+            input_size=input_size(outputs),
+            names=image_names(context),
+        )
         return self.criterion(
             [layer.rows(layer.mask_embed, PHRASE) for layer in outputs.layers],
             [layer.rows(layer.class_embed, PHRASE) for layer in outputs.layers],
             outputs.mask_features,
-            pooled.split([len(own) for own in texts]),
-            texts,
-            [sample.gt_phrases.masks if 'gt_phrases' in sample else empty for sample in context.samples],
-            [sample.metainfo.get('phrase_mode', 'text') for sample in context.samples],
+            targets,
             scale,
-            input_size(outputs),
-            image_names(context),
         )
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor
 from xdet.models import postprocess
 from xdet.models.context import TaskContext
 from xdet.models.decoder import IMAGE, OBJECT
-from xdet.models.losses import text_ids
+from xdet.models.losses import SegmentTargets, text_ids
 from xdet.models.similarity import cosine_logits
 from xdet.models.text import clean_name, random_prompts
 from xdet.registry import MODELS, TASKS
@@ -96,19 +96,14 @@ class SegmentationTask(TaskAdapter):
             ]
             for embeddings in class_embeds
         ]
-        arguments = (
-            [layer.rows(layer.mask_embed, OBJECT) for layer in outputs.layers],
-            class_logits,
-            outputs.mask_features,
-            [sample.gt_segments for sample in context.samples],
-            input_size(outputs),
-            image_names(context),
-        )
-        matches = self.criterion.match(*arguments)
-        losses = self.criterion(*arguments, matches=matches)
+        segments = [sample.gt_segments for sample in context.samples]
+        targets = SegmentTargets(segments, input_size(outputs), image_names(context))
+        predictions = [layer.rows(layer.mask_embed, OBJECT) for layer in outputs.layers], class_logits
+        matches = self.criterion.match(*predictions, outputs.mask_features, targets)
+        losses = self.criterion(*predictions, outputs.mask_features, targets, matches)
         if any(map(self._learns_nouns, context.samples)):
             embeddings = [text[vocabulary] for vocabulary in vocabularies]
-            losses.update(self._noun_loss(context, class_embeds, matches, embeddings))
+            losses.update(self._noun_loss(context, class_embeds, matches, embeddings, targets))
         return losses
 
     def _learns_nouns(self, sample: XDetDataSample) -> bool:
@@ -120,6 +115,7 @@ class SegmentationTask(TaskAdapter):
         class_embeds: Sequence[Tensor],
         matches: Sequence[Tensor],
         class_texts: Sequence[Tensor],
+        targets: SegmentTargets,
     ) -> dict[str, Tensor]:
         """Contrast of queries with the texts of their image; nouns are put into prompts, captions are not."""
         assert self.noun_criterion is not None
@@ -136,11 +132,11 @@ class SegmentationTask(TaskAdapter):
             class_embeds,
             matches,
             [text[label] for text, label in zip(class_texts, labels, strict=True)],
-            [text_ids([clean_name(own[i]) for i in label.tolist()]) for own, label in zip(names, labels, strict=True)],
+            [text_ids([clean_name(own[i]) for i in of]) for own, of in zip(names, targets.labels, strict=True)],
             texts.split([len(own) for own in prompts]),
             [text_ids(own + caption) for own, caption in zip(nouns, captions, strict=True)],
             context.text.logit_scale,
-            image_names(context),
+            targets.names,
         )
 
     @torch.no_grad()

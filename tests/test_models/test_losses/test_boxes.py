@@ -10,7 +10,7 @@ import torch
 from mmengine.structures import InstanceData
 
 from xdet.datasets.transforms.formatting import like_neighbours
-from xdet.models.losses import BoxMaskLoss, SegmentationLoss
+from xdet.models.losses import BoxMaskLoss, SegmentationLoss, SegmentTargets
 from xdet.models.losses.boxes import affinity_loss, box_profiles, mask_profiles, profile_distance, projection_cost
 
 BIG = 50.0
@@ -79,8 +79,7 @@ def random_batch(targets: list[InstanceData], classes: int = 2) -> dict:
         mask_embeds=[torch.randn(batch, 5, 6, requires_grad=True) for _ in range(3)],
         class_logits=[[torch.randn(5, classes + 1, requires_grad=True) for _ in targets] for _ in range(3)],
         mask_features=torch.randn(batch, 6, 8, 8, requires_grad=True),
-        targets=targets,
-        input_size=(32, 32),
+        targets=SegmentTargets(targets, (32, 32)),
     )
 
 

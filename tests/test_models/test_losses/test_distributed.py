@@ -10,10 +10,12 @@ from test_tasks.conftest import tiny_model
 
 from xdet.models.losses import (
     GroundingLoss,
+    GroundingTargets,
     NounContrastiveLoss,
     RetrievalLoss,
     RowGather,
     SegmentationLoss,
+    SegmentTargets,
     text_ids,
 )
 from xdet.models.losses import points as point_sampling
@@ -119,12 +121,14 @@ def grounding_losses(images, official=False):
         list(embeds),
         list(embeds.flip(2)),
         random(5, DIM, 8, 8, seed=7)[images],
-        [words(CLASSES[image]) @ textual for image in images],
-        [CLASSES[image] for image in images],
-        [random(len(CLASSES[image]), *SIZE, seed=8 + image) > 0 for image in images],
-        ['text'] * len(images),
+        GroundingTargets(
+            [words(CLASSES[image]) @ textual for image in images],
+            [CLASSES[image] for image in images],
+            [random(len(CLASSES[image]), *SIZE, seed=8 + image) > 0 for image in images],
+            ['text'] * len(images),
+            SIZE,
+        ),
         scale,
-        SIZE,
     )
     return losses, weights
 
@@ -141,7 +145,8 @@ def segmentation_losses(images, official=False):
         )
         for image in images
     ]
-    losses = SegmentationLoss(num_points=32)(list(embeds), logits, random(5, DIM, 8, 8, seed=7)[images], targets, SIZE)
+    features = random(5, DIM, 8, 8, seed=7)[images]
+    losses = SegmentationLoss(num_points=32)(list(embeds), logits, features, SegmentTargets(targets, SIZE))
     return {key: loss for key, loss in losses.items() if 'cls' not in key}, weights
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from xdet.models.losses import GroundingLoss, SegmentationLoss, text_ids
+from xdet.models.losses import GroundingLoss, GroundingTargets, SegmentationLoss, SegmentTargets, text_ids
 from xdet.models.losses import points as point_sampling
 from xdet.models.losses.grounding import phrase_cross_entropy
 from xdet.registry import MODELS
@@ -26,6 +26,13 @@ def make_batch(phrases=(3, 2), modes=('text', 'class'), seed=0):
         logit_scale=torch.tensor(2.0, requires_grad=True),
         input_size=SIZE,
     )
+
+
+def call(loss, batch, **more):
+    """The losses of a batch, in which targets stand beside predictions."""
+    fields = GroundingTargets.__dataclass_fields__
+    targets = GroundingTargets(**{key: value for key, value in batch.items() if key in fields}, **more)
+    return loss(**{key: value for key, value in batch.items() if key not in fields}, targets=targets)
 
 
 @pytest.fixture
@@ -58,11 +65,11 @@ def test_cross_entropy_by_hand():
 def test_mask_losses_are_those_of_segments(fixed_points):
     """With probabilities over queries in place of probabilities over classes nothing else differs."""
     batch = make_batch(phrases=(3,), modes=('text',))
-    losses = GroundingLoss(num_points=64, match_weights=(0.0, 5.0, 5.0))(**batch)
+    losses = call(GroundingLoss(num_points=64, match_weights=(0.0, 5.0, 5.0)), batch)
     targets = [InstanceData(masks=batch['masks'][0], labels=torch.zeros(3, dtype=torch.int64))]
     logits = [[torch.zeros(QUERIES, 2)] for _ in range(LAYERS)]
     segments = SegmentationLoss(num_points=64)(
-        batch['mask_embeds'], logits, batch['mask_features'], targets, batch['input_size']
+        batch['mask_embeds'], logits, batch['mask_features'], SegmentTargets(targets, batch['input_size'])
     )
     for name in ('mask', 'dice'):
         for prefix in ('', 'd1.'):
@@ -76,20 +83,20 @@ def test_matching_prefers_the_query_that_is_most_like_the_phrase(fixed_points):
     directions = torch.eye(DIM)[:QUERIES]
     batch['class_embeds'] = [3 * directions[None, order]] * LAYERS
     batch['texts'], batch['logit_scale'] = [7 * directions], torch.tensor(10.0)  # clamped to 100
-    losses = loss(**batch)
+    losses = call(loss, batch)
     assert losses['loss_grounding_cls'].item() == pytest.approx(0, abs=1e-6)
     batch['logit_scale'] = torch.tensor(math.log(2))
     expected = -math.log(math.exp(2) / (math.exp(2) + QUERIES - 1))
-    assert loss(**batch)['loss_grounding_cls'].item() == pytest.approx(expected, rel=1e-5)
+    assert call(loss, batch)['loss_grounding_cls'].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_modes_layers_and_weights(fixed_points):
     batch = make_batch()
-    losses = GroundingLoss(num_points=64, num_layers=3)(**batch)
+    losses = call(GroundingLoss(num_points=64, num_layers=3), batch)
     kinds = ('loss_grounding_cls', 'loss_grounding_mask', 'loss_grounding_dice')
     assert set(losses) == {prefix + kind for prefix in ('d1.', 'd2.', '') for kind in kinds}
     only = [
-        GroundingLoss(num_points=64, text_weight=text, class_mode_weight=names)(**batch)['loss_grounding_cls']
+        call(GroundingLoss(num_points=64, text_weight=text, class_mode_weight=names), batch)['loss_grounding_cls']
         for text, names in ((1.0, 0.0), (0.0, 1.0))
     ]
     torch.testing.assert_close(losses['loss_grounding_cls'], 2 * only[0] + 0.5 * only[1])
@@ -103,7 +110,7 @@ def test_image_without_phrases(fixed_points):
     for name in ('mask_embeds', 'class_embeds'):
         alone[name] = [embed[:1] for embed in batch[name]]
     alone['input_size'] = SIZE
-    losses, single = GroundingLoss(num_points=64)(**batch), GroundingLoss(num_points=64)(**alone)
+    losses, single = call(GroundingLoss(num_points=64), batch), call(GroundingLoss(num_points=64), alone)
     for key, value in single.items():
         assert value > 0
         torch.testing.assert_close(losses[key], value)
@@ -111,57 +118,60 @@ def test_image_without_phrases(fixed_points):
     assert all(gradient.isfinite().all() for gradient in gradients)
     assert not gradients[0][1].any() and gradients[0][0].any()
 
-    official = GroundingLoss(num_points=64, official=True)(**batch)
+    official = call(GroundingLoss(num_points=64, official=True), batch)
     assert official.keys() == losses.keys() and all(loss.item() == 0 for loss in official.values())
     assert not any(gradient.any() for gradient in torch.autograd.grad(sum(official.values()), leaves(batch)))
 
 
 def test_official_is_the_same_when_every_image_has_phrases(fixed_points):
     batch = make_batch()
-    losses, official = GroundingLoss(num_points=64)(**batch), GroundingLoss(num_points=64, official=True)(**batch)
+    losses, official = (
+        call(GroundingLoss(num_points=64), batch),
+        call(GroundingLoss(num_points=64, official=True), batch),
+    )
     for key, value in losses.items():
         torch.testing.assert_close(official[key], value)
 
 
 def test_nothing_to_do_and_more_phrases_than_queries(fixed_points):
     batch = make_batch(phrases=(0, 0))
-    losses = GroundingLoss(num_points=16)(**batch)
+    losses = call(GroundingLoss(num_points=16), batch)
     assert all(loss.item() == 0 for loss in losses.values())
     assert not any(gradient.any() for gradient in torch.autograd.grad(sum(losses.values()), leaves(batch)))
 
-    crowded = GroundingLoss(num_points=16)(**make_batch(phrases=(QUERIES + 2, 1)))
+    crowded = call(GroundingLoss(num_points=16), make_batch(phrases=(QUERIES + 2, 1)))
     assert all(loss.isfinite() and loss > 0 for loss in crowded.values())
 
 
 def test_gradients_reach_queries_texts_and_scale(fixed_points):
     batch = make_batch()
-    gradients = torch.autograd.grad(sum(GroundingLoss(num_points=64)(**batch).values()), leaves(batch))
+    gradients = torch.autograd.grad(sum(call(GroundingLoss(num_points=64), batch).values()), leaves(batch))
     assert all(gradient.any() and gradient.isfinite().all() for gradient in gradients)
 
 
 def test_single_precision_under_autocast(fixed_points):
     batch, loss = make_batch(), GroundingLoss(num_points=64)
-    expected = loss(**batch)
+    expected = call(loss, batch)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        losses = loss(**batch)
+        losses = call(loss, batch)
     assert all(torch.equal(losses[key], value) for key, value in expected.items())
     batch['mask_features'] = batch['mask_features'].bfloat16()
     batch['class_embeds'] = [embed.bfloat16() for embed in batch['class_embeds']]
-    assert all(value.dtype == torch.float32 for value in loss(**batch).values())
+    assert all(value.dtype == torch.float32 for value in call(loss, batch).values())
 
 
 def test_errors_name_the_image():
     loss = MODELS.build(dict(type='GroundingLoss', num_points=16))
     batch = make_batch()
     with pytest.raises(ValueError, match="image 1 of the batch: mode is 'point'; accepted are 'text' and 'class'"):
-        loss(**{**batch, 'modes': ('text', 'point')})
+        call(loss, {**batch, 'modes': ('text', 'point')})
     with pytest.raises(ValueError, match='a.jpg: 3 phrase embeddings, 3 identities and 2 masks'):
-        loss(**{**batch, 'masks': [batch['masks'][1]] * 2}, names=['a.jpg', 'b.jpg'])
+        call(loss, {**batch, 'masks': [batch['masks'][1]] * 2}, names=['a.jpg', 'b.jpg'])
     with pytest.raises(ValueError, match=r'a.jpg: masks of \(24, 49\) do not fit'):
-        loss(**{**batch, 'masks': [torch.ones(3, 24, 49).bool(), batch['masks'][1]]}, names=['a.jpg', 'b.jpg'])
+        call(loss, {**batch, 'masks': [torch.ones(3, 24, 49).bool(), batch['masks'][1]]}, names=['a.jpg', 'b.jpg'])
     batch['class_embeds'][-1].data[1, 0, 0] = float('nan')
     with pytest.raises(ValueError, match='b.jpg: matching needs finite costs'):
-        loss(**batch, names=['a.jpg', 'b.jpg'])
+        call(loss, batch, names=['a.jpg', 'b.jpg'])
 
 
 def test_text_ids():

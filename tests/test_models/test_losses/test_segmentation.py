@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.structures import InstanceData
 
-from xdet.models.losses import SegmentationLoss
+from xdet.models.losses import SegmentationLoss, SegmentTargets
 from xdet.models.losses import points as point_sampling
 from xdet.models.losses.points import sample_points
 from xdet.registry import MODELS
@@ -20,21 +20,23 @@ def make_batch(classes, segments, sizes=None, seed=0):
         mask_embeds=[torch.randn(batch, QUERIES, DIM, requires_grad=True) for _ in range(LAYERS)],
         class_logits=[[torch.randn(QUERIES, k + 1, requires_grad=True) for k in classes] for _ in range(LAYERS)],
         mask_features=torch.randn(batch, DIM, SIZE[0] // 4, SIZE[1] // 4, requires_grad=True),
-        targets=[
-            InstanceData(masks=torch.rand(n, *size) > 0.5, labels=torch.randint(k, (n,)))
-            for k, n, size in zip(classes, segments, sizes, strict=True)
-        ],
-        input_size=SIZE,
+        targets=SegmentTargets(
+            [
+                InstanceData(masks=torch.rand(n, *size) > 0.5, labels=torch.randint(k, (n,)))
+                for k, n, size in zip(classes, segments, sizes, strict=True)
+            ],
+            SIZE,
+        ),
     )
 
 
 def reference_losses(loss, batch):
     """The definition written with loops; every call of ``uniform_points`` must give the same points."""
     result = {}
-    num_masks = max(1, sum(len(target.labels) for target in batch['targets']))
+    num_masks = max(1, sum(len(target.labels) for target in batch['targets'].segments))
     for layer in range(LAYERS):
         ce = weights = bce = dice = 0.0
-        for b, target in enumerate(batch['targets']):
+        for b, target in enumerate(batch['targets'].segments):
             logits, embed = batch['class_logits'][layer][b], batch['mask_embeds'][layer][b]
             padded = torch.zeros(len(target.labels), *SIZE)
             padded[:, : target.masks.shape[1], : target.masks.shape[2]] = target.masks.float()
@@ -156,10 +158,13 @@ def test_random_points_repeat_with_the_seed():
 
 def test_bad_targets_are_named():
     loss, batch = SegmentationLoss(num_points=16), make_batch([4, 4], [3, 2])
-    batch['targets'][1] = InstanceData(masks=torch.ones(2, *SIZE, dtype=torch.bool), labels=torch.tensor([1, 4]))
+    good = batch['targets'].segments[0]
+    bad = InstanceData(masks=torch.ones(2, *SIZE, dtype=torch.bool), labels=torch.tensor([1, 4]))
+    batch['targets'] = SegmentTargets([good, bad], SIZE, ['a.jpg', 'b.jpg'])
     with pytest.raises(ValueError, match=r'b.jpg: labels run from 1 to 4 but its vocabulary has 4 classes \(0 to 3\)'):
-        loss(**batch, names=['a.jpg', 'b.jpg'])
-    batch['targets'][1] = InstanceData(masks=torch.ones(1, 33, 48, dtype=torch.bool), labels=torch.tensor([1]))
+        loss(**batch)
+    bad = InstanceData(masks=torch.ones(1, 33, 48, dtype=torch.bool), labels=torch.tensor([1]))
+    batch['targets'] = SegmentTargets([good, bad], SIZE)
     with pytest.raises(ValueError, match=r'image 1 of the batch: masks of \(33, 48\) do not fit'):
         loss(**batch)
 

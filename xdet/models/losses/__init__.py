@@ -10,16 +10,19 @@ from .matcher import HungarianMatcher
 from .nouns import NounContrastiveLoss
 from .points import sample_points, uncertain_points, uniform_points
 from .segmentation import SegmentationLoss
+from .targets import GroundingTargets, SegmentTargets
 
 __all__ = [
     'BoxMaskLoss',
     'CaptionLoss',
     'GroundingLoss',
+    'GroundingTargets',
     'HungarianMatcher',
     'ImageTextContrastiveLoss',
     'NounContrastiveLoss',
     'RetrievalLoss',
     'RowGather',
+    'SegmentTargets',
     'SegmentationLoss',
     'TokenContrastiveLoss',
     'sample_points',

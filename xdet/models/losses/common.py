@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from xdet.models.precision import at_least_single
@@ -36,7 +35,9 @@ def supervised_layers(num_predictions: int, num_layers: int) -> dict[int, str]:
 def pad_masks(masks: Tensor, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
     """Masks ``[n, H, W]`` as ``dtype``, padded with zeros at the right and the bottom."""
     height, width = masks.shape[-2:]
-    return F.pad(masks.to(dtype), (0, size[1] - width, 0, size[0] - height))
+    padded = masks.new_zeros((len(masks), *size), dtype=dtype)
+    padded[:, :height, :width] = masks
+    return padded
 
 
 def check_mask_size(masks: Tensor, size: tuple[int, int], name: str) -> None:

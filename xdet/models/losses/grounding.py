@@ -11,10 +11,11 @@ from xdet.models.precision import at_least_single
 from xdet.models.similarity import normalize
 from xdet.registry import MODELS
 
-from .common import check_mask_size, pad_masks, supervised_layers, temperature
+from .common import pad_masks, supervised_layers, temperature
 from .distributed import mean_over_ranks
 from .masks import PointMaskLoss
-from .matcher import HungarianMatcher
+from .matcher import HungarianMatcher, assign
+from .targets import GroundingTargets
 
 
 @MODELS.register_module()
@@ -74,29 +75,18 @@ class GroundingLoss(nn.Module):
         mask_embeds: Sequence[Tensor],
         class_embeds: Sequence[Tensor],
         mask_features: Tensor,
-        texts: Sequence[Tensor],
-        identities: Sequence[Sequence[Hashable]],
-        masks: Sequence[Tensor],
-        modes: Sequence[str],
+        targets: GroundingTargets,
         logit_scale: Tensor,
-        input_size: tuple[int, int],
-        names: Sequence[str] | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of a batch; ``n_b``, the phrases of an image, may be 0.
+        """Losses of a batch.
 
         Args:
             mask_embeds (Sequence[Tensor]): Phrase queries ``[B, No, C]`` per prediction layer, from the raw queries to
                 the final one.
             class_embeds (Sequence[Tensor]): The same queries' class embeddings ``[B, No, C]``.
-            mask_features (Tensor): ``[B, C, h, w]``.
-            texts (Sequence[Tensor]): Phrase embeddings ``[n_b, C]`` per image, of any length.
-            identities (Sequence[Sequence[Hashable]]): ``n_b`` per image; phrases of an image are the same text if
-                these are equal (the phrases themselves will do).
-            masks (Sequence[Tensor]): bool ``[n_b, H_b, W_b]`` per image, without padding.
-            modes (Sequence[str]): ``'text'`` or ``'class'`` per image.
+            mask_features (Tensor): ``[B, C, h, w]``, which cover the padded input.
+            targets (GroundingTargets): The phrases of every image.
             logit_scale (Tensor): Logarithm of the factor between cosines and logits.
-            input_size (tuple[int, int]): Padded ``(height, width)`` of the batch, what ``mask_features`` cover.
-            names (Sequence[str], optional): What to call the images in errors, such as their paths.
 
         Returns:
             dict[str, Tensor]: Weighted ``loss_grounding_cls``, ``loss_grounding_mask`` and ``loss_grounding_dice`` of
@@ -106,32 +96,27 @@ class GroundingLoss(nn.Module):
             ValueError: An image's phrases, identities and masks differ in number, a mask is larger than the input, a
                 mode is unknown, or a matching cost is not finite.
         """
-        names = names or [f'image {index} of the batch' for index in range(len(texts))]
-        for args in zip(texts, identities, masks, modes, names, strict=True):
-            self._check(*args, input_size)
-        if self.official and not all(map(len, texts)):
-            texts, masks = [text[:0] for text in texts], [mask[:0] for mask in masks]
-            identities = [()] * len(texts)
+        targets.check(tuple(self.mode_weights))
+        if self.official and not all(map(len, targets.texts)):
+            targets = targets.without_phrases()
+        texts = targets.texts
         layers = supervised_layers(len(mask_embeds), self.num_layers)
         with torch.autocast(mask_features.device.type, enabled=False):
             features = at_least_single(mask_features)
             embeds = at_least_single(torch.stack([mask_embeds[layer] for layer in layers], 1))  # [B, L, No, C]
             queries = at_least_single(torch.stack([class_embeds[layer] for layer in layers], 1))
             scale = temperature(logit_scale)
-            targets = [pad_masks(mask, input_size, features.dtype) for mask in masks]
+            masks = [pad_masks(mask, targets.input_size, features.dtype) for mask in targets.masks]
             similarities = [
                 scale * normalize(query) @ normalize(at_least_single(text)).T
                 for query, text in zip(queries, texts, strict=True)
             ]  # [L, No, n] per image
-            matches = [
-                self.matcher(similarity.detach().softmax(1), embed, feature, target, name)
-                for similarity, embed, feature, target, name in zip(
-                    similarities, embeds.detach(), features.detach(), targets, names, strict=True
-                )
-            ]
-            cross_entropies = self._cross_entropies(similarities, matches, identities, modes)
+            pairs = zip(similarities, embeds.detach(), features.detach(), masks, strict=True)
+            costs = [self.matcher.costs(similarity.detach().softmax(1), *image) for similarity, *image in pairs]
+            matches = assign(costs, targets.names)
+            cross_entropies = self._cross_entropies(similarities, matches, targets)
             num_masks = self._count(sum(min(len(text), embeds.shape[2]) for text in texts), features)
-            mask_losses = self.mask_loss(embeds, features, targets, matches, num_masks)
+            mask_losses = self.mask_loss(embeds, features, masks, matches, num_masks)
             losses = {}
             for loss_cls, (loss_mask, loss_dice), prefix in zip(
                 cross_entropies, mask_losses, layers.values(), strict=True
@@ -142,16 +127,14 @@ class GroundingLoss(nn.Module):
         return losses
 
     def _cross_entropies(
-        self,
-        similarities: Sequence[Tensor],
-        matches: Sequence[Tensor],
-        identities: Sequence[Sequence[Hashable]],
-        modes: Sequence[str],
+        self, similarities: Sequence[Tensor], matches: Sequence[Tensor], targets: GroundingTargets
     ) -> Tensor:
         """Mean over images ``[L]`` of :func:`phrase_cross_entropy`, weighted by mode."""
         images = [
             self.mode_weights[mode] * phrase_cross_entropy(similarity, match, same)
-            for similarity, match, same, mode in zip(similarities, matches, identities, modes, strict=True)
+            for similarity, match, same, mode in zip(
+                similarities, matches, targets.identities, targets.modes, strict=True
+            )
         ]
         with_phrases = sum(similarity.shape[2] > 0 for similarity in similarities)
         return torch.stack(images).sum(0) / self._count(with_phrases, similarities[0])
@@ -160,24 +143,6 @@ class GroundingLoss(nn.Module):
         """What a sum over ``number`` things of this rank is divided by; 1 if there are none."""
         count = like.new_tensor(float(number)) if self.official else mean_over_ranks(number, like)
         return torch.where(count > 0, count, 1)
-
-    def _check(
-        self,
-        text: Tensor,
-        identities: Sequence[Hashable],
-        masks: Tensor,
-        mode: str,
-        name: str,
-        input_size: tuple[int, int],
-    ) -> None:
-        if not len(text) == len(identities) == len(masks):
-            raise ValueError(
-                f'{name}: {len(text)} phrase embeddings, {len(identities)} identities and {len(masks)} masks; '
-                'a phrase needs one of each'
-            )
-        if mode not in self.mode_weights:
-            raise ValueError(f"{name}: mode is {mode!r}; accepted are 'text' and 'class'")
-        check_mask_size(masks, input_size, name)
 
 
 def phrase_cross_entropy(similarity: Tensor, match: Tensor, identities: Sequence[Hashable]) -> Tensor:
@@ -193,9 +158,10 @@ def phrase_cross_entropy(similarity: Tensor, match: Tensor, identities: Sequence
     """
     if not len(identities):
         return similarity.sum((1, 2))
-    owned = torch.zeros_like(similarity)
-    layer, phrase = (match >= 0).nonzero(as_tuple=True)
-    owned[layer, match[layer, phrase], phrase] = 1
+    count = similarity.shape[1]
+    # Phrases without a query go to a spare place: choosing the others would wait for the device.
+    owned = similarity.new_zeros((len(similarity), count + 1, similarity.shape[2]))
+    owned = owned.scatter(1, torch.where(match >= 0, match, count)[:, None], 1.0)[:, :count]
     same = similarity.new_tensor([[left == right for right in identities] for left in identities])
     target = owned @ (same / same.sum(1, keepdim=True))
     return -(target * similarity.log_softmax(1)).sum(1).mean(1)

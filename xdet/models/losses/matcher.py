@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -36,30 +36,40 @@ def dice_cost(logits: Tensor, targets: Tensor) -> Tensor:
     return 1 - (2 * (probability @ targets.T) + 1) / (total + 1)
 
 
-def assign(costs: Mapping[str, Tensor], name: str) -> Tensor:
-    """Cheapest one-to-one assignment, in every layer on its own.
+def assign(costs: Sequence[Mapping[str, Tensor]], names: Sequence[str]) -> list[Tensor]:
+    """Cheapest one-to-one assignment of every image, in every layer on its own.
+
+    Costs go to the host and matches to the device together, for all images at once.
 
     Args:
-        costs (Mapping[str, Tensor]): Terms ``[L, Q, n]`` of the cost, by the name errors call them.
-        name (str): What to call the image in errors.
+        costs (Sequence[Mapping[str, Tensor]]): Per image the terms ``[L, Q, n]`` of the cost, by the name errors call
+            them.
+        names (Sequence[str]): What to call the images in errors.
 
     Returns:
-        Tensor: ``[L, n]`` int64 on the device of the costs: the query of each target, or -1 where there are more
-        targets than queries.
+        list[Tensor]: ``[L, n]`` int64 per image on the device of the costs: the query of each target, or -1 where there
+        are more targets than queries.
 
     Raises:
         ValueError: A cost is not finite.
     """
-    total = functools.reduce(torch.add, costs.values())
-    matched = np.full((total.shape[0], total.shape[2]), -1)
-    if total.numel():
-        array = total.detach().cpu().numpy()
+    totals = [functools.reduce(torch.add, terms.values()).detach() for terms in costs]
+    if not totals:
+        return []
+    host = torch.cat([total.flatten() for total in totals]).cpu().split([total.numel() for total in totals])
+    matches = []
+    for terms, total, values, name in zip(costs, totals, host, names, strict=True):
+        array = values.view(total.shape).numpy()
         if not np.isfinite(array).all():
-            raise ValueError(_describe_invalid(costs, name))
-        for layer, cost in enumerate(array):
+            raise ValueError(_describe_invalid(terms, name))
+        matched = np.full((total.shape[0], total.shape[2]), -1)
+        for layer, cost in enumerate(array if total.numel() else ()):
             query, target = linear_sum_assignment(cost)
             matched[layer, target] = query
-    return torch.from_numpy(matched).to(total.device)
+        matches.append(torch.from_numpy(matched))
+    found = torch.cat([match.flatten() for match in matches]).to(totals[0].device)
+    sizes = [match.numel() for match in matches]
+    return [part.view(match.shape) for part, match in zip(found.split(sizes), matches, strict=True)]
 
 
 class HungarianMatcher:
@@ -107,12 +117,13 @@ class HungarianMatcher:
         Raises:
             ValueError: A cost is not finite.
         """
-        if not len(masks):
-            return torch.empty((len(mask_embed), 0), dtype=torch.int64, device=masks.device)
-        return assign(self.costs(probability, mask_embed, mask_features, masks), name)
+        return assign([self.costs(probability, mask_embed, mask_features, masks)], [name])[0]
 
+    @torch.no_grad()
     def costs(self, probability: Tensor, mask_embed: Tensor, mask_features: Tensor, masks: Tensor) -> dict[str, Tensor]:
-        """Weighted cost terms ``[L, No, n]`` by name; arguments as in a call."""
+        """Weighted cost terms ``[L, No, n]`` by name; arguments as in a call. Without masks no points are drawn."""
+        if not len(masks):
+            return {'class': -self.class_weight * probability}
         sets = point_sampling.uniform_points(1, self.num_points, masks.device, masks.dtype)
         targets = point_sampling.sample_points(masks[None], sets)[0]
         logits = point_sampling.sample_mask_logits(mask_embed.flatten(0, 1), mask_features, sets[0])

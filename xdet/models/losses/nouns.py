@@ -130,21 +130,22 @@ class NounContrastiveLoss(nn.Module):
         if not self.official:
             gather = RowGather(len(pool), pool.device)
             pool, start = gather(pool), gather.start
-        result = []
-        for embed, match, text, name in zip(embeds, matches, texts, names, strict=True):
+        costs, taken_by_segments = [], []
+        for embed, match, text in zip(embeds, matches, texts, strict=True):
             stop = start + len(text)
             cost = -(scale * embed @ pool.T).softmax(-1)[..., start:stop]
-            taken = torch.zeros(embed.shape[:2], dtype=torch.bool, device=embed.device)
-            layer, segment = (match >= 0).nonzero(as_tuple=True)
-            taken[layer, match[layer, segment]] = True
+            count = embed.shape[1]
+            taken = torch.zeros((len(embed), count + 1), dtype=torch.bool, device=embed.device)
+            # Segments without a query go to a spare place: choosing the others would wait for the device.
+            taken = taken.scatter(1, torch.where(match >= 0, match, count), True)[:, :count]
             # Costs lie between -1 and 0, so one taken query is dearer than all texts together.
-            cost = cost.masked_fill(taken[..., None], len(text) + 1.0)
-            found = assign({'text': cost}, name)
-            if taken.shape[1]:
-                found = found.masked_fill(taken.gather(1, found.clamp(min=0)), -1)
-            result.append(found)
+            costs.append({'text': cost.masked_fill(taken[..., None], len(text) + 1.0)})
+            taken_by_segments.append(taken)
             start = stop
-        return result
+        return [
+            found.masked_fill(taken.gather(1, found.clamp(min=0)), -1) if taken.shape[1] else found
+            for found, taken in zip(assign(costs, names), taken_by_segments, strict=True)
+        ]
 
     def _contrast(self, queries: Tensor, found: Tensor, texts: Tensor, ids: Tensor, scale: Tensor) -> list[Tensor]:
         """Loss per layer.

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from xdet.models.precision import at_least_single
 from xdet.registry import MODELS
 
-from .common import check_mask_size, pad_masks
 from .distributed import mean_over_ranks
 from .masks import PointMaskLoss
 from .matcher import HungarianMatcher, assign
+from .targets import SegmentTargets
 
 
 def classification_loss(logits: Sequence[Tensor], targets: Sequence[Tensor], no_object_weight: float) -> Tensor:
@@ -87,49 +87,45 @@ class SegmentationLoss(nn.Module):
         mask_embeds: Sequence[Tensor],
         class_logits: Sequence[Sequence[Tensor]],
         mask_features: Tensor,
-        targets: Sequence[InstanceData],
-        input_size: tuple[int, int],
-        names: Sequence[str] | None = None,
+        targets: SegmentTargets,
     ) -> list[Tensor]:
         """Which query every segment belongs to; arguments and errors as in :meth:`forward`.
 
         Returns:
             list[Tensor]: ``[L, n]`` int64 per image, -1 where there are more segments than queries.
         """
-        names = names or [f'image {index} of the batch' for index in range(len(targets))]
+        targets.check([logits.shape[1] - 1 for logits in class_logits[-1]])
         with torch.autocast(mask_features.device.type, enabled=False):
             features = at_least_single(mask_features)
             embeds = at_least_single(torch.stack(list(mask_embeds), 1))
-            matches = []
-            for index, (target, name) in enumerate(zip(targets, names, strict=True)):
+            costs = []
+            for index, (target, masks, name) in enumerate(
+                zip(targets.segments, targets.masks, targets.names, strict=True)
+            ):
                 logits = [at_least_single(layer[index]) for layer in class_logits]
-                _check_target(target, logits[-1].shape[1] - 1, input_size, name)
                 probability = torch.stack([layer.softmax(-1)[:, target.labels] for layer in logits])
+                image = embeds[index], features[index]
                 if 'boxes' in target:
-                    matches.append(self._match_boxes(probability, embeds[index], features[index], target, name))
-                    continue
-                masks = pad_masks(target.masks, input_size, features.dtype)
-                matches.append(self.matcher(probability, embeds[index], features[index], masks, name))
-        return matches
+                    costs.append(self._box_costs(probability, *image, target.boxes, name))
+                else:
+                    costs.append(self.matcher.costs(probability, *image, masks.to(features.dtype)))
+            return assign(costs, targets.names)
 
-    def _match_boxes(
-        self, probability: Tensor, embeds: Tensor, features: Tensor, target: InstanceData, name: str
-    ) -> Tensor:
+    def _box_costs(
+        self, probability: Tensor, embeds: Tensor, features: Tensor, boxes: Tensor, name: str
+    ) -> dict[str, Tensor]:
         if self.box_loss is None:
             raise ValueError(
                 f"{name}: has boxes instead of masks; set SegmentationLoss(box_loss=dict(type='BoxMaskLoss'))"
             )
-        boxes = self.box_loss.cost(embeds, features, target.boxes)
-        return assign({'class': -self.class_weight * probability, 'box': boxes}, name)
+        return {'class': -self.class_weight * probability, 'box': self.box_loss.cost(embeds, features, boxes)}
 
     def forward(
         self,
         mask_embeds: Sequence[Tensor],
         class_logits: Sequence[Sequence[Tensor]],
         mask_features: Tensor,
-        targets: Sequence[InstanceData],
-        input_size: tuple[int, int],
-        names: Sequence[str] | None = None,
+        targets: SegmentTargets,
         matches: Sequence[Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Losses of a batch.
@@ -137,12 +133,8 @@ class SegmentationLoss(nn.Module):
         Args:
             mask_embeds (Sequence[Tensor]): ``[B, No, C]`` per prediction layer, from the raw queries to the final one.
             class_logits (Sequence[Sequence[Tensor]]): ``[No, K_b + 1]`` per layer and image, last column "no object".
-            mask_features (Tensor): ``[B, C, h, w]``.
-            targets (Sequence[InstanceData]): Per image ``masks`` bool ``[n, H_b, W_b]`` without padding and ``labels``
-                int64 ``[n]``; n may be 0. With a box loss there may be ``boxes`` ``[n, 4]``, xyxy in pixels, instead of
-                ``masks``.
-            input_size (tuple[int, int]): Padded ``(height, width)`` of the batch, what ``mask_features`` cover.
-            names (Sequence[str], optional): What to call the images in errors, such as their paths.
+            mask_features (Tensor): ``[B, C, h, w]``, which cover the padded input.
+            targets (SegmentTargets): The segments of every image.
             matches (Sequence[Tensor], optional): Result of :meth:`match`, if something else needs it too.
 
         Returns:
@@ -153,25 +145,20 @@ class SegmentationLoss(nn.Module):
             ValueError: A target does not fit the vocabulary or the input, or a matching cost is not finite.
         """
         if matches is None:
-            matches = self.match(mask_embeds, class_logits, mask_features, targets, input_size, names)
+            matches = self.match(mask_embeds, class_logits, mask_features, targets)
         with torch.autocast(mask_features.device.type, enabled=False):
             features = at_least_single(mask_features)
             embeds = at_least_single(torch.stack(list(mask_embeds), 1))  # [B, L, No, C]
-            masks = [
-                features.new_zeros((0, *input_size))
-                if 'boxes' in target
-                else pad_masks(target.masks, input_size, features.dtype)
-                for target in targets
-            ]
+            masks = [mask.to(features.dtype) for mask in targets.masks]
             of_masks = [match[:, : len(mask)] for match, mask in zip(matches, masks, strict=True)]
             num_masks = mean_over_ranks(sum(map(len, masks)), features).clamp(min=1)
             mask_losses = self.mask_loss(embeds, features, masks, of_masks, num_masks)
-            box_losses = self._box_losses(embeds, features, targets, matches)
+            box_losses = self._box_losses(embeds, features, targets.segments, matches)
             losses = {}
             for layer, (loss_mask, loss_dice) in enumerate(mask_losses):
                 prefix = '' if layer == len(mask_losses) - 1 else f'd{layer}.'
                 logits = [at_least_single(image) for image in class_logits[layer]]
-                loss_cls = self._class_loss(logits, targets, [match[layer] for match in matches])
+                loss_cls = self._class_loss(logits, targets.segments, [match[layer] for match in matches])
                 losses[f'{prefix}loss_cls'] = self.class_weight * loss_cls
                 losses[f'{prefix}loss_mask'] = self.mask_weight * loss_mask
                 losses[f'{prefix}loss_dice'] = self.dice_weight * loss_dice
@@ -209,16 +196,3 @@ class SegmentationLoss(nn.Module):
             label.scatter_(0, torch.where(match >= 0, match, count), target.labels)
             labels.append(label[:count])
         return classification_loss(logits, labels, self.no_object_weight)
-
-
-def _check_target(target: InstanceData, num_classes: int, size: tuple[int, int], name: str) -> None:
-    labels = target.labels
-    if 'boxes' not in target:  # fields of InstanceData are equally long, but targets may be something else
-        if len(labels) != len(target.masks):
-            raise ValueError(f'{name}: {len(target.masks)} masks but {len(labels)} labels; a segment needs one of each')
-        check_mask_size(target.masks, size, name)
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
-        raise ValueError(
-            f'{name}: labels run from {int(labels.min())} to {int(labels.max())} but its vocabulary has '
-            f'{num_classes} classes (0 to {num_classes - 1})'
-        )

@@ -1,0 +1,129 @@
+"""What a batch of images has to learn, as the criteria take it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from .common import check_mask_size, pad_masks
+
+
+@dataclass(frozen=True)
+class SegmentTargets:
+    """Segments of every image; there may be none.
+
+    Attributes:
+        segments (Sequence[InstanceData]): Per image ``labels`` int64 ``[n]`` and ``masks`` bool ``[n, H_b, W_b]``
+            without padding. With a box loss there may be ``boxes`` ``[n, 4]``, xyxy in pixels, instead of ``masks``.
+        input_size (tuple[int, int]): Padded ``(height, width)`` of the batch.
+        names (Sequence[str]): What to call the images in errors, such as their paths; may be left out.
+    """
+
+    segments: Sequence[InstanceData]
+    input_size: tuple[int, int]
+    names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'names', tuple(self.names) or _numbered(len(self.segments)))
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    @cached_property
+    def masks(self) -> list[Tensor]:
+        """Float ``[n, H, W]`` per image, padded to the input; none where there are boxes. Made once."""
+        return [
+            target.labels.new_zeros((0, *self.input_size), dtype=torch.float32)
+            if 'boxes' in target
+            else pad_masks(target.masks, self.input_size, torch.float32)
+            for target in self.segments
+        ]
+
+    @cached_property
+    def labels(self) -> list[list[int]]:
+        """Labels of every image on the host, which waits for the device once."""
+        if not self.segments:
+            return []
+        host = torch.cat([target.labels for target in self.segments]).cpu()
+        return [part.tolist() for part in host.split([len(target.labels) for target in self.segments])]
+
+    def check(self, num_classes: Sequence[int]) -> None:
+        """Compare targets with the input and with the numbers of classes of the images' vocabularies.
+
+        Raises:
+            ValueError: They do not fit; with the name of the image.
+        """
+        for target, labels, classes, name in zip(self.segments, self.labels, num_classes, self.names, strict=True):
+            if 'boxes' not in target:  # fields of InstanceData are equally long, but targets may be something else
+                if len(labels) != len(target.masks):
+                    raise ValueError(
+                        f'{name}: {len(target.masks)} masks but {len(labels)} labels; a segment needs one of each'
+                    )
+                check_mask_size(target.masks, self.input_size, name)
+            if labels and not 0 <= min(labels) <= max(labels) < classes:
+                raise ValueError(
+                    f'{name}: labels run from {min(labels)} to {max(labels)} but its vocabulary has {classes} classes '
+                    f'(0 to {classes - 1})'
+                )
+
+
+@dataclass(frozen=True)
+class GroundingTargets:
+    """Phrases of every image and what they refer to; ``n_b``, the phrases of an image, may be 0.
+
+    Attributes:
+        texts (Sequence[Tensor]): Phrase embeddings ``[n_b, C]`` per image, of any length.
+        identities (Sequence[Sequence[Hashable]]): ``n_b`` per image; phrases of an image are the same text if these
+            are equal (the phrases themselves will do).
+        masks (Sequence[Tensor]): bool ``[n_b, H_b, W_b]`` per image, without padding.
+        modes (Sequence[str]): ``'text'`` or ``'class'`` per image.
+        input_size (tuple[int, int]): Padded ``(height, width)`` of the batch.
+        names (Sequence[str]): What to call the images in errors, such as their paths; may be left out.
+    """
+
+    texts: Sequence[Tensor]
+    identities: Sequence[Sequence[Hashable]]
+    masks: Sequence[Tensor]
+    modes: Sequence[str]
+    input_size: tuple[int, int]
+    names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'names', tuple(self.names) or _numbered(len(self.texts)))
+
+    def check(self, modes: Sequence[str]) -> None:
+        """Compare the fields with each other, with the input, and modes with those that are known.
+
+        Raises:
+            ValueError: They do not fit; with the name of the image.
+        """
+        rows = zip(self.texts, self.identities, self.masks, self.modes, self.names, strict=True)
+        for text, identities, masks, mode, name in rows:
+            if not len(text) == len(identities) == len(masks):
+                raise ValueError(
+                    f'{name}: {len(text)} phrase embeddings, {len(identities)} identities and {len(masks)} masks; '
+                    'a phrase needs one of each'
+                )
+            if mode not in modes:
+                raise ValueError(f'{name}: mode is {mode!r}; accepted are {" and ".join(map(repr, modes))}')
+            check_mask_size(masks, self.input_size, name)
+
+    def without_phrases(self) -> GroundingTargets:
+        """The same images, which have nothing to learn."""
+        return GroundingTargets(
+            texts=[text[:0] for text in self.texts],
+            identities=[()] * len(self.texts),
+            masks=[mask[:0] for mask in self.masks],
+            modes=self.modes,
+            input_size=self.input_size,
+            names=self.names,
+        )
+
+
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(f'image {index} of the batch' for index in range(count))
