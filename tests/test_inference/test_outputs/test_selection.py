@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from mmengine.structures import InstanceData
-
 from xdet.inference.outputs.selection import Selection
 
 
