@@ -4,6 +4,7 @@
 #   make demo IMAGE=path     segment a picture of yours
 #   make test                lint, types, unit and end-to-end tests
 #   make lint                only lint and types
+#   make legs                a selection of tests with other versions of what xdet requires
 #   make clean               remove everything that can be made again
 
 SHELL := /bin/bash
@@ -19,6 +20,8 @@ CONSTRAINTS := requirements/constraints-ci.txt
 # As an option, never as the variable PIP_CONSTRAINT: pip passes the variable on to the environments it builds in.
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --constraint $(CONSTRAINTS)
 RUN := $(VENV)/bin/python
+# Other versions of the requirements, see .ci/leg.py.
+LEGS := lowest newest originals
 CHECKED := xdet/structures xdet/models/postprocess xdet/evaluation xdet/apis
 
 # The first interpreter that runs and has a supported version (a name on PATH is not enough: it may be a version
@@ -27,7 +30,7 @@ SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_in
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.10 python3 python; do \
 	if "$$name" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$name"; break; fi; done)
 
-.PHONY: help demo test lint check-lint pytest clean
+.PHONY: help demo test lint check-lint pytest legs $(LEGS) clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -50,9 +53,9 @@ $(VENV)/.stamp-torch: $(VENV)/.stamp-venv
 
 # mmcv comes as source. pip builds it in an isolated environment that has no torch, so its operators are not compiled:
 # seconds instead of forty minutes, and xdet needs none of them (docs/get_started.md).
-$(VENV)/.stamp-runtime: $(VENV)/.stamp-torch requirements/runtime.txt $(CONSTRAINTS)
+$(VENV)/.stamp-runtime: $(VENV)/.stamp-torch requirements/runtime.txt requirements/mim.txt $(CONSTRAINTS)
 	@echo '[xdet] installing the requirements'
-	@PIP_NO_BUILD_ISOLATION= MMCV_WITH_OPS= $(PIP) -r requirements/runtime.txt
+	@PIP_NO_BUILD_ISOLATION= MMCV_WITH_OPS= $(PIP) -r requirements/runtime.txt -r requirements/mim.txt
 	@$(MAKE) --no-print-directory opencv
 	@touch $@
 
@@ -61,7 +64,7 @@ $(VENV)/.stamp-xdet: $(VENV)/.stamp-runtime setup.py pyproject.toml
 	@PIP_NO_BUILD_ISOLATION= $(PIP) --no-deps --editable .
 	@touch $@
 
-$(VENV)/.stamp-tests: $(VENV)/.stamp-xdet $(addprefix requirements/,tests.txt data.txt edit.txt lora.txt mim.txt retrieval.txt)
+$(VENV)/.stamp-tests: $(VENV)/.stamp-xdet $(addprefix requirements/,tests.txt data.txt edit.txt lora.txt retrieval.txt)
 	@echo '[xdet] installing the test requirements'
 	@$(PIP) -r requirements/tests.txt
 	@$(MAKE) --no-print-directory opencv
@@ -97,6 +100,11 @@ test:
 	@$(MAKE) --no-print-directory check-lint
 	@$(MAKE) --no-print-directory pytest
 
+legs: $(LEGS)
+
+$(LEGS): $(VENV)/.stamp-tests
+	@$(RUN) .ci/leg.py $@
+
 clean:
-	rm -rf $(VENV) build dist outputs work_dirs *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .venv-legs build dist outputs work_dirs *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
