@@ -27,7 +27,7 @@ from torch import Tensor
 
 from xdet.datasets.vocab import get_vocabulary
 from xdet.models.similarity import normalize
-from xdet.models.text import END_TOKEN, TEMPLATES, CausalTextEncoder, VocabularyEmbedder, clean_name
+from xdet.models.text import END_TOKEN, TEMPLATES, CausalTextEncoder, TextCache, clean_name
 from xdet.registry import MODELS
 from xdet.structures import BACKGROUND, Vocabulary
 
@@ -85,7 +85,7 @@ def main() -> None:
     vocabulary = Vocabulary(names, (True,) * len(names))
 
     def ours(share_from: int) -> Tensor:
-        return VocabularyEmbedder(encoder, share_from=share_from)(vocabulary)  # a new one remembers nothing
+        return TextCache(encoder, share_from=share_from)(vocabulary)  # a new one remembers nothing
 
     ours(share_from=1)  # warm-up
     ways = {

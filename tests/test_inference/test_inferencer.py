@@ -175,7 +175,7 @@ def test_very_wide_picture_with_many_classes(inferencer, run, monkeypatch):
     names = [f'kind {index}' for index in range(60)]
     kept = semantic._labels_from_kept_masks
     with mock.patch.object(semantic, '_labels_from_kept_masks', wraps=kept) as labels:
-        monkeypatch.setattr(inferencer.model, 'vocabulary', lambda names: torch.eye(32).repeat(2, 1)[: len(names) + 1])
+        monkeypatch.setattr(inferencer.model, 'texts', lambda names: torch.eye(32).repeat(2, 1)[: len(names) + 1])
         prediction = run(picture(0, (300, 20000)), task='semantic', things=None, stuff=None, classes=names)
     assert labels.call_count == 1
     assert (prediction['predictions'][0]['height'], prediction['predictions'][0]['width']) == (300, 20000)
@@ -183,7 +183,7 @@ def test_very_wide_picture_with_many_classes(inferencer, run, monkeypatch):
 
 def test_very_many_classes(inferencer, run, monkeypatch):
     # Embedding 1203 names in 81 templates each would take most of the time of this file.
-    monkeypatch.setattr(inferencer.model, 'vocabulary', lambda names: torch.eye(len(names) + 1, 32))
+    monkeypatch.setattr(inferencer.model, 'texts', lambda names: torch.eye(len(names) + 1, 32))
     prediction = run(
         picture(), task='semantic', things=None, stuff=None, classes=[f'kind {index}' for index in range(1203)]
     )['predictions'][0]

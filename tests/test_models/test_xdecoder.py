@@ -38,7 +38,7 @@ class ScatteredNames:
 
 def decisive(model):
     """Make random weights predict several classes and segments, so that comparing maps means something."""
-    model.vocabulary = ScatteredNames()
+    model.texts = ScatteredNames()
     model.text_encoder.logit_scale.data.fill_(4.6)
     task = model.tasks['segmentation']
     task.object_mask_threshold = task.overlap_threshold = 0.0

@@ -175,7 +175,7 @@ def test_classification(filler_focal_t, monkeypatch):
     case.assert_close('text_emb', text)
     names = tuple(case.json['text'][0]['names'])
     background = torch.zeros(1, text.shape[1])
-    monkeypatch.setattr(filler_focal_t, 'vocabulary', lambda vocabulary: torch.cat([text, background]))
+    monkeypatch.setattr(filler_focal_t, 'texts', lambda vocabulary: torch.cat([text, background]))
     for sample in samples:
         sample.set_metainfo(dict(tasks=('classification',), vocabulary=Vocabulary(names, (True,) * len(names))))
     filler_focal_t.predict_features(features, samples)

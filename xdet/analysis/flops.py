@@ -98,7 +98,6 @@ def count_stages(
     unknown = [task for task in tasks if task not in model.task_names]
     if unknown:
         raise ValueError(f"task '{unknown[0]}' is none of this model's: {', '.join(model.task_names)}")
-    model.vocabulary.clear()
     model.texts.clear()
     image = torch.zeros((1, 3, *shape), device=next(model.parameters()).device)
     size = {name: count_parameters(getattr(model, name)) for name in PARTS}

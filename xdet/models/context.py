@@ -6,14 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import torch
-from torch.nn.utils.rnn import pad_sequence
-
 from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, XDetDataSample
 
 from .decoder import XDecoderTransformerDecoder
-from .text import CausalTextEncoder, TextFeatures, TextMemory, VocabularyEmbedder
-from .text.memory import EncodedText
+from .text import CausalTextEncoder, TextCache, TextFeatures
+from .text.cache import EncodedText
 
 
 class LatentPass:
@@ -61,10 +58,9 @@ class TaskContext:
         samples (Sequence[XDetDataSample]): One per image.
         decoder (XDecoderTransformerDecoder): For tasks whose queries come after the latent ones.
         text (CausalTextEncoder): Encodes phrases and holds the logit scale.
-        vocabulary (VocabularyEmbedder): Embeds class names.
+        texts (TextCache): Encodes texts and class names, and remembers those of earlier forward passes.
         keep_keys (bool): Whether a task will feed a :class:`~xdet.models.decoder.QueryStream`.
         latent_pass (LatentPass, optional): That of earlier tasks on these images.
-        texts (TextMemory, optional): Texts of earlier forward passes.
         encoded (dict[str, EncodedText]): Texts of this forward pass, shared by all contexts derived from this one.
     """
 
@@ -72,11 +68,15 @@ class TaskContext:
     samples: Sequence[XDetDataSample]
     decoder: XDecoderTransformerDecoder
     text: CausalTextEncoder
-    vocabulary: VocabularyEmbedder
+    texts: TextCache
     keep_keys: bool = False
     latent_pass: LatentPass | None = None
-    texts: TextMemory | None = None
     encoded: dict[str, EncodedText] = field(default_factory=dict, repr=False)
+
+    @property
+    def vocabulary(self) -> TextCache:
+        """Embeds class names."""
+        return self.texts
 
     @cached_property
     def latents(self) -> list[QueryGroup]:
@@ -112,13 +112,7 @@ class TaskContext:
         Returns:
             TextFeatures: One row per text, with gradient when the text encoder has one.
         """
-        new = [text for text in dict.fromkeys(texts) if text not in self.encoded]
-        self.encoded.update((self.texts or TextMemory(self.text)).encode(new))
-        tokens = [self.encoded[text].tokens for text in texts]
-        lengths = torch.tensor([len(row) for row in tokens], device=tokens[0].device)
-        padded = pad_sequence(tokens, batch_first=True)
-        valid = torch.arange(padded.shape[1], device=padded.device) < lengths[:, None]
-        return TextFeatures(padded, torch.stack([self.encoded[text].pooled for text in texts]), valid)
+        return self.texts.whole(texts, self.encoded)
 
 
 _NO_TARGETS = ('img_path', 'img_id', 'ori_shape', 'img_shape', 'batch_input_shape', 'vocabulary')

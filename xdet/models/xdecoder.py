@@ -15,7 +15,7 @@ from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, TextPrompt
 from .context import LatentPass, TaskContext
 from .freezing import keep_frozen_in_eval
 from .losses.distributed import check_same_kinds
-from .text import TextMemory, VocabularyEmbedder
+from .text import TextCache
 
 
 @MODELS.register_module()
@@ -51,16 +51,20 @@ class XDecoder(BaseModel):
         self.decoder = MODELS.build(decoder)
         self.text_encoder = MODELS.build(text_encoder)
         self.tasks = ModuleDict({name: TASKS.build(task) for name, task in tasks.items()})
-        self.vocabulary = VocabularyEmbedder(self.text_encoder)
-        self.texts = TextMemory(self.text_encoder)
+        self.texts = TextCache(self.text_encoder)
         self.channels_last = channels_last
         if channels_last:
             self.backbone.to(memory_format=torch.channels_last)
             self.pixel_decoder.to(memory_format=torch.channels_last)
 
     @property
+    def vocabulary(self) -> TextCache:
+        """Embeds class names."""
+        return self.texts
+
+    @property
     def task_names(self) -> tuple[str, ...]:
-        """What a sample may ask for in its ``tasks``."""
+        """What can be asked for, and trained."""
         return tuple(name for task in self.tasks.values() for name in task.names)
 
     def train(self, mode: bool = True) -> XDecoder:
@@ -70,7 +74,6 @@ class XDecoder(BaseModel):
         in evaluation mode: several tests in a row share them.
         """
         if mode or self.training:
-            self.vocabulary.clear()
             self.texts.clear()
         super().train(mode)
         if mode:
@@ -201,7 +204,6 @@ class XDecoder(BaseModel):
             samples=data_samples,
             decoder=self.decoder,
             text=self.text_encoder,
-            vocabulary=self.vocabulary,
             texts=self.texts,
             keep_keys=keep_keys,
             latent_pass=latent_pass,

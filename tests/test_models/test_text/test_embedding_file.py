@@ -6,7 +6,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from xdet.models.text import EmbeddingFileError, VocabularyEmbedder, XDecoderTextEncoder
+from xdet.models.text import EmbeddingFileError, TextCache, XDecoderTextEncoder
 from xdet.models.text import embedding_file as module
 from xdet.structures import Vocabulary
 
@@ -17,7 +17,7 @@ def _vocabulary(*names):
 
 def _embedder(seed=0, embed_dims=16):
     torch.manual_seed(seed)
-    return VocabularyEmbedder(XDecoderTextEncoder(width=32, num_heads=4, num_layers=1, embed_dims=embed_dims))
+    return TextCache(XDecoderTextEncoder(width=32, num_heads=4, num_layers=1, embed_dims=embed_dims))
 
 
 def _names_embedded(embedder, *names, prompt=True):
@@ -78,7 +78,7 @@ def test_survives_clearing_and_precision_of_the_scale_but_not_other_weights(path
     (embedder(_vocabulary('dog')) * weight).sum().backward()
     with torch.no_grad():
         embedder.text_encoder.positional_embedding[0, 0] += 1
-    with mock.patch('xdet.models.text.vocabulary.print_log') as log:
+    with mock.patch('xdet.models.text.cache.print_log') as log:
         assert _names_embedded(embedder, 'dog')[0] == ['dog', 'background']
     assert 'read from a file are not used any more' in log.call_args.args[0]
 

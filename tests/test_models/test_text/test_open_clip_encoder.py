@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from parity.model import sample_of
 
-from xdet.models.text import OpenCLIPTextEncoder, VocabularyEmbedder
+from xdet.models.text import OpenCLIPTextEncoder, TextCache
 from xdet.registry import MODELS
 from xdet.structures import Vocabulary, XDetDataSample
 
@@ -152,7 +152,7 @@ def test_embeds_vocabularies_and_files(model, tmp_path):
     vocabulary = Vocabulary(('dog', 'cat', 'owl', 'traffic light'), (True,) * 4)
     embeddings = model.vocabulary(vocabulary)
     model.vocabulary.save(tmp_path / 'names.safetensors')
-    again = VocabularyEmbedder(model.text_encoder)
+    again = TextCache(model.text_encoder)
     assert again.load(tmp_path / 'names.safetensors') == 5
     assert torch.equal(again(vocabulary), embeddings)
 

@@ -6,7 +6,7 @@ from parity.cases import Case
 from parity.weights import assert_golden, golden
 
 from xdet.compat.official_weights import official_to_xdet
-from xdet.models.text import TEMPLATES, TextStream, VocabularyEmbedder, XDecoderTextEncoder
+from xdet.models.text import TEMPLATES, TextCache, TextStream, XDecoderTextEncoder
 from xdet.models.text import vocabulary as module
 from xdet.structures import Vocabulary
 
@@ -24,7 +24,7 @@ def focal_t():
     def load(state):
         weights = {key.removeprefix('text_encoder.'): value for key, value in official_to_xdet(state).items()}
         encoder.load_state_dict(weights)
-        return VocabularyEmbedder(encoder)
+        return TextCache(encoder)
 
     return load
 
@@ -32,7 +32,7 @@ def focal_t():
 @pytest.fixture
 def tiny():
     torch.manual_seed(0)
-    return VocabularyEmbedder(XDecoderTextEncoder(width=32, num_heads=4, num_layers=1, embed_dims=16))
+    return TextCache(XDecoderTextEncoder(width=32, num_heads=4, num_layers=1, embed_dims=16))
 
 
 def _prompts_encoded(embedder, function):

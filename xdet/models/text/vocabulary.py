@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import os
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from mmengine.dist import is_main_process
-from mmengine.logging import print_log
 from rich.progress import track
 from torch import Tensor
 
 from xdet.models.similarity import normalize
 from xdet.structures import BACKGROUND, TEMPLATES, Vocabulary, clean_name, training_prompt
 
-from .embedding_file import EmbeddingFile, EmbeddingFileError, read_embeddings, templates_fingerprint, write_embeddings
-from .memory import weights_state
 from .text_encoder import CausalTextEncoder
 
 _MAX_TOKENS = 8192  # tokens per pass; bounds the memory (12 layers of width 512: about 0.6 GB in fp32)
@@ -26,55 +20,22 @@ _NAMES_PER_GROUP = 32  # names sorted and encoded together, and one step of the 
 _PROGRESS_FROM = 200  # new names from which on a progress bar is shown
 _FORMS = {True: TEMPLATES, False: ('{}',)}  # what a name is put into, with and without prompting
 
-_Key = tuple[str, bool]  # name as it is put into the forms, and whether these are the templates
+Name = tuple[str, bool]
+"""A name as it is put into the forms, and whether these are the templates."""
 
 
-class VocabularyEmbedder:
-    """Text embeddings of vocabularies, with a bounded memory of class names already embedded.
-
-    What is remembered belongs to the text encoder's current weights and device and is forgotten when they change.
-    Weights changed through ``parameter.data`` go unnoticed: call :meth:`clear` then (the model does so whenever it is
-    switched between training and evaluation). Names read from a file stay as long as the weights are those that the
-    file was made with.
+class ClassNameEncoder:
+    """Text embeddings of class names, remembering nothing (:class:`~xdet.models.text.cache.TextCache` does).
 
     Args:
         text_encoder (CausalTextEncoder): The encoder.
-        capacity (int): Most class names to remember, apart from those of files; the least recently used are forgotten
-            first.
         share_from (int): Names embedded together from which on the tokens before the name ("a photo of a") are encoded
             once for all. For fewer, the many small passes this needs cost more than they save.
     """
 
-    def __init__(self, text_encoder: CausalTextEncoder, capacity: int = 20000, share_from: int = 4) -> None:
+    def __init__(self, text_encoder: CausalTextEncoder, share_from: int = 4) -> None:
         self.text_encoder = text_encoder
-        self.capacity = capacity
         self.share_from = share_from
-        self._memory: OrderedDict[_Key, Tensor] = OrderedDict()
-        self._loaded: dict[_Key, Tensor] = {}
-        self._fingerprint = ''  # of the weights that the loaded names were embedded with
-        self._state: tuple | None = None
-
-    def __call__(self, vocabulary: Vocabulary, prompt: bool = True) -> Tensor:
-        """Embeddings for evaluation, without gradient and in the precision of the weights.
-
-        Args:
-            vocabulary (Vocabulary): Class names.
-            prompt (bool): Average each (cleaned) name over the 81 templates; otherwise encode the names as they are.
-
-        Returns:
-            Tensor: ``[K + 1, C]`` embeddings of unit length; the last one is the background's. A class with several
-            texts gets their mean, normalised again, as templates do.
-        """
-        self._forget_if_changed()
-        texts = [*vocabulary.texts, (BACKGROUND,)]
-        keys = [(clean_name(text) if prompt else text, prompt) for of_class in texts for text in of_class]
-        found = {key: self._loaded[key] for key in dict.fromkeys(keys) if key in self._loaded}
-        used = {key: self._memory[key] for key in keys if key not in found and key in self._memory}
-        used |= self._embed([key for key in dict.fromkeys(keys) if key not in found and key not in used])
-        self._remember(used)
-        found |= used
-        table = torch.stack([found[key] for key in keys])
-        return table if len(table) == len(texts) else _class_means(table, [len(of_class) for of_class in texts])
 
     def sample(self, vocabulary: Vocabulary, prompt: bool = True) -> Tensor:
         """Embeddings for training, with gradient: one random template per name, drawn from torch's global generator.
@@ -97,52 +58,11 @@ class VocabularyEmbedder:
         embeddings = normalize(self.text_encoder(list(rows)).pooled)
         return embeddings[[rows[text] for text in texts]]
 
-    def clear(self) -> None:
-        """Forget the names embedded so far; those of files are checked against the weights before their next use."""
-        self._memory.clear()
-        self._state = None
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write all names known for the current weights to a ``.safetensors`` file, whole or not at all.
-
-        Raises:
-            EmbeddingFileError: The file cannot be written, or there is nothing to write.
-        """
-        self._forget_if_changed()
-        known = {**self._loaded, **self._memory}
-        if not known:
-            raise EmbeddingFileError(f"no class name was embedded yet that could be written to '{path}'")
-        table = torch.stack(list(known.values()))
-        names, prompted = [name for name, _ in known], [prompt for _, prompt in known]
-        encoder = self.text_encoder.fingerprint()
-        write_embeddings(path, EmbeddingFile(names, prompted, table, encoder, templates_fingerprint()))
-
-    def load(self, path: str | os.PathLike) -> int:
-        """Read names from a file of :meth:`save`, so that only other names need to be embedded.
-
-        Args:
-            path (str | os.PathLike): The file.
-
-        Returns:
-            int: Number of names in the file.
-
-        Raises:
-            EmbeddingFileError: The file cannot be read, or it was made with other weights or templates.
-        """
-        self._forget_if_changed()
-        content = read_embeddings(path)
-        fingerprint = self.text_encoder.fingerprint()
-        content.check(path, self.text_encoder.embed_dims, fingerprint)
-        keys = zip(content.names, content.prompted, strict=True)
-        self._loaded |= zip(keys, content.embeddings.to(self._device), strict=True)
-        self._fingerprint = fingerprint
-        return len(content.names)
-
     @property
     def _device(self) -> torch.device:
         return self.text_encoder.token_embedding.weight.device
 
-    def _embed(self, keys: Sequence[_Key]) -> dict[_Key, Tensor]:
+    def _embed(self, keys: Sequence[Name]) -> dict[Name, Tensor]:
         """Embeddings ``[C]`` of names not yet known."""
         groups: Iterable = [keys[start : start + _NAMES_PER_GROUP] for start in range(0, len(keys), _NAMES_PER_GROUP)]
         if len(keys) > _PROGRESS_FROM and is_main_process():
@@ -190,31 +110,6 @@ class VocabularyEmbedder:
         tokens = stream.step(ids[:, shared:longest])
         return tokens[torch.arange(len(ids)), lengths - shared - 1]
 
-    def _remember(self, embedded: dict[_Key, Tensor]) -> None:
-        for key, embedding in embedded.items():
-            self._memory[key] = embedding
-            self._memory.move_to_end(key)
-        while len(self._memory) > self.capacity:
-            self._memory.popitem(last=False)
-
-    def _forget_if_changed(self) -> None:
-        state = weights_state(self.text_encoder)
-        if state == self._state:
-            return
-        self.clear()
-        self._state = state
-        if self._loaded and self.text_encoder.fingerprint() == self._fingerprint:
-            with torch.inference_mode(False):
-                table = torch.stack(list(self._loaded.values())).to(self._device)
-            self._loaded = dict(zip(self._loaded, table, strict=True))
-        elif self._loaded:
-            print_log(
-                'the weights of the text encoder changed: the embeddings read from a file are not used any more',
-                logger='current',
-                level=logging.WARNING,
-            )
-            self._loaded = {}
-
 
 def random_prompts(names: Sequence[str]) -> list[str]:
     """Every (cleaned) name in a template drawn from torch's global generator, as names are given in training."""
@@ -222,7 +117,7 @@ def random_prompts(names: Sequence[str]) -> list[str]:
     return [training_prompt(clean_name(name), TEMPLATES[i]) for name, i in zip(names, choices, strict=True)]
 
 
-def _class_means(embeddings: Tensor, counts: Sequence[int]) -> Tensor:
+def class_means(embeddings: Tensor, counts: Sequence[int]) -> Tensor:
     """Means of unit length over ``counts`` rows each."""
     means = torch.stack([part.mean(dim=0) for part in embeddings.split(list(counts))])
     return means / means.norm(dim=1, keepdim=True)
