@@ -25,10 +25,11 @@ ALLOWED = {
     'engine': PARTS | {'tasks', 'compat', 'visualization'},
     'evaluation': PARTS | {'tasks'},
     'visualization': PARTS | {'tasks'},
-    'model_zoo': {'structures', 'scenes'},
+    'config_references': set(),
+    'model_zoo': {'config_references', 'structures', 'scenes'},
     'inference': RUN | {'model_zoo'},
     'retrieval': RUN | {'model_zoo', 'inference'},
-    'cli': RUN | {'model_zoo'},
+    'cli': RUN | {'config_references', 'model_zoo'},
     'benchmarks': RUN | {'model_zoo', 'inference'},
     # A page of imports: what users import.
     'editing': RUN | {'inference', 'retrieval'},

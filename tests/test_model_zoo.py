@@ -1,9 +1,21 @@
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
 
 from xdet import model_zoo
-from xdet.model_zoo import EMBEDDED_MODEL, find_config, list_models, resolve_device, resolve_model
+from xdet.config_references import refuse_lost_deletes
+from xdet.model_zoo import (
+    EMBEDDED_MODEL,
+    EMBEDDED_WEIGHTS,
+    fill_in,
+    find_config,
+    list_models,
+    load_config,
+    resolve_device,
+    resolve_model,
+)
 
 
 @pytest.mark.parametrize(
@@ -149,3 +161,56 @@ def test_name_longer_than_a_path():
     with pytest.raises(FileNotFoundError, match='10000 characters') as caught:
         find_config('x' * 10_000)
     assert len(str(caught.value)) < 4000
+
+
+def test_references_are_values_of_the_finished_config() -> None:
+    cfg = Config(
+        dict(
+            root='data',
+            folder='${root}/images',
+            size=64,
+            names=['a'],
+            pipeline=[dict(scale=('${size}', '${size}')), dict(names='${names}')],
+            joined='${folder}-${size}',
+            load_from='${embedded_weights}',
+        )
+    )
+    cfg.merge_from_dict(dict(root='my', size=32))
+    filled = fill_in(cfg)
+    assert filled.folder == 'my/images' and filled.joined == 'my/images-32'
+    assert filled.pipeline[0].scale == (32, 32) and filled.pipeline[1].names == ['a']
+    assert Path(filled.load_from) == EMBEDDED_WEIGHTS
+    assert cfg.folder == '${root}/images'
+    assert fill_in(filled) is filled
+
+
+@pytest.mark.parametrize(
+    ('values', 'message'),
+    [
+        (dict(a='${b}'), r"'\$\{b\}' refers to a top-level value 'b', which the config does not have"),
+        (dict(a='${b}', b='${a}'), r'refers to itself \(\w -> \w -> \w'),
+        (dict(a='x-${b}', b=[1]), r"'x-\$\{b\}' refers to \[1\]; inside of a string only strings and numbers"),
+        (dict(a='${val_file}', val_file='x', val_fil='y'), "'val_fil' is read by nothing; did you mean 'val_file'"),
+    ],
+)
+def test_references_that_cannot_be_filled(values: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fill_in(Config(values))
+
+
+@pytest.mark.parametrize(
+    ('values', 'where'),
+    [
+        (dict(metrics=[dict(_delete_=True, type='SemanticIoU')]), r'metrics\[0\]'),
+        (dict(model=dict(parts=[dict(a=dict(_delete_=True))])), r'model\.parts\[0\]\.a'),
+        (dict(model=dict(_delete_=True)), 'model'),
+    ],
+)
+def test_delete_where_nothing_reads_it(values: dict, where: str) -> None:
+    with pytest.raises(ValueError, match=f'config: {where} has _delete_, which nothing reads there'):
+        refuse_lost_deletes(Config(values))
+
+
+def test_shipped_configs_have_no_lost_deletes() -> None:
+    for name in list_models():
+        refuse_lost_deletes(load_config(find_config(name)))

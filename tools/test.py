@@ -1,7 +1,7 @@
 """Measure a model on the test set of its config, or on benchmarks (docs/evaluation.md).
 
 python tools/test.py CONFIG CHECKPOINT
-python tools/test.py xdecoder_focal-t_8xb4-50e_coco-panoptic --weights official.pt --show-dir pictures
+python tools/test.py xdecoder_focal-t_8xb4-50e_coco-panoptic --weights official.pt --show-dir pictures --format coco
 python tools/test.py xdecoder_focal-t official.pt --benchmark ade20k-150 coco-2017 --protocol official
 bash tools/dist_test.sh CONFIG CHECKPOINT 8
 """
@@ -9,6 +9,8 @@ bash tools/dist_test.sh CONFIG CHECKPOINT 8
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -18,14 +20,25 @@ from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
 from xdet.engine.parallel.dist import shut_down
 
+FORMATS = ('coco',)
+_COCO_DATASETS = ('CocoInstanceSegDataset', 'CocoPanopticSegDataset')
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('config', help='path of a config, or the name of a shipped one such as xdecoder_focal-t')
     parser.add_argument('checkpoint', nargs='?', help='weights: an official file, ours, or a URL')
     parser.add_argument('--weights', help='another way to give the checkpoint')
-    parser.add_argument('--out', metavar='FILE.pkl', help='write all predictions into this pickle file')
-    parser.add_argument('--show-dir', metavar='DIR', help='draw the predictions into this folder of the work dir')
+    parser.add_argument(
+        '--out', metavar='FILE.pkl', help='write all predictions into this pickle file; with --format, into this folder'
+    )
+    parser.add_argument(
+        '--format',
+        choices=FORMATS,
+        help="also write the predictions as COCO's results: segm.json, bbox.json, panoptic.json with its PNGs "
+        '(default folder: WORK_DIR/coco_results)',
+    )
+    parser.add_argument('--show-dir', metavar='DIR', help='draw the predictions into WORK_DIR/TIMESTAMP/DIR')
     parser.add_argument(
         '--benchmark',
         nargs='+',
@@ -45,19 +58,41 @@ def apply_test_arguments(cfg: Config, args: argparse.Namespace) -> None:
     """Write the test arguments into the config.
 
     Raises:
-        ValueError: The config has no test set, or the output name is not a pickle file's.
+        ValueError: The config has no test set, or its results cannot be written as asked for.
     """
     missing = [key for key in ('test_dataloader', 'test_cfg', 'test_evaluator') if not cfg.get(key)]
     if missing:
         raise ValueError(f'it has no {", ".join(missing)}, so there is nothing to test on')
     cfg.load_from, cfg.resume = args.checkpoint, False
-    if args.out:
+    if args.format:
+        out_dir = args.out or str(Path(cfg.work_dir) / 'coco_results')
+        add_metric(cfg, dict(type='CocoResults', ann_file=coco_file(cfg), out_dir=out_dir))
+    elif args.out:
         if not args.out.endswith(('.pkl', '.pickle')):
-            raise ValueError(f"--out '{args.out}' must end in .pkl or .pickle")
-        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-        cfg.test_evaluator = [*evaluators, dict(type='mmdet.DumpDetResults', out_file_path=args.out)]
+            raise ValueError(f"--out '{args.out}' must end in .pkl or .pickle; a folder needs --format")
+        add_metric(cfg, dict(type='mmdet.DumpDetResults', out_file_path=args.out))
     if args.show_dir:
         cfg.default_hooks.visualization = dict(type='DrawPredictionsHook', out_dir=args.show_dir)
+
+
+def add_metric(cfg: Config, metric: dict) -> None:
+    """Add a metric to those of the test."""
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    cfg.test_evaluator = [*evaluators, metric]
+
+
+def coco_file(cfg: Config) -> str:
+    """Annotation file of the test set.
+
+    Raises:
+        ValueError: The test set has no categories of COCO.
+    """
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:  # wrappers
+        dataset = dataset.dataset
+    if dataset.type.rpartition('.')[2] not in _COCO_DATASETS:
+        raise ValueError(f'--format coco: the test set is a {dataset.type}; accepted are {", ".join(_COCO_DATASETS)}')
+    return os.path.join(dataset.get('data_root', ''), dataset.ann_file)
 
 
 def benchmark_configs(cfg: Config, args: argparse.Namespace) -> dict[str, Config]:
@@ -70,8 +105,8 @@ def benchmark_configs(cfg: Config, args: argparse.Namespace) -> dict[str, Config
     if not args.benchmark:
         return {'test': cfg}
     benchmarks = [load_benchmark(name) for name in expand_benchmarks(args.benchmark)]
-    if len(benchmarks) > 1 and (args.out or args.show_dir):
-        raise ValueError('--out and --show-dir take one benchmark at a time')
+    if len(benchmarks) > 1 and (args.out or args.show_dir or args.format):
+        raise ValueError('--out, --format and --show-dir take one benchmark at a time')
     return {benchmark.name: apply_benchmark(cfg, benchmark, args.protocol) for benchmark in benchmarks}
 
 

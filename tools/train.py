@@ -49,6 +49,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate with the number of processes'
     )
+    parser.add_argument(
+        '--show-dir', metavar='DIR', help='draw the images of every validation into WORK_DIR/TIMESTAMP/DIR/iter_N'
+    )
+    parser.add_argument(
+        '--show-interval', type=int, default=1, metavar='N', help='draw every N-th batch of a validation (default 1)'
+    )
     add_launch_arguments(parser)
     return parser.parse_args()
 
@@ -69,6 +75,10 @@ def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise ValueError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size to scale from')
         cfg.auto_scale_lr.enable = True
+    if args.show_dir:
+        cfg.default_hooks.visualization = dict(
+            type='DrawPredictionsHook', out_dir=args.show_dir, interval=args.show_interval, during='val'
+        )
     if args.load_from:
         cfg.load_from = args.load_from
     if args.resume == 'auto':

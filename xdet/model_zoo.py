@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, ConfigDict
 
+from xdet import config_references
 from xdet.io.errors import cause
 from xdet.io.reading import expand, shorten
 from xdet.scenes.description import VOCABULARY as SCENES
@@ -139,7 +140,22 @@ def embedded_vocabulary() -> Vocabulary:
 
 
 def load_config(path: Path) -> Config:
-    """Read a config file.
+    """Read a config file, with its references filled in.
+
+    Raises:
+        ValueError: It is not a readable config; the message holds the cause in one line.
+    """
+    return fill_in(read_config(path))
+
+
+def fill_in(cfg: Config) -> Config:
+    """Fill in a config's references, see :func:`xdet.config_references.fill_in`; ``${embedded_weights}`` is the file of
+    the weights in the package."""
+    return config_references.fill_in(cfg, dict(embedded_weights=str(EMBEDDED_WEIGHTS)))
+
+
+def read_config(path: Path) -> Config:
+    """Read a config file whose values may still be changed, before :func:`fill_in`.
 
     A config is Python code. Files of data (YAML, JSON) are refused, as what is built from them is code that they name,
     which nobody expects of data.

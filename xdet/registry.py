@@ -74,10 +74,12 @@ OPTIM_WRAPPERS = Registry(
 VISUALIZERS = Registry(
     'visualizer', parent=MMENGINE_VISUALIZERS, scope='xdet', locations=['xdet.visualization.local_visualizer']
 )
+LOG_PROCESSORS = Registry(
+    'log_processor', parent=MMENGINE_LOG_PROCESSORS, scope='xdet', locations=['xdet.engine.log_lines']
+)
 MODEL_WRAPPERS = Registry('model_wrapper', parent=MMENGINE_MODEL_WRAPPERS, scope='xdet', locations=['xdet.engine'])
 
 # xdet registers nothing in these. They exist because MMEngine warns, in every training, when a scope lacks one.
-LOG_PROCESSORS = Registry('log_processor', parent=MMENGINE_LOG_PROCESSORS, scope='xdet', locations=['xdet.engine'])
 OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, scope='xdet', locations=['xdet.engine'])
 PARAM_SCHEDULERS = Registry(
     'parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, scope='xdet', locations=['xdet.engine']

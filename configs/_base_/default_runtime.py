@@ -18,7 +18,7 @@ randomness = dict(seed=0)
 
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='XDetLocalVisualizer', vis_backends=vis_backends, name='visualizer')
-log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)
+log_processor = dict(type='XDetLogProcessor', window_size=50, by_epoch=False)
 
 log_level = 'INFO'
 load_from = None

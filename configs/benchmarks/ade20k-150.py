@@ -28,6 +28,7 @@ benchmark = dict(
     split='validation',
     num_samples=2000,
     headline=('panoptic/PQ', 'instance/AP', 'semantic/mIoU'),
+    layout='images/validation/*.jpg, annotations/validation/*.png, and ade20k_* made by the converter',
     reference='X-Decoder, table 2',
     notes=(
         'Published PQ has a threshold of 0.4, which the released code does not set: 0.8 there gives less.',

@@ -19,6 +19,7 @@ benchmark = dict(
     split='validation',
     num_samples=2000,
     headline=('semantic/mIoU',),
+    layout='images_detectron2/validation/*.jpg, annotations_detectron2/validation/*.tif (made by the converter)',
     reference='X-Decoder, table 2',
     notes=(
         'Nine names occur more than once; of classes with equal names the first gets all pixels.',

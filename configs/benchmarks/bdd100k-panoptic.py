@@ -23,6 +23,7 @@ benchmark = dict(
     split='validation of the 10k pictures',
     num_samples=1000,
     headline=('panoptic/PQ',),
+    layout='images/10k/val/*.jpg, labels/pan_seg/bitmasks/val/*.png and what the converter adds',
     reference='X-Decoder, table 2',
     notes=(
         'Crowds and ignored objects are crowds: they match nothing and are not missed.',

@@ -22,6 +22,7 @@ benchmark = dict(
     split='validation of the 10k pictures',
     num_samples=1000,
     headline=('semantic/mIoU',),
+    layout='images/10k/val/*.jpg, labels/sem_seg/masks/val/*.png',
     reference='X-Decoder, table 2',
     notes=(
         'Names are those of Cityscapes. The older release has label files NAME_train_id.png: set label_suffix.',

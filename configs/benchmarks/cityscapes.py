@@ -28,6 +28,7 @@ benchmark = dict(
     split='validation',
     num_samples=500,
     headline=('panoptic/PQ', 'instance/AP', 'semantic/mIoU'),
+    layout='leftImg8bit/val/CITY/*.png, gtFine/val/CITY/*.png and what the converter adds',
     reference='X-Decoder, table 2',
     notes=(
         "AP is COCO's; the published one is that of cityscapesScripts, which ignores objects of less than 100 pixels.",

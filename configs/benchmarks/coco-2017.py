@@ -26,6 +26,7 @@ benchmark = dict(
     split='validation',
     num_samples=5000,
     headline=('panoptic/PQ', 'instance/AP', 'semantic/mIoU'),
+    layout='annotations/{panoptic,instances}_val2017.json, panoptic_val2017/*.png, val2017/*.jpg',
     reference='X-Decoder, table 1',
     notes=('Semantic ground truth is what the panoptic segments add up to, as in panoptic_semseg_val2017.',),
 )

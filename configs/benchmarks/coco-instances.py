@@ -8,6 +8,7 @@ test_dataloader = dict(
         pipeline=[
             dict(type='LoadXDetImage'),
             dict(type='ModelResize', task='instance'),
+            dict(type='LoadSegments'),
             dict(type='PackXDetInputs', test_mode=True, tasks=('instance',)),
         ],
     )

@@ -11,6 +11,7 @@ test_dataloader = dict(
         pipeline=[
             dict(type='LoadXDetImage'),
             dict(type='ResizeShortestEdge', scale=512, rule='torchvision'),
+            dict(type='LoadSegments'),
             dict(type='PackXDetInputs', test_mode=True, tasks=('instance',)),
         ],
     )

@@ -207,3 +207,8 @@ def test_every_shipped_benchmark_applies(name: str, tmp_path: Path) -> None:
         own = str([cfg.test_dataloader.to_dict(), cfg.test_evaluator])
         assert benchmark.cfg.data_root not in own and str(tmp_path) in own
         assert '_delete_' not in str(cfg.to_dict()) and '{split}' not in own
+
+
+@pytest.mark.parametrize('name', list_benchmarks())
+def test_every_benchmark_says_what_its_folder_holds(name: str) -> None:
+    assert load_benchmark(name).facts.get('layout')

@@ -135,6 +135,11 @@ def called_by_init() -> None:
     assert calls(DefaultOptimWrapperConstructor.__init__, '_validate_cfg')
 
 
+def logged_environment() -> None:
+    assert parameters(Runner._log_env) == ['self', 'env_cfg']
+    assert calls(Runner.__init__, '_log_env') and 'self.logger =' in inspect.getsource(Runner.__init__)
+
+
 CONTRACT: dict[str, Callable] = {
     'argparse._ActionsContainer': argument_container,
     'mmcv.transforms.processing.RandomFlip._choose_direction': chosen_direction,
@@ -168,6 +173,7 @@ CONTRACT: dict[str, Callable] = {
     'mmengine.runner.loops._InfiniteDataloaderIterator': endless_iterator,
     'mmengine.runner.runner.Runner._init_model_weights': method(Runner, '_init_model_weights'),
     'mmengine.runner.runner.Runner._load_from': attribute(Runner, '_load_from'),
+    'mmengine.runner.runner.Runner._log_env': logged_environment,
     'mmengine.runner.runner.Runner._maybe_compile': method(Runner, '_maybe_compile', 'target'),
     'mmengine.runner.runner.Runner._resume': attribute(Runner, '_resume'),
     'torch.nn.modules.batchnorm._NormBase': norm_base,

@@ -40,6 +40,7 @@ class Source:
         urls (tuple[str, ...]): Archives; empty for what must be asked for.
         md5 (tuple[str, ...]): Check sums of the first archives, where they are known.
         then (str): What is left to do.
+        use (str): Benchmarks that need it, or what else it is for.
     """
 
     terms: str
@@ -47,6 +48,7 @@ class Source:
     urls: tuple[str, ...] = ()
     md5: tuple[str, ...] = ()
     then: str = ''
+    use: str = ''
 
 
 def _coco(year: str, *archives: str) -> tuple[str, ...]:
@@ -60,31 +62,41 @@ SOURCES = {
         'coco',
         _coco('2017', 'train', 'images', 'annotations', 'panoptic_annotations'),
         then='unzip annotations/panoptic_*2017.zip inside of data/coco as well',
+        use='training',
     ),
     'coco2017-val': Source(
         'https://cocodataset.org/#termsofuse',
         'coco',
         _coco('2017', 'images', 'annotations', 'panoptic_annotations'),
         then='unzip annotations/panoptic_val2017.zip inside of data/coco as well',
+        use='`coco-2017`',
     ),
-    'coco2014': Source('https://cocodataset.org/#termsofuse', 'coco', _coco('2014', 'train', 'images', 'annotations')),
+    'coco2014': Source(
+        'https://cocodataset.org/#termsofuse',
+        'coco',
+        _coco('2014', 'train', 'images', 'annotations'),
+        use='`coco-karpathy`, `vqav2`',
+    ),
     'ade20k': Source(
         'https://groups.csail.mit.edu/vision/datasets/ADE20K/terms/',
         '',
         ('http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip',),
         then='ade20k-instances has the instances',
+        use='`ade20k-150`',
     ),
     'ade20k-instances': Source(
         'https://groups.csail.mit.edu/vision/datasets/ADE20K/terms/',
         'ADEChallengeData2016',
         ('http://sceneparsing.csail.mit.edu/data/ChallengeData2017/annotations_instance.tar',),
         then='python tools/dataset_converters/ade20k.py data/ADEChallengeData2016',
+        use='`ade20k-150`',
     ),
     'voc2012': Source(
         f'{_VOC}/voc2012/index.html',
         '',
         (f'{_VOC}/voc2012/VOCtrainval_11-May-2012.tar',),
         ('6cd6e144f989b92b3379bac3b3de84fd',),
+        use='`voc-20`',
     ),
     'voc2010': Source(
         f'{_VOC}/voc2010/index.html',
@@ -92,12 +104,14 @@ SOURCES = {
         (f'{_VOC}/voc2010/VOCtrainval_03-May-2010.tar',),
         ('da459979d0c395079b5c75ee67908abb',),
         then='pascal-context has the labels',
+        use='`context-59`, `context-459`',
     ),
     'pascal-context': Source(
         'https://cs.stanford.edu/~roozbeh/pascal-context/',
         'VOCdevkit/VOC2010',
         ('https://cs.stanford.edu/~roozbeh/pascal-context/trainval.tar.gz',),
         then='python tools/dataset_converters/pascal_context.py data/VOCdevkit/VOC2010',
+        use='`context-59`, `context-459`',
     ),
     'sunrgbd': Source(
         'https://rgbd.cs.princeton.edu/',
@@ -107,36 +121,70 @@ SOURCES = {
             'https://github.com/ankurhanda/sunrgbd-meta-data/raw/master/sunrgbd_train_test_labels.tar.gz',
         ),
         then='python tools/dataset_converters/sunrgbd.py data/sunrgbd',
+        use='`sunrgbd-37`',
     ),
     'seginw': Source(
         'https://eval.ai/web/challenges/challenge-page/1931/overview',
         '',
         ('https://huggingface.co/sam-hq-team/SegInW/resolve/main/seginw.zip',),
         then='python tools/dataset_converters/seginw.py data/seginw',
+        use='`seginw-*`',
     ),
-    'refcoco': Source('https://github.com/lichengunc/refer', 'refer', (f'{_REFER}/refcoco.zip',), then=_REFER_NEXT),
-    'refcoco+': Source('https://github.com/lichengunc/refer', 'refer', (f'{_REFER}/refcoco+.zip',), then=_REFER_NEXT),
-    'refcocog': Source('https://github.com/lichengunc/refer', 'refer', (f'{_REFER}/refcocog.zip',), then=_REFER_NEXT),
+    'refcoco': Source(
+        'https://github.com/lichengunc/refer', 'refer', (f'{_REFER}/refcoco.zip',), then=_REFER_NEXT, use='`refcoco-*`'
+    ),
+    'refcoco+': Source(
+        'https://github.com/lichengunc/refer',
+        'refer',
+        (f'{_REFER}/refcoco+.zip',),
+        then=_REFER_NEXT,
+        use='`refcoco+-*`',
+    ),
+    'refcocog': Source(
+        'https://github.com/lichengunc/refer',
+        'refer',
+        (f'{_REFER}/refcocog.zip',),
+        then=_REFER_NEXT,
+        use='`refcocog-*`',
+    ),
     'karpathy': Source(
         'https://cs.stanford.edu/people/karpathy/deepimagesent/',
         'karpathy',
         ('https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip',),
         then='move dataset_coco.json into data/coco/annotations and dataset_flickr30k.json into data/flickr30k',
+        use='`coco-karpathy`, `flickr30k-karpathy`',
     ),
     'vqav2': Source(
         'https://visualqa.org/terms.html',
         'coco/vqa',
         (f'{_VQA}/v2_Questions_Val_mscoco.zip', f'{_VQA}/v2_Annotations_Val_mscoco.zip'),
+        use='`vqav2`',
     ),
-    'ade20k-full': Source('https://groups.csail.mit.edu/vision/datasets/ADE20K/', 'ADE20K_2021_17_01'),
-    'bdd100k': Source('https://bdd-data.berkeley.edu/', 'bdd100k'),
-    'cityscapes': Source('https://www.cityscapes-dataset.com/login/', 'cityscapes'),
-    'flickr30k': Source('https://shannon.cs.illinois.edu/DenotationGraph/', 'flickr30k'),
-    'phrasecut': Source('https://github.com/ChenyunWu/PhraseCutDataset', 'phrasecut'),
+    'ade20k-full': Source(
+        'https://groups.csail.mit.edu/vision/datasets/ADE20K/',
+        'ADE20K_2021_17_01',
+        then='python tools/dataset_converters/ade20k_full.py data/ADE20K_2021_17_01',
+        use='`ade20k-847`',
+    ),
+    'bdd100k': Source(
+        'https://bdd-data.berkeley.edu/',
+        'bdd100k',
+        then='python tools/dataset_converters/bdd100k.py data/bdd100k',
+        use='`bdd100k-*`',
+    ),
+    'cityscapes': Source(
+        'https://www.cityscapes-dataset.com/login/',
+        'cityscapes',
+        then='python tools/dataset_converters/cityscapes.py data/cityscapes',
+        use='`cityscapes`',
+    ),
+    'flickr30k': Source('https://shannon.cs.illinois.edu/DenotationGraph/', 'flickr30k', use='`flickr30k-karpathy`'),
+    'phrasecut': Source('https://github.com/ChenyunWu/PhraseCutDataset', 'phrasecut', use='`phrasecut`'),
     'scannet': Source(
         'https://github.com/ScanNet/ScanNet#scannet-data',
         'scannet',
         then='ask for scannet_frames_25k.zip; then python tools/dataset_converters/scannet.py',
+        use='`scannet-*`',
     ),
 }
 

@@ -7,6 +7,7 @@ python tools/misc/make_benchmark_table.py --check
 from __future__ import annotations
 
 import argparse
+import runpy
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from xdet.benchmarks.fragments import Benchmark, list_benchmarks, load_benchmark
 from xdet.cli.errors import one_line_errors
 from xdet.io.writing import write_text
 
+DOWNLOADS = Path(__file__).with_name('download_dataset.py')
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'evaluation.md'
 BEGIN, END = '<!-- begin: {} -->', '<!-- end: {} -->'
 
@@ -27,6 +29,7 @@ def tables() -> dict[str, str]:
         'benchmarks': _table(('benchmark', 'data', 'split', 'images', 'values', 'folder'), map(_row, _grouped(public))),
         'protocols': _table(('benchmark', 'official', 'recommended'), _protocols(_grouped(public))),
         'notes': '\n'.join(_notes(_grouped(public))),
+        'data': _table(('data set', 'for', 'how to get it', 'then', 'folder'), _downloads()),
         'own': _table(('benchmark', 'layout of the folder', 'values'), map(_own, own)),
     }
 
@@ -78,6 +81,16 @@ def _notes(entries: list[tuple[str, Benchmark]]) -> list[str]:
         for note in benchmark.facts.get('notes', ()):
             lines.setdefault(note, []).append(f'`{name}`')
     return [f'* {", ".join(names)}: {note}' for note, names in lines.items()]
+
+
+def _downloads() -> list[tuple[str, ...]]:
+    """A row for every data set that tools/misc/download_dataset.py knows."""
+    rows = []
+    for name, source in runpy.run_path(str(DOWNLOADS))['SOURCES'].items():
+        get = f'`download_dataset.py {name}`' if source.urls else f'[ask for it]({source.terms})'
+        then = f'`{source.then}`' if source.then.startswith('python ') and ',' not in source.then else source.then
+        rows.append((f'`{name}`', source.use, get, then, f'`data/{source.folder}`'))
+    return rows
 
 
 def _own(benchmark: Benchmark) -> tuple[str, ...]:

@@ -122,7 +122,9 @@ def check_data(entries: Sequence[Entry]) -> list[str]:
         root = entry.benchmark.data_root
         if '://' not in root and not Path(root).is_dir():
             layout = entry.benchmark.facts.get('layout')
-            entry.problem = f'{root}: no such folder' + (f'; it should hold {layout}' if layout else '')
+            entry.problem = f'{root}: no such folder' + (
+                f'; it should hold {layout} (docs/evaluation.md says where to get it)' if layout else ''
+            )
             continue
         try:
             with DefaultScope.overwrite_default_scope('xdet'):

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from mmengine.config import Config, DictAction
 
 from xdet.compat.quiet import quiet_imports
+from xdet.config_references import refuse_lost_deletes
 from xdet.engine.parallel.combinations import check_combinations
 from xdet.engine.parallel.dist import LAUNCHERS, prepare_distributed
-from xdet.model_zoo import find_config, load_config
+from xdet.model_zoo import fill_in, find_config, read_config
 from xdet.registry import DATASETS, METRICS, MODELS
 
 from .errors import one_line_errors
@@ -54,8 +55,10 @@ def read_run_config(args: Namespace) -> Config:
         ValueError: The config cannot be read, or an option or a key is misspelt.
     """
     path = find_config(args.config)
-    cfg = load_config(path)
+    cfg = read_config(path)
     apply_overrides(cfg, args.cfg_options)
+    cfg = fill_in(cfg)
+    refuse_lost_deletes(cfg)
     check_spelling(cfg)
     if args.work_dir:
         cfg.work_dir = args.work_dir

@@ -28,7 +28,7 @@ from xdet.structures.vocabulary import Vocabulary
 
 from .official_weights import is_official, official_to_xdet, strip_wrappers
 
-_SHOWN = 10
+_SHOWN = 3
 _QUERIES = 'decoder.query_feat.weight'
 _STEMS = ('backbone.patch_embed.norm.weight', 'backbone.stem.norm.weight')  # FocalNet, DaViT
 _CONFIGS = {  # (channels of the stem, queries) -> config
@@ -381,7 +381,13 @@ def _mismatch_hint(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> 
         hint += 'it has LoRA adapters; merge them with tools/model_converters/merge_lora.py; '
     queries = [_length(state[_QUERIES]) for state in (weights, own) if _QUERIES in state]
     if len(set(queries)) == 2:
-        hint += f'it has {queries[0]} queries, the model {queries[1]}; '
+        hint += f'it has {queries[0]} queries, the model {queries[1]}'
+        if all(weights[key].shape == own[key].shape for key in _STEMS if key in weights and key in own):
+            hint += (
+                f': write model = dict(decoder=dict(num_queries={queries[0]})) into the config, or add --cfg-options '
+                f'model.decoder.num_queries={queries[0]}'
+            )
+        hint += '; '
     sizes = [tuple(_length(state[key]) for key in (*_STEMS, _QUERIES) if key in state) for state in (weights, own)]
     if sizes[0] != sizes[1] and sizes[0] in _CONFIGS:
         hint += f"the config '{_CONFIGS[sizes[0]]}' fits it; "

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         'joint': 'JointDataLoader JointTrainLoop',
+        'log_lines': 'XDetLogProcessor',
         'optim.mixed_precision': 'MixedPrecisionOptimWrapper',
         'optim.optim_constructor': 'XDecoderOptimWrapperConstructor',
         'testing': 'ResumableTestLoop',

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.evaluator import Evaluator
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
+from mmengine.utils.dl_utils import collect_env
 from torch import nn
 
 from xdet.compat.checkpoint import check_finite, load_weights, read_checkpoint
@@ -19,6 +24,7 @@ from xdet.engine.optim.trainable import select_trainable
 
 from .config_drift import config_drift
 from .model_settings import change_settings
+from .testing.evaluator import NamingEvaluator
 
 # What is worth compiling: most of the work, on images whose size seldom changes in training. Texts, queries and targets
 # change their number with every batch.
@@ -97,6 +103,31 @@ class XDetRunner(Runner):
         if self.cfg.get('lora'):
             allowed['allow_missing'].append(lora.ENTRIES)
         load_weights(model, filename, **allowed)
+
+    def build_evaluator(self, evaluator: Evaluator | dict | list) -> Evaluator:
+        """Build an evaluator that names what a metric asks a sample for in vain."""
+        built = super().build_evaluator(evaluator)
+        return NamingEvaluator(built.metrics) if type(built) is Evaluator else built
+
+    def get_hooks_info(self) -> str:
+        """The hooks in the order in which they are called, in one line."""
+        return ', '.join(type(hook).__name__ for hook in self.hooks)
+
+    def _log_env(self, env_cfg: dict) -> None:
+        """Write what MMEngine would print, two pages, to ``environment.txt`` beside the log, and the gist to the log.
+
+        The config is in the work dir (``dump_config``) and is not repeated.
+        """
+        facts = {**collect_env(), **env_cfg, 'seed': self.seed, 'world size': self.world_size}
+        path = Path(self.log_dir, 'environment.txt')
+        if is_main_process():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(''.join(f'{key}: {value}\n' for key, value in facts.items()), encoding='utf-8')
+        device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU'
+        self.logger.info(
+            f'PyTorch {torch.__version__}, {device}, {self.world_size} process(es), seed {self.seed}; '
+            f'config and checkpoints: {self.work_dir}; log, scalars and environment.txt: {self.log_dir}'
+        )
 
     def test_on(self, cfg: Config) -> dict[str, float]:
         """Test on other data with the model at hand, whose weights are loaded once, before the first test.

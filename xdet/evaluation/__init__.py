@@ -1,6 +1,8 @@
 """Metrics of all tasks."""
 
 from .captioning import CaptionMatch, CaptionQuality, cider_d
+from .coco_results import CocoResults
+from .fields import field
 from .instance_ap import InstanceAP
 from .oracle import OracleSemanticIoU
 from .panoptic_quality import ClassCounts, PanopticQuality, match_segments
@@ -14,6 +16,7 @@ __all__ = [
     'CaptionMatch',
     'CaptionQuality',
     'ClassCounts',
+    'CocoResults',
     'InstanceAP',
     'OracleSemanticIoU',
     'PanopticQuality',
@@ -25,6 +28,7 @@ __all__ = [
     'answer_score',
     'cider_d',
     'class_areas',
+    'field',
     'match_segments',
     'retrieval_ranks',
 ]

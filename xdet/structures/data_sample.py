@@ -63,6 +63,8 @@ class XDetDataSample(BaseDataElement):
         gt_regions (InstanceData): ``masks`` as in ``gt_segments`` and ``texts`` that describe them, for training.
         gt_segments (InstanceData): ``masks`` bool ``[n, H, W]`` in the (augmented, un-padded) network image,
             ``labels`` int64 ``[n]`` into the vocabulary. What segmentation training needs, nothing else.
+        gt_instances (InstanceData): ``bboxes`` xyxy ``[n, 4]``, ``labels`` and, unless only boxes are annotated,
+            ``masks`` bool ``[n, H, W]`` in original resolution, without crowds, for drawing.
         gt_sem_seg (PixelData): ``sem_seg`` int64 ``[1, H, W]`` in original resolution, :data:`IGNORE` where unlabelled.
         gt_panoptic_seg (PixelData): ``sem_seg`` int32 ``[1, H, W]`` segment ids (0 = void) in original resolution with
             ``segments_info`` as meta information: dicts of ``id, label, is_thing, iscrowd``.

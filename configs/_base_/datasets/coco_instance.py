@@ -6,6 +6,7 @@ data_root = 'data/coco/'
 test_pipeline = [
     dict(type='LoadXDetImage'),
     dict(type='ResizeShortestEdge', scale=800, max_size=1333),
+    dict(type='LoadSegments'),
     dict(type='PackXDetInputs', test_mode=True, tasks=('instance',)),
 ]
 

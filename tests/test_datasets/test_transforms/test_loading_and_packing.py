@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
 from mmengine.dataset import Compose
 from PIL import Image
@@ -70,6 +71,25 @@ PHRASES = [
 ]
 
 
+def instances(size: tuple[int, int], masks: bool = True) -> dict:
+    """What LoadSegments makes of a crowd and an object."""
+    found = dict(
+        gt_bboxes=HorizontalBoxes([[0.0, 0.0, 4.0, 2.0], [1.0, 0.0, 3.0, 1.0]]),
+        gt_bboxes_labels=np.array([2, 0]),
+        gt_ignore_flags=np.array([True, False]),
+    )
+    return dict(found, gt_masks=BitmapMasks(np.ones((2, *size), np.uint8), *size)) if masks else found
+
+
+@pytest.mark.parametrize('masks', [True, False])
+def test_instances_to_compare_with_are_those_that_are_no_crowd(masks: bool) -> None:
+    results = dict(loaded(), **instances((2, 4), masks))
+    del results['gt_seg_map']
+    found = PackXDetInputs(test_mode=True)(results)['data_samples'].gt_instances
+    assert found.bboxes.tolist() == [[1, 0, 3, 1]] and found.labels.tolist() == [0]
+    assert ('masks' in found) == masks and (not masks or found.masks.shape == (1, 2, 4))
+
+
 def test_phrases_are_unions_of_segments() -> None:
     phrases = PackXDetInputs()(loaded(phrases=PHRASES))['data_samples'].gt_phrases
     assert phrases.texts == ['the sky', 'the car and the train', 'the boat']
@@ -118,6 +138,8 @@ def test_wrong_order_of_transforms_is_explained() -> None:
     assert 'gt_sem_seg' not in PackXDetInputs(test_mode=True)(dict(results))['data_samples']
     with pytest.raises(ValueError, match='put LoadSegments after resizing'):
         PackXDetInputs(test_mode=True)(loaded(gt_seg_map=np.zeros((3, 3), np.uint8)))
+    with pytest.raises(ValueError, match='put LoadSegments after resizing'):
+        PackXDetInputs(test_mode=True)(dict(results, **instances((3, 3))))
     with pytest.raises(ValueError, match=r'a\.jpg: no annotations'):
         LoadSegments()(results)
 

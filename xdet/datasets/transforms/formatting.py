@@ -126,6 +126,8 @@ class PackXDetInputs(BaseTransform):
 
     @staticmethod
     def _add_ground_truth(sample: XDetDataSample, results: dict) -> None:
+        if 'gt_bboxes' in results:
+            sample.gt_instances = _true_instances(results)
         if 'gt_seg_map' not in results:
             return
         indices = torch.from_numpy(results['gt_seg_map'].astype(np.int64))
@@ -239,6 +241,25 @@ def _masks_of_map(indices: np.ndarray, segments: list[dict]) -> tuple[Tensor, Te
     values = np.array([index for index, _ in kept], dtype=indices.dtype)
     masks = torch.from_numpy(indices[None] == values[:, None, None])
     return masks, torch.tensor([label for _, label in kept], dtype=torch.int64)
+
+
+def _true_instances(results: dict) -> InstanceData:
+    """Boxes, labels and, where there are any, masks of the instances that are no crowd, in original pixels."""
+    kept = ~np.asarray(results['gt_ignore_flags'], dtype=bool)
+    instances = InstanceData(
+        bboxes=results['gt_bboxes'].tensor[torch.from_numpy(kept)],
+        labels=torch.from_numpy(np.asarray(results['gt_bboxes_labels'], dtype=np.int64)[kept]),
+    )
+    if 'gt_masks' in results:
+        masks = results['gt_masks']
+        size, original = (masks.height, masks.width), tuple(results['ori_shape'])
+        if size != original:
+            raise ValueError(
+                f'{results.get("img_path")}: ground truth was resized to {size} but is compared in the original '
+                f'{original}; in a test pipeline put LoadSegments after resizing'
+            )
+        instances.masks = torch.from_numpy(masks.to_ndarray().reshape(-1, masks.height, masks.width)[kept].astype(bool))
+    return instances
 
 
 def _masks_of_instances(results: dict) -> tuple[Tensor, Tensor]:

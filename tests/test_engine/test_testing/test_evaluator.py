@@ -1,0 +1,46 @@
+"""A metric that asks for what samples do not have is named, with what they have."""
+
+from __future__ import annotations
+
+import pytest
+from mmengine.evaluator import BaseMetric
+
+from xdet.engine.testing.evaluator import NamingEvaluator
+from xdet.structures import XDetDataSample
+
+
+class Greedy(BaseMetric):
+    """Asks for one key of every sample."""
+
+    def __init__(self, key: str, of: dict | None = None) -> None:
+        super().__init__()
+        self.key, self.of = key, of
+
+    def process(self, data_batch: object, data_samples: list[dict]) -> None:
+        for sample in data_samples:
+            self.results.append((self.of if self.of is not None else sample)[self.key])
+
+    def compute_metrics(self, results: list) -> dict:
+        return dict(number=len(results))
+
+
+def samples() -> list[XDetDataSample]:
+    return [XDetDataSample(metainfo=dict(img_path='a.jpg', pred_captions=['x'], gt_rank=1))]
+
+
+def test_the_line_names_metric_sample_and_fields() -> None:
+    message = "Greedy: asks for 'gt_segments', which a.jpg does not have; its fields are gt_rank, pred_captions"
+    with pytest.raises(ValueError, match=message):
+        NamingEvaluator([Greedy('gt_segments')]).process(samples())
+
+
+@pytest.mark.parametrize('metric', [Greedy('weight'), Greedy('gt_rank', of={})])
+def test_other_errors_are_let_through(metric: Greedy) -> None:
+    with pytest.raises(KeyError):
+        NamingEvaluator([metric]).process(samples())
+
+
+def test_good_metrics_get_everything() -> None:
+    evaluator = NamingEvaluator([Greedy('gt_rank')])
+    evaluator.process(samples())
+    assert evaluator.evaluate(1) == dict(number=1)

@@ -1,0 +1,44 @@
+"""Lines of the training log that fit on a screen."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mmengine.runner import LogProcessor, Runner
+
+from xdet.registry import LOG_PROCESSORS
+
+# Losses are called [source.][layer.]loss_KIND[_part].
+_LOSS = re.compile(r'(?:[^:]*\.)?loss_([a-z]+)')
+
+
+@LOG_PROCESSORS.register_module()
+class XDetLogProcessor(LogProcessor):
+    """MMEngine's log processor with one sum per kind of loss in the lines of training.
+
+    A model has up to a hundred losses: a task times its terms, times the layers of the decoder, times the sources of a
+    joint training. The line shows, beside the total and everything else, the sum of each kind over layers and sources.
+    Every single loss is in ``scalars.json`` and the other back ends, as always.
+
+    Args:
+        details (bool): Write every loss into the line.
+        kwargs: Arguments of :class:`mmengine.runner.LogProcessor`.
+    """
+
+    def __init__(self, details: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.details = details
+
+    def get_log_after_iter(self, runner: Runner, batch_idx: int, mode: str) -> tuple[dict, str]:
+        """All values, and the line for the console."""
+        values, line = super().get_log_after_iter(runner, batch_idx, mode)
+        return values, line if self.details or mode != 'train' else self._shorten(line, values)
+
+    def _shorten(self, line: str, values: dict) -> str:
+        sums: dict[str, float] = {}
+        for name, value in values.items():
+            if found := _LOSS.match(name.removeprefix('train/')):
+                sums[found[1]] = sums.get(found[1], 0.0) + float(value)
+        kept = [item for item in line.split('  ') if item and not _LOSS.match(item)]
+        return '  '.join([*kept, *(f'{kind}: {value:.{self.num_digits}f}' for kind, value in sums.items())])

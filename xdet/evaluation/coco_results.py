@@ -1,0 +1,128 @@
+"""Predictions in COCO's result formats, for evaluation servers and other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from mmdet.structures.mask import encode_mask_results
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+from xdet.datasets.files.coco_json import load_coco_json
+from xdet.io.writing import write_image, write_json
+from xdet.registry import METRICS
+from xdet.structures import Vocabulary
+
+from .fields import check_finite, check_labels, name_of, require_results
+
+PANOPTIC = 'panoptic'
+
+
+@METRICS.register_module()
+class CocoResults(BaseMetric):
+    """Writes what a model predicts; measures nothing.
+
+    Instances become ``segm.json`` and ``bbox.json``, panoptic segmentations ``panoptic.json`` and PNGs of segment ids
+    in ``panoptic/``. Image and category ids are those of the annotation file; predictions of classes that it does not
+    have are left out.
+
+    Args:
+        ann_file (str): COCO annotation file with the images and categories.
+        out_dir (str): Folder to write into.
+        kwargs: Arguments of :class:`mmengine.evaluator.BaseMetric`.
+
+    Raises:
+        FileNotFoundError, ValueError: The annotation file is missing or unusable.
+    """
+
+    default_prefix = 'coco'
+
+    def __init__(self, ann_file: str, out_dir: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        content = load_coco_json(ann_file)
+        self.ann_file = ann_file
+        self.out_dir = Path(out_dir)
+        self.file_names = {image['id']: image['file_name'] for image in content['images']}
+        self.category_ids = {category['name']: category['id'] for category in content['categories']}
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep the instances of a batch of images, and write its panoptic maps."""
+        for sample in data_samples:
+            if not {'pred_instances', 'pred_panoptic_seg'} & sample.keys():
+                raise ValueError(
+                    f'{name_of(sample)}: CocoResults writes instances and panoptic segments; it has neither'
+                )
+            if sample['img_id'] not in self.file_names:
+                raise ValueError(f'{name_of(sample)}: its id {sample["img_id"]!r} is not in {self.ann_file}')
+            instances = self._instances(sample) if 'pred_instances' in sample else None
+            panoptic = self._panoptic(sample) if 'pred_panoptic_seg' in sample else None
+            self.results.append((instances, panoptic))
+
+    def compute_metrics(self, results: Sequence[tuple[list[dict] | None, dict | None]]) -> dict[str, float]:
+        """Write the files.
+
+        Returns:
+            dict[str, float]: Number of instances and of panoptic segments in them.
+        """
+        require_results(self, results)
+        written: dict[str, float] = {}
+        lists = [instances for instances, _ in results if instances is not None]
+        if lists:
+            rows = [row for instances in lists for row in instances]
+            for kind, key in (('segm', 'segmentation'), ('bbox', 'bbox')):
+                other = {'segmentation', 'bbox'} - {key}
+                content = [{name: value for name, value in row.items() if name not in other} for row in rows]
+                write_json(self.out_dir / f'{kind}.json', content)
+            written['instances'] = len(rows)
+        maps = [panoptic for _, panoptic in results if panoptic is not None]
+        if maps:
+            write_json(self.out_dir / f'{PANOPTIC}.json', dict(annotations=maps))
+            written['panoptic_segments'] = sum(len(entry['segments_info']) for entry in maps)
+        print_log(f'predictions of {len(results)} images are in {self.out_dir}', logger='current')
+        return written
+
+    def _category(self, label: int) -> int | None:
+        vocabulary: Vocabulary = self.dataset_meta['vocabulary']
+        return self.category_ids.get(vocabulary.names[label])
+
+    def _instances(self, sample: dict) -> list[dict]:
+        """Rows of COCO's result format with both mask and box (xywh)."""
+        found = sample['pred_instances']
+        check_finite(sample, 'score of instance', found['scores'])
+        labels = found['labels'].tolist()
+        check_labels(sample, 'prediction', labels, len(self.dataset_meta['vocabulary']))
+        rows = []
+        codes = encode_mask_results(found['masks'].cpu().numpy())
+        columns = zip(labels, found['scores'].tolist(), found['bboxes'].tolist(), codes, strict=True)
+        for label, score, (left, top, right, bottom), code in columns:
+            category = self._category(label)
+            if category is not None:
+                rows.append(
+                    dict(
+                        image_id=sample['img_id'],
+                        category_id=category,
+                        score=score,
+                        bbox=[left, top, right - left, bottom - top],
+                        segmentation=dict(size=list(code['size']), counts=code['counts'].decode()),
+                    )
+                )
+        return rows
+
+    def _panoptic(self, sample: dict) -> dict:
+        """Write the map of segment ids and return the image's entry."""
+        found = sample['pred_panoptic_seg']
+        name = str(PurePosixPath(self.file_names[sample['img_id']]).with_suffix('.png'))
+        segments = []
+        ids = found['sem_seg'].squeeze(0).cpu().numpy().astype(np.int64)
+        for segment in found['segments_info']:
+            category = self._category(segment['label'])
+            if category is None:
+                ids[ids == segment['id']] = 0
+            else:
+                segments.append(dict(id=int(segment['id']), category_id=category))
+        colours = np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], axis=-1).astype(np.uint8)
+        write_image(self.out_dir / PANOPTIC / name, colours)
+        return dict(image_id=sample['img_id'], file_name=name, segments_info=segments)
