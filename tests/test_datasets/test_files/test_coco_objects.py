@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mmengine.logging import MMLogger
 from pycocotools import mask as mask_util
+from tiny.mutation import mutated
 
 from xdet.datasets.files import left_out
 from xdet.datasets.files.coco_json import coco_classes, load_coco_json, load_expressions
@@ -225,39 +225,6 @@ def test_every_compressed_rle_is_read() -> None:
         np.testing.assert_array_equal(mask_util.decode(objects[1]['segmentation']), mask)
 
 
-_ANYTHING = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=4)
-    | st.lists(st.integers() | st.floats(), max_size=8)
-    | st.just({})
-    | st.just([[]])
-)
-
-
-def _mutated(valid: dict, draw: Callable) -> dict:
-    """``valid`` with some of its values, at any depth, replaced or removed."""
-    result = copy.deepcopy(valid)
-    for _ in range(draw(st.integers(1, 3))):
-        node: Any = result
-        while True:
-            keys = list(node) if isinstance(node, dict) else list(range(len(node)))
-            if not keys:
-                break
-            key = draw(st.sampled_from(keys))
-            if isinstance(node[key], (dict, list)) and node[key] and draw(st.booleans()):
-                node = node[key]
-                continue
-            if draw(st.booleans()):
-                del node[key]
-            else:
-                node[key] = draw(_ANYTHING)
-            break
-    return result
-
-
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_files_load_or_are_named(tmp_path: Path, data: st.DataObject) -> None:
@@ -265,7 +232,7 @@ def test_mutated_files_load_or_are_named(tmp_path: Path, data: st.DataObject) ->
     for annotation in valid['annotations']:
         annotation.update(sentences=[dict(raw='a box')], split='train')
     path = tmp_path / 'a.json'
-    path.write_text(json.dumps(_mutated(valid, data.draw)))
+    path.write_text(json.dumps(mutated(valid, data)))
     for read in (
         lambda: read_objects(str(path), load_coco_json(str(path))),
         lambda: read_objects(str(path), load_coco_json(str(path)), boxes_only=True),

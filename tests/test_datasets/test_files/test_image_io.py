@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from xdet.datasets import ImageReadError, as_bgr, decode_image, read_image
@@ -116,3 +119,43 @@ def test_arrays_of_all_accepted_forms() -> None:
 def test_other_arrays_are_refused(array: np.ndarray) -> None:
     with pytest.raises(ImageReadError, match='my picture'):
         as_bgr(array, 'my picture')
+
+
+def test_files_that_cannot_be_images_are_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / 'pipe.png')
+    for path in (tmp_path / 'pipe.png', '/dev/zero', 'x' * 300, 'a\0b', '~nosuchuser/a.png', tmp_path):
+        with pytest.raises(ImageReadError) as caught:
+            read_image(path)
+        assert caught.value.reason and '\n' not in str(caught.value)
+
+
+def test_any_exception_of_a_decoder_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: object, **kwargs: object) -> None:
+        raise RuntimeError('Failed to decode frame')  # as Pillow's AVIF plugin does
+
+    buffer = io.BytesIO()
+    Image.new('RGB', (4, 4)).save(buffer, 'PNG')
+    monkeypatch.setattr(Image.Image, 'convert', fails)
+    with pytest.raises(ImageReadError, match=r'damaged or truncated \(Failed to decode frame\)'):
+        decode_image(buffer.getvalue())
+
+
+def test_postscript_is_no_image() -> None:
+    buffer = io.BytesIO()
+    Image.new('RGB', (4, 4)).save(buffer, 'EPS')
+    with pytest.raises(ImageReadError, match='not an image'):
+        decode_image(buffer.getvalue())
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), kind=st.sampled_from(['PNG', 'JPEG', 'GIF', 'TIFF', 'WEBP', 'BMP', 'AVIF']))
+def test_damaged_files_are_read_or_named(data: st.DataObject, kind: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3)).save(buffer, kind)
+    content = bytearray(buffer.getvalue())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        decode_image(bytes(content[: data.draw(st.integers(0, len(content)))]), 'a file')
+    except ImageReadError as error:
+        assert str(error).startswith('a file: ')

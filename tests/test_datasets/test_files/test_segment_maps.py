@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +69,35 @@ def test_segments_of_a_label_image(tmp_path: Path) -> None:
         dict(id=1, label=0, is_thing=False, iscrowd=False),
         dict(id=2, label=1, is_thing=True, iscrowd=False),
     ]
+
+
+def test_jpeg_is_refused(tmp_path: Path) -> None:
+    Image.new('L', (3, 2), 1).save(tmp_path / 'a.png', 'JPEG')
+    with pytest.raises(ValueError, match=r'a\.png: is a JPEG file, which changes the values'):
+        read_label_map(str(tmp_path / 'a.png'), CLASSES)
+
+
+def test_label_bomb_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new('L', (30, 20), 1).save(tmp_path / 'a.png')
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)
+    with pytest.raises(ValueError, match=r'a\.png: label image is damaged or no image \(Image size'):
+        read_label_map(str(tmp_path / 'a.png'), CLASSES)
+
+
+@pytest.mark.parametrize('value', ['x', None, 1.5, ['x']])
+def test_ignore_label_must_be_numbers(tmp_path: Path, value: object) -> None:
+    Image.new('L', (3, 2)).save(tmp_path / 'a.png')
+    with pytest.raises(ValueError, match='ignore_label is .*; it must be a whole number'):
+        read_label_map(str(tmp_path / 'a.png'), CLASSES, ignore_label=value)
+
+
+def test_segments_beyond_16_bits_are_refused(tmp_path: Path) -> None:
+    path = save_ids(tmp_path / 'a.png', np.array([[1]], dtype=np.uint32))
+    with pytest.raises(ValueError, match='lists 70000 segments, more than 65535'):
+        read_panoptic_map(path, [dict(id=number, label=0) for number in range(1, 70001)])
+
+
+def test_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / 'a.png')
+    with pytest.raises(ValueError, match=r'a\.png: is a pipe'):
+        read_label_map(str(tmp_path / 'a.png'), CLASSES)

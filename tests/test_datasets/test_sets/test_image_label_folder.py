@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from xdet.datasets import ImageLabelFolderDataset
+from xdet.datasets.sets import image_label_folder
 from xdet.structures import XDetDataSample
 
 TRAIN = [dict(type='LoadXDetImage'), dict(type='LoadSegments'), dict(type='PackXDetInputs')]
@@ -145,3 +146,36 @@ def test_real_folders(shared_data: Path) -> None:
     for dataset in (camvid, clothing):
         segments = dataset[0]['data_samples'].gt_segments
         assert len(segments) > 3 and not (segments.masks.sum(0) > 1).any()
+
+
+def test_a_link_to_a_parent_is_not_followed_for_ever(root: Path) -> None:
+    (root / 'images' / 'sub' / 'again').symlink_to(root / 'images')
+    assert len(make(root)) == 2
+
+
+def test_files_that_systems_add_are_left_out(root: Path) -> None:
+    for name in ('images/._b.JPG', 'labels/._b.png', 'images/__MACOSX/b.JPG', 'images/.thumbnails/b.JPG'):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b'x')
+    assert len(make(root)) == 2
+
+
+def test_class_without_a_pixel_is_noticed(root: Path) -> None:
+    for name in ('b', 'sub/a'):
+        Image.fromarray(np.array([[0, 255, 255], [0, 0, 0]], dtype=np.uint8)).save(root / 'labels' / f'{name}.png')
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image_label_folder, 'warn_once', said.append)
+        make(root, classes=['ground', 'box'])
+        make(root, classes=['ground', 'box'], ignore_label=9)  # 255 is then refused when it is read
+    assert said[0].endswith(
+        'no pixel of class box in 2 of 2 label images, and 33.3 % of their pixels are unlabelled (255); values of '
+        'classes begin at 0'
+    )
+
+
+def test_list_with_a_byte_order_mark(root: Path) -> None:
+    (root / 'classes.txt').write_text('sky\nroad\ncar\n', encoding='utf-8-sig')
+    (root / 'names.txt').write_text('b\n', encoding='utf-8-sig')
+    dataset = make(root, ann_file='names.txt')
+    assert dataset.vocabulary.names[0] == 'sky' and dataset.get_data_info(0)['img_id'] == 'b'

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from xdet.datasets.files.image_io import ImageReadError
+from xdet.inference.inputs import images
 from xdet.inference.inputs.images import expand_images
 
 
@@ -18,8 +19,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def names(images):
-    sources, _ = expand_images(images)
+def names(given):
+    sources, _ = expand_images(given)
     return [source.name for source in sources]
 
 
@@ -125,3 +126,23 @@ def test_sixteen_bit_pillow_images_are_not_clipped():
 def test_float_pillow_images_are_refused():
     with pytest.raises(ImageReadError, match='floating-point'):
         expand_images(Image.new('F', (2, 2)))[0][0].read()
+
+
+def test_folder_takes_all_readable_kinds_and_names_the_rest(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(images, 'warn_once', said.append)
+    for name, kind in (('a.png', 'PNG'), ('b.jfif', 'JPEG'), ('c.avif', 'AVIF'), ('d.JP2', 'JPEG2000')):
+        Image.new('RGB', (4, 3)).save(tmp_path / name, kind)
+    for name in ('._a.png', '.DS_Store', 'e.txt'):
+        (tmp_path / name).touch()
+    assert names(tmp_path) == [str(tmp_path / name) for name in ('a.png', 'b.jfif', 'c.avif', 'd.JP2')]
+    assert len(said) == 1 and '1 file(s) that end in .txt are left out, the first is e.txt' in said[0]
+
+
+@pytest.mark.parametrize('bad', ['x' * 300, 'a\0b', '~nosuchuser/a.png', 'a' * 100_000])
+def test_impossible_paths_are_one_failed_image(bad):
+    sources, _ = expand_images([bad])
+    with pytest.raises(ImageReadError) as caught:
+        sources[0].read()
+    assert len(str(caught.value)) < 500
+    assert expand_images(bad)[1] is False

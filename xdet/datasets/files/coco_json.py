@@ -88,10 +88,7 @@ def index_images(path: str, content: dict, *, sizes: bool = True) -> dict[int | 
         where = f'{path}: image {shorten(str(number), 80)}'
         entry = dict(image, id=number)
         if sizes:
-            entry.update({side: field(image, side, int, where) for side in ('height', 'width')})
-            if min(entry['height'], entry['width']) < 1 or max(entry['height'], entry['width']) > _LONGEST:
-                given = f'{shown(entry["width"])}x{shown(entry["height"])}'
-                raise ValueError(f'{where}: its size is {given} pixels; width and height must be 1 to {_LONGEST}')
+            entry['height'], entry['width'] = image_size(image, where)
         other = images.setdefault(number, entry)
         if other is not entry and other.get('file_name') != entry.get('file_name'):
             raise ValueError(
@@ -101,7 +98,19 @@ def index_images(path: str, content: dict, *, sizes: bool = True) -> dict[int | 
     return images
 
 
-_LONGEST = 1 << 20
+def image_size(image: dict, where: str) -> tuple[int, int]:
+    """Height and width of the entry of an image, which ``where`` names.
+
+    Raises:
+        ValueError: They are missing, or no image can have them.
+    """
+    height, width = (field(image, side, int, where) for side in ('height', 'width'))
+    if min(height, width) < 1 or height * width > _MOST_PIXELS:
+        raise ValueError(f'{where}: its size is {shown(width)}x{shown(height)} pixels, which no image can have')
+    return height, width
+
+
+_MOST_PIXELS = 1 << 31
 
 
 def file_name(path: str, image: dict) -> str:

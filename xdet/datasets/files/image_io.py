@@ -6,15 +6,27 @@ Pillow decodes, as in the official data pipeline, so that pixels are equal to th
 from __future__ import annotations
 
 import io
-import struct
-from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
-from mmengine import fileio
 from PIL import Image, ImageOps
 
+from xdet.io.errors import cause
+from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, shorten
+
 ACCEPTED = 'accepted are 8 and 16-bit grey, RGB, RGBA, palette and CMYK images (JPEG, PNG, BMP, TIFF, WebP, GIF, ...)'
+
+
+IMAGE_SUFFIXES = (
+    *('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.dib', '.webp', '.tif', '.tiff', '.gif', '.avif', '.jp2'),
+    *('.j2k', '.jpx', '.ppm', '.pgm', '.pbm', '.pnm', '.tga'),
+)
+"""Files of a folder that count as images: what Pillow reads by itself and photographs and drawings are kept in."""
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder called ``name`` is one that systems add: hidden ones, and ``__MACOSX``."""
+    return name.startswith('.') or name == '__MACOSX'
 
 
 class ImageReadError(ValueError):
@@ -45,16 +57,14 @@ def read_image(path: str | Path, backend_args: dict | None = None) -> np.ndarray
     Raises:
         ImageReadError: The file is missing, empty, truncated, or no image.
     """
-    path = str(path)
+    name = shorten(str(path))
     try:
-        data = fileio.get(path, backend_args=backend_args)
-    except FileNotFoundError:
-        raise ImageReadError(path, 'file does not exist') from None
+        data = read_bytes(path, MAX_IMAGE_BYTES, backend_args=backend_args)
     except IsADirectoryError:
-        raise ImageReadError(path, 'is a folder, not an image file') from None
-    except (OSError, HTTPException, ImportError, KeyError, ValueError) as error:  # what the file backends raise
-        raise ImageReadError(path, f'cannot be read ({error})') from error
-    return decode_image(data, path)
+        raise ImageReadError(name, 'is a folder, not an image file') from None
+    except (OSError, ValueError) as error:  # their messages begin with the name already
+        raise ImageReadError(name, str(error).removeprefix(f'{name}: ')) from error
+    return decode_image(data, name)
 
 
 def decode_image(data: bytes, name: str = 'image') -> np.ndarray:
@@ -76,7 +86,7 @@ def decode_image(data: bytes, name: str = 'image') -> np.ndarray:
     if not data:
         raise ImageReadError(name, 'file is empty')
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(data) as image:
             image.load()
             rgb = _to_rgb(_upright(image), name)
     except ImageReadError:
@@ -85,10 +95,19 @@ def decode_image(data: bytes, name: str = 'image') -> np.ndarray:
         raise ImageReadError(name, f'not an image; {ACCEPTED}') from None
     except Image.DecompressionBombError as error:
         raise ImageReadError(name, f'too large ({error})') from error
-    # Pillow's decoders report damage by many types, of which some are not OSError.
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, TypeError) as error:
-        raise ImageReadError(name, f'damaged or truncated ({error})') from error
+    except Exception as error:  # Pillow's decoders report damage by exceptions of any type
+        raise ImageReadError(name, f'damaged or truncated ({shorten(cause(error))})') from error
     return np.ascontiguousarray(np.asarray(rgb)[..., ::-1])
+
+
+def open_image(data: bytes) -> Image.Image:
+    """The bytes of an image file as Pillow's image; those of kinds that are programs (PostScript) are no images."""
+    Image.init()
+    return Image.open(io.BytesIO(data), formats=[kind for kind in Image.OPEN if kind not in _PROGRAMS])
+
+
+_PROGRAMS = ('EPS', 'WMF')
+"""Pillow has other programs draw these."""
 
 
 def as_bgr(array: np.ndarray, name: str = 'array') -> np.ndarray:
@@ -123,7 +142,7 @@ def _upright(image: Image.Image) -> Image.Image:
     """Apply the EXIF orientation; damaged EXIF data is no reason to refuse the pixels."""
     try:
         return ImageOps.exif_transpose(image)
-    except (SyntaxError, struct.error, ValueError, KeyError, TypeError, OSError, OverflowError):
+    except Exception:  # whatever the parser of EXIF stumbles over
         return image
 
 

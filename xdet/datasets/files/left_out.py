@@ -9,6 +9,13 @@ from mmengine.logging import print_log
 _reported: set[str] = set()
 
 
+def warn_once(message: str) -> None:
+    """Log a warning about a file, unless this process has said the same already."""
+    if message not in _reported:
+        _reported.add(message)
+        print_log(message, logger='current', level=logging.WARNING)
+
+
 class LeftOut:
     """Counts what is left out of a file, by reason.
 
@@ -35,10 +42,8 @@ class LeftOut:
 
     def report(self, total: int) -> None:
         """Warn of what is left out of ``total``. A process says the same thing once, however many read the file."""
-        message = f'{self} ({total} in all)'
-        if self.total and message not in _reported:
-            _reported.add(message)
-            print_log(message, logger='current', level=logging.WARNING)
+        if self.total:
+            warn_once(f'{self} ({total} in all)')
 
     def __str__(self) -> str:
         reasons = (f'{count} {reason}, first {self._first[reason]}' for reason, count in self._counts.items())

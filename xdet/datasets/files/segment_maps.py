@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
-from mmengine import fileio
-from PIL import Image
 
+from xdet.io.errors import cause
+from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, shorten
+from xdet.io.schema import checked
 from xdet.structures import Vocabulary
+
+from .image_io import open_image
 
 
 def read_panoptic_map(path: str, segments_info: list[dict]) -> tuple[np.ndarray, list[dict]]:
@@ -29,6 +31,8 @@ def read_panoptic_map(path: str, segments_info: list[dict]) -> tuple[np.ndarray,
     if colours.ndim != 3 or colours.shape[-1] != 3:
         raise ValueError(f'{path}: not a panoptic PNG (three channels, id = R + 256 G + 65536 B)')
     ids = colours[..., 0] + (colours[..., 1].astype(np.uint32) << 8) + (colours[..., 2].astype(np.uint32) << 16)
+    if len(segments_info) > np.iinfo(np.uint16).max:
+        raise ValueError(f'{path}: its annotation file lists {len(segments_info)} segments, more than 65535')
     kept = [segment for segment in segments_info if segment['label'] >= 0]
     index_of = {segment['id']: index for index, segment in enumerate(kept, start=1)}
     known = np.array(sorted({0, *(segment['id'] for segment in segments_info)}), dtype=np.uint32)
@@ -62,7 +66,7 @@ def read_label_map(
     if values.ndim != 2 or values.dtype.kind not in 'ui' or values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
         raise ValueError(f'{path}: not a label image (one channel of 8 or 16 bits), it has {_describe(values)}')
     counts = np.bincount(values.ravel())
-    void = (ignore_label,) if isinstance(ignore_label, int) else tuple(ignore_label)
+    void = void_values(ignore_label)
     present = [value for value in np.flatnonzero(counts).tolist() if value not in void]
     outside = [value for value in present if not 0 <= value - label_offset < len(vocabulary)]
     if outside:
@@ -80,21 +84,40 @@ def read_label_map(
     return lookup[values], segments
 
 
+def void_values(ignore_label: int | Sequence[int]) -> tuple[int, ...]:
+    """``ignore_label`` as several values.
+
+    Raises:
+        ValueError: It is something else than whole numbers.
+    """
+    values = ignore_label if isinstance(ignore_label, (list, tuple, set, range)) else (ignore_label,)
+    return tuple(checked(value, int, 'ignore_label') for value in values)
+
+
 def read_pixels(path: str) -> np.ndarray:
     """Pixels of an annotation image, without any conversion of values.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no image, or damaged.
+        ValueError: It is no image, damaged, or of a kind that does not keep values.
     """
+    name = shorten(str(path))
     try:
-        with Image.open(io.BytesIO(fileio.get(path))) as image:
-            pixels = np.array(image)
+        data = read_bytes(path, MAX_IMAGE_BYTES)
     except FileNotFoundError:
-        raise FileNotFoundError(f'{path}: label image does not exist') from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise ValueError(f'{path}: label image is damaged or no image ({error})') from error
+        raise FileNotFoundError(f'{name}: label image does not exist') from None
+    try:
+        with open_image(data) as image:
+            lossy = image.format in _LOSSY
+            pixels = np.array(image)
+    except Exception as error:  # Pillow's decoders report damage by exceptions of any type
+        raise ValueError(f'{name}: label image is damaged or no image ({shorten(cause(error))})') from error
+    if lossy:
+        raise ValueError(f'{name}: is a JPEG file, which changes the values of labels; save label images as PNG')
     return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+
+
+_LOSSY = ('JPEG', 'MPO')
 
 
 def _describe(values: np.ndarray) -> str:

@@ -8,12 +8,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from xdet.datasets.files.image_io import IMAGE_SUFFIXES, is_clutter
+from xdet.datasets.files.left_out import warn_once
+from xdet.datasets.files.segment_maps import read_pixels, void_values
 from xdet.datasets.vocab import make_vocabulary
+from xdet.io.reading import listed, read_text
+from xdet.io.schema import checked
 from xdet.registry import DATASETS
 
 from .base import SegmentationDataset, require_folder, without_suffix
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.gif')
+_LOOKED_AT = 50
+"""Label images that are read to see whether their values are meant."""
+_FEW_CLASSES = 10
 
 
 @DATASETS.register_module()
@@ -59,8 +68,8 @@ class ImageLabelFolderDataset(SegmentationDataset):
             classes = osp.join(data_root, classes)
         vocabulary = make_vocabulary(classes, things)
         metainfo = {**(metainfo or {}), 'vocabulary': vocabulary, 'classes': vocabulary.names}
-        self.ignore_label = ignore_label
-        self.label_offset = label_offset
+        self.ignore_label = void_values(ignore_label)
+        self.label_offset = checked(label_offset, int, 'label_offset')
         self.img_suffixes = (img_suffix,) if isinstance(img_suffix, str) else tuple(img_suffix)
         self.label_suffix = label_suffix
         super().__init__(data_root=data_root, metainfo=metainfo, **kwargs)
@@ -77,6 +86,40 @@ class ImageLabelFolderDataset(SegmentationDataset):
         if label_folder is not None and not self.ann_file and self.missing_images == 'error':
             self._check_labels(folder, Path(label_folder), names)
         return [self._parse(folder, label_folder, name) for name in names]
+
+    def filter_data(self) -> list[dict]:
+        """Samples whose files exist; warns if what label images hold does not seem to be meant."""
+        kept = super().filter_data()
+        self._check_values([info['seg_map_path'] for info in kept if info['seg_map_path']])
+        return kept
+
+    def _check_values(self, paths: Sequence[str]) -> None:
+        """Warn of classes that some label images, or all if they are few, do not have.
+
+        Binary masks with 0 and 255 are read without complaint, and then train one class on its own.
+        """
+        some = paths[:: max(len(paths) // _LOOKED_AT, 1)][:_LOOKED_AT]
+        counts = np.zeros(1 << 16, dtype=np.int64)
+        for path in some:
+            try:
+                values = read_pixels(path)
+                counts += np.bincount(values.ravel(), minlength=len(counts))
+            except (OSError, ValueError, TypeError):
+                return  # whoever reads it says what is wrong
+        void = [value for value in self.ignore_label if 0 <= value < len(counts)]
+        unlabelled = int(counts[void].sum())
+        counts[void] = 0
+        seen = counts[max(self.label_offset, 0) :][: len(self.vocabulary)]
+        absent = [name for name, count in zip(self.vocabulary.names, seen, strict=False) if not count]
+        telling = len(some) == len(paths) or len(seen) - len(absent) < 2 or len(seen) <= _FEW_CLASSES
+        if some and absent and telling:
+            share = 100 * unlabelled / max(unlabelled + int(counts.sum()), 1)
+            void_names = ', '.join(map(str, self.ignore_label))
+            warn_once(
+                f'{Path(some[0]).parent}: no pixel of class {listed(absent)} in {len(some)} of {len(paths)} label '
+                f'images, and {share:.3g} % of their pixels are unlabelled ({void_names}); values of classes begin at '
+                f'{self.label_offset}'
+            )
 
     def _parse(self, folder: Path, label_folder: str | None, name: str) -> dict:
         stem = without_suffix(name, self.img_suffixes)
@@ -111,16 +154,24 @@ class ImageLabelFolderDataset(SegmentationDataset):
         if not osp.isfile(self.ann_file):
             raise FileNotFoundError(f'{self.ann_file}: annotation file (a list of image names) does not exist')
         by_stem = {without_suffix(name, self.img_suffixes): name for name in names}
-        stems = [line.strip() for line in Path(self.ann_file).read_text(encoding='utf-8').splitlines() if line.strip()]
+        stems = [line.strip() for line in read_text(self.ann_file).splitlines() if line.strip()]
         # A listed image that is not there keeps its guessed name, and is reported with the other missing files.
         return [by_stem.get(stem, f'{stem}{self.img_suffixes[0]}') for stem in stems]
 
 
 def _files_below(folder: Path, suffixes: Sequence[str]) -> list[str]:
-    """Files that end in one of ``suffixes``, relative to ``folder``, sorted."""
-    return sorted(
-        osp.relpath(osp.join(parent, file), folder)
-        for parent, _, files in os.walk(folder, followlinks=True)
-        for file in files
-        if without_suffix(file, suffixes)
-    )
+    """Files that end in one of ``suffixes``, relative to ``folder``, sorted.
+
+    Hidden files, which systems add to folders, are left out; folders are entered once, however many links lead there.
+    """
+    entered: set[tuple[int, int]] = set()
+    found = []
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        status = os.stat(parent)
+        if (status.st_dev, status.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not is_clutter(name))
+        found += [osp.join(parent, file) for file in files if not is_clutter(file) and without_suffix(file, suffixes)]
+    return sorted(osp.relpath(path, folder) for path in found)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os.path as osp
-from pathlib import Path
 from typing import Any
 
+from xdet.io.reading import read_text
 from xdet.registry import DATASETS
 
 from .base import require_folder
@@ -46,7 +46,7 @@ class ImageLabelListDataset(ImageLabelFolderDataset):
         require_folder(self.data_root or '.', 'the data, data_root')
         if not osp.isfile(self.ann_file):
             raise FileNotFoundError(f'{self.ann_file}: annotation file (a list of images and labels) does not exist')
-        lines = Path(self.ann_file).read_text(encoding='utf-8').splitlines()
+        lines = read_text(self.ann_file).splitlines()
         return [self._parse_line(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
 
     def _parse_line(self, number: int, fields: list[str]) -> dict:

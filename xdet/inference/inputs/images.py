@@ -12,13 +12,12 @@ from typing import Any, Union
 import numpy as np
 from PIL import Image, ImageOps
 
-from xdet.datasets.files.image_io import ImageReadError, as_bgr, read_image
-from xdet.io.reading import expand, is_address, shorten
+from xdet.datasets.files.image_io import IMAGE_SUFFIXES, ImageReadError, as_bgr, is_clutter, read_image
+from xdet.datasets.files.left_out import warn_once
+from xdet.io.errors import cause
+from xdet.io.reading import expand, is_address, listed, shorten
 
 ImageInput = Union[str, Path, np.ndarray, Image.Image]  # noqa: UP007  (evaluated at run time on Python 3.10)
-
-IMAGE_SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
-"""Files of a folder that count as images."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +74,15 @@ def expand_images(
     return _expand_one(images, 0, leave_out)
 
 
-def files_below(folder: Path, suffixes: Sequence[str], leave_out: str | Path | None = None) -> list[Path]:
+def files_below(folder: Path, suffixes: Sequence[str] | None, leave_out: str | Path | None = None) -> list[Path]:
     """Files with one of some suffixes in a folder and below, in order of their paths.
 
-    Links are followed, but no folder is entered twice. Hidden folders (``.cache``) are left out.
+    Links are followed, but no folder is entered twice. What systems add, such as hidden files
+    and folders, is left out.
 
     Args:
         folder (Path): Where to look.
-        suffixes (Sequence[str]): In lower case, with the dot.
+        suffixes (Sequence[str], optional): In lower case, with the dot; all files for None.
         leave_out (str | Path, optional): A folder that is not entered.
     """
     seen = {os.path.realpath(leave_out)} if leave_out else set()
@@ -93,11 +93,12 @@ def files_below(folder: Path, suffixes: Sequence[str], leave_out: str | Path | N
         kept = []
         for name in sorted(folders):
             real = os.path.realpath(os.path.join(place, name))
-            if not name.startswith('.') and real not in seen:
+            if not is_clutter(name) and real not in seen:
                 seen.add(real)
                 kept.append(name)
         folders[:] = kept
-        found += [Path(place, name) for name in files if Path(name).suffix.lower() in suffixes]
+        files = [name for name in files if not is_clutter(name)]
+        found += [Path(place, name) for name in files if suffixes is None or Path(name).suffix.lower() in suffixes]
     return sorted(path for path in found if path.is_file())
 
 
@@ -116,6 +117,7 @@ def _expand_one(item: Any, number: int, leave_out: str | Path | None) -> tuple[l
         path = expand(item)
         if path.is_dir():
             files = files_below(path, IMAGE_SUFFIXES, leave_out)
+            _name_others(path, files_below(path, None, leave_out))
             missing = f'folder has no image files ({", ".join(IMAGE_SUFFIXES)})'
         elif glob.has_magic(str(path)) and not path.exists():
             files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if Path(name).is_file()]
@@ -130,6 +132,16 @@ def _expand_one(item: Any, number: int, leave_out: str | Path | None) -> tuple[l
     return sources or [_unusable(shorten(str(path)), missing)], True
 
 
+def _name_others(folder: Path, files: Sequence[Path]) -> None:
+    """Say which files of a folder are not taken for images."""
+    others = [file for file in files if file.suffix.lower() not in IMAGE_SUFFIXES]
+    if others:
+        warn_once(
+            f'{folder}: {len(others)} file(s) that end in {listed(sorted({file.suffix for file in others}))} are left '
+            f'out, the first is {others[0].name}; name files one by one to have them read as images'
+        )
+
+
 def _unusable(name: str, reason: str) -> ImageSource:
     return ImageSource(name, ImageReadError(name, reason))
 
@@ -139,8 +151,8 @@ def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
     try:
         upright = ImageOps.exif_transpose(image)
         upright.load()
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow decodes lazily, so a damaged file shows only here
-        raise ImageReadError(name, f'cannot be decoded ({error})') from error
+    except Exception as error:  # Pillow decodes lazily, so a damaged file shows only here, by any type of exception
+        raise ImageReadError(name, f'cannot be decoded ({shorten(cause(error))})') from error
     if upright.mode.startswith('I'):
         values = np.asarray(upright)
         fits = values.size and values.min() >= 0 and values.max() <= np.iinfo(np.uint16).max

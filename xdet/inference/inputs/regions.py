@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from xdet.datasets.files.image_io import ImageReadError, read_image
+from xdet.io.reading import expand
 
 
 class RegionError(ValueError):
@@ -110,13 +111,13 @@ def _boxes(value: Any, where: str) -> np.ndarray:
 
 def _masks(value: Any, where: str) -> tuple[np.ndarray | Path, ...]:
     if isinstance(value, (str, Path)):
-        return (Path(value).expanduser(),)
+        return (expand(value),)
     if not isinstance(value, (list, tuple)):
         array = np.asarray(value)
         value = [array] if array.ndim == 2 else list(array) if array.ndim == 3 else [array]
     if not value:
         raise ValueError(f'masks{where}: no mask given; {_MASKS}')
-    return tuple(Path(item).expanduser() if isinstance(item, (str, Path)) else _mask(item, where) for item in value)
+    return tuple(expand(item) if isinstance(item, (str, Path)) else _mask(item, where) for item in value)
 
 
 def _mask(value: Any, where: str) -> np.ndarray:
@@ -128,7 +129,7 @@ def _mask(value: Any, where: str) -> np.ndarray:
 
 def _fill(box: np.ndarray, height: int, width: int, name: str) -> np.ndarray:
     """The pixels whose centres lie in a box, bool ``[H, W]``."""
-    x1, y1, x2, y2 = np.ceil(box - 0.5).astype(np.int64).clip(0, [width, height, width, height])
+    x1, y1, x2, y2 = np.ceil(box - 0.5).clip(0, [width, height, width, height]).astype(np.int64)
     mask = np.zeros((height, width), dtype=bool)
     mask[y1:y2, x1:x2] = True
     if not mask.any():
