@@ -92,7 +92,7 @@ def test_wrong_layouts_are_named(root: Path) -> None:
         benchmark_dataset('coco-2017', root)
     content['annotations'][0]['segments_info'][0]['category_id'] = 700
     write(root, 'panoptic', content)
-    with pytest.raises(ValueError, match='image 1 has an annotation of category id 700'):
+    with pytest.raises(ValueError, match='image 1: segment 1 is of category id 700'):
         benchmark_dataset('coco-2017', root)
 
 

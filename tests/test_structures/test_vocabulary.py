@@ -1,8 +1,12 @@
 """What users type becomes a vocabulary, or one clear line."""
 
-import pytest
+import time
 
-from xdet.structures import Vocabulary, split_prompts
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xdet.structures import Vocabulary, split_prompts, vocabulary
 
 
 @pytest.mark.parametrize(
@@ -13,6 +17,12 @@ from xdet.structures import Vocabulary, split_prompts
         ('dog. cat.', ['dog', 'cat']),
         ('traffic light, stop sign;bus\ncar', ['traffic light', 'stop sign', 'bus', 'car']),
         ('v1.0 logo', ['v1.0 logo']),
+        ('St. Bernard . No. 7 . grass', ['St. Bernard', 'No. 7', 'grass']),
+        ('St. Bernard, No. 7;Mt. Fuji', ['St. Bernard', 'No. 7', 'Mt. Fuji']),
+        ('dog . cat.', ['dog', 'cat']),
+        ('dog . cat .', ['dog', 'cat']),
+        ('. . dog , , cat', ['dog', 'cat']),
+        ('cat. dog', ['cat', 'dog']),
         ('  ', []),
         (None, []),
         (['st. bernard', ' pug '], ['st. bernard', 'pug']),
@@ -38,11 +48,42 @@ def test_things_come_first_and_are_marked():
         (dict(classes=['dog', 3]), 'empty or not a string'),
         (dict(things='dog', stuff='dog'), 'more than once: dog'),
         (dict(classes='dog', things='cat'), 'not both'),
+        (dict(classes='blue circle . Blue  Circle'), 'more than once: blue circle = Blue  Circle'),
+        (dict(classes='sand . sand-stuff'), 'more than once: sand = sand-stuff'),
+        (dict(classes=['dog', 'Background']), "'Background' is taken"),
+        (dict(classes='classes.txt'), "'classes.txt' is the name of a file"),
+        (dict(classes=5), 'class names are a int'),
+        (dict(classes=dict(dog=1)), 'class names are a dict'),
+        (dict(classes=b'dog'), 'class names are a bytes'),
+        (dict(classes=['x' * 100_000] * 2), 'more than once'),
     ],
 )
 def test_bad_prompts(kwargs, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         Vocabulary.from_prompts(**kwargs)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize('filler', [' ', '\n', '. ', ' .', ',', '\t;', 'a.'])
+def test_splitting_takes_linear_time(filler):
+    start = time.process_time()
+    split_prompts('dog' + filler * 300_000 + 'cat')
+    assert time.process_time() - start < 2
+
+
+@given(st.text(alphabet=' .,;\nab', max_size=40))
+def test_names_of_any_prompt_are_not_empty(text):
+    names = split_prompts(text)
+    assert all(name and name == name.strip() and not set(name) & set(',;\n') for name in names)
+    assert ''.join(filter(str.isalpha, ''.join(names))) == ''.join(filter(str.isalpha, text))
+
+
+def test_a_guess_is_said(monkeypatch):
+    said = []
+    monkeypatch.setattr(vocabulary, 'print_log', lambda message, **kwargs: said.append(message))
+    assert split_prompts('St. Bernard') == ['St', 'Bernard']
+    split_prompts('cat. dog.')
+    assert len(said) == 1 and "'St. Bernard' is read as 2 names: St, Bernard" in said[0]
 
 
 def test_benchmarks_may_repeat_names():

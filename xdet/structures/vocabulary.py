@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from mmengine.logging import print_log
+
+from xdet.io.reading import listed, shorten
+from xdet.io.schema import shown
+
+from .templates import clean_name
 
 BACKGROUND = 'background'
 """Name whose text embedding stands for "no object": X-Decoder has no learned no-object vector (docs/model.md, 2)."""
@@ -40,7 +47,9 @@ class Vocabulary:
             raise ValueError(f'{len(self.names)} class names but prompts for {len(self.prompts)}; they must be as many')
         for name in (*self.names, *(text for texts in self.texts for text in texts or ('',))):
             if not isinstance(name, str) or not name.strip():
-                raise ValueError(f'class name {name!r} is empty or not a string; every name needs at least one letter')
+                raise ValueError(
+                    f'class name {shown(name)} is empty or not a string; every name needs at least one letter'
+                )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -91,29 +100,77 @@ class Vocabulary:
         return cls(tuple(_unique(thing_names + stuff_names)), flags)
 
 
+def same_text(name: str) -> str:
+    """What the text encoder makes of a class name: equal for names that it cannot tell apart."""
+    return ' '.join(clean_name(name).casefold().split())
+
+
 def _unique(names: list[str]) -> list[str]:
-    """The names, unless one is given twice: then two labels would compete for the same pixels."""
-    duplicates = [name for name, count in Counter(names).items() if count > 1]
-    if duplicates:
-        raise ValueError(f'class names given more than once: {", ".join(duplicates)}; every name may appear once')
+    """The names, unless two are one text to the encoder: then two labels would compete for the same pixels."""
+    spellings: dict[str, list[str]] = {}
+    for name in names:
+        if isinstance(name, str):  # anything else is refused by Vocabulary
+            spellings.setdefault(same_text(name), []).append(name)
+    repeated = [own[0] if len(set(own)) == 1 else ' = '.join(own[:4]) for own in spellings.values() if len(own) > 1]
+    if repeated:
+        raise ValueError(
+            f'class names given more than once: {listed(repeated)}; every name may appear once, however it is written'
+        )
+    if BACKGROUND in spellings:
+        raise ValueError(
+            f'class name {spellings[BACKGROUND][0]!r} is taken: that text stands for no object at all; use another, such '
+            "as 'ground' or 'wall'"
+        )
+    files = [name for name in names if isinstance(name, str) and _FILE.fullmatch(name)]
+    if files:
+        raise ValueError(f'{shorten(files[0])!r} is the name of a file; give the class names themselves')
     return names
 
 
-def split_prompts(prompts: str | Iterable[str] | None) -> list[str]:
-    """Names of a prompt: a list as it is, a string split at separators ``' . '``, ``','``, ``';'`` or line ends.
+_FILE = re.compile(r'\S+\.(?:txt|json|csv|tsv)', re.IGNORECASE)
 
-    A full stop separates only when white space or the end follows it, so ``'st. bernard'`` must be given in a list but
-    ``'v1.0 logo'`` survives.
+
+def split_prompts(prompts: str | Iterable[str] | None) -> list[str]:
+    """Names of a prompt: a list as it is, a string split at separators.
+
+    Separators are full stops that stand alone, ``' . '``, commas, semicolons and line ends. Where there are none of
+    these, full stops after words separate too: ``'cat. dog.'`` are two names, and a notice says so. Otherwise they
+    belong to the names, as in ``'St. Bernard . No. 7'``; one at the very end is dropped.
 
     Args:
         prompts (str | Iterable[str], optional): What the user typed; None means no names.
 
     Returns:
         list[str]: Names without surrounding white space.
+
+    Raises:
+        ValueError: It is something else.
     """
     if prompts is None:
         return []
-    if isinstance(prompts, str):
-        parts = re.split(r'\s*(?:\.(?=\s|$)|[,;\n])\s*', prompts)
-        return [part.strip() for part in parts if part.strip()]
-    return [name.strip() if isinstance(name, str) else name for name in prompts]
+    if isinstance(prompts, (bytes, Mapping)) or not isinstance(prompts, Iterable):
+        raise ValueError(f"class names are a {type(prompts).__name__}; accepted are lists and strings 'dog . cat'")
+    if not isinstance(prompts, str):
+        return [name.strip() if isinstance(name, str) else name for name in prompts]
+    pieces = _SEPARATOR.split(prompts.strip())
+    if len(pieces) > 1:
+        parts = _named(pieces)
+        return _named([*parts[:-1], parts[-1].removesuffix('.')]) if parts else []
+    parts = _named(_STOP_AFTER_WORD.split(prompts))
+    if len(parts) > 1 and not prompts.rstrip().endswith('.'):
+        print_log(
+            f'{shorten(prompts)!r} is read as {len(parts)} names: {listed(parts)}; a list, or full stops that stand '
+            "alone (' . '), keep full stops in names",
+            logger='current',
+            level=logging.WARNING,
+        )
+    return parts
+
+
+# Each looks at one character and its neighbours, so the time is linear in the length of the text.
+_SEPARATOR = re.compile(r'[,;\n]|(?<!\S)\.(?!\S)')
+_STOP_AFTER_WORD = re.compile(r'\.(?!\S)')
+
+
+def _named(parts: Iterable[str]) -> list[str]:
+    return [part.strip() for part in parts if part.strip()]

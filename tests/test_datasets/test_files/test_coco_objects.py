@@ -15,10 +15,10 @@ from mmengine.logging import MMLogger
 from pycocotools import mask as mask_util
 from tiny.mutation import mutated
 
-from xdet.datasets.files import left_out
 from xdet.datasets.files.coco_json import coco_classes, load_coco_json, load_expressions
 from xdet.datasets.files.coco_objects import read_objects
 from xdet.evaluation import InstanceAP
+from xdet.io import warnings
 
 SQUARE = [10, 10, 50, 10, 50, 40, 10, 40]
 HEIGHT, WIDTH = 64, 96
@@ -98,7 +98,7 @@ def _rle(outline: Any) -> dict:
     ids=str,
 )
 def test_what_is_left_out_is_reported_once(change: dict, reason: str) -> None:
-    left_out._reported.clear()
+    warnings._reported.clear()
     logger = MMLogger.get_instance('left_out', logger_name='left_out')
     said: list[str] = []
     logger.addFilter(lambda record: said.append(record.getMessage()) or True)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from xdet.datasets.vocab import get_class_list, make_vocabulary
+from xdet.datasets.vocab.loading import warn_of_background
 from xdet.io.reading import listed, read_json, shorten
 from xdet.io.schema import ID, require, shown
 from xdet.structures import Vocabulary
@@ -302,6 +303,7 @@ def coco_classes(path: str, content: dict, classes: Sequence[str] | None) -> tup
     unknown = [name for name in classes if name not in names]
     if unknown:
         raise ValueError(f'{path}: no category named {listed(unknown)}; its categories are {listed(names)}')
+    warn_of_background(path, classes)
     things = {category['name'] for category in categories if category['isthing']}
     vocabulary = Vocabulary(tuple(classes), tuple(name in things for name in classes))
     labels = {name: label for label, name in enumerate(classes)}

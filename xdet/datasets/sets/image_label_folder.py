@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from xdet.datasets.files.image_io import IMAGE_SUFFIXES, is_clutter
-from xdet.datasets.files.left_out import warn_once
 from xdet.datasets.files.segment_maps import read_pixels, void_values
 from xdet.datasets.vocab import make_vocabulary
 from xdet.io.reading import listed, read_text
 from xdet.io.schema import checked
+from xdet.io.warnings import warn_once
 from xdet.registry import DATASETS
 
 from .base import SegmentationDataset, require_folder, without_suffix

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
+from xdet.io.reading import expand, listed, read_json, read_text, shorten
+from xdet.io.schema import require
+from xdet.io.warnings import warn_once
 from xdet.structures import Vocabulary
+from xdet.structures.vocabulary import BACKGROUND, same_text
 
 from .class_list import ClassList
 
@@ -50,7 +54,7 @@ def get_class_list(name: str) -> ClassList:
         ValueError: No list has that name.
     """
     if name not in VOCABULARIES:
-        raise ValueError(f'unknown class list {name!r}{_similar(name)}; accepted are {_accepted()}')
+        raise ValueError(f'unknown class list {shorten(name)!r}{_similar(name)}; accepted are {_accepted()}')
     if name == 'coco_instance':
         return get_class_list('coco_panoptic').only_things('COCO 2017 instances')
     return ClassList.read(DATA / f'{name}.json')
@@ -62,7 +66,7 @@ def _accepted() -> str:
 
 
 def _similar(name: str) -> str:
-    close = get_close_matches(name, VOCABULARIES, n=3, cutoff=0.6)
+    close = get_close_matches(name[:100], VOCABULARIES, n=3, cutoff=0.6)
     return f' (did you mean {" or ".join(close)}?)' if close else ''
 
 
@@ -102,9 +106,11 @@ def make_vocabulary(classes: str | Path | Mapping | Sequence[str], things: Seque
         names = load_class_names(classes)
     else:
         names = tuple(classes)
+    if not prompts:
+        warn_of_background(str(classes) if isinstance(classes, str | Path) else 'the class list', names)
     unknown = [name for name in things or () if name not in names]
     if unknown:
-        raise ValueError(f'things not in the class list: {", ".join(unknown)}; the classes are {", ".join(names)}')
+        raise ValueError(f'things not in the class list: {listed(unknown)}; the classes are {listed(names)}')
     return Vocabulary(names, tuple(name in set(things or ()) for name in names), prompts)
 
 
@@ -125,19 +131,15 @@ def load_class_names(path: str | Path) -> tuple[str, ...]:
     Raises:
         ValueError: The file is missing or holds something else.
     """
-    path = Path(path)
-    if not path.is_file():
+    path = expand(path)
+    if not os.path.exists(path):
         raise ValueError(
-            f'{path}: no such class list{_similar(str(path))}; accepted are a list of names, a .txt or .json file, or '
+            f'{shorten(str(path))}: no such class list{_similar(str(path))}; accepted are a list of names, a .txt or .json file, or '
             f'one of {_accepted()}'
         )
-    text = path.read_text(encoding='utf-8')
     if path.suffix.lower() != '.json':
-        return tuple(line.strip() for line in text.splitlines() if line.strip())
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f'{path}: not valid JSON ({error})') from error
+        return tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
+    content = read_json(path)
     entries = content.get('classes') if isinstance(content, dict) else content
     if not isinstance(entries, list) or not entries:
         raise ValueError(f'{path}: expected a list of class names, or a dict with such a list under "classes"')
@@ -149,7 +151,21 @@ def _names_of_entries(path: Path, entries: list) -> tuple[str, ...]:
         return tuple(entries)
     if not all(isinstance(entry, dict) and 'name' in entry for entry in entries):
         raise ValueError(f'{path}: every class must be a name or a dict with "name" (and optionally "id")')
-    ids = [entry.get('id', position) for position, entry in enumerate(entries)]
-    if sorted(ids) != list(range(len(entries))):
-        raise ValueError(f'{path}: class ids must be 0 to {len(entries) - 1} without gaps, found {sorted(ids)[:5]}...')
-    return tuple(entry['name'] for _, entry in sorted(zip(ids, entries, strict=True), key=lambda pair: pair[0]))
+    names = {}
+    for position, entry in enumerate(entries):
+        where = f'{path}: class {position} (counted from 0)'
+        names[require(entry, 'id', int, where, position)] = require(entry, 'name', str, where)
+    if sorted(names) != list(range(len(entries))):
+        raise ValueError(
+            f'{path}: class ids must be 0 to {len(entries) - 1} without gaps, found {listed(sorted(names), 5)}'
+        )
+    return tuple(names[number] for number in range(len(entries)))
+
+
+def warn_of_background(source: str, names: Iterable[str]) -> None:
+    """Warn if a class of ``source`` is called as the text that stands for no object."""
+    if any(isinstance(name, str) and same_text(name) == BACKGROUND for name in names):
+        warn_once(
+            f'{source}: a class is called {BACKGROUND!r}, which also stands for no object, so that its segments are '
+            "hardly ever found; give it another name, such as 'ground'"
+        )

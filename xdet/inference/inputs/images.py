@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from xdet.datasets.files.image_io import IMAGE_SUFFIXES, ImageReadError, as_bgr, is_clutter, read_image
-from xdet.datasets.files.left_out import warn_once
 from xdet.io.errors import cause
 from xdet.io.reading import expand, is_address, listed, shorten
+from xdet.io.warnings import warn_once
 
 ImageInput = Union[str, Path, np.ndarray, Image.Image]  # noqa: UP007  (evaluated at run time on Python 3.10)
 
