@@ -134,8 +134,8 @@ def load_class_names(path: str | Path) -> tuple[str, ...]:
     path = expand(path)
     if not os.path.exists(path):
         raise ValueError(
-            f'{shorten(str(path))}: no such class list{_similar(str(path))}; accepted are a list of names, a .txt or .json file, or '
-            f'one of {_accepted()}'
+            f'{shorten(str(path))}: no such class list{_similar(str(path))}; accepted are a list of '
+            f'names, a .txt or .json file, or one of {_accepted()}'
         )
     if path.suffix.lower() != '.json':
         return tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
