@@ -117,10 +117,8 @@ def _unique(names: list[str]) -> list[str]:
             f'class names given more than once: {listed(repeated)}; every name may appear once, however it is written'
         )
     if BACKGROUND in spellings:
-        raise ValueError(
-            f'class name {spellings[BACKGROUND][0]!r} is taken: that text stands for no object at all; use another, such '
-            "as 'ground' or 'wall'"
-        )
+        name = spellings[BACKGROUND][0]
+        raise ValueError(f"class name {name!r} is taken: it stands for no object; use another, such as 'ground'")
     files = [name for name in names if isinstance(name, str) and _FILE.fullmatch(name)]
     if files:
         raise ValueError(f'{shorten(files[0])!r} is the name of a file; give the class names themselves')
