@@ -25,7 +25,7 @@ import xdet  # noqa: F401
 from xdet.compat.quiet import quiet_imports
 
 with quiet_imports():
-    from xdet.models.context import TaskContext
+    from xdet.models.context import LatentPass, TaskContext
     from xdet.models.decoder import IMAGE, OBJECT
     from xdet.models.text import START_TOKEN
     from xdet.registry import MODELS
@@ -57,7 +57,7 @@ def cached(model, features: ImageFeatures, batch: int, tokens: int) -> Tensor:
     from xdet.tasks.captioning import _CaptionWriter
 
     samples = [XDetDataSample() for _ in range(batch)]
-    context = TaskContext(features, samples, model.decoder, model.text_encoder, model.vocabulary, keep_keys=True)
+    context = TaskContext(LatentPass(model.decoder, features), samples, model.text_encoder, model.texts)
     settings = GenerationSettings(max_tokens=tokens)
     writer = _CaptionWriter(model.tasks['captioning'], context, settings, 1, None)
     texts = generate(writer, batch, settings, features.mask_features.device)

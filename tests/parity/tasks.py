@@ -8,7 +8,7 @@ from parity.model import preprocess, sample_of
 from torch import Tensor
 
 from xdet.models import postprocess
-from xdet.models.context import TaskContext
+from xdet.models.context import LatentPass, TaskContext
 from xdet.models.decoder import IMAGE, OBJECT
 from xdet.models.similarity import cosine_logits, normalize
 from xdet.models.text import START_TOKEN
@@ -25,7 +25,7 @@ def context_of(model: XDecoder, case: Case) -> TaskContext:
     features = model.encode(preprocess(model, images, joint=True))
     sizes = case.sizes() or [None] * len(images)
     samples = [sample_of(image, size) for image, size in zip(images, sizes, strict=True)]
-    return TaskContext(features, samples, model.decoder, model.text_encoder, model.vocabulary, keep_keys=True)
+    return TaskContext(LatentPass(model.decoder, features), samples, model.text_encoder, model.texts)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from parity.tasks import task_tensors
 from parity.weights import assert_golden, fixture_image, golden
 
 from xdet.models import postprocess
-from xdet.models.context import TaskContext
+from xdet.models.context import LatentPass, TaskContext
 from xdet.models.decoder import IMAGE
 from xdet.models.similarity import normalize
 from xdet.models.text import START_TOKEN, decode, tokenize
@@ -25,7 +25,7 @@ SIZE = (180, 240)
 
 
 def context_of(model, features, samples):
-    return TaskContext(features, samples, model.decoder, model.text_encoder, model.vocabulary, keep_keys=True)
+    return TaskContext(LatentPass(model.decoder, features), samples, model.text_encoder, model.texts)
 
 
 def generated(model, features, samples, settings, regions=None):

@@ -16,7 +16,7 @@ from mmengine.structures import InstanceData
 from parity.model import CONFIGS
 
 from xdet.compat.official_weights import official_to_xdet, xdet_to_official
-from xdet.models.context import TaskContext
+from xdet.models.context import LatentPass, TaskContext
 from xdet.models.decoder import IMAGE, OBJECT
 from xdet.models.losses import (
     CaptionLoss,
@@ -145,7 +145,7 @@ def solved(monkeypatch):
 def decode(model, images, samples, *tasks):
     """Decode a batch with the query groups of some tasks."""
     inputs = model.data_preprocessor(dict(inputs=[image.flip(0) for image in images]), training=True)['inputs']
-    context = TaskContext(model.encode(inputs), samples, model.decoder, model.text_encoder, model.vocabulary)
+    context = TaskContext(LatentPass(model.decoder, model.encode(inputs)), samples, model.text_encoder, model.texts)
     groups = [group for task in tasks for group in model.tasks[task].queries(context)]
     return context, model.decoder(context.features, [*context.latents, *groups])
 

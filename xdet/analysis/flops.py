@@ -107,7 +107,7 @@ def count_stages(
     stages.append(Stage('pixel decoder', size['pixel_decoder'], flops))
     features = model.encode(image)
     latent_pass = model.latent_pass(features)
-    _, flops = count_flops(lambda: latent_pass.outputs(with_keys=True))
+    _, flops = count_flops(lambda: (latent_pass.image_keys, latent_pass.outputs))
     stages.append(Stage(f'decoder, {model.decoder.num_queries} latent queries', size['decoder'], flops))
     _, flops = count_flops(lambda: model.vocabulary(vocabulary))
     names = f'text encoder, {len(vocabulary)} class names in all templates (once)'

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, XDetDataSample
+from torch import Tensor
 
-from .decoder import XDecoderTransformerDecoder
+from xdet.structures import DecoderOutput, ImageFeatures, KeysValues, QueryGroup, XDetDataSample
+
+from .decoder import QueryStream, XDecoderTransformerDecoder
 from .text import CausalTextEncoder, TextCache, TextFeatures
 from .text.cache import EncodedText
 
@@ -16,37 +18,52 @@ from .text.cache import EncodedText
 class LatentPass:
     """The decoder's pass over the latent queries, which all tasks but referring segmentation start from.
 
-    Made when it is first needed, then shared. Like the features, it belongs to the weights it was made with.
+    Everything is made when it is first needed, then shared. Like the features, it belongs to the weights it was made
+    with.
 
     Args:
         decoder (XDecoderTransformerDecoder): The decoder.
         features (ImageFeatures): Encoded images.
-        outputs (DecoderOutput, optional): The pass, if it was already made.
     """
 
-    def __init__(
-        self, decoder: XDecoderTransformerDecoder, features: ImageFeatures, outputs: DecoderOutput | None = None
-    ) -> None:
+    def __init__(self, decoder: XDecoderTransformerDecoder, features: ImageFeatures) -> None:
         self.decoder = decoder
         self.features = features
-        self._outputs = outputs
 
-    def outputs(self, with_keys: bool = False) -> DecoderOutput:
-        """What the decoder makes of the latent queries.
+    @cached_property
+    def outputs(self) -> DecoderOutput:
+        """What the decoder makes of the latent queries."""
+        queries = self.decoder.latent_queries(len(self.features.mask_features))
+        return self.decoder(self.features, queries, image_keys=self.__dict__.get('image_keys'))
 
-        Args:
-            with_keys (bool): Whether a :class:`~xdet.models.decoder.QueryStream` will need the keys. If an earlier call
-                did without, the pass is made once more: for large images keys take as much memory as the features.
+    @cached_property
+    def image_keys(self) -> tuple[KeysValues, ...]:
+        """Keys and values of the image in every layer.
+
+        Only queries that come after the latent ones need them: for large images they take as much memory as the
+        features. Made before :attr:`outputs`, they are used for these as well.
         """
-        if self._outputs is None or (with_keys and self._outputs.keys is None):
-            queries = self.decoder.latent_queries(len(self.features.mask_features))
-            self._outputs = self.decoder(self.features, queries, keep_keys=with_keys)
-        return self._outputs
+        return self.decoder.image_keys(self.features)
+
+    def prepare_streams(self) -> None:
+        """Make what :meth:`stream` needs, for all images at once, before some of them are selected."""
+        self.image_keys  # noqa: B018
+        self.outputs  # noqa: B018
+
+    def stream(self, length: int, rows_per_image: int = 1, regions: Tensor | None = None) -> QueryStream:
+        """Queries that come after the latent ones, see :class:`~xdet.models.decoder.QueryStream`."""
+        self.prepare_streams()
+        return QueryStream(self.decoder, self.features, self.outputs, length, rows_per_image, regions, self.image_keys)
 
     def select(self, indices: Sequence[int]) -> LatentPass:
-        """The pass for some images of the batch; what was computed is shared."""
-        outputs = self._outputs.select(indices) if self._outputs is not None else None
-        return LatentPass(self.decoder, self.features.select(indices), outputs)
+        """The pass for some images of the batch; what was made is shared."""
+        part = LatentPass(self.decoder, self.features.select(indices))
+        made = self.__dict__
+        if 'outputs' in made:
+            part.outputs = self.outputs.select(indices)
+        if 'image_keys' in made:
+            part.image_keys = tuple(keys.select(indices) for keys in self.image_keys)
+        return part
 
 
 @dataclass(frozen=True)
@@ -54,24 +71,28 @@ class TaskContext:
     """Everything a task may look at in one forward pass.
 
     Attributes:
-        features (ImageFeatures): Encoded images of the batch.
+        latent_pass (LatentPass): The encoded images, and what the decoder makes of them before any prompt.
         samples (Sequence[XDetDataSample]): One per image.
-        decoder (XDecoderTransformerDecoder): For tasks whose queries come after the latent ones.
-        text (CausalTextEncoder): Encodes phrases and holds the logit scale.
+        text (CausalTextEncoder): Holds the logit scale and the table of tokens.
         texts (TextCache): Encodes texts and class names, and remembers those of earlier forward passes.
-        keep_keys (bool): Whether a task will feed a :class:`~xdet.models.decoder.QueryStream`.
-        latent_pass (LatentPass, optional): That of earlier tasks on these images.
         encoded (dict[str, EncodedText]): Texts of this forward pass, shared by all contexts derived from this one.
     """
 
-    features: ImageFeatures
+    latent_pass: LatentPass
     samples: Sequence[XDetDataSample]
-    decoder: XDecoderTransformerDecoder
     text: CausalTextEncoder
     texts: TextCache
-    keep_keys: bool = False
-    latent_pass: LatentPass | None = None
     encoded: dict[str, EncodedText] = field(default_factory=dict, repr=False)
+
+    @property
+    def features(self) -> ImageFeatures:
+        """Encoded images of the batch."""
+        return self.latent_pass.features
+
+    @property
+    def decoder(self) -> XDecoderTransformerDecoder:
+        """For tasks that run queries of their own."""
+        return self.latent_pass.decoder
 
     @property
     def vocabulary(self) -> TextCache:
@@ -83,19 +104,18 @@ class TaskContext:
         """The object and image groups, which tasks may copy."""
         return self.decoder.latent_queries(len(self.samples))
 
-    @cached_property
+    @property
     def outputs(self) -> DecoderOutput:
         """What the decoder makes of the latent queries: computed when the first task asks, then shared."""
-        return (self.latent_pass or LatentPass(self.decoder, self.features)).outputs(self.keep_keys)
+        return self.latent_pass.outputs
 
     def select(self, indices: Sequence[int]) -> TaskContext:
-        """The context of some samples of the batch; they share its :attr:`outputs`."""
+        """The context of some samples of the batch; they share what was made of it."""
         rows = list(indices)
         if rows == list(range(len(self.samples))):
             return self
-        latent_pass = LatentPass(self.decoder, self.features, self.outputs).select(rows)
         samples = [self.samples[row] for row in rows]
-        return replace(self, features=latent_pass.features, samples=samples, latent_pass=latent_pass)
+        return replace(self, samples=samples, latent_pass=self.latent_pass.select(rows))
 
     def of_learners(self, learns: Callable[[XDetDataSample], bool]) -> TaskContext:
         """What one task sees in training: samples that do not learn it are there, but without any target."""

@@ -190,21 +190,10 @@ class XDecoder(BaseModel):
             by_tasks[tuple(name for name, task in self.tasks.items() if task.requested(sample.prompts))].append(index)
         for names, indices in by_tasks.items():
             subset = shared if len(indices) == len(data_samples) else shared.select(indices)
-            keep_keys = any(self.tasks[name].needs_keys for name in names)
-            context = self._context(subset, [data_samples[index] for index in indices], keep_keys)
+            context = self._context(subset, [data_samples[index] for index in indices])
             for name in sorted(names, key=lambda name: self.tasks[name].reads_predictions):
                 self.tasks[name].predict(context)
         return data_samples
 
-    def _context(
-        self, latent_pass: LatentPass, data_samples: Sequence[XDetDataSample], keep_keys: bool = False
-    ) -> TaskContext:
-        return TaskContext(
-            features=latent_pass.features,
-            samples=data_samples,
-            decoder=self.decoder,
-            text=self.text_encoder,
-            texts=self.texts,
-            keep_keys=keep_keys,
-            latent_pass=latent_pass,
-        )
+    def _context(self, latent_pass: LatentPass, data_samples: Sequence[XDetDataSample]) -> TaskContext:
+        return TaskContext(latent_pass, data_samples, self.text_encoder, self.texts)

@@ -2,7 +2,7 @@
 
 from . import templates
 from .data_sample import XDetDataSample, described_masks, phrase_names, segment_map
-from .decoder_io import DecoderOutput, ImageFeatures, KeysValues, LayerKeys, LayerPrediction, QueryGroup
+from .decoder_io import DecoderOutput, ImageFeatures, KeysValues, LayerPrediction, Pixels, QueryGroup
 from .mask_codes import EncodedMask, MaskResult, decode_mask, encode_mask, mask_results
 from .prompts import TextPrompts
 from .task_format import FORMATS, TaskFormat, TaskFormats
@@ -17,9 +17,9 @@ __all__ = [
     'FORMATS',
     'ImageFeatures',
     'KeysValues',
-    'LayerKeys',
     'LayerPrediction',
     'MaskResult',
+    'Pixels',
     'QueryGroup',
     'TEMPLATES',
     'TaskFormat',

@@ -21,11 +21,18 @@ class KeysValues(NamedTuple):
         return KeysValues(self.keys[rows], self.values[rows])
 
 
-class LayerKeys(NamedTuple):
-    """What the attentions of one decoder layer look at: pixels of its level, and the queries."""
+class Pixels(NamedTuple):
+    """What a decoder layer sees of the image.
 
-    image: KeysValues
-    queries: KeysValues
+    Attributes:
+        tokens (Tensor): ``[B, HW, C]`` image tokens of the layer's level.
+        position (Tensor): ``[1, HW, C]`` their positions.
+        keys (KeysValues | None): Both, projected by the layer, if that was done before.
+    """
+
+    tokens: Tensor
+    position: Tensor
+    keys: KeysValues | None = None
 
 
 @dataclass(frozen=True)
@@ -132,13 +139,13 @@ class DecoderOutput:
     Attributes:
         layers (tuple[LayerPrediction, ...]): ``num_layers + 1`` predictions, the last one final.
         mask_features (Tensor): ``[B, C, H/4, W/4]``.
-        keys (tuple[LayerKeys, ...] | None): Keys and values of every layer when they were asked for: all that queries
-            that come later need to know.
+        keys (tuple[KeysValues, ...] | None): Keys and values of the queries in every layer, which queries that come
+            later need. None where gradients are recorded.
     """
 
     layers: tuple[LayerPrediction, ...]
     mask_features: Tensor
-    keys: tuple[LayerKeys, ...] | None = None
+    keys: tuple[KeysValues, ...] | None = None
 
     @property
     def last(self) -> LayerPrediction:
@@ -148,5 +155,5 @@ class DecoderOutput:
     def select(self, indices: Sequence[int]) -> DecoderOutput:
         """The output for some images of the batch."""
         rows = list(indices)
-        keys = self.keys and tuple(LayerKeys(*(part.select(rows) for part in layer)) for layer in self.keys)
+        keys = self.keys and tuple(layer.select(rows) for layer in self.keys)
         return DecoderOutput(tuple(layer.select(rows) for layer in self.layers), self.mask_features[rows], keys)

@@ -20,13 +20,11 @@ class TaskAdapter(nn.Module):
         default_names (tuple[str, ...]): Those it serves where no task is asked for.
         reads_predictions (bool): Whether it may build on what other tasks predict; it then runs after them.
         targets (str): What to call the targets in errors.
-        needs_keys (bool): Whether prediction feeds queries to a :class:`~xdet.models.decoder.QueryStream`.
     """
 
     names: tuple[str, ...] = ()
     default_names: tuple[str, ...] = ()
     reads_predictions: bool = False
-    needs_keys: bool = False
     targets: str = 'targets'
 
     def requested(self, prompts: TextPrompts) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xdet.models.context import TaskContext
-from xdet.models.decoder import IMAGE, OBJECT, QueryStream, resize_regions
+from xdet.models.decoder import IMAGE, OBJECT, resize_regions
 from xdet.models.text import decode
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, LayerPrediction, QueryGroup, XDetDataSample, described_masks
@@ -43,7 +43,6 @@ class CaptioningTask(TaskAdapter):
 
     names = ('caption', 'refcaption')
     reads_predictions = True  # the masks of phrases
-    needs_keys = True
 
     def __init__(
         self,
@@ -141,6 +140,7 @@ class CaptioningTask(TaskAdapter):
                 raise ValueError(f'max_tokens is {settings.max_tokens}; this model writes up to {longest} tokens')
             for name in self.requested(asked):
                 groups[name, settings].append(row)
+        context.latent_pass.prepare_streams()
         for (name, settings), rows in groups.items():
             part = context.select(rows)
             if name == 'caption':
@@ -200,9 +200,7 @@ class _CaptionWriter:
         self._task = task
         self._table = context.text.token_embedding.weight
         self._text = context.text.stream(len(context.samples) * rows, settings.max_tokens)
-        self._queries = QueryStream(
-            context.decoder, context.features, context.outputs, settings.max_tokens, rows, regions
-        )
+        self._queries = context.latent_pass.stream(settings.max_tokens, rows, regions)
         self._place = 0
 
     def step(self, ids: Tensor) -> Tensor:

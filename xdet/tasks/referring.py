@@ -166,17 +166,16 @@ def phrase_groups(
     Returns:
         list[QueryGroup]: The groups ``phrase`` and ``text``.
     """
-    latent = context.decoder.latent_queries(len(phrases))[0]
-    tokens = [_tokens(context, texts, latent.content) for texts in phrases]
+    sees = frozenset({PHRASE + suffix, TEXT + suffix})
+    queries = context.decoder.object_copies(len(phrases), PHRASE + suffix, sees)
+    tokens = [_tokens(context, texts, queries.content) for texts in phrases]
     position = pad_sequence(tokens, batch_first=True)
     valid = None
     if mask_padding:
         lengths = torch.tensor([len(row) for row in tokens], device=position.device)
         valid = torch.arange(position.shape[1], device=position.device) < lengths[:, None]
-    sees = frozenset({PHRASE + suffix, TEXT + suffix})
-    unmasked = (0,) if context.decoder.unmasks_next_query else ()
     return [
-        QueryGroup(PHRASE + suffix, latent.content, latent.position, sees, unmasked=unmasked),
+        queries,
         # The content starts as a constant and is what layers change; gradients reach the text through the position.
         QueryGroup(TEXT + suffix, position.detach(), position, sees, image_attention='no', valid=valid),
     ]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xdet.models.context import TaskContext
-from xdet.models.decoder import IMAGE, OBJECT, QueryStream
+from xdet.models.decoder import IMAGE, OBJECT
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, QueryGroup, XDetDataSample
 from xdet.structures.answers import normalize_answer
@@ -45,7 +45,6 @@ class VQATask(TaskAdapter):
 
     names = ('vqa',)
     targets = 'questions'
-    needs_keys = True
 
     def __init__(
         self,
@@ -132,7 +131,7 @@ class VQATask(TaskAdapter):
         most = max(map(len, questions))
         texts = [text for row in questions for text in [*row, *[''] * (most - len(row))]]
         encoded = context.encode(texts)
-        stream = QueryStream(context.decoder, context.features, context.outputs, encoded.tokens.shape[1], most)
+        stream = context.latent_pass.stream(encoded.tokens.shape[1], most)
         states = stream.step(self._content(encoded.tokens), encoded.tokens)
         ends = encoded.valid.sum(dim=1) - 1
         logits = self.classifier(states[torch.arange(len(texts), device=states.device), ends])

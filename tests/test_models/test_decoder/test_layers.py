@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from xdet.models.decoder.layers import Attention, DecoderLayer
+from xdet.structures import Pixels
 
 
 @pytest.mark.parametrize('masked', [False, True])
@@ -31,7 +32,7 @@ def test_layer_leaves_groups_without_image_attention_out_of_cross_attention():
     every = torch.ones(1, 1, 3, 6, dtype=torch.bool)
 
     def run(memory):
-        return layer(x, position, 3, memory, torch.zeros(1, 6, 16), every, own)[0]
+        return layer(x, position, Pixels(memory, torch.zeros(1, 6, 16)), every, own)[0]
 
     first, second = run(torch.randn(1, 6, 16)), run(torch.randn(1, 6, 16))
     assert torch.equal(first[:, 3:], second[:, 3:])

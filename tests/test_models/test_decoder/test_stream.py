@@ -1,8 +1,11 @@
 """Queries that arrive piece by piece equal one pass over all of them."""
 
+from unittest import mock
+
 import pytest
 import torch
 
+from xdet.models.context import LatentPass
 from xdet.models.decoder import QueryStream, XDecoderTransformerDecoder
 from xdet.structures import ImageFeatures, QueryGroup
 
@@ -39,7 +42,7 @@ def full_pass(model, inputs, content, position, region=None):
 
 
 def latent_pass(model, inputs):
-    return model(inputs, model.latent_queries(2), keep_keys=True)
+    return model(inputs, model.latent_queries(2))
 
 
 @torch.no_grad()
@@ -111,11 +114,27 @@ def test_regions(model, caption):
 @torch.no_grad()
 def test_misuse(model, caption):
     inputs = features()
-    with pytest.raises(ValueError, match='keep_keys'):
-        QueryStream(model, inputs, model(inputs, model.latent_queries(2)), 5)
+    with torch.enable_grad(), pytest.raises(ValueError, match='while gradients were recorded'):
+        QueryStream(model, inputs, latent_pass(model, inputs), 5)
     stream = QueryStream(model, inputs, latent_pass(model, inputs), 4)
     region = torch.ones(2, 64, 96, dtype=torch.bool)
     with pytest.raises(ValueError, match="a region limits groups that attend 'all' pixels, not 'masked'"):
         QueryGroup('caption', *caption, frozenset({'caption'}), region=region)
     with pytest.raises(ValueError, match='1 queries more'):
         stream.step(*caption)
+
+
+@torch.no_grad()
+def test_keys_of_the_image_are_made_once_and_change_nothing(model, caption):
+    inputs = features()
+    keys = model.image_keys(inputs)
+    plain, reused = latent_pass(model, inputs), model(inputs, model.latent_queries(2), image_keys=keys)
+    assert torch.equal(plain.last.state, reused.last.state)
+    shared = LatentPass(model, inputs)
+    with mock.patch.object(model, 'image_keys', wraps=model.image_keys) as made:
+        found = shared.stream(5).step(*caption)
+        assert torch.equal(found, shared.select([0, 1]).stream(5).step(*caption))
+        assert made.call_count == 1
+    torch.testing.assert_close(found, QueryStream(model, inputs, plain, 5).step(*caption))
+    part = shared.select([1]).stream(5).step(*(piece[1:] for piece in caption))
+    torch.testing.assert_close(part, found[1:])

@@ -25,11 +25,10 @@ def decoder(**kwargs):
 
 
 def phrases(model, batch=2):
-    latent = model.latent_queries(batch)[0]
     text = torch.randn(batch, 3, 16, generator=torch.Generator().manual_seed(5))
     sees = frozenset({'phrase', 'text'})
     return [
-        QueryGroup('phrase', latent.content, latent.position, sees, unmasked=(0,) if model.unmasks_next_query else ()),
+        model.object_copies(batch, 'phrase', sees),
         QueryGroup('text', text, text, sees=sees, image_attention='no'),
     ]
 

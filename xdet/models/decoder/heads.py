@@ -43,7 +43,7 @@ class PredictionHeads(nn.Module):
         self.mask_embed = MLP(embed_dims, embed_dims, embed_dims, embed_dims)
         nn.init.trunc_normal_(self.class_embed, std=0.02)
 
-    def forward(self, x: Tensor, queries: PackedQueries) -> LayerPrediction:
+    def read_out(self, x: Tensor, queries: PackedQueries) -> LayerPrediction:
         """Read the predictions out of query states ``x`` ``[B, N, C]``."""
         state = self.decoder_norm(x)
         readout = state[:, : queries.num_masked]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xdet.structures import KeysValues, LayerKeys
+from xdet.structures import KeysValues, Pixels
 
 
 class Attention(nn.Module):
@@ -89,33 +89,30 @@ class DecoderLayer(nn.Module):
         """Feed-forward network with ReLU."""
         return self.ffn_norm(x + self.linear2(F.relu(self.linear1(x))))
 
+    def image_keys(self, pixels: Pixels) -> KeysValues:
+        """Keys and values of the image, which depend on nothing else."""
+        if pixels.keys is not None:
+            return pixels.keys
+        return self.cross_attn.project(pixels.tokens + pixels.position, pixels.tokens)
+
     def forward(
-        self,
-        x: Tensor,
-        position: Tensor,
-        num_attending: int,
-        memory: Tensor,
-        memory_position: Tensor,
-        image_mask: Tensor,
-        self_mask: Tensor,
-    ) -> tuple[Tensor, LayerKeys]:
+        self, x: Tensor, position: Tensor, pixels: Pixels, image_mask: Tensor, self_mask: Tensor
+    ) -> tuple[Tensor, KeysValues]:
         """Run the layer.
 
         Args:
             x (Tensor): ``[B, N, C]`` content of all queries.
             position (Tensor): ``[B, N, C]`` their positions.
-            num_attending (int): The first so many queries attend the image.
-            memory (Tensor): ``[B, HW, C]`` image tokens of this layer's level.
-            memory_position (Tensor): ``[1, HW, C]`` their positions.
-            image_mask (Tensor): Bool ``[B, 1, num_attending, HW]``.
+            pixels (Pixels): The image in this layer's level.
+            image_mask (Tensor): Bool ``[B, 1, n, HW]``; the first n queries attend the image.
             self_mask (Tensor): Bool ``[1 or B, 1, N, N]``.
 
         Returns:
-            tuple[Tensor, LayerKeys]: New content ``[B, N, C]``, and the keys and values that were attended.
+            tuple[Tensor, KeysValues]: New content ``[B, N, C]``, and the keys and values of the queries.
         """
-        image = self.cross_attn.project(memory + memory_position, memory)
+        image, num_attending = self.image_keys(pixels), image_mask.shape[2]
         attending = self.attend_image(x[:, :num_attending], position[:, :num_attending], image, image_mask)
         x = torch.cat([attending, x[:, num_attending:]], dim=1)
         others = self.self_attn.project(x + position, x)
         x = self.attend_queries(x, position, others, self_mask)
-        return self.feed_forward(x), LayerKeys(image, others)
+        return self.feed_forward(x), others

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,11 +30,13 @@ class QueryStream:
     Args:
         decoder (XDecoderTransformerDecoder): The decoder.
         features (ImageFeatures): Encoded images.
-        latents (DecoderOutput): Its output for the latent queries, made with ``keep_keys=True``.
+        latents (DecoderOutput): Its output for the latent queries, made without recording gradients.
         length (int): Most queries per row that will be fed.
         rows_per_image (int): Rows of every image.
         regions (Tensor, optional): Bool ``[B, n, H, W]`` in padded input resolution; a row attends only pixels of its
             region. Each region has ``rows_per_image / n`` rows next to each other. None: all pixels.
+        image_keys (Sequence[KeysValues], optional): From :meth:`XDecoderTransformerDecoder.image_keys`, if they were
+            already made.
     """
 
     def __init__(
@@ -44,21 +47,22 @@ class QueryStream:
         length: int,
         rows_per_image: int = 1,
         regions: Tensor | None = None,
+        image_keys: Sequence[KeysValues] | None = None,
     ) -> None:
         if latents.keys is None:
-            raise ValueError('the latent queries were decoded without keep_keys=True')
+            raise ValueError('the latent queries were decoded while gradients were recorded; use torch.no_grad()')
         self._layers = decoder.layers
         self._norm = decoder.decoder_norm
         self._batch = len(features.mask_features)
-        self._image = [keys.image for keys in latents.keys]
+        self._image = decoder.image_keys(features) if image_keys is None else image_keys
         self._visible: list[Tensor | None] = [None] * len(features.memory)
         if regions is not None:
             rows = rows_per_image // regions.shape[1]
             self._visible = [
                 visible_pixels(regions, level.shape[-2:]).repeat_interleave(rows, dim=1) for level in features.memory
             ]
-        self._num_latents = latents.keys[0].queries.keys.shape[2]
-        self._seen = [_Buffer(keys.queries, rows_per_image, length) for keys in latents.keys]
+        self._num_latents = latents.keys[0].keys.shape[2]
+        self._seen = [_Buffer(keys, rows_per_image, length) for keys in latents.keys]
         self._past = 0
 
     def step(self, content: Tensor, position: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from xdet.registry import MODELS
-from xdet.structures import DecoderOutput, ImageFeatures, LayerKeys, LayerPrediction, QueryGroup
+from xdet.structures import DecoderOutput, ImageFeatures, KeysValues, LayerPrediction, Pixels, QueryGroup
 
 from .heads import PredictionHeads
 from .layers import DecoderLayer
@@ -41,8 +42,8 @@ class XDecoderTransformerDecoder(PredictionHeads):
         num_levels (int): Feature levels, used in turn by the layers.
         unmasked_query (str): Which query ignores its predicted mask and attends all pixels. ``'image'`` is what was
             meant. ``'official'`` reproduces the official index, which is one too far: it hits the first query behind
-            the latent ones (:attr:`unmasks_next_query`; the first phrase query in referring segmentation, none
-            otherwise), and the released weights were trained that way.
+            the latent ones (the first of :meth:`object_copies`, none where there are no copies), and the released
+            weights were trained that way.
         with_cp (bool): Recompute layers in the backward pass to save memory.
     """
 
@@ -63,7 +64,7 @@ class XDecoderTransformerDecoder(PredictionHeads):
         if num_queries < 2:
             raise ValueError(f'num_queries is {num_queries}; at least 2 are needed: one object and the image query')
         self.num_queries = num_queries
-        self.unmasks_next_query = unmasked_query == 'official'
+        self.unmasked_query = unmasked_query
         self.with_cp = with_cp
         self.query_feat = torch.nn.Embedding(num_queries, embed_dims)
         self.query_embed = torch.nn.Embedding(num_queries, embed_dims)
@@ -83,60 +84,65 @@ class XDecoderTransformerDecoder(PredictionHeads):
                 content[:, -1:],
                 position[:, -1:],
                 sees=frozenset({IMAGE}),
-                unmasked=() if self.unmasks_next_query else (0,),
+                unmasked=(0,) if self.unmasked_query == 'image' else (),
                 pools=OBJECT,
             ),
         ]
 
-    def forward(self, features: ImageFeatures, groups: Sequence[QueryGroup], keep_keys: bool = False) -> DecoderOutput:
+    def object_copies(self, batch_size: int, name: str, sees: frozenset[str]) -> QueryGroup:
+        """A group of queries that begin as the object queries do, for tasks that look for something else."""
+        objects = self.latent_queries(batch_size)[0]
+        unmasked = (0,) if self.unmasked_query == 'official' else ()
+        return QueryGroup(name, objects.content, objects.position, sees, unmasked=unmasked)
+
+    def image_keys(self, features: ImageFeatures) -> tuple[KeysValues, ...]:
+        """Keys and values of the image in every layer: for passes on the same image, and for a :class:`QueryStream`."""
+        pixels = self._pixels(features)
+        return tuple(layer.image_keys(pixels[index % len(pixels)]) for index, layer in enumerate(self.layers))
+
+    def forward(
+        self,
+        features: ImageFeatures,
+        groups: Sequence[QueryGroup],
+        image_keys: Sequence[KeysValues] | None = None,
+    ) -> DecoderOutput:
         """Decode.
 
         Args:
             features (ImageFeatures): Encoded images.
             groups (Sequence[QueryGroup]): All query groups; those of :meth:`latent_queries` are not added.
-            keep_keys (bool): Hand out the keys and values of all layers, for a :class:`QueryStream`.
+            image_keys (Sequence[KeysValues], optional): From :meth:`image_keys`, if they were already made.
 
         Returns:
             DecoderOutput: ``num_layers + 1`` predictions.
         """
         queries = pack(groups)
-        memory, positions = self._memory(features)
+        pixels = self._pixels(features)
         levels = [_resize(features.mask_features.detach(), level.shape[-2:]) for level in features.memory]
         free = [_free_pixels(queries, level.shape[-2:]) for level in features.memory]
         self_mask = self_attention_mask(queries)
 
         x = queries.content
-        predictions, keys = [PredictionHeads.forward(self, x, queries)], []
+        recorded = torch.is_grad_enabled()
+        predictions, keys = [self.read_out(x, queries)], []
         for index, layer in enumerate(self.layers):
-            level = index % len(memory)
+            level = index % len(pixels)
+            seen = pixels[level] if image_keys is None else pixels[level]._replace(keys=image_keys[index])
             image_mask = self._image_mask(predictions[-1], levels[level], queries, free[level])
-            x, layer_keys = self._run(
-                layer,
-                x,
-                queries.position,
-                queries.num_attending,
-                memory[level],
-                positions[level],
-                image_mask,
-                self_mask,
-            )
-            predictions.append(PredictionHeads.forward(self, x, queries))
-            if keep_keys:
+            run = partial(checkpoint, layer, use_reentrant=False) if self.with_cp and recorded else layer
+            x, layer_keys = run(x, queries.position, seen, image_mask, self_mask)
+            predictions.append(self.read_out(x, queries))
+            if not recorded:
                 keys.append(layer_keys)
-        return DecoderOutput(tuple(predictions), features.mask_features, tuple(keys) if keep_keys else None)
+        return DecoderOutput(tuple(predictions), features.mask_features, None if recorded else tuple(keys))
 
-    def _run(self, layer: DecoderLayer, *args) -> tuple[Tensor, LayerKeys]:
-        if self.with_cp and torch.is_grad_enabled():
-            return checkpoint(layer, *args, use_reentrant=False)
-        return layer(*args)
-
-    def _memory(self, features: ImageFeatures) -> tuple[list[Tensor], list[Tensor]]:
-        """Image tokens with their level embedding ``[B, HW, C]`` and positions ``[1, HW, C]``, per level."""
-        tokens, positions = [], []
+    def _pixels(self, features: ImageFeatures) -> list[Pixels]:
+        """Image tokens with their level embedding, and their positions, per level."""
+        pixels = []
         for level, embed in zip(features.memory, self.level_embed.weight, strict=True):
-            tokens.append(level.flatten(2).transpose(1, 2) + embed)
-            positions.append(sine_positions(level.shape[1], *level.shape[-2:], level.device).to(level.dtype))
-        return tokens, positions
+            position = sine_positions(level.shape[1], *level.shape[-2:], level.device).to(level.dtype)
+            pixels.append(Pixels(level.flatten(2).transpose(1, 2) + embed, position))
+        return pixels
 
     @torch.no_grad()
     def _image_mask(self, prediction: LayerPrediction, level: Tensor, queries: PackedQueries, free: Tensor) -> Tensor:
