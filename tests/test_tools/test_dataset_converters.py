@@ -6,11 +6,13 @@ import io
 import json
 import os
 import pickle
+import runpy
 import tarfile
 from pathlib import Path
 
 import pytest
-from tiny.tools import run_tool
+from pycocotools import mask as mask_util
+from tiny.tools import ROOT, run_tool
 
 from xdet.datasets.files.coco_json import load_expressions
 
@@ -46,6 +48,29 @@ def test_refer_files_are_joined(tmp_path: Path, protocol: int, capsys) -> None:
     assert expression == dict(sentences=('Left caf\xe9',), mask=[[0, 0, 1, 0, 1, 1]])
 
 
+@pytest.mark.parametrize('write', [json.dumps, pickle.dumps])
+def test_expressions_of_several_objects_or_none(tmp_path: Path, write) -> None:
+    """gRefCOCO."""
+    other = dict(id=2, image_id=11, category_id=3, bbox=[2, 2, 2, 2], segmentation=[[2, 2, 4, 2, 4, 4, 2, 4]], area=4)
+    square = dict(other, id=1, bbox=[0, 0, 2, 2], segmentation=[[0, 0, 2, 0, 2, 2, 0, 2]])
+    refs = [
+        dict(REFS[1], ref_id=1, ann_id=[1]),
+        dict(REFS[1], ref_id=2, ann_id=[1, 2]),
+        dict(REFS[1], ref_id=3, ann_id=[-1], no_target=True),
+    ]
+    join = runpy.run_path(str(ROOT / 'tools' / 'dataset_converters' / 'refer_to_json.py'))['join']
+    joined = join(refs, dict(INSTANCES, annotations=[square, other]))
+    assert [annotation['area'] for annotation in joined['annotations']] == [4, 8, 0]
+    assert joined['annotations'][1]['bbox'] == [0, 0, 4, 4]
+    data = write(refs[:1] + refs[2:])
+    out = convert(tmp_path, data.encode() if isinstance(data, str) else data)  # with INSTANCES, which has one object
+    assert [len(own) for own in load_expressions(str(out)).values()] == [1]
+    (tmp_path / 'joined.json').write_text(json.dumps(joined))
+    one, both = load_expressions(str(out))[11]
+    assert one['mask'] == [[0, 0, 2, 0, 2, 2, 0, 2]]
+    assert mask_util.decode(both['mask']).tolist() == [[1, 1, 0, 0]] * 2 + [[0, 0, 1, 1]] * 2
+
+
 class Harmful:
     """Makes a folder when it is unpickled."""
 
@@ -69,6 +94,12 @@ def test_programs_in_a_pickle_are_not_run(tmp_path: Path) -> None:
         (b'', 'refs.p: cannot be read safely'),
         (pickle.dumps(dict(a=1)), 'refs.p: not a list of referring expressions'),
         (pickle.dumps([dict(REFS[0], ann_id=9)]), 'expression 5 refers to annotation 9'),
+        (pickle.dumps([dict(REFS[0], ann_id=None)]), "expression 5: 'ann_id' is null"),
+        (pickle.dumps([dict(REFS[0], split=None)]), "expression 5: 'split' is null"),
+        (pickle.dumps([dict(REFS[0], ann_id=[1, 9])]), 'expression 5 refers to annotation 9'),
+        (json.dumps(dict(a=1)).encode(), 'refs.p: not a list of referring expressions'),
+        (b'[' * 100_000, 'refs.p: not valid JSON'),
+        (pickle.dumps(REFS)[:-9], 'refs.p: cannot be read safely'),
     ],
 )
 def test_unusable_refer_files_are_named(tmp_path: Path, refs: bytes, message: str) -> None:

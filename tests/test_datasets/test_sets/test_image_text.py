@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from tiny.mutation import mutated
 from torch.utils.data import DataLoader
 
 from xdet.datasets import ImageReadError, ImageTextDataset
@@ -112,14 +115,40 @@ def test_several_captions_in_one_row_and_other_columns(tmp_path: Path) -> None:
         ('list.jsonl', '[1]', 'line 1: not an object'),
         ('list.json', '{"a": 1}', 'neither a COCO captions file nor a list'),
         ('list.csv', b'\xff\xfe\xfa', 'not UTF-8 text'),
+        ('list.csv', 'image,caption\n0.png,a box, red\n', 'list.csv, line 2: has 3 cells, but there are 2 columns'),
+        ('list.csv', 'image,caption\n0.png,"a\nbox"\n1.png,b,c\n', 'list.csv, line 4: has 3 cells'),
+        ('list.csv', 'image,caption\n0.png,"a box\n1.png,b\n', 'list.csv, line 2: not a table'),
+        ('list.csv', 'image,caption\n0.png,"a box\n1.png,"b"\n', 'list.csv, line 2: not a table'),
+        ('list.csv', 'image,caption,caption\n0.png,a,b\n', r'the column\(s\) caption appear more than once'),
+        ('list.csv', 'image,caption\n0.png,\n', r'1 row\(s\) are left out: 1 without caption.*nothing is left'),
+        ('list.tsv', 'image\tcaption\n0.png\ta\tb\n', 'list.tsv, line 2: has 3 cells'),
+        ('list.json', '[' * 100_000, 'list.json: not valid JSON'),
+        ('list.jsonl', '[' * 100_000, 'list.jsonl, line 1: not valid JSON'),
+        (
+            'list.jsonl',
+            '{"image": {"bytes": "x", "path": null}, "caption": "b"}',
+            "row 1: column 'image' holds an object",
+        ),
+        ('list.jsonl', '{"image": 5, "caption": "b"}', "row 1: column 'image' holds 5, not the path"),
+        ('list.jsonl', '{"image": "a", "caption": 5}', "row 1: column 'caption' holds 5, not a text"),
+        ('list.jsonl', '{"image": "a", "caption": "b", "img_id": []}', "row 1: 'img_id' is"),
+        (
+            'list.jsonl',
+            '{"image": "a", "caption": "b", "img_id": 1}\n{"image": "c", "caption": "d", "img_id": 1}',
+            'row 2: the image id 1 appears more than once',
+        ),
+        ('list.json', '{"images": [{"id": 1}], "annotations": [{"image_id": 1}]}', "image 1: 'file_name' is missing"),
+        ('list.json', '{"images": [{"sentences": []}]}', "image 0: 'filename' is missing"),
+        ('list.parquet', b'PAR1' * 9, 'list.parquet: not a Parquet file'),
         ('list.txt', '', r'accepted are .json, .jsonl, .csv, .tsv, .parquet'),
     ],
 )
 def test_unusable_lists_are_named(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         read_pairs(str(path))
+    assert str(path) in str(caught.value) and len(str(caught.value)) < 600
     with pytest.raises(FileNotFoundError, match='nowhere.csv: list does not exist'):
         read_pairs('nowhere.csv')
 
@@ -171,3 +200,42 @@ def test_real_captions(shared_data: Path) -> None:
         ann_file='captions.json', data_root=str(root), data_prefix=dict(img='images'), serialize_data=False
     )
     assert len(dataset) == 600 and all(len(dataset.get_data_info(index)['captions']) == 5 for index in range(600))
+
+
+def test_images_inside_of_parquet_are_named(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip('pyarrow')
+    parquet = pytest.importorskip('pyarrow.parquet')
+    table = pyarrow.table(dict(image=[dict(bytes=b'x' * 10_000, path='0.png')], text=['a box']))
+    parquet.write_table(table, tmp_path / 'list.parquet')
+    with pytest.raises(
+        ValueError, match=r"row 1: column 'image' holds an object with the keys bytes, path.*write them"
+    ):
+        read_pairs(str(tmp_path / 'list.parquet'))
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), kind=st.sampled_from(['records', 'coco', 'karpathy']))
+def test_mutated_lists_load_or_are_named(tmp_path: Path, data: st.DataObject, kind: str) -> None:
+    valid = dict(
+        records=[dict(image='a.png', caption='a'), dict(image='b.png', caption=['b', 'c'], img_id=4, split='train')],
+        coco=dict(images=[dict(id=7, file_name='x.jpg')], annotations=[dict(image_id=7, caption='a')]),
+        karpathy=dict(images=[dict(filename='a.jpg', cocoid=5, split='train', sentences=[dict(raw='text')])]),
+    )[kind]
+    path = tmp_path / 'list.json'
+    path.write_text(json.dumps(mutated(valid, data)))
+    try:
+        read_pairs(str(path), splits=data.draw(st.sampled_from([None, ('train',)])))
+    except ValueError as error:
+        assert str(path) in str(error) and '\n' not in str(error)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(alphabet='ab,"\n\r \t', max_size=40), kind=st.sampled_from(['csv', 'tsv']))
+def test_any_table_loads_or_is_named(tmp_path: Path, text: str, kind: str) -> None:
+    path = tmp_path / f'list.{kind}'
+    mark = dict(csv=',', tsv='\t')[kind]
+    path.write_bytes(f'image{mark}caption\n{text}\n'.encode())
+    try:
+        read_pairs(str(path))
+    except ValueError as error:
+        assert str(path) in str(error)

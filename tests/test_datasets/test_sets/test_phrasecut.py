@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mmengine.structures import InstanceData
 from PIL import Image
 from pycocotools import mask as coco_mask
+from tiny.mutation import mutated
 
 from xdet.datasets import PhraseCutDataset
 from xdet.datasets.sets.phrasecut import draw
@@ -129,8 +132,8 @@ def test_degenerate_polygons() -> None:
     [
         (lambda tiny: tiny.images.pop(0), r'phrase 5__2 is of image 5, which image_data_split3000\.json does not list'),
         (lambda tiny: tiny.tasks[1].update(phrase=' '), r'refer_test\.json: phrase 5__2 is empty'),
-        (lambda tiny: tiny.tasks[1].pop('Polygons'), r'refer_test\.json: not a list of phrases with task_id'),
-        (lambda tiny: tiny.images[0].pop('height'), r'split3000\.json: not a list of images with image_id'),
+        (lambda tiny: tiny.tasks[1].pop('Polygons'), r'refer_test\.json: phrase 5__2: .Polygons. is missing'),
+        (lambda tiny: tiny.images[0].pop('height'), r'split3000\.json: image 5: .height. is missing'),
         (lambda tiny: tiny.tasks.clear(), r'refer_test\.json: no samples; the split is empty'),
     ],
 )
@@ -149,3 +152,16 @@ def test_missing_files_are_named(tiny: TinyPhraseCut) -> None:
     with pytest.raises(FileNotFoundError, match=r'1 listed file\(s\) do not exist, the first is .*images/5\.jpg'):
         tiny.build()
     assert len(tiny.build(missing_images='skip')) == 1
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), name=st.sampled_from(('images', 'tasks')))
+def test_mutated_files_load_or_are_named(tiny: TinyPhraseCut, data: st.DataObject, name: str) -> None:
+    valid = getattr(tiny, name)
+    setattr(tiny, name, mutated(valid, data))
+    try:
+        tiny.build()
+    except (ValueError, FileNotFoundError) as error:
+        assert str(tiny.root) in str(error) and '\n' not in str(error)
+    finally:
+        setattr(tiny, name, valid)

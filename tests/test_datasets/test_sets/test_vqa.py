@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from tiny.mutation import mutated
 
 from xdet.datasets import QuestionListDataset, VQADataset
 from xdet.evaluation import VQAAccuracy
@@ -159,8 +162,14 @@ def test_answers_for_the_server(tiny: TinyVQA, tmp_path: Path) -> None:
         ),
         (lambda tiny: tiny.questions.pop(1), r'annotations\.json: has an answer to no question 7000 of .*questions'),
         (lambda tiny: tiny.questions[1].update(question=' '), r'questions\.json: a question is empty or missing'),
-        (lambda tiny: tiny.questions[1].pop('image_id'), r'questions\.json: one of the questions has no image_id'),
-        (lambda tiny: tiny.annotations[1].pop('answers'), r'annotations\.json: one of the annotations has no answers'),
+        (
+            lambda tiny: tiny.questions[1].pop('image_id'),
+            r'questions\.json: entry 1 .* of the questions: .image_id. is missing',
+        ),
+        (
+            lambda tiny: tiny.annotations[1].pop('answers'),
+            r'annotations\.json: entry 1 .* of the annotations: .answers. is missing',
+        ),
         (lambda tiny: tiny.questions.clear() or tiny.annotations.clear(), 'no samples; the split is empty'),
     ],
 )
@@ -225,7 +234,7 @@ def test_own_questions_in_a_table(tmp_path: Path) -> None:
     ('row', 'message'),
     [
         (dict(question='What?', answer='x'), 'row 1: has no image'),
-        (dict(image='a.png', answer='x'), r'row 1: a question is empty or missing \(None\)'),
+        (dict(image='a.png', answer='x'), r'row 1: a question is empty or missing \(null\)'),
         (dict(image='a.png', question='What?', answers={'x': 2}), "row 1: answer 'x' scores 2; accepted are numbers"),
         (dict(image='a.png', question='What?', answers={'x': 'y'}), "row 1: answer 'x' scores 'y'; accepted are"),
         (
@@ -292,3 +301,16 @@ def test_real_questions(shared_data: Path) -> None:
     everything = [name for own in best for name in own]
     metric.process(None, [answer(sample, *[everything.pop() for _ in sample.questions]) for sample in samples])
     assert metric.evaluate(size=67)['vqa/accuracy'] < 30
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), name=st.sampled_from(('questions', 'annotations')))
+def test_mutated_files_load_or_are_named(tiny: TinyVQA, data: st.DataObject, name: str) -> None:
+    valid = getattr(tiny, name)
+    setattr(tiny, name, mutated(valid, data))
+    try:
+        tiny.build()
+    except (ValueError, FileNotFoundError) as error:
+        assert str(tiny.root) in str(error) and '\n' not in str(error)
+    finally:
+        setattr(tiny, name, valid)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from mmengine import fileio
+from xdet.io.errors import cause
+from xdet.io.reading import listed, parse_json, read_bytes, read_text, shorten
+from xdet.io.schema import ID, require, shown
 
-from .coco_json import load_json
+from .coco_json import file_name, index_images, load_json
+from .left_out import LeftOut
 
 IMAGE_COLUMNS = ('image', 'image_path', 'img_path', 'file_name', 'filename', 'filepath', 'path')
 """Names a column of image paths is recognised by."""
@@ -61,7 +63,11 @@ def read_pairs(
     image_column = find_column(path, rows, 'image', image_column, IMAGE_COLUMNS)
     caption_column = find_column(path, rows, 'caption', caption_column, CAPTION_COLUMNS)
     rows = rows_of_splits(path, rows, splits)
-    return _collect(rows, image_column, caption_column)
+    pairs, left_out = _collect(path, rows, image_column, caption_column)
+    if rows and not pairs:
+        raise ValueError(f'{left_out}; nothing is left (columns {image_column}, {caption_column})')
+    left_out.report(len(rows))
+    return pairs, left_out.total
 
 
 def read_rows(path: str) -> list[dict[str, Any]]:
@@ -82,30 +88,54 @@ def rows_of_splits(path: str, rows: list[dict], splits: Sequence[str] | None) ->
     Raises:
         ValueError: There are none.
     """
-    if splits is not None:
-        found = dict.fromkeys(row.get('split') for row in rows)
-        rows = [row for row in rows if row.get('split') in splits]
-        if not rows:
-            raise ValueError(
-                f'{path}: no rows of split {", ".join(splits)}; its splits are {", ".join(map(str, found))}'
-            )
-    return rows
+    if splits is None:
+        return rows
+    chosen = [row for row in rows if row.get('split') in splits]
+    if not chosen:
+        found = dict.fromkeys(str(row.get('split')) for row in rows)
+        raise ValueError(f'{path}: no rows of split {", ".join(splits)}; its splits are {listed(found)}')
+    return chosen
 
 
-def _collect(rows: Iterable[dict], image_column: str, caption_column: str) -> tuple[list[Pair], int]:
+def _collect(path: str, rows: Iterable[dict], image_column: str, caption_column: str) -> tuple[list[Pair], LeftOut]:
     captions: dict[str, list[str]] = {}
     ids: dict[str, int | str] = {}
-    dropped = 0
-    for row in rows:
-        image, given = row.get(image_column), row.get(caption_column)
-        texts = [given] if isinstance(given, str) else given if isinstance(given, (list, tuple)) else []
-        texts = [cleaned for text in texts if isinstance(text, str) and (cleaned := ' '.join(text.split()))]
-        if not isinstance(image, str) or not image or not texts:
-            dropped += 1
+    image_of_id: dict[int | str, str] = {}
+    left_out = LeftOut(path, 'row(s)')
+    for number, row in enumerate(rows, start=1):
+        where = f'{path}, row {number}'
+        image = _image_of(row, image_column, where)
+        texts = _texts_of(row, caption_column, where)
+        if not image or not texts:
+            left_out.add(f'without {"image" if not image else "caption"}', f'row {number}')
             continue
+        img_id = require(row, 'img_id', ID, where, image)
+        if image_of_id.setdefault(img_id, image) != image:
+            raise ValueError(
+                f'{where}: the image id {shown(img_id)} appears more than once, for {shown(image_of_id[img_id])} and '
+                f'{shown(image)}'
+            )
         captions.setdefault(image, []).extend(texts)
-        ids.setdefault(image, row.get('img_id', image))
-    return [Pair(image, tuple(texts), ids[image]) for image, texts in captions.items()], dropped
+        ids.setdefault(image, img_id)
+    return [Pair(image, tuple(texts), ids[image]) for image, texts in captions.items()], left_out
+
+
+def _image_of(row: dict, column: str, where: str) -> str | None:
+    image = row.get(column)
+    if image is None or isinstance(image, str):
+        return image if image and image.strip() else None
+    advice = '; images inside of a list are not read: write them to files and list their paths'
+    advice = advice if isinstance(image, (bytes, dict, list)) else ''
+    raise ValueError(f"{where}: column '{column}' holds {shown(image)}, not the path of an image{advice}")
+
+
+def _texts_of(row: dict, column: str, where: str) -> list[str]:
+    given = row.get(column)
+    texts = list(given) if isinstance(given, (list, tuple)) else [given]
+    wrong = [text for text in texts if text is not None and not isinstance(text, str)]
+    if wrong:
+        raise ValueError(f"{where}: column '{column}' holds {shown(wrong[0])}, not a text")
+    return [cleaned for text in texts if text and (cleaned := ' '.join(text.split()))]
 
 
 def find_column(path: str, rows: Sequence[dict], what: str, asked: str | None, usual: Sequence[str]) -> str:
@@ -119,17 +149,18 @@ def find_column(path: str, rows: Sequence[dict], what: str, asked: str | None, u
     found = next((name for name in wanted if name in columns), None)
     if found is None:
         raise ValueError(
-            f'{path}: no column {" or ".join(wanted)} for the {what}; it has {", ".join(map(str, columns)) or "none"}. '
+            f'{path}: no column {" or ".join(wanted)} for the {what}; it has {listed(columns) or "none"}. '
             f'Say which one it is: {what}_column=...'
         )
     return found
 
 
 def _read_json(path: str) -> list[dict]:
-    content = load_json(path)
+    content = _named_as_list(load_json, path)
     if isinstance(content, dict) and isinstance(content.get('images'), list):
-        if content['images'] and 'sentences' in content['images'][0]:
-            return [_karpathy_row(image) for image in content['images']]
+        images = content['images']
+        if images and isinstance(images[0], dict) and 'sentences' in images[0]:
+            return [_karpathy_row(image, f'{path}: image {number}') for number, image in enumerate(images)]
         if isinstance(content.get('annotations'), list):
             return _coco_rows(path, content)
     if isinstance(content, list) and all(isinstance(row, dict) for row in content):
@@ -138,23 +169,24 @@ def _read_json(path: str) -> list[dict]:
 
 
 def _coco_rows(path: str, content: dict) -> list[dict]:
-    names = {image['id']: image['file_name'] for image in content['images']}
-    stray = next((row for row in content['annotations'] if row.get('image_id') not in names), None)
-    if stray is not None:
-        raise ValueError(
-            f'{path}: an annotation is of image {stray.get("image_id")}, which the file does not list as image'
-        )
-    return [
-        dict(image=names[row['image_id']], caption=row.get('caption'), img_id=row['image_id'])
-        for row in content['annotations']
-    ]
+    names = {number: file_name(path, image) for number, image in index_images(path, content, sizes=False).items()}
+    rows = []
+    for position, annotation in enumerate(content['annotations']):
+        number = require(annotation, 'image_id', ID, f'{path}: annotation {position} (counted from 0)')
+        if number not in names:
+            raise ValueError(
+                f'{path}: an annotation is of image {shown(number)}, which the file does not list as image'
+            )
+        rows.append(dict(image=names[number], caption=annotation.get('caption'), img_id=number))
+    return rows
 
 
-def _karpathy_row(image: dict) -> dict:
-    folder = image.get('filepath')
+def _karpathy_row(image: dict, where: str) -> dict:
+    folder, name = require(image, 'filepath', str, where, ''), require(image, 'filename', str, where)
+    sentences = require(image, 'sentences', list, where)
     return dict(
-        image=f'{folder}/{image["filename"]}' if folder else image['filename'],
-        captions=[sentence['raw'] for sentence in image['sentences']],
+        image=f'{folder}/{name}' if folder else name,
+        captions=[require(sentence, 'raw', str, f'{where}: a sentence') for sentence in sentences],
         img_id=image.get('cocoid', image.get('imgid')),
         split=image.get('split'),
     )
@@ -163,13 +195,10 @@ def _karpathy_row(image: dict) -> dict:
 def _read_jsonl(path: str) -> list[dict]:
     rows = []
     # splitlines would also break rows at separators that captions may have, such as U+2028.
-    for number, line in enumerate(_text(path).split('\n'), start=1):
+    for number, line in enumerate(_named_as_list(read_text, path).split('\n'), start=1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f'{path}, line {number}: not valid JSON ({error})') from None
+        row = parse_json(line, f'{path}, line {number}')
         if not isinstance(row, dict):
             raise ValueError(f'{path}, line {number}: not an object with keys')
         rows.append(row)
@@ -181,12 +210,44 @@ def _read_table(delimiter: str) -> Callable[[str], list[dict]]:
     quoting = csv.QUOTE_NONE if delimiter == '\t' else csv.QUOTE_MINIMAL
 
     def read(path: str) -> list[dict]:
+        text = io.StringIO(_named_as_list(read_text, path), newline='')
+        # Strict: else a quotation mark that is not closed makes one caption of all rows after it.
+        reader = csv.reader(text, delimiter=delimiter, quoting=quoting, strict=True)
+        rows: list[dict] = []
+        header: list[str] | None = None
+        line = 1
         try:
-            return list(csv.DictReader(io.StringIO(_text(path), newline=''), delimiter=delimiter, quoting=quoting))
+            for cells in reader:
+                if header is None:
+                    header = _checked_header(path, cells)
+                elif any(cell.strip() for cell in cells):
+                    rows.append(_row(header, cells, f'{path}, line {line}'))
+                line = reader.line_num + 1
         except csv.Error as error:
-            raise ValueError(f'{path}: not a table ({error})') from None
+            raise ValueError(
+                f'{path}, line {line}: not a table ({error}); texts with commas, quotation marks or line ends stand in '
+                'quotation marks, and those inside of them are doubled'
+            ) from None
+        return rows
 
     return read
+
+
+def _checked_header(path: str, cells: list[str]) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    repeated = sorted({name for name in names if name and names.count(name) > 1})
+    if repeated:
+        raise ValueError(f'{path}, line 1: the column(s) {listed(repeated)} appear more than once')
+    return names
+
+
+def _row(header: list[str], cells: list[str], where: str) -> dict:
+    if any(cells[len(header) :]):
+        raise ValueError(
+            f'{where}: has {len(cells)} cells, but there are {len(header)} columns; a text with a comma must stand in '
+            'quotation marks'
+        )
+    return dict(zip(header, [*cells, *[None] * len(header)], strict=False))
 
 
 def _read_parquet(path: str) -> list[dict]:
@@ -195,25 +256,18 @@ def _read_parquet(path: str) -> list[dict]:
         import pyarrow.parquet
     except ImportError as error:
         raise ImportError(f"{path}: reading Parquet needs pyarrow: pip install 'pyarrow>=16'") from error
-    data = _bytes(path)
+    data = _named_as_list(read_bytes, path)
     try:
         return pyarrow.parquet.read_table(pyarrow.BufferReader(data)).to_pylist()
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(f'{path}: not a Parquet file ({error})') from None
+    except Exception as error:  # a damaged file shows by exceptions of many types, some of them Python's own
+        raise ValueError(f'{path}: not a Parquet file ({shorten(cause(error))})') from None
 
 
-def _bytes(path: str) -> bytes:
+def _named_as_list(read: Callable[[str], Any], path: str) -> Any:
     try:
-        return fileio.get(path)
+        return read(path)
     except (FileNotFoundError, IsADirectoryError):
         raise FileNotFoundError(f'{path}: list does not exist') from None
-
-
-def _text(path: str) -> str:
-    try:
-        return _bytes(path).decode('utf-8-sig')
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path}: not UTF-8 text ({error})') from None
 
 
 _READERS: dict[str, Callable[[str], list[dict[str, Any]]]] = dict(

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import os.path as osp
 from collections.abc import Sequence
 from typing import Any
-
-from mmengine.logging import print_log
 
 from xdet.datasets.files.pair_lists import read_pairs
 from xdet.datasets.order.broken import TolerantDataset
@@ -52,11 +48,7 @@ class ImageTextDataset(TolerantDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read the list."""
-        pairs, dropped = read_pairs(self.ann_file, self.image_column, self.caption_column, self.splits)
-        if dropped:
-            message = f'{self.ann_file}: {dropped} row(s) without image or caption are left out'
-            print_log(message, logger='current', level=logging.WARNING)
-        folder = self.data_prefix.get('img', self.data_root)
+        pairs, _ = read_pairs(self.ann_file, self.image_column, self.caption_column, self.splits)
         return [
-            dict(img_path=osp.join(folder, pair.image), img_id=pair.img_id, captions=pair.captions) for pair in pairs
+            dict(img_path=self.image_path(pair.image), img_id=pair.img_id, captions=pair.captions) for pair in pairs
         ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path as osp
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,15 @@ from mmengine.dataset import force_full_init
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 
-from xdet.datasets.files.coco_json import load_json
+from xdet.datasets.files.coco_json import image_size, load_json
+from xdet.datasets.files.left_out import LeftOut
+from xdet.datasets.files.outlines import check_coordinates
+from xdet.io.schema import ID, checked, require, shown
 from xdet.registry import DATASETS
 
-from .base import ImageDataset
+from .base import ImageDataset, format_name
+
+_NEEDED = ('task_id', 'image_id', 'phrase', 'Polygons')
 
 Polygons = list[list[list[float]]]
 """Polygons, each a list of points."""
@@ -51,38 +55,54 @@ class PhraseCutDataset(ImageDataset):
         """Read the phrases and collect them by image."""
         sizes = self._sizes(self.in_root(self.image_file))
         tasks = load_json(self.ann_file)
-        needed = ('task_id', 'image_id', 'phrase', 'Polygons')
-        if not isinstance(tasks, list) or any(key not in task for task in tasks for key in needed):
-            raise ValueError(f'{self.ann_file}: not a list of phrases with {", ".join(needed)}')
-        images: dict[int, list[dict]] = {}
-        for task in tasks:
-            if task['image_id'] not in sizes:
-                raise ValueError(
-                    f'{self.ann_file}: phrase {task["task_id"]} is of image {task["image_id"]}, '
-                    f'which {self.image_file} does not list'
-                )
-            images.setdefault(task['image_id'], []).append(task)
+        if not isinstance(tasks, list):
+            raise ValueError(f'{self.ann_file}: not a list of phrases with {", ".join(_NEEDED)}')
+        left_out = LeftOut(self.ann_file, 'phrases')
+        images: dict[int | str, list[dict]] = {}
+        for position, task in enumerate(tasks):
+            number = require(task, 'task_id', ID, f'{self.ann_file}: not a list of phrases; entry {position}')
+            where = f'{self.ann_file}: phrase {number}'
+            image_id = require(task, 'image_id', ID, where)
+            if image_id not in sizes:
+                raise ValueError(f'{where} is of image {image_id}, which {self.image_file} does not list')
+            expression = self._expression(task, sizes[image_id], where)
+            if expression['polygons']:
+                images.setdefault(image_id, []).append(expression)
+            else:
+                left_out.add('have no polygon', f'phrase {number}')
+        left_out.report(len(tasks))
         return [self._parse(image_id, sizes[image_id], own) for image_id, own in images.items()]
 
     @staticmethod
-    def _sizes(path: str) -> dict[int, tuple[int, int]]:
+    def _sizes(path: str) -> dict[int | str, tuple[int, int]]:
         images = load_json(path)
-        needed = ('image_id', 'height', 'width')
-        if not isinstance(images, list) or any(key not in image for image in images for key in needed):
-            raise ValueError(f'{path}: not a list of images with {", ".join(needed)}')
-        return {image['image_id']: (image['height'], image['width']) for image in images}
+        if not isinstance(images, list):
+            raise ValueError(f'{path}: not a list of images with image_id, height, width')
+        sizes = {}
+        for position, image in enumerate(images):
+            number = require(image, 'image_id', ID, f'{path}: not a list of images; entry {position}')
+            sizes[number] = image_size(image, f'{path}: image {number}')
+        return sizes
 
-    def _parse(self, image_id: int, size: tuple[int, int], tasks: list[dict]) -> dict:
-        expressions = []
-        for task in tasks:
-            phrase = ' '.join(task['phrase'].split())
-            if not phrase:
-                raise ValueError(f'{self.ann_file}: phrase {task["task_id"]} is empty')
-            polygons = [polygon for instance in task['Polygons'] for polygon in instance]
-            expressions.append(dict(sentences=(phrase,), polygons=polygons))
-        folder = self.data_prefix.get('img', self.data_root)
+    @staticmethod
+    def _expression(task: dict, size: tuple[int, int], where: str) -> dict:
+        phrase = ' '.join(require(task, 'phrase', str, where).split())
+        if not phrase:
+            raise ValueError(f'{where} is empty')
+        polygons = []
+        for instance in require(task, 'Polygons', list, where):
+            for polygon in checked(instance, list, f'{where}: an instance of Polygons'):
+                for point in checked(polygon, list, f'{where}: a polygon'):
+                    if len(checked(point, list, f'{where}: a point of a polygon')) != 2:
+                        raise ValueError(f'{where}: a point of a polygon is {shown(point)}; it must be [x, y]')
+                    check_coordinates(point, size, f'{where}: Polygons')
+                if len(polygon) > 1:
+                    polygons.append(polygon)
+        return dict(sentences=(phrase,), polygons=polygons)
+
+    def _parse(self, image_id: int | str, size: tuple[int, int], expressions: list[dict]) -> dict:
         return dict(
-            img_path=osp.join(folder, self.img_name.format(image_id=image_id)),
+            img_path=self.image_path(format_name('img_name', self.img_name, dict(image_id=image_id))),
             img_id=image_id,
             height=size[0],
             width=size[1],

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os.path as osp
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from xdet.datasets.files.coco_json import load_json
 from xdet.datasets.files.pair_lists import IMAGE_COLUMNS, find_column, read_rows, rows_of_splits
+from xdet.io.schema import ID, require, shown
 from xdet.registry import DATASETS
 from xdet.structures.answers import normalize_answer, soft_scores
 
-from .base import ImageDataset, as_list
+from .base import ImageDataset, as_list, format_name
 
 
 class QuestionsDataset(ImageDataset):
@@ -84,12 +84,11 @@ class VQADataset(QuestionsDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read questions and answers."""
-        questions = _entries(self.ann_file, 'questions', ('question_id', 'image_id', 'question'))
+        questions = _entries(self.ann_file, 'questions', dict(question_id=ID, image_id=ID))
         answers = self._answers(questions)
-        folder = self.data_prefix.get('img', self.data_root)
         return self.group(
             dict(
-                img_path=osp.join(folder, self.img_name.format(image_id=question['image_id'])),
+                img_path=self.image_path(format_name('img_name', self.img_name, dict(image_id=question['image_id']))),
                 img_id=question['image_id'],
                 question=_question_text(self.ann_file, question),
                 question_id=question['question_id'],
@@ -102,26 +101,30 @@ class VQADataset(QuestionsDataset):
         if self.answers_file is None:
             return {}
         path = self.in_root(self.answers_file)
-        annotations = _entries(path, 'annotations', ('question_id', 'answers'))
+        annotations = _entries(path, 'annotations', dict(question_id=ID, answers=list))
         asked, answered = ({entry['question_id'] for entry in entries} for entries in (questions, annotations))
         if asked != answered:
             unanswered, unasked = asked - answered, answered - asked
             first = (
-                f'no answer to question {min(unanswered)}' if unanswered else f'an answer to no question {min(unasked)}'
+                f'no answer to question {min(unanswered, key=str)}'
+                if unanswered
+                else f'an answer to no question {min(unasked, key=str)}'
             )
             raise ValueError(
                 f'{path}: has {first} of {self.ann_file} ({len(unanswered)} unanswered, {len(unasked)} unasked); '
                 'both must be of the same split'
             )
-        return {annotation['question_id']: self._parse_answers(annotation) for annotation in annotations}
+        return {annotation['question_id']: self._parse_answers(path, annotation) for annotation in annotations}
 
-    def _parse_answers(self, annotation: dict) -> dict:
-        given = tuple(answer['answer'] for answer in annotation['answers'])
+    @staticmethod
+    def _parse_answers(path: str, annotation: dict) -> dict:
+        where = f'{path}: question {annotation["question_id"]}'
+        given = tuple(require(answer, 'answer', str, f'{where}: an answer') for answer in annotation['answers'])
         return dict(
             answers=soft_scores(given),
             human_answers=given,
-            question_kind=annotation.get('answer_type'),
-            question_type=annotation.get('question_type'),
+            question_kind=require(annotation, 'answer_type', str, where, None),
+            question_type=require(annotation, 'question_type', str, where, None),
         )
 
 
@@ -165,7 +168,6 @@ class QuestionListDataset(QuestionsDataset):
         """Read the list."""
         rows = read_rows(self.ann_file)
         column = find_column(self.ann_file, rows, 'image', self.image_column, IMAGE_COLUMNS)
-        folder = self.data_prefix.get('img', self.data_root)
         questions = []
         for number, row in enumerate(rows_of_splits(self.ann_file, rows, self.splits), start=1):
             name = f'{self.ann_file}, row {number}'
@@ -173,11 +175,11 @@ class QuestionListDataset(QuestionsDataset):
                 raise ValueError(f'{name}: has no {column}')
             questions.append(
                 dict(
-                    img_path=osp.join(folder, row[column]),
-                    img_id=row.get('image_id', row[column]),
+                    img_path=self.image_path(row[column]),
+                    img_id=require(row, 'image_id', ID, name, row[column]),
                     question=_question_text(name, row),
-                    question_id=row.get('question_id'),
-                    question_kind=row.get('kind'),
+                    question_id=require(row, 'question_id', ID, name, None),
+                    question_kind=require(row, 'kind', str, name, None),
                     **self._parse_answers(name, row),
                 )
             )
@@ -198,8 +200,8 @@ class QuestionListDataset(QuestionsDataset):
             scores = {}
         if '' in scores:
             raise ValueError(
-                f'{name}: of the answer {right!r} nothing is left in the spelling of the VQA evaluation, which has '
-                'neither articles nor punctuation'
+                f'{name}: of the answer {shown(right)} nothing is left in the spelling of the VQA evaluation, which '
+                'has neither articles nor punctuation'
             )
         if not scores and self.with_answers:
             raise ValueError(f"{name}: has no answer; a row needs 'answer', 'answers' or 'human_answers'")
@@ -211,20 +213,24 @@ def _scores(name: str, answers: Mapping[str, Any]) -> dict[str, float]:
     given = {answer: score for answer, score in answers.items() if score is not None}
     for answer, score in given.items():
         if not isinstance(score, (int, float)) or not 0 <= score <= 1:
-            raise ValueError(f'{name}: answer {answer!r} scores {score!r}; accepted are numbers from 0 to 1')
+            raise ValueError(f'{name}: answer {shown(answer)} scores {shown(score)}; accepted are numbers from 0 to 1')
     return {normalize_answer(answer): float(score) for answer, score in given.items()}
 
 
-def _entries(path: str, key: str, needed: Sequence[str]) -> list[dict]:
-    """The list ``key`` of one of the VQA files, all of whose entries have the keys ``needed``."""
+def _entries(path: str, key: str, needed: Mapping[str, Any]) -> list[dict]:
+    """The list ``key`` of one of the VQA files, all of whose entries have fields of the kinds ``needed``."""
     content = load_json(path)
     entries = content.get(key) if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise ValueError(f"{path}: not a file of VQA {key}, it has no list '{key}'")
-    for entry in entries:
-        absent = [name for name in needed if name not in entry]
-        if absent:
-            raise ValueError(f'{path}: one of the {key} has no {", ".join(absent)}')
+    seen = set()
+    for position, entry in enumerate(entries):
+        where = f'{path}: entry {position} (counted from 0) of the {key}'
+        for name, kind in needed.items():
+            require(entry, name, kind, where)
+        if entry['question_id'] in seen:
+            raise ValueError(f'{where}: the question id {entry["question_id"]} appears more than once')
+        seen.add(entry['question_id'])
     return entries
 
 
@@ -232,11 +238,11 @@ def _question_text(name: str, row: dict) -> str:
     text = row.get('question')
     text = ' '.join(text.split()) if isinstance(text, str) else ''
     if not text:
-        raise ValueError(f'{name}: a question is empty or missing ({row.get("question")!r})')
+        raise ValueError(f'{name}: a question is empty or missing ({shown(row.get("question"))})')
     return text
 
 
 def _strings(name: str, what: str, values: Any) -> tuple[str, ...]:
     if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) and value.strip() for value in values):
-        raise ValueError(f'{name}: {what} is {values!r}; accepted are lists of strings that are not empty')
+        raise ValueError(f'{name}: {what} is {shown(values)}; accepted are lists of strings that are not empty')
     return tuple(values)
