@@ -73,6 +73,8 @@ def test_page(
                 arguments += ['default_hooks.logger.interval=1']
         capsys.readouterr()
         run_script(script, *arguments)
+        if script == 'tools/train.py':
+            check_console(capsys.readouterr().out)
         if script == 'tools/test.py':
             assert MEASURES[kind] in capsys.readouterr().out
     work_dir = tmp_path / 'work_dirs' / name
@@ -86,6 +88,13 @@ def test_page(
         assert drawn
         width, height = Image.open(drawn[0]).size
         assert width > 2 * height, 'ground truth is not beside the prediction'
+
+
+def check_console(text: str) -> None:
+    """Lines of a training fit on a screen; nothing in them is about the insides of MMEngine."""
+    steps = [line for line in text.splitlines() if 'Iter(train)' in line]
+    assert len(steps) == 4 and all(' loss: ' in line and len(line) < 300 for line in steps)
+    assert 'environment.txt' in text and 'FileClient' not in text and len(text) < 20_000
 
 
 def run_script(script: str, *arguments: str) -> None:

@@ -79,6 +79,17 @@ def _as_text(text: str, value: Any) -> str:
     return str(value)
 
 
+def unread_values(cfg: Config) -> list[str]:
+    """Names of plain top-level values that no reference names, of a config that has references at all.
+
+    What is left of a base made of references means something to the runner, or nothing to anybody.
+    """
+    wanted = _referenced(cfg.to_dict())
+    return [
+        name for name, value in cfg.items() if wanted and name not in wanted and isinstance(value, (str, int, float))
+    ]
+
+
 def refuse_lost_deletes(cfg: Config) -> None:
     """Refuse a run's config with ``_delete_`` where MMEngine does not read it but hands it on as an argument.
 

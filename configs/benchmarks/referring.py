@@ -20,5 +20,5 @@ benchmark = dict(
     title='own referring expressions',
     split='all',
     headline=('referring/cIoU', 'referring/mIoU', 'referring/P@0.5'),
-    layout='referring.json (COCO annotations with sentences), images/',
+    layout='referring.json (COCO annotations with sentences, see docs/own_data.md), images/',
 )

@@ -29,6 +29,16 @@ def test_bases_options_and_references_are_merged(tmp_path: Path, capsys: pytest.
     assert '${' not in cfg.pretty_text
 
 
+def test_values_that_nothing_reads_are_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    own = tmp_path / 'balloons.py'
+    own.write_text("_base_ = 'xdet::_base_/own/instance.py'\nepochs = 3\nwork_dir = 'x'\nmax_iters = 30\n")
+    run_tool(TOOL, own, '--key', 'train_cfg')
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith('warning: ')]
+    assert len(warnings) == 1 and "nothing reads 'epochs'" in warnings[0]
+    run_tool(TOOL, CONFIG, '--key', 'train_cfg')
+    assert 'warning: ' not in capsys.readouterr().err
+
+
 def test_part(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     cfg = printed(tmp_path, capsys, CONFIG, '--key', 'train_dataloader.sampler')
     assert cfg.to_dict() == dict(sampler=dict(type='ResumableSampler'))

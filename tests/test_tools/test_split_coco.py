@@ -86,9 +86,12 @@ def test_what_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture) 
         (['a.jpg', 'b.jpg'], {}, ['--group', '('], "--group '(' is no regular expression"),
         (['a.jpg', 'b.jpg'], {}, ['--train-out', 'all.json'], 'must differ'),
         ([], {}, [], 'lists no images'),
-        (['a.jpg', 'b.jpg'], dict(images=[dict(id=1)]), [], 'images[0] has no id or no file_name'),
-        (['a.jpg', 'b.jpg'], dict(annotations=[dict(id=1)]), [], 'annotations[0] has no image_id'),
-        (['a.jpg', 'b.jpg'], dict(images=[dict(id=1, file_name='a')] * 2), [], 'images[1] has the id 1'),
+        (['a.jpg', 'b.jpg'], dict(images=[dict(id=1)]), [], "images[0]: 'file_name' is missing"),
+        (['a.jpg', 'b.jpg'], dict(annotations=[dict(id=1)]), [], "annotations[0]: 'image_id' is missing"),
+        (['a.jpg', 'b.jpg'], dict(images=[dict(id=[1], file_name='a')]), [], "images[0]: 'id' is [1]"),
+        (['a.jpg', 'b.jpg'], dict(images=[1]), [], 'images[0]: is 1; it must be an object'),
+        (['a.jpg', 'b.jpg'], dict(annotations=[[]]), [], 'annotations[0]: is []'),
+        (['a.jpg', 'b.jpg'], dict(images=[dict(id=1, file_name='a')] * 2), [], 'images[1]: has the id 1'),
     ],
 )  # fmt: skip
 def test_one_line_for_what_cannot_be_split(
@@ -100,6 +103,12 @@ def test_one_line_for_what_cannot_be_split(
         run_tool(TOOL, 'all.json', *options)
     assert message in str(info.value) and '\n' not in str(info.value)
     assert [path.name for path in tmp_path.iterdir()] == ['all.json']
+
+
+@pytest.mark.parametrize('categories', [None, 5, [5], [dict(id=[1], name='a')]])
+def test_categories_may_be_anything(tmp_path: Path, categories: object) -> None:
+    run_tool(TOOL, write(tmp_path / 'all.json', ['a.jpg', 'b.jpg'], categories=categories), '--val', '1')
+    assert all(part['categories'] == categories for part in parts(tmp_path))
 
 
 def test_nothing_is_replaced_unasked(ann_file: Path) -> None:

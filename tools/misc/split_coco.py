@@ -21,10 +21,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from xdet.cli.errors import one_line_errors
 from xdet.datasets.files.coco_json import load_coco_json
+from xdet.io.schema import ID, require
 from xdet.io.writing import write_files
 
 FOLDER = 'folder'
@@ -121,35 +121,41 @@ def split(path: Path, content: dict, val: float, group: str | None, seed: int) -
     Raises:
         ValueError: The file or an option is unusable.
     """
-    names: dict[Any, str] = {}
+    names: dict[int | str, str] = {}
     for position, image in enumerate(content['images']):
-        if not isinstance(image, dict) or not isinstance(image.get('file_name'), str) or 'id' not in image:
-            raise ValueError(f'{path}: images[{position}] has no id or no file_name')
-        if image['id'] in names:
-            raise ValueError(f'{path}: images[{position}] has the id {image["id"]!r} of an image before it')
-        names[image['id']] = group_of(image['file_name'], group)
-    for position, annotation in enumerate(content['annotations']):
-        if not isinstance(annotation, dict) or 'image_id' not in annotation:
-            raise ValueError(f'{path}: annotations[{position}] has no image_id')
+        where = f'{path}: images[{position}]'
+        number = require(image, 'id', ID, where)
+        if number in names:
+            raise ValueError(f'{where}: has the id {number!r} of an image before it')
+        names[number] = group_of(require(image, 'file_name', str, where), group)
+    owners = [
+        require(annotation, 'image_id', ID, f'{path}: annotations[{position}]')
+        for position, annotation in enumerate(content['annotations'])
+    ]
     if not names:
         raise ValueError(f'{path}: lists no images')
     chosen = choose_groups(Counter(names.values()), val, seed)
-    stray = sum(annotation['image_id'] not in names for annotation in content['annotations'])
+    stray = sum(owner not in names for owner in owners)
     parts = []
     for validation in (False, True):
         kept = {number for number, name in names.items() if (name in chosen) == validation}
-        parts.append({
-            **content,
-            'images': [image for image in content['images'] if image['id'] in kept],
-            'annotations': [entry for entry in content['annotations'] if entry['image_id'] in kept],
-        })  # fmt: skip
+        images = [image for image, number in zip(content['images'], names, strict=True) if number in kept]
+        annotations = [entry for entry, owner in zip(content['annotations'], owners, strict=True) if owner in kept]
+        parts.append({**content, 'images': images, 'annotations': annotations})
     return parts[0], parts[1], stray
 
 
 def absent_classes(content: dict, parts: Sequence[dict]) -> list[set[str]]:
     """Names of the categories that occur in the file but not in each of the parts."""
-    label = {category.get('id'): str(category.get('name')) for category in content.get('categories') or ()}
-    occurring = [{label.get(entry.get('category_id')) for entry in part['annotations']} for part in (content, *parts)]
+    categories = content.get('categories')
+    name_of = {
+        repr(category.get('id')): str(category.get('name'))
+        for category in (categories if isinstance(categories, list) else ())
+        if isinstance(category, dict)
+    }
+    occurring = [
+        {name_of.get(repr(entry.get('category_id'))) for entry in part['annotations']} for part in (content, *parts)
+    ]
     return [occurring[0] - found - {None} for found in occurring[1:]]
 
 

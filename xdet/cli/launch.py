@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,14 +11,14 @@ from typing import TYPE_CHECKING
 from mmengine.config import Config, DictAction
 
 from xdet.compat.quiet import quiet_imports
-from xdet.config_references import refuse_lost_deletes
+from xdet.config_references import refuse_lost_deletes, unread_values
 from xdet.engine.parallel.combinations import check_combinations
 from xdet.engine.parallel.dist import LAUNCHERS, prepare_distributed
 from xdet.model_zoo import fill_in, find_config, read_config
-from xdet.registry import DATASETS, METRICS, MODELS
+from xdet.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
 from .errors import one_line_errors
-from .overrides import apply_overrides, check_spelling
+from .overrides import apply_overrides, check_spelling, runner_keys
 
 if TYPE_CHECKING:  # runners take seconds to import, which --help need not wait for
     from xdet.engine.runner import XDetRunner
@@ -57,6 +58,8 @@ def read_run_config(args: Namespace) -> Config:
     path = find_config(args.config)
     cfg = read_config(path)
     apply_overrides(cfg, args.cfg_options)
+    for name in sorted(set(unread_values(cfg)) - runner_keys()):
+        print(f"warning: config {path}: nothing reads '{name}', unless the file itself does", file=sys.stderr)
     cfg = fill_in(cfg)
     refuse_lost_deletes(cfg)
     check_spelling(cfg)
@@ -80,7 +83,7 @@ def start_runner(cfg: Config, args: Namespace) -> XDetRunner:
         prepare_distributed(cfg, args.launcher)
     with one_line_errors(f'config {args.config}'):
         with quiet_imports():
-            for registry in (MODELS, DATASETS, METRICS):
+            for registry in (MODELS, DATASETS, TRANSFORMS, METRICS):
                 registry.import_from_location()
         return runner.from_cfg(cfg)
 

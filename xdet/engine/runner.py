@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
@@ -29,6 +30,7 @@ from .testing.evaluator import NamingEvaluator
 # What is worth compiling: most of the work, on images whose size seldom changes in training. Texts, queries and targets
 # change their number with every batch.
 COMPILED_MODULES = ('backbone', 'pixel_decoder')
+_OWN_DEPRECATIONS = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
 _TRAINING_STATE = ('meta', 'state_dict', 'message_hub', 'optimizer')
 
 
@@ -108,6 +110,12 @@ class XDetRunner(Runner):
         """Build an evaluator that names what a metric asks a sample for in vain."""
         built = super().build_evaluator(evaluator)
         return NamingEvaluator(built.metrics) if type(built) is Evaluator else built
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """MMEngine's logger without its warnings about classes that only MMEngine itself uses."""
+        logger = super().build_logger(*args, **kwargs)
+        logger.addFilter(lambda record: not str(record.msg).startswith(_OWN_DEPRECATIONS))
+        return logger
 
     def get_hooks_info(self) -> str:
         """The hooks in the order in which they are called, in one line."""
