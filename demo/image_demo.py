@@ -28,7 +28,7 @@ from xdet.options import GENERATION, PROMPTS, REPORT, Option, add_arguments
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('image', nargs='+', help='picture files, folders or URLs')
+    parser.add_argument('image', nargs='+', help='image files, folders (and the folders in them), patterns or URLs')
     parser.add_argument(
         '--task',
         default='panoptic',
@@ -77,19 +77,23 @@ def run(args: argparse.Namespace) -> int:
 
     with quiet_imports():
         from xdet.apis import XDecoderInferencer
+        from xdet.inference.inferencer import check_request
         from xdet.inference.inputs.options import known_prompts
 
+    images = args.image[0] if len(args.image) == 1 else args.image
+    known = (*known_prompts(), *GENERATION, *REPORT)
+    options = {name: value for name, value in vars(args).items() if name in known}
+    check_request(images, args.task, args.out_dir, **options)  # before the model is built, which takes seconds
     inferencer = XDecoderInferencer(
         args.model, args.weights, args.device, args.random_weights, text_embeddings=args.text_embeddings
     )
-    known = (*known_prompts(), *GENERATION, *REPORT)
     result = inferencer(
-        args.image[0] if len(args.image) == 1 else args.image,
+        images,
         task=args.task,
         batch_size=args.batch_size,
         out_dir=args.out_dir,
         print_result=True,
-        **{name: value for name, value in vars(args).items() if name in known},
+        **options,
     )
     if not result['predictions']:
         return 2

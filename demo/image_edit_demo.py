@@ -47,7 +47,12 @@ def run(args: argparse.Namespace) -> int:
 
     with quiet_imports():
         from xdet.apis import REMOVAL_PROMPT, XDecoderInferencer, edit_image, load_inpainting_pipeline
+        from xdet.inference.inputs.images import expand_images
 
+    for source in expand_images(args.image)[0]:
+        source.read()  # before the model is built, which takes seconds
+    if not Path(args.pipeline).expanduser().is_dir():
+        raise FileNotFoundError(f"inpainting pipeline '{args.pipeline}' is not a folder; give one that diffusers saved")
     inferencer = XDecoderInferencer(args.model, args.weights, args.device, random_weights=args.random_weights)
     options = dict(num_inference_steps=args.steps) if args.steps is not None else {}
     result = edit_image(

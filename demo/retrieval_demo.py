@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
 
     with quiet_imports():
         from xdet.apis import ImageIndex, TextIndex, XDecoderInferencer
+        from xdet.retrieval.collection import list_images, list_texts
 
+    (list_texts if args.image else list_images)(args.collection)  # before the model is built, which takes seconds
     inferencer = XDecoderInferencer(args.model, args.weights, args.device, random_weights=args.random_weights)
     if args.image:
         index = TextIndex.build(inferencer, args.collection, args.index)

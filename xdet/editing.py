@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 
 from xdet.inference.inputs.images import ImageInput, expand_images
+from xdet.io.reading import expand, shorten
+from xdet.io.schema import shown
 from xdet.retrieval.regions import segment_phrase
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 REMOVAL_PROMPT = 'clean and empty scene'
 """Prompt that removes what the phrase means."""
 
+_MOST = 16384  # pixels: more than any pipeline paints
 _FITS = ('pad', 'crop')
 
 
@@ -96,6 +99,13 @@ def edit_image(
             something other than a picture of the size it was asked for.
     """
     _check_arguments(dilation, feather, shortest_side, multiple, fit)
+    for name, text in dict(phrase=phrase, prompt=prompt).items():
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f'{name} is {shown(text)}; accepted is a text')
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not -(2**63) <= seed < 2**64):
+        raise ValueError(f'seed is {shown(seed)}; accepted are whole numbers from -2^63 to 2^64 - 1, or None')
+    if not isinstance(pipeline, (str, Path)) and not callable(pipeline):
+        raise ValueError(f'pipeline is a {type(pipeline).__name__}; accepted are a folder and an inpainting pipeline')
     sources, _ = expand_images(image)
     if len(sources) != 1:
         raise ValueError(f'edit_image takes one image, not {len(sources)}')
@@ -130,9 +140,10 @@ def load_inpainting_pipeline(path: str | Path, device: str | torch.device = 'cpu
         ImportError: diffusers is not installed.
         OSError: There is no such folder, or it holds no pipeline.
     """
-    path = Path(path).expanduser()
+    path = expand(path)
     if not path.is_dir():
-        raise FileNotFoundError(f"inpainting pipeline '{path}' is not a folder; give one that diffusers saved")
+        named = shorten(str(path))
+        raise FileNotFoundError(f"inpainting pipeline '{named}' is not a folder; give one that diffusers saved")
     try:
         from diffusers import AutoPipelineForInpainting
     except ImportError as error:
@@ -150,6 +161,7 @@ def dilate(mask: np.ndarray, iterations: int) -> np.ndarray:
     """Grow a bool mask ``[H, W]`` by one pixel in all eight directions, some times; it stays inside the picture."""
     if not iterations:
         return mask.copy()
+    iterations = min(iterations, max(mask.shape))  # the whole image by then
     return cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=iterations).astype(bool)
 
 
@@ -174,14 +186,14 @@ def paste(original: np.ndarray, painted: np.ndarray, mask: np.ndarray, feather: 
 
 
 def _check_arguments(dilation: int, feather: int, shortest_side: int | None, multiple: int, fit: str) -> None:
-    smallest = dict(dilation=(dilation, 0), feather=(feather, 0), multiple=(multiple, 1))
+    limits = dict(dilation=(dilation, 0, _MOST), feather=(feather, 0, _MOST), multiple=(multiple, 1, 1024))
     if shortest_side is not None:
-        smallest['shortest_side'] = (shortest_side, multiple)
-    for name, (value, least) in smallest.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f'{name} is {value!r}; accepted are whole numbers from {least}')
-    if fit not in _FITS:
-        raise ValueError(f'fit is {fit!r}; accepted are {" and ".join(map(repr, _FITS))}')
+        limits['shortest_side'] = (shortest_side, multiple if isinstance(multiple, int) else 1, _MOST)
+    for name, (value, least, most) in limits.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f'{name} is {shown(value)}; accepted are whole numbers from {least} to {most}')
+    if not isinstance(fit, str) or fit not in _FITS:
+        raise ValueError(f'fit is {shown(fit)}; accepted are {" and ".join(map(repr, _FITS))}')
 
 
 def _resize(picture: np.ndarray, mask: np.ndarray, shortest_side: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from xdet import config_references
 from xdet.io.errors import cause
 from xdet.io.reading import expand, shorten
 from xdet.scenes.description import VOCABULARY as SCENES
+from xdet.scenes.words import unknown_words as unknown_words  # those that the embedded model cannot know
 from xdet.structures import Vocabulary
 
 EMBEDDED_MODEL = 'xdecoder_focal-nano_scenes-joint'

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args, get_origin, get_type_hints
 
+from xdet.io.reading import shorten
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
@@ -73,7 +75,9 @@ class Prompts(TypedDict, total=False):
 
     things: Annotated[Texts | None, Option('countable classes, "dog . cat"', 'names')]
     stuff: Annotated[Texts | None, Option('uncountable classes, "grass . sky"', 'names')]
-    classes: Annotated[Texts | None, Option('classes, when you make no difference between things and stuff', 'names')]
+    classes: Annotated[
+        Texts | None, Option('classes, when you make no difference; all count as things, also in results', 'names')
+    ]
     vocabulary: Annotated[Named | None, Option('a known class list, such as coco_panoptic', 'names')]
     phrases: Annotated[
         Texts | None,
@@ -128,6 +132,15 @@ class ReportOptions(TypedDict, total=False):
     ]
     no_save_pred: Annotated[bool, Option('write images only')]
     no_save_vis: Annotated[bool, Option('write JSON and maps only')]
+    color_by: Annotated[str, Option("what has a colour of its own: 'class' or 'instance'", default='class')]
+    nms_iou: Annotated[
+        float | None,
+        Option(
+            'instance: of instances of one class that overlap by more than this, only the best stays', default='all'
+        ),
+    ]
+    min_area: Annotated[int | None, Option('instance: least number of pixels', default='any')]
+    max_per_image: Annotated[int | None, Option('instance: most instances', default='those of the model, 100')]
     return_vis: Annotated[bool, Option('return overlays', shell='')]
     return_datasamples: Annotated[bool, Option('return samples instead of plain data', shell='')]
     return_embeddings: Annotated[bool, Option('retrieval: add the embedding of the image to its prediction', shell='')]
@@ -180,7 +193,7 @@ def parse_boxes(text: str) -> list[list[float]]:
     except ValueError:
         rows = []
     if not rows or any(len(row) != 4 for row in rows):
-        raise argparse.ArgumentTypeError(f'{text!r} are no boxes; accepted is "x1 y1 x2 y2; x1 y1 x2 y2"')
+        raise argparse.ArgumentTypeError(f'{shorten(repr(text))} are no boxes; accepted is "x1 y1 x2 y2; x1 y1 x2 y2"')
     return rows
 
 

@@ -168,7 +168,7 @@ def test_wrong_images(demo, model, tmp_path, capsys, name):
 
 def test_tasks_of_the_model_are_listed(demo, image, capsys):
     line = error_line(demo, [str(image), '--task', 'edit', '--device', 'cpu'], capsys)
-    assert "unknown task 'edit'; it has semantic, instance, panoptic" in line
+    assert "unknown task 'edit'; accepted are semantic, instance, panoptic" in line
 
 
 def test_terminal_that_knows_few_letters(model, image, tmp_path):

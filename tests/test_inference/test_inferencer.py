@@ -13,6 +13,7 @@ from PIL import Image
 
 from xdet.apis import OutputError, XDecoderInferencer, decode_mask
 from xdet.datasets.files.image_io import ImageReadError
+from xdet.inference import inferencer as module
 from xdet.models.postprocess import semantic
 from xdet.structures import Vocabulary, XDetDataSample
 
@@ -198,11 +199,22 @@ def test_very_many_classes(inferencer, run, monkeypatch):
         (dict(), 'no class names'),
         (dict(things=[]), 'empty'),
         (dict(things='dog . dog'), 'more than once: dog'),
+        (dict(things='dog', task=['panoptic']), 'unknown task'),
+        (dict(things='dog', task='x' * 100_000), 'unknown task'),
+        (dict(things='dog', batch_size=True), 'batch_size is True'),
+        (dict(things=[[['dog']]]), 'things'),
+        (dict(things='dog', pred_score_thr=float('nan')), 'pred_score_thr is nan'),
+        (dict(things='dog', pred_score_thr='x'), "pred_score_thr is 'x'"),
+        (dict(things='dog', color_by='sample'), "color_by is 'sample'; accepted are 'class' and 'instance'"),
+        (dict(things='dog', nms_iou=0.5), "task 'panoptic' does not take nms_iou"),
+        (dict(things='dog', task='instance', nms_iou=2), 'nms_iou is 2'),
+        (dict(things='dog', task='instance', max_per_image=0), 'max_per_image is 0'),
     ],
 )
 def test_bad_arguments(inferencer, arguments, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         inferencer(picture(), out_dir=tmp_path / 'out', **arguments)
+    assert len(str(caught.value)) < 500
     assert not (tmp_path / 'out').exists()
 
 
@@ -270,7 +282,9 @@ def test_weights_are_loaded(inferencer, tiny_config, tmp_path):
     loaded = XDecoderInferencer(tiny_config, tmp_path / 'w.pth', device='cpu')
     kwargs = dict(things=THINGS, stuff=STUFF)
     inferencer.model.vocabulary.clear()  # names embedded in other company differ in the last digit
-    assert loaded(picture(), **kwargs) == inferencer(picture(), **kwargs)
+    results = [one(picture(), **kwargs)['predictions'][0] for one in (loaded, inferencer)]
+    weights = [result.pop('provenance')['weights'] for result in results]
+    assert results[0] == results[1] and weights == ['w.pth', None]
     with pytest.raises(ValueError, match='missing.pth'):
         XDecoderInferencer(tiny_config, tmp_path / 'missing.pth', device='cpu')
 
@@ -290,3 +304,71 @@ def test_text_embeddings_from_a_file(inferencer, tiny_config, tmp_path, monkeypa
     torch.save(inferencer_state, weights)
     with pytest.raises(ValueError, match='weights'):
         XDecoderInferencer(tiny_config, weights, 'cpu', text_embeddings=names)
+
+
+def test_says_what_it_is(inferencer):
+    shown = repr(inferencer)
+    assert shown.startswith('XDecoderInferencer(model=') and "device='cpu'" in shown and 'panoptic' in shown
+
+
+def test_results_say_where_they_come_from(run, tmp_path):
+    result = run(picture(), things='dog', task='instance', max_per_image=3, pred_score_thr=0.2, out_dir=tmp_path)
+    found = json.loads((tmp_path / 'preds' / 'image_0.json').read_text())['provenance']
+    assert found == result['predictions'][0]['provenance']
+    assert found['task'] == 'instance' and found['settings'] == dict(pred_score_thr=0.2, max_per_image=3)
+    assert found['weights'] is None and found['model'] and found['prompts'] == {}
+
+
+def test_instances_can_be_selected(run):
+    everything = run(picture(), things='dog . cat', task='instance')['predictions'][0]['segments']
+    fewer = run(picture(), things='dog . cat', task='instance', nms_iou=0.3, max_per_image=2)['predictions'][0][
+        'segments'
+    ]
+    assert len(everything) > len(fewer) == 2 and fewer[0] == everything[0]
+
+
+def test_results_are_not_read_again(run, folder, tmp_path):
+    """A folder of results below the folder of images holds no images of the user."""
+    before = run(folder, things='dog', task='semantic', out_dir=folder / 'results')
+    again = run(folder, things='dog', task='semantic', out_dir=folder / 'results')
+    assert [one['image'] for one in again['predictions']] == [one['image'] for one in before['predictions']]
+
+
+def test_what_is_missing_is_said_before_anything_is_built(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, '_build', None)
+    for arguments in (dict(weights=tmp_path / 'no.pth'), dict(random_weights=True, text_embeddings='no.safetensors')):
+        with pytest.raises(ValueError, match='does not exist'):
+            XDecoderInferencer(tiny_config, device='cpu', **arguments)
+
+
+@pytest.mark.parametrize(
+    ('images', 'task', 'options', 'message'),
+    [
+        ('no.jpg', 'panoptic', {}, 'no.jpg'),
+        (['no.jpg', 'neither.png'], 'panoptic', {}, 'no.jpg'),
+        ('*.nothing', 'panoptic', {}, 'no file fits'),
+        (np.zeros((2, 2, 3), np.uint8), 'segment', {}, "unknown task 'segment'; accepted are semantic"),
+        (np.zeros((2, 2, 3), np.uint8), 'panoptic', dict(phrases='a dog'), 'does not take phrases'),
+        (np.zeros((2, 2, 3), np.uint8), 'refseg', {}, "'refseg' needs phrases"),
+    ],
+)
+def test_requests_are_checked_without_a_model(images, task, options, message):
+    with pytest.raises((ImageReadError, ValueError), match=message):
+        module.check_request(images, task, **options)
+
+
+def test_good_requests_pass_the_check(folder):
+    module.check_request(folder, 'panoptic')
+    module.check_request([picture(), 'no.jpg'], 'refcaption', boxes='0 0 5 5', num_beams=2)
+
+
+def test_predict_takes_encoded_images_only(inferencer):
+    with pytest.raises(ValueError, match='image is a ndarray; accepted is what set_image returned'):
+        inferencer.predict('panoptic', image=picture(), things='dog')
+
+
+def test_samples_name_what_they_have(run):
+    (sample,) = run(picture(), things='dog', task='semantic', return_datasamples=True)['predictions']
+    with pytest.raises(AttributeError, match="this sample has no 'pred_instances'; it has .*pred_sem_seg"):
+        sample.pred_instances  # noqa: B018
+    assert sample.get('pred_instances') is None and not hasattr(sample, 'gt_segments')

@@ -45,3 +45,22 @@ def test_out_of_memory_is_recognised():
         torch.empty(1 << 55, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
     assert not is_out_of_memory(RuntimeError('shape mismatch'))
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'MPS backend out of memory (MPS allocated: 17.9 GB, other allocations: 384 KB, max allowed: 18.1 GB).',
+        'XPU out of memory. Tried to allocate 2.00 GiB',
+        'HIP out of memory. Tried to allocate 2.00 GiB',
+        'CUDA error: out of memory',
+        'cuDNN error: CUDNN_STATUS_ALLOC_FAILED',
+        'CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`',
+        "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory",
+        '[enforce fail at alloc_cpu.cpp:80] data. DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.',
+        'std::bad_alloc',
+        'Invalid buffer size: 24.72 GB',
+    ],
+)
+def test_every_device_and_library_has_its_words_for_it(text):
+    assert is_out_of_memory(RuntimeError(text)) and not is_out_of_memory(ValueError(text))

@@ -16,7 +16,8 @@ from xdet.scenes.facts import region_of
 from xdet.scenes.phrases import KINDS, Expression, resolve, sample_phrase, sample_phrases
 from xdet.scenes.questions import ANSWERS, QUESTION_KINDS, sample_question
 from xdet.scenes.sampling import sample_scene
-from xdet.scenes.words import NUMBERS, PREPOSITIONS
+from xdet.scenes.texts import scene_texts
+from xdet.scenes.words import NUMBERS, PREPOSITIONS, unknown_words
 
 
 @pytest.fixture(scope='module')
@@ -175,3 +176,27 @@ def test_answers_are_true_and_balanced(scenes: list[Scene], kind: str) -> None:
         assert max(answers.values()) < 0.57 * answers.total()
     else:
         assert max(answers.values()) < 0.35 * answers.total()
+
+
+# ---------------------------------------------------------------------------------------------------------- the words
+
+
+def test_every_word_of_the_generator_is_known(scenes: list[Scene]) -> None:
+    for scene in scenes[:60]:
+        captions, phrases, questions = scene_texts(scene, 'val')
+        said = [*captions, *phrases, *questions]
+        assert unknown_words(text for item in said for text in vars(item).values() if isinstance(text, str)) == []
+
+
+@pytest.mark.parametrize(
+    ('texts', 'unknown'),
+    [
+        (['the red circle', 'Brick Wall'], []),
+        (['a person', 'the person on the grass'], ['person']),
+        (['red car . blue circles'], ['car']),
+        (['été 5'], ['été']),
+        ([], []),
+    ],
+)
+def test_words_of_another_world(texts: list[str], unknown: list[str]) -> None:
+    assert unknown_words(texts) == unknown

@@ -140,3 +140,22 @@ def test_built_from_a_config(tmp_path, image):
 def test_wrong_alpha():
     with pytest.raises(ValueError, match='alpha is 2'):
         XDetLocalVisualizer(alpha=2)
+
+
+def test_instances_of_one_class_can_have_colours_of_their_own(image, visualizer):
+    halves = sample_of('instance')
+    halves.pred_instances.labels = torch.tensor([0, 0])
+    distances = {}
+    for color_by in ('class', 'instance'):
+        drawn = visualizer.draw(image, halves, pred_score_thr=0, color_by=color_by)
+        distances[color_by] = np.abs(far_from_label(drawn, 20, True) - far_from_label(drawn, 20, False)).max()
+    assert distances['instance'] > distances['class']
+
+
+def test_stuff_keeps_the_colour_of_its_class(image, visualizer):
+    left = torch.zeros(SIZE, dtype=torch.int32)
+    left[:, : SIZE[1] // 2] = 300
+    sample = XDetDataSample(metainfo=dict(vocabulary=VOCABULARY))
+    sample.pred_panoptic_seg = segment_map(left, [dict(id=300, label=2, is_thing=False)])
+    drawn = [visualizer.draw(image, sample, color_by=color_by) for color_by in ('class', 'instance')]
+    assert (drawn[0] == drawn[1]).all()

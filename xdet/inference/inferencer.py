@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +18,21 @@ from rich.console import Console
 from rich.progress import track
 
 from xdet import model_zoo
-from xdet.compat.checkpoint import load_weights
+from xdet.compat.checkpoint import CheckpointError, load_weights
 from xdet.compat.quiet import quiet_imports
 from xdet.datasets.files.image_io import ImageReadError
 from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images
 from xdet.inference.inputs.options import split_options
 from xdet.inference.inputs.regions import RegionError
 from xdet.inference.inputs.requests import make_requests
+from xdet.inference.outputs.provenance import EMBEDDED_NOTE, Origin, texts_of
 from xdet.inference.outputs.reporting import Report
 from xdet.inference.outputs.results import TASK_FORMATS
+from xdet.inference.outputs.selection import Selection
 from xdet.inference.outputs.writer import ResultWriter
 from xdet.io.errors import cause
+from xdet.io.reading import expand, is_address, listed, shorten
+from xdet.io.schema import shown
 from xdet.registry import MODELS, TASKS, TRANSFORMS
 from xdet.structures import ImageFeatures, TextPrompts, XDetDataSample
 
@@ -39,6 +44,8 @@ if TYPE_CHECKING:  # built through the registry; importing all of mmdet's models
     from xdet.models import XDecoder
     from xdet.models.context import LatentPass
     from xdet.options import Options
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,8 +87,8 @@ class XDecoderInferencer:
             (``tools/misc/embed_vocabulary.py``); only other names are embedded then.
 
     Raises:
-        FileNotFoundError: Unknown model or missing weights.
-        ValueError: Contradicting or missing arguments, or embeddings of other weights.
+        FileNotFoundError: Unknown model.
+        ValueError: Contradicting or missing arguments, missing or unusable weights, or embeddings of other weights.
 
     Example:
         >>> inferencer = XDecoderInferencer('xdecoder_focal-t', 'xdecoder_focalt_last.pt')
@@ -101,7 +108,12 @@ class XDecoderInferencer:
     ) -> None:
         spec = model_zoo.resolve_model(model, weights, random_weights)
         self.device = model_zoo.resolve_device(device)
+        for file in (spec.weights, text_embeddings):  # building takes seconds; a wrong path should not
+            if file is not None and not is_address(str(file)) and not expand(file).exists():
+                what = 'weights' if file is spec.weights else 'text embeddings'
+                raise CheckpointError(f"file of {what} '{shorten(str(file))}' does not exist")
         self.cfg = spec.cfg
+        self.origin = Origin(spec.name, spec.weights, spec.embedded)
         self.model, self.pipelines = _build(spec)
         trained_on = load_weights(self.model, spec.weights) if spec.weights is not None else {}
         self.model.to(self.device).eval()
@@ -112,6 +124,13 @@ class XDecoderInferencer:
 
         self.visualizer = XDetLocalVisualizer()
         self._current: EncodedImage | None = None
+
+    def __repr__(self) -> str:
+        weights = None if self.origin.weights is None else Path(self.origin.weights).name
+        return (
+            f'{type(self).__name__}(model={self.origin.model!r}, weights={weights!r}, device={str(self.device)!r}, '
+            f'tasks={", ".join(self.task_names)})'
+        )
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -135,8 +154,8 @@ class XDecoderInferencer:
         """Run one task on one or many images.
 
         Args:
-            images (ImageInput | Sequence[ImageInput]): Path, folder, URL, BGR uint8 array ``[H, W, 3]`` (or grey),
-                Pillow image, or a list of these.
+            images (ImageInput | Sequence[ImageInput]): Path, folder (with the folders in it), pattern
+                ``'photos/*.jpg'``, URL, BGR uint8 array ``[H, W, 3]`` (or grey), Pillow image, or a list of these.
             task (str): One of :attr:`task_names`.
             batch_size (int): Images per forward pass; results do not depend on it.
             out_dir (str | Path): Folder for ``preds/`` and ``vis/``; empty writes nothing.
@@ -157,9 +176,9 @@ class XDecoderInferencer:
             TypeError: Unknown options.
             ValueError: Unknown task, unusable prompts or options.
         """
-        sources, is_collection = expand_images(images)
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f'batch_size is {batch_size}; accepted are whole numbers from 1')
+        sources, is_collection = expand_images(images, leave_out=out_dir or None)
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f'batch_size is {shown(batch_size)}; accepted are whole numbers from 1')
         requests, result = self._prepare(task, [source.name for source in sources], out_dir, options)
         indices = range(0, len(sources), batch_size)
         progress = track(
@@ -221,9 +240,11 @@ class XDecoderInferencer:
             RegionError: Boxes or masks do not fit the image.
             ValueError: No image was set, or as in :meth:`__call__`.
         """
-        image = image or self._current
+        image = self._current if image is None else image
         if image is None:
             raise ValueError('no image is set; call set_image(image) first')
+        if not isinstance(image, EncodedImage):
+            raise ValueError(f'image is a {type(image).__name__}; accepted is what set_image returned')
         requests, result = self._prepare(task, [image.source.name], out_dir, options)
         sample = image.sample.clone()
         requests[0].apply(sample, image.source.name)
@@ -303,12 +324,26 @@ class XDecoderInferencer:
                     f"task '{task}' with phrases needs '{name}', which this model does not have; "
                     'give boxes or masks instead'
                 )
+        self._warn_of_unknown_words(requests)
         return requests, self._report(task, names, out_dir, **report)
 
+    def _warn_of_unknown_words(self, requests: list[TextPrompts]) -> None:
+        """Say once per call that the model of the package is asked for what it cannot know."""
+        if not self.origin.embedded:
+            return
+        texts = dict.fromkeys(
+            text for request in {id(one): one for one in requests}.values() for text in texts_of(request)
+        )
+        if words := model_zoo.unknown_words(texts):
+            _LOGGER.warning(
+                f'asked for {listed(words, 5)}: {EMBEDDED_NOTE}. Photographs need official weights (docs/inference.md)'
+            )
+
     def _check_task(self, task: str) -> None:
-        if task not in self.task_names:
-            kind = 'this model was not configured for task' if task in TASK_FORMATS else 'unknown task'
-            raise ValueError(f"{kind} '{task}'; it has {', '.join(self.task_names)}")
+        if not isinstance(task, str) or task not in self.task_names:
+            known = isinstance(task, str) and task in TASK_FORMATS
+            kind = 'this model was not configured for task' if known else 'unknown task'
+            raise ValueError(f'{kind} {shown(task)}; it has {", ".join(self.task_names)}')
 
     def _check_generation(self, task: str, generation: Mapping[str, Any]) -> None:
         for adapter in self.model.tasks.values():
@@ -322,8 +357,14 @@ class XDecoderInferencer:
         out_dir: str | Path,
         no_save_vis: bool = False,
         no_save_pred: bool = False,
+        nms_iou: float | None = None,
+        min_area: int | None = None,
+        max_per_image: int | None = None,
         **report: Any,
     ) -> Report:
+        selection = Selection(nms_iou, min_area, max_per_image)
+        if selection and TASK_FORMATS[task].field != 'pred_instances':
+            raise ValueError(f"task '{task}' does not take nms_iou, min_area and max_per_image; 'instance' does")
         saves = str(out_dir) != '' and not (no_save_vis and no_save_pred)
         return Report(
             task=task,
@@ -331,8 +372,38 @@ class XDecoderInferencer:
             writer=ResultWriter(out_dir, names) if saves else None,
             save_vis=not no_save_vis,
             save_pred=not no_save_pred,
+            selection=selection,
+            origin=self.origin,
             **report,
         )
+
+
+def check_request(
+    images: ImageInput | Sequence[ImageInput], task: str, out_dir: str | Path = '', **options: Unpack[Options]
+) -> None:
+    """Check without any model what can be: for programs that would otherwise first build one for seconds.
+
+    Args:
+        images (ImageInput | Sequence[ImageInput]): As in :meth:`XDecoderInferencer.__call__`.
+        task (str): Likewise.
+        out_dir (str | Path): Likewise.
+        **options: Likewise.
+
+    Raises:
+        ImageReadError: There is no image at all.
+        TypeError, ValueError: As in :meth:`XDecoderInferencer.__call__`.
+    """
+    prompts, generation, report = split_options(options)
+    if task not in TASK_FORMATS:
+        raise ValueError(f'unknown task {shown(task)}; accepted are {", ".join(TASK_FORMATS)}')
+    sources, _ = expand_images(images, leave_out=out_dir or None)
+    for source in sources:
+        if source.is_there():
+            break
+    else:
+        sources[0].read()
+    prompts_needed = not (report.get('return_embeddings') or report.get('return_datasamples'))
+    make_requests(task, prompts, generation, len(sources), model_zoo.embedded_vocabulary(), prompts_needed)
 
 
 def _build(spec: model_zoo.ModelSpec) -> tuple[XDecoder, dict[str | None, Compose]]:

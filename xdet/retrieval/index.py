@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images
+from xdet.io.schema import shown
 
 from .collection import list_images, list_texts
 from .embedding import Embedder
@@ -118,21 +120,27 @@ class _SavedIndex:
     def _search(self, queries: np.ndarray, k: int, min_score: float) -> list[list[tuple[str, Item, float]]]:
         """Key, item and score of the best rows for every query, best first."""
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ValueError(f'k is {k!r}; accepted are whole numbers from 1')
+            raise ValueError(f'k is {shown(k)}; accepted are whole numbers from 1')
+        if isinstance(min_score, bool) or not isinstance(min_score, Real) or min_score != min_score:
+            raise ValueError(f'min_score is {shown(min_score)}; accepted are numbers')
         if not self._items:
             import_faiss()
             return [[] for _ in queries]
         scores, rows = self._faiss_index.search(np.ascontiguousarray(queries), min(k, len(self._items)))
         return [
-            [(*self._items[row], float(score)) for score, row in zip(*found, strict=True) if score >= min_score]
+            [
+                (*self._items[row], float(score))
+                for score, row in zip(*found, strict=True)
+                if row >= 0 and score >= min_score
+            ]
             for found in zip(scores, rows, strict=True)
         ]
 
     def _weights(self, decoder_weight: float | None) -> np.ndarray:
         """Weights ``[2, 1]`` of decoder and backbone."""
         weight = self.embedder.decoder_weight if decoder_weight is None else decoder_weight
-        if not 0 <= weight <= 1:
-            raise ValueError(f'decoder_weight is {weight}; accepted are numbers from 0 to 1')
+        if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= weight <= 1:
+            raise ValueError(f'decoder_weight is {shown(weight)}; accepted are numbers from 0 to 1')
         return np.array([[weight], [1 - weight]], np.float32)
 
 
@@ -220,7 +228,7 @@ class ImageIndex(_SavedIndex):
             ImportError: faiss is not installed.
             ValueError: An empty text, or an impossible number.
         """
-        queries = _check_texts([texts] if isinstance(texts, str) else list(texts))
+        queries = _check_texts([texts] if isinstance(texts, str) else texts)
         vectors = self._weights(decoder_weight) * self.embedder.texts(queries)[:, None]
         found = self._search(vectors.reshape(len(queries), -1), k, min_score)
         return [[ImageHit(str(self.root / path), score) for path, _, score in hits] for hits in found]
@@ -353,7 +361,7 @@ def _update(
 def _batches(size: int, description: str, show_progress: bool) -> Callable[[list[str]], Iterator[list[str]]]:
     """Splits keys into batches behind a progress bar."""
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise ValueError(f'batch_size is {size!r}; accepted are whole numbers from 1')
+        raise ValueError(f'batch_size is {shown(size)}; accepted are whole numbers from 1')
 
     def split(keys: list[str]) -> Iterator[list[str]]:
         parts = [keys[start : start + size] for start in range(0, len(keys), size)]
@@ -362,10 +370,13 @@ def _batches(size: int, description: str, show_progress: bool) -> Callable[[list
     return split
 
 
-def _check_texts(texts: list[str]) -> list[str]:
+def _check_texts(texts: Sequence[str]) -> list[str]:
+    if isinstance(texts, (bytes, Mapping)) or not isinstance(texts, Iterable):
+        raise ValueError(f'texts is a {type(texts).__name__}; accepted are a text and lists of texts')
+    texts = list(texts)
     for text in texts:
         if not isinstance(text, str) or not text.strip():
-            raise ValueError(f'text {text!r} is empty or not a string; give a description of what to find')
+            raise ValueError(f'text {shown(text)} is empty or not a string; give a description of what to find')
     if not texts:
         raise ValueError('the list of texts is empty; give at least one')
     return texts

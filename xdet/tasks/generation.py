@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,7 +9,19 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from xdet.io.schema import shown
 from xdet.models.text import END_TOKEN, START_TOKEN
+
+# Kind, least and most: within these, products and powers of them with logits and lengths are finite numbers.
+_LIMITS: dict[str, tuple[Any, float, float]] = dict(
+    max_tokens=(int, 1, 1000),
+    num_beams=(int, 1, 1000),
+    num_texts=(int, 1, 10_000),
+    length_penalty=((int, float), -100, 100),
+    temperature=((int, float), 1e-6, 1e6),
+    seed=(int, -(2**63), 2**64 - 1),
+    top_p=((int, float), 1e-6, 1),
+)
 
 
 class NextToken(Protocol):
@@ -48,19 +59,16 @@ class GenerationSettings:
     num_texts: int = 1
 
     def __post_init__(self) -> None:
-        for name in ('max_tokens', 'num_beams', 'num_texts'):
+        for name, (kind, least, most) in _LIMITS.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f'{name} is {value!r}; accepted are whole numbers from 1')
-        for name in ('length_penalty', 'temperature'):
-            if not isinstance(getattr(self, name), (int, float)) or not math.isfinite(getattr(self, name)):
-                raise ValueError(f'{name} is {getattr(self, name)!r}; accepted are finite numbers')
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise ValueError(f'seed is {self.seed!r}; accepted are whole numbers')
-        if self.top_p is not None and not (isinstance(self.top_p, (int, float)) and 0 < self.top_p <= 1):
-            raise ValueError(f'top_p is {self.top_p!r}; accepted are numbers above 0 and up to 1, or None')
-        if self.temperature <= 0:
-            raise ValueError(f'temperature is {self.temperature}; accepted are numbers above 0')
+            if value is None and name == 'top_p':
+                continue
+            if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
+                numbers = 'whole numbers' if kind is int else 'numbers'
+                limits = f'{least:g} to {most:g}' if name != 'seed' else '-2^63 to 2^64 - 1'
+                optional = ', or None' if name == 'top_p' else ''
+                told = 'None' if value is None else shown(value)
+                raise ValueError(f'{name} is {told}; accepted are {numbers} from {limits}{optional}')
         if self.top_p is not None and self.num_beams > 1:
             raise ValueError('give either num_beams or top_p: beam search does not sample')
         if self.top_p is None and self.num_texts > self.num_beams:

@@ -96,14 +96,14 @@ class PanopticFormat(SegmentFormat):
 
 
 def summarize_segments(prediction: Mapping[str, Any], score_thr: float) -> list[str]:
-    """Name, score and share of the picture of every segment, as a table without a border."""
+    """Name, score and share of the image of every segment, in their order, as a table without a border."""
     pixels = prediction['height'] * prediction['width']
     segments = [segment for segment in prediction['segments'] if segment.get('score', 1.0) >= score_thr]
     if not segments:
         return ['nothing found']
     width = max(len(segment['name']) for segment in segments)
     lines = []
-    for segment in sorted(segments, key=lambda item: -item['area']):
+    for segment in segments:
         score = f'score {segment["score"]:.2f}  ' if 'score' in segment else ''
         lines.append(f'{segment["name"]:<{width}}  {score}area {100 * segment["area"] / pixels:5.1f} %')
     return lines

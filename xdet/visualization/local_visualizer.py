@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from mmengine.structures import InstanceData, PixelData
 from mmengine.visualization import Visualizer
+from scipy.ndimage import find_objects
 
 from xdet.io.writing import write_image
 from xdet.registry import VISUALIZERS
@@ -103,6 +104,7 @@ class XDetLocalVisualizer(Visualizer):
         draw_gt: bool = True,
         draw_pred: bool = True,
         pred_score_thr: float = 0.3,
+        color_by: str = 'class',
     ) -> np.ndarray:
         """The picture of a sample: ground truth on the left, then one panel per kind of prediction, texts below.
 
@@ -112,6 +114,8 @@ class XDetLocalVisualizer(Visualizer):
             draw_gt (bool): Draw the ground truth.
             draw_pred (bool): Draw the predictions.
             pred_score_thr (float): Instances and phrases with a lower score are not drawn.
+            color_by (str): ``'class'`` gives instances of a class shades of one colour, ``'instance'`` colours of
+                their own; stuff has the colour of its class.
 
         Returns:
             np.ndarray: RGB uint8; larger than the image when it is small, has several panels, or texts.
@@ -124,11 +128,11 @@ class XDetLocalVisualizer(Visualizer):
         palette = self.dataset_meta.get('palette') if self.dataset_meta else None
         panels: list[np.ndarray] = []
         if draw_gt:
-            panels += self._panels(image, sample, _GROUND_TRUTH, classes, palette, 0.0)[:1]
+            panels += self._panels(image, sample, _GROUND_TRUTH, classes, palette, 0.0, color_by)[:1]
         if draw_pred:
             described = 'pred_region_captions' in sample  # regions of phrases need no second panel then
             fields = [field for field in _PREDICTIONS if not (described and field == 'pred_phrases')]
-            panels += self._panels(image, sample, fields, classes, palette, pred_score_thr)
+            panels += self._panels(image, sample, fields, classes, palette, pred_score_thr, color_by)
         lines = paragraphs(sample, pred_score_thr) if draw_pred else []
         if not lines:
             return _side_by_side(panels) if panels else image
@@ -143,6 +147,7 @@ class XDetLocalVisualizer(Visualizer):
         classes: list[str] | None,
         palette: Any,
         score_thr: float,
+        color_by: str,
     ) -> list[np.ndarray]:
         panels = []
         for field in fields:
@@ -158,9 +163,9 @@ class XDetLocalVisualizer(Visualizer):
             if isinstance(data, InstanceData):
                 if 'scores' in data:
                     data = data[data.scores >= score_thr]
-                panels.append(self._draw_instances(image, data, classes, palette))
+                panels.append(self._draw_instances(image, data, classes, palette, color_by))
             elif field.endswith('panoptic_seg'):
-                panels.append(self._draw_panoptic_seg(image, data, classes, palette))
+                panels.append(self._draw_panoptic_seg(image, data, classes, palette, color_by))
             else:
                 panels.append(self._draw_sem_seg(image, data, classes, palette))
         return panels
@@ -176,25 +181,38 @@ class XDetLocalVisualizer(Visualizer):
         return self._draw_map(image, label_map, colors, {label: names[label] for label in present})
 
     def _draw_panoptic_seg(
-        self, image: np.ndarray, panoptic_seg: PixelData, classes: list[str] | None, palette: Any
+        self,
+        image: np.ndarray,
+        panoptic_seg: PixelData,
+        classes: list[str] | None,
+        palette: Any,
+        color_by: str = 'class',
     ) -> np.ndarray:
-        """Tint every segment and write its name; siblings of one class differ in shade."""
+        """Tint every segment and write its name; siblings of one class differ at least in shade."""
         id_map = _as_map(panoptic_seg.sem_seg, image)
         infos = panoptic_seg.get('segments_info', [])
         names, colors = _names_and_colors(classes, palette, 1 + max((info['label'] for info in infos), default=0))
-        index_map = np.full(id_map.shape, -1, dtype=np.int64)
+        index_map = _indices(id_map, [info['id'] for info in infos])
+        own = class_colors([str(index) for index in range(len(infos))])
         seen: Counter[int] = Counter()
         texts, tints = {}, []
         for index, info in enumerate(infos):
             label = info['label']
-            index_map[id_map == info['id']] = index
             texts[index] = names[label]
-            tints.append(shade(colors[label], seen[label] if info.get('is_thing', True) else 0))
+            if not info.get('is_thing', True):
+                tints.append(colors[label])
+            else:
+                tints.append(own[index] if color_by == 'instance' else shade(colors[label], seen[label]))
             seen[label] += 1
         return self._draw_map(image, index_map, np.stack(tints) if tints else np.zeros((1, 3), np.uint8), texts)
 
     def _draw_instances(
-        self, image: np.ndarray, instances: InstanceData, classes: list[str] | None, palette: Any
+        self,
+        image: np.ndarray,
+        instances: InstanceData,
+        classes: list[str] | None,
+        palette: Any,
+        color_by: str = 'class',
     ) -> np.ndarray:
         """Tint every instance, draw its box and write its name and score; better instances lie on top."""
         labels = np.asarray(instances.labels, dtype=np.int64) if 'labels' in instances else np.zeros(0, np.int64)
@@ -204,8 +222,11 @@ class XDetLocalVisualizer(Visualizer):
         if masks is not None and masks.shape[1:] != image.shape[:2]:
             raise ValueError(f'masks are {masks.shape[1:]} pixels but the image {image.shape[:2]} (height, width)')
         names, colors = _names_and_colors(classes, palette, int(labels.max(initial=0)) + 1)
-        siblings = [int((labels[:index] == label).sum()) for index, label in enumerate(labels)]
-        tints = [shade(colors[label], sibling) for label, sibling in zip(labels, siblings, strict=True)]
+        if color_by == 'instance':
+            tints = list(class_colors([str(index) for index in range(len(labels))]))
+        else:
+            siblings = [int((labels[:index] == label).sum()) for index, label in enumerate(labels)]
+            tints = [shade(colors[label], sibling) for label, sibling in zip(labels, siblings, strict=True)]
         canvas, factor, style = self._canvas(image)
         marks = []
         for index in sorted(range(len(labels)), key=lambda item: scores[item] if scores is not None else 0):
@@ -232,11 +253,11 @@ class XDetLocalVisualizer(Visualizer):
         index_map = enlarge(index_map, factor)
         canvas = paint_map(canvas, index_map, colors, self.alpha, style.line)
         marks = []
-        for index, text in texts.items():
-            region = index_map == index
-            place = inner_point(region)
+        for index, box in enumerate(find_objects(index_map + 1)):
+            place = None if box is None or index not in texts else inner_point(index_map[box] == index)
             if place is not None:
-                marks.append(Label(text, place[0], place[1], colors[index], place[2]))
+                x, y = place[0] + box[1].start, place[1] + box[0].start
+                marks.append(Label(texts[index], x, y, colors[index], place[2]))
         return draw_labels(canvas, marks, style.font)
 
     def _canvas(self, image: np.ndarray) -> tuple[np.ndarray, int, Style]:
@@ -265,6 +286,13 @@ def _names_and_colors(classes: list[str] | None, palette: Any, count: int) -> tu
     if palette is not None and not isinstance(palette, str) and len(palette) >= len(names):
         return names, np.asarray(palette, dtype=np.uint8)
     return names, class_colors(names)
+
+
+def _indices(id_map: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+    """Position in ``ids`` of every value of a map, -1 for other values."""
+    values, inverse = np.unique(id_map, return_inverse=True)
+    position = {value: index for index, value in enumerate(ids)}
+    return np.array([position.get(value, -1) for value in values.tolist()])[inverse].reshape(id_map.shape)
 
 
 def _as_map(data: Any, image: np.ndarray) -> np.ndarray:

@@ -45,7 +45,7 @@ def test_box_without_a_pixel(box):
     [
         ([], 'no box given'),
         ([[]], 'no box given|four numbers'),
-        ('10 20', 'boxes is a str'),
+        ('10 20', "boxes: '10 20' are no boxes"),
         (3, 'boxes is a int'),
         ([1, 2, 3], 'not lists of four numbers'),
         ([[1, 2, 3, 4], [1, 2]], 'not lists of four numbers'),
@@ -84,10 +84,6 @@ def test_every_kind_of_mask(tmp_path):
     assert area(resolve_masks([mask, ~mask, str(file)], 1)[0]) == [9, 39, 9]
 
 
-def test_masks_may_be_empty():
-    assert area(resolve_masks(np.zeros((6, 8), bool), 1)[0]) == [0]
-
-
 @pytest.mark.parametrize(
     'masks, message',
     [
@@ -109,3 +105,72 @@ def test_masks_that_do_not_fit_the_image(tmp_path):
         raster(resolve_masks(np.ones((6, 8), bool), 1)[0], (5, 9))
     with pytest.raises(RegionError, match='x.png: mask .*missing.png: file does not exist'):
         raster(resolve_masks(tmp_path / 'missing.png', 1)[0])
+
+
+def looped() -> list:
+    """A list that contains itself."""
+    endless: list = []
+    endless.append(endless)
+    return endless
+
+
+@pytest.mark.parametrize(
+    'boxes',
+    [
+        [[0, 0, 1e300, 1e300]],
+        [[-1e300, -1e300, 1e300, 1e300]],
+        '0 0 4 3',
+        '0,0,4,3',
+        torch.tensor([[0.0, 0, 4, 3]], requires_grad=True),
+        [torch.tensor([0.0, 0, 4, 3], requires_grad=True)],
+        torch.tensor([[0, 0, 4, 3]], dtype=torch.bfloat16),
+    ],
+)
+def test_boxes_of_any_size_and_kind_cover_the_image(boxes):
+    (regions,) = resolve_boxes(boxes, 1)
+    assert regions.rasterize(3, 4, 'x').all()
+
+
+@pytest.mark.parametrize(
+    'boxes',
+    [
+        [[0, 0, 10**400, 5]],
+        [[0, 0, float('nan'), 5]],
+        looped(),
+        [[[[[1, 2, 3, 4]]]]],
+        [[['dog']]],
+        'ten',
+        '1 2 3',
+        '',
+        b'1 2 3 4',
+        [[0, 0, 1j, 5]],
+        {'a': 1},
+        [[1, 2, 3, 4], [5]],
+        [[0] * 100_000],
+    ],
+)
+def test_impossible_boxes_are_one_short_line(boxes):
+    with pytest.raises(ValueError, match='^box') as caught:
+        resolve_boxes(boxes, 1)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize('masks', [looped(), [[[True], [True, False]]], 10**400, '~nosuchuser/m.png', torch.ones(2, 2)])
+def test_impossible_masks_are_one_short_line(masks):
+    with pytest.raises(ValueError) as caught:
+        resolve_masks(masks, 1)
+    assert len(str(caught.value)) < 400
+
+
+def test_masks_may_have_gradients_elsewhere_and_be_tensors():
+    (regions,) = resolve_masks([torch.ones(3, 4, dtype=torch.bool)], 1)
+    assert regions.rasterize(3, 4, 'x').shape == (1, 3, 4)
+
+
+def test_empty_masks_and_too_many_regions_are_refused(tmp_path):
+    Image.new('L', (4, 3)).save(tmp_path / 'black.png')
+    for masks in (np.zeros((3, 4), bool), tmp_path / 'black.png'):
+        with pytest.raises(RegionError, match='x: a mask is empty'):
+            resolve_masks(masks, 1)[0].rasterize(3, 4, 'x')
+    with pytest.raises(RegionError, match='too many at once'):
+        resolve_boxes(np.tile([[0, 0, 1, 1]], (5000, 1)), 1)[0].rasterize(4000, 6000, 'x')

@@ -32,3 +32,15 @@ def test_only_pictures_that_can_be_shown_are_kept(monkeypatch):
 
 def test_nothing_to_rank():
     assert Ranking(with_pictures=True).sheets() == [] == Ranking().rankings()
+
+
+def test_time_of_an_image_does_not_grow_with_their_number(monkeypatch):
+    """What is compared for an image is the heaps' content, not all images before it."""
+    images = Ranking(with_pictures=True)
+    monkeypatch.setattr(images, '_sorted', None)
+    monkeypatch.setattr(ranking, 'thumbnail', lambda image: image)
+    scores = np.random.default_rng(0).random((3000, 3))
+    for index, row in enumerate(scores.tolist()):
+        images.add(prediction(index, *row), np.zeros((1, 1, 3), np.uint8))
+    best = {index for column in scores.T for index in np.argsort(-column)[: ranking.SHOWN].tolist()}
+    assert set(images._pictures) == best

@@ -178,3 +178,34 @@ def test_mask_logits_take_the_official_two_steps():
     expected = F.interpolate(padded[:, :, :50, :90], (100, 70), **options)[0]
     found = postprocess.mask_logits(embed, maps, (50, 90), (100, 70))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('maps', 'image', 'original'),
+    [
+        ((200, 272), (800, 1067), (480, 640)),
+        ((50, 50), (200, 200), (1, 1)),
+        ((50, 32), (200, 113), (17, 9)),
+        ((16, 24), (64, 90), (64, 200)),
+        ((16, 24), (50, 96), (333, 96)),
+        ((8, 8), (31, 29), (500, 700)),
+    ],
+)
+def test_one_matrix_per_axis_equals_two_resizings(maps, image, original):
+    generator = torch.Generator().manual_seed(0)
+    embed, features = torch.randn(3, 4, generator=generator), torch.randn(4, *maps, generator=generator)
+    options = dict(mode='bicubic', align_corners=False, antialias=True)
+    logits = (embed.double() @ features.flatten(1).double()).unflatten(1, maps)[None]
+    padded = F.interpolate(logits, (maps[0] * 4, maps[1] * 4), **options)[:, :, : image[0], : image[1]]
+    expected = padded if image == original else F.interpolate(padded, original, **options)
+    found = postprocess.mask_logits(embed, features, image, original)
+    torch.testing.assert_close(found, expected[0].float(), rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('original', [(1, 1), (17, 9), (480, 640), (800, 800)])
+def test_sizes_that_the_kernel_of_cuda_refuses(original):
+    embed, features = torch.randn(3, 8), torch.randn(8, 200, 200)
+    expected = postprocess.mask_logits(embed, features, (800, 800), original)
+    found = postprocess.mask_logits(embed.cuda(), features.cuda(), (800, 800), original).cpu()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

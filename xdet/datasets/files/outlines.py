@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from pycocotools import mask as mask_util
 
 from xdet.io.reading import shorten
 from xdet.io.schema import is_finite, shown
+from xdet.structures.mask_codes import decode_counts
 
 Outline = list[list[float]] | dict
 """Polygons, each ``[x1, y1, x2, y2, ...]``, or an RLE."""
@@ -108,7 +108,7 @@ def _read_rle(rle: dict, size: tuple[int, int], where: str) -> dict:
     if not isinstance(given, (list, tuple)) or list(given) != list(size):
         raise ValueError(f'{where} is an RLE of size {shown(given)}; the image has {list(size)} (height, width)')
     if isinstance(counts, (str, bytes)):
-        runs = _decode_counts(counts)
+        runs = decode_counts(counts)
     elif isinstance(counts, (list, tuple)) and set(map(type, counts)) <= _NUMBERS:
         whole = all(is_finite(run) and run >= 0 and run == int(run) for run in counts)
         runs = [int(run) for run in counts] if whole else None
@@ -119,30 +119,6 @@ def _read_rle(rle: dict, size: tuple[int, int], where: str) -> dict:
         what = 'damaged' if runs is None else f'for {int(sum(runs))} pixels'
         raise ValueError(f'{where} is an RLE whose counts are {what}; the image has {size[0] * size[1]} pixels')
     return dict(size=list(size), counts=counts.decode('ascii') if isinstance(counts, bytes) else counts)
-
-
-def _decode_counts(counts: str | bytes) -> np.ndarray | None:
-    """Runs of a compressed RLE, or None if it is damaged: pycocotools reads beyond the end of such a text."""
-    try:
-        data = counts.encode('ascii') if isinstance(counts, str) else counts
-    except UnicodeEncodeError:
-        return None
-    digits = np.frombuffer(data, np.uint8).astype(np.int64) - 48
-    if not len(digits) or digits.min() < 0 or digits.max() > 63 or digits[-1] & 32:
-        return None
-    # A number has digits of 5 bits, the lowest first; bit 6 says that another follows, bit 5 of the last is the sign.
-    last = np.flatnonzero(digits & 32 == 0)
-    first = np.concatenate([[0], last[:-1] + 1])
-    lengths = last - first + 1
-    if lengths.max() > 10:
-        return None
-    place = 5 * (np.arange(len(digits)) - np.repeat(first, lengths))
-    values = np.add.reduceat((digits & 31) << place, first)
-    values -= np.where(digits[last] & 16, np.int64(1) << 5 * lengths, 0)
-    # From the fourth on, a run is told by its difference from the last but one.
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
-    return values if values.min() >= 0 else None
 
 
 def _compressed(rle: dict, size: tuple[int, int]) -> dict:

@@ -32,6 +32,12 @@ class ImageSource:
     name: str
     image: str | np.ndarray | Image.Image | ImageReadError
 
+    def is_there(self) -> bool:
+        """Whether reading is worth a try: it is no file that is missing and nothing unusable."""
+        if isinstance(self.image, ImageReadError):
+            return False
+        return not isinstance(self.image, str) or is_address(self.image) or os.path.exists(self.image)
+
     def read(self) -> np.ndarray:
         """Pixels, BGR uint8 ``[H, W, 3]``.
 

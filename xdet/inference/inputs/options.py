@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xdet.io.reading import shorten
+from xdet.io.schema import shown
 from xdet.options import GENERATION, PROMPTS, REPORT, Generation, Option, Options, Prompts, ReportOptions, table
 from xdet.structures import FORMATS
 
@@ -49,13 +51,16 @@ def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
     known = [name for group in groups for name in group]
     unknown = sorted(set(options) - set(known))
     if unknown:
+        unknown = [shorten(name, 60) for name in unknown[:5]]
         close = difflib.get_close_matches(unknown[0], known, n=1)
         hint = f'did you mean {close[0]}?' if close else f'accepted are {", ".join(known)}'
         raise TypeError(f'unknown argument {", ".join(unknown)}; {hint}')
     given = {key: value for key, value in options.items() if value is not None}
     threshold = given.get('pred_score_thr', 0.0)
     if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
-        raise ValueError(f'pred_score_thr is {threshold!r}; accepted are numbers from 0 to 1')
+        raise ValueError(f'pred_score_thr is {shown(threshold)}; accepted are numbers from 0 to 1')
+    if given.get('color_by', 'class') not in ('class', 'instance'):
+        raise ValueError(f"color_by is {shown(given['color_by'])}; accepted are 'class' and 'instance'")
     prompts, generation, report = ({key: given[key] for key in group if key in given} for group in groups)
     return prompts, generation, report
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xdet.datasets.vocab import get_vocabulary
+from xdet.io.schema import shown
 from xdet.structures import Vocabulary
 
 NamedVocabulary = str | Vocabulary
@@ -58,7 +59,7 @@ def resolve_vocabularies(
     result = []
     for index in range(count):
         prompts = {key: column[index] for key, column in columns.items()}
-        key = tuple((name, _hashable(prompt)) for name, prompt in prompts.items())
+        key = tuple((name, _hashable(name, prompt)) for name, prompt in prompts.items())
         if key not in cache:
             cache[key] = _from_prompts(prompts, index if any(map(_is_nested, names.values())) else None)
         result.append(cache[key])
@@ -85,7 +86,9 @@ def resolve_texts(key: str, value: Any, count: int) -> list[tuple[str, ...]]:
             raise ValueError(f"{where}: no text given; accepted are 'one text . another text' and lists of texts")
         for text in texts:
             if not isinstance(text, str) or not text.strip():
-                raise ValueError(f'{where}: {text!r} is empty or not a string; every text needs at least one letter')
+                raise ValueError(
+                    f'{where}: {shown(text)} is empty or not a string; every text needs at least one letter'
+                )
         result.append(tuple(text.strip() for text in texts))
     return result
 
@@ -140,5 +143,10 @@ def _is_nested(value: Any) -> bool:
     return _is_sequence(value) and any(_is_sequence(item) for item in value)
 
 
-def _hashable(prompt: Any) -> Any:
-    return prompt if isinstance(prompt, str) else tuple(prompt)
+def _hashable(key: str, prompt: Any) -> Any:
+    if isinstance(prompt, str):
+        return prompt
+    for name in prompt:
+        if not isinstance(name, str):
+            raise ValueError(f'{key}: class name {shown(name)} is not a string; accepted are lists of texts')
+    return tuple(prompt)

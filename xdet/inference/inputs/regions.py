@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,10 @@ from torch import Tensor
 
 from xdet.datasets.files.image_io import ImageReadError, read_image
 from xdet.io.reading import expand
+from xdet.io.schema import shown
+from xdet.options import parse_boxes
+
+_MOST_BYTES = 4 * 2**30
 
 
 class RegionError(ValueError):
@@ -40,8 +45,12 @@ class Regions:
             name (str): The image's name, for errors.
 
         Raises:
-            RegionError: A box covers no pixel of the image, a mask has another size, or its file cannot be read.
+            RegionError: A box or a mask covers no pixel of the image, a mask has another size, its file cannot be read,
+                or there are more regions than memory should hold.
         """
+        number = len(self.masks if self.boxes is None else self.boxes)
+        if number * height * width > _MOST_BYTES:
+            raise RegionError(f'{name}: {number} regions of {width}x{height} pixels are too many at once; give fewer')
         if self.boxes is not None:
             return torch.from_numpy(np.stack([_fill(box, height, width, name) for box in self.boxes]))
         masks = [_read_mask(mask, name) if isinstance(mask, Path) else mask for mask in self.masks]
@@ -50,6 +59,8 @@ class Regions:
                 raise RegionError(
                     f'{name}: a mask is {mask.shape[1]}x{mask.shape[0]} pixels but the image is {width}x{height}'
                 )
+            if not mask.any():
+                raise RegionError(f'{name}: a mask is empty: all of its pixels are black')
         return torch.from_numpy(np.stack(masks))
 
 
@@ -57,15 +68,24 @@ def resolve_boxes(value: Any, count: int) -> list[Regions]:
     """Boxes of every image.
 
     Args:
-        value (Sequence | np.ndarray | Tensor): One box, a list of boxes for all images, or one such list per image.
+        value (Sequence | np.ndarray | Tensor | str): One box, a list of boxes for all images, one such list per image,
+            or text ``'x1 y1 x2 y2; x1 y1 x2 y2'`` for all images.
         count (int): Number of images.
 
     Raises:
         ValueError: No boxes, not four finite numbers each, or corners in the wrong order.
     """
+    if isinstance(value, str):
+        try:
+            value = parse_boxes(value)
+        except argparse.ArgumentTypeError as error:
+            raise ValueError(f'boxes: {error}') from None
+    value = _without_tensors(value)
     depth = _depth(value)
     if depth == 0:
         raise ValueError(f'boxes is a {type(value).__name__}; {_BOXES}')
+    if depth > 3:
+        raise ValueError(f'boxes are nested too deeply; {_BOXES}, or one such list per image')
     per_image = list(value) if depth >= 3 else [[value] if depth == 1 else value] * count
     _check_count('boxes', len(per_image), count)
     return [
@@ -84,6 +104,7 @@ def resolve_masks(value: Any, count: int) -> list[Regions]:
     Raises:
         ValueError: No masks, or an array of another kind.
     """
+    value = _without_tensors(value)
     nested = isinstance(value, (list, tuple)) and any(_is_collection(item) for item in value)
     per_image = list(value) if nested else [value] * count
     _check_count('masks', len(per_image), count)
@@ -97,7 +118,7 @@ _MASKS = 'accepted are bool arrays [H, W] or [n, H, W] and paths of picture file
 def _boxes(value: Any, where: str) -> np.ndarray:
     try:
         boxes = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise ValueError(f'boxes{where} are not lists of four numbers; {_BOXES}') from None
     if not boxes.size:
         raise ValueError(f'boxes{where}: no box given; {_BOXES}')
@@ -113,7 +134,7 @@ def _masks(value: Any, where: str) -> tuple[np.ndarray | Path, ...]:
     if isinstance(value, (str, Path)):
         return (expand(value),)
     if not isinstance(value, (list, tuple)):
-        array = np.asarray(value)
+        array = _array(value, where)
         value = [array] if array.ndim == 2 else list(array) if array.ndim == 3 else [array]
     if not value:
         raise ValueError(f'masks{where}: no mask given; {_MASKS}')
@@ -121,7 +142,7 @@ def _masks(value: Any, where: str) -> tuple[np.ndarray | Path, ...]:
 
 
 def _mask(value: Any, where: str) -> np.ndarray:
-    array = np.asarray(value)
+    array = _array(value, where)
     if array.ndim != 2 or not (array.dtype == bool or np.issubdtype(array.dtype, np.integer)):
         raise ValueError(f'masks{where}: a {array.dtype} array of shape {array.shape} is no mask; {_MASKS}')
     return array.astype(bool)
@@ -144,13 +165,30 @@ def _read_mask(path: Path, name: str) -> np.ndarray:
         raise RegionError(f'{name}: mask {error}') from error
 
 
-def _depth(value: Any) -> int:
-    """How deep lists of numbers are nested; an array has its number of axes."""
+def _depth(value: Any, most: int = 4) -> int:
+    """How deep lists of numbers are nested, up to ``most``; an array has its number of axes."""
     if hasattr(value, 'ndim'):
         return int(value.ndim)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return 1 + max((_depth(item) for item in value), default=0)
+    if most and isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return 1 + max((_depth(item, most - 1) for item in value), default=0)
     return 0
+
+
+def _without_tensors(value: Any, most: int = 3) -> Any:
+    """The value with arrays in place of tensors, wherever these live and whether or not they have gradients."""
+    if isinstance(value, Tensor):
+        plain = value.detach().cpu()
+        return (plain.double() if plain.is_floating_point() else plain).numpy()
+    if most and isinstance(value, (list, tuple)):
+        return [_without_tensors(item, most - 1) for item in value]
+    return value
+
+
+def _array(value: Any, where: str) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except (OverflowError, TypeError, ValueError):  # lists of different lengths
+        raise ValueError(f'masks{where}: {shown(value)} is no mask; {_MASKS}') from None
 
 
 def _is_collection(item: Any) -> bool:

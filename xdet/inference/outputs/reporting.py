@@ -11,8 +11,10 @@ import numpy as np
 from xdet.inference.inputs.images import ImageSource
 from xdet.structures import XDetDataSample
 
+from .provenance import Origin, asked
 from .ranking import Ranking
 from .results import TASK_FORMATS
+from .selection import Selection
 from .writer import ResultWriter
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ class Report:
         save_vis (bool): Write overlays.
         save_pred (bool): Write JSON and maps.
         print_result (bool): Print a summary of every image.
+        color_by (str): Whether ``'class'`` or ``'instance'`` decides about colours.
+        selection (Selection): Which instances count.
+        origin (Origin, optional): What every result says about the model.
     """
 
     task: str
@@ -48,6 +53,9 @@ class Report:
     save_vis: bool = True
     save_pred: bool = True
     print_result: bool = False
+    color_by: str = 'class'
+    selection: Selection = field(default_factory=Selection)
+    origin: Origin | None = None
     _predictions: dict[int, dict[str, Any] | XDetDataSample] = field(default_factory=dict)
     _pictures: dict[int, np.ndarray] = field(default_factory=dict)
     _failed: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -74,10 +82,18 @@ class Report:
             OutputError: Results cannot be written.
         """
         sample = sample.cpu()
+        if self.selection:
+            sample.pred_instances = self.selection.apply(sample.pred_instances)
         prediction = self._prediction(index, source, sample)
         picture = None
         if self._draws:
-            picture = self.visualizer.draw(image[..., ::-1], sample, draw_gt=False, pred_score_thr=self.pred_score_thr)
+            picture = self.visualizer.draw(
+                image[..., ::-1],
+                sample,
+                draw_gt=False,
+                pred_score_thr=self.pred_score_thr,
+                color_by=self.color_by,
+            )
         if self.writer is not None:
             maps = TASK_FORMATS[self.task].maps(sample) if self.save_pred else {}
             self.writer.write(index, prediction if self.save_pred else None, maps, picture if self.save_vis else None)
@@ -133,6 +149,15 @@ class Report:
         if 'vocabulary' in sample:
             prediction['classes'] = list(sample.vocabulary.names)
         prediction.update(TASK_FORMATS[self.task].results(sample))
+        if self.origin is not None:
+            prediction['provenance'] = dict(
+                **self.origin.describe(), task=self.task, settings=self._settings(), prompts=asked(sample.prompts)
+            )
         if self.return_embeddings and 'pred_embedding' in sample:
             prediction['embedding'] = sample.pred_embedding.tolist()
         return prediction
+
+    def _settings(self) -> dict[str, Any]:
+        """What decides about what is reported and shown."""
+        chosen = {name: value for name, value in vars(self.selection).items() if value is not None}
+        return dict(pred_score_thr=self.pred_score_thr, **chosen)
