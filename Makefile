@@ -64,7 +64,7 @@ $(VENV)/.stamp-xdet: $(VENV)/.stamp-runtime setup.py pyproject.toml
 	@PIP_NO_BUILD_ISOLATION= $(PIP) --no-deps --editable .
 	@touch $@
 
-$(VENV)/.stamp-tests: $(VENV)/.stamp-xdet $(addprefix requirements/,tests.txt data.txt edit.txt lora.txt retrieval.txt)
+$(VENV)/.stamp-tests: $(VENV)/.stamp-xdet $(addprefix requirements/,tests.txt data.txt edit.txt lora.txt openmmlab.txt retrieval.txt)
 	@echo '[xdet] installing the test requirements'
 	@$(PIP) -r requirements/tests.txt
 	@$(MAKE) --no-print-directory opencv

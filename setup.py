@@ -83,7 +83,7 @@ setup(
     python_requires='>=3.10,<3.13',
     install_requires=requirements('runtime'),
     extras_require={
-        name: requirements(name) for name in ('data', 'edit', 'lora', 'mim', 'retrieval', 'tests', 'track')
+        name: requirements(name) for name in ('data', 'edit', 'lora', 'mim', 'openmmlab', 'retrieval', 'tests', 'track')
     },
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,

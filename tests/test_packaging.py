@@ -214,7 +214,7 @@ def test_requirements_agree() -> None:
 
     lines = (ROOT / 'requirements' / 'constraints-ci.txt').read_text().splitlines()
     pins = dict(line.split('==') for line in lines)
-    for file in ('runtime', 'data', 'edit', 'lora', 'mim', 'retrieval', 'tests'):
+    for file in ('runtime', 'data', 'edit', 'lora', 'mim', 'openmmlab', 'retrieval', 'tests'):
         for line in (ROOT / 'requirements' / f'{file}.txt').read_text().splitlines():
             if line and not line.startswith(('#', '-r')):
                 requirement = Requirement(line)

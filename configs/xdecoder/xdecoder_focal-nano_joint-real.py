@@ -22,7 +22,7 @@ model = dict(
             answers={{_base_.answers}},
             embed_dims=128,
             content='tokens',  # as the weights of the package
-            loss=dict(type='mmpretrain.CrossEntropyLoss', use_soft=True, loss_weight=2.0),
+            loss=dict(type='AnswerLoss', loss_weight=2.0),
         ),
     ),
 )

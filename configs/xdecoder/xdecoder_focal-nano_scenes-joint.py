@@ -26,7 +26,7 @@ model = dict(
             answers={{_base_.answers}},
             embed_dims=128,
             content='tokens',
-            loss=dict(type='mmpretrain.CrossEntropyLoss', use_soft=True, loss_weight=6.0),
+            loss=dict(type='AnswerLoss', loss_weight=6.0),
         ),
     ),
 )

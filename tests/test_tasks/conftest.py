@@ -18,7 +18,7 @@ def tiny_model(**tasks):
     config.merge_from_dict({'model.decoder.num_queries': 11, 'model.tasks.retrieval.backbone_channels': 64})
     for name in ('segmentation', 'referring'):
         config.merge_from_dict({f'model.tasks.{name}.loss.num_points': 64})
-    loss = dict(type='mmpretrain.CrossEntropyLoss', use_soft=True)
+    loss = dict(type='AnswerLoss')
     config.model.tasks.vqa = dict(type='VQATask', answers=ANSWERS, embed_dims=128, loss=loss)
     config.merge_from_dict({f'model.tasks.{key}': value for key, value in tasks.items()})
     model = MODELS.build(config.model)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mmengine.config import Config, DictAction
 
+from xdet.compat.distributions import check_optional_packages
 from xdet.compat.quiet import quiet_imports
 from xdet.config_references import refuse_lost_deletes, unread_values
 from xdet.engine.parallel.combinations import check_combinations
@@ -53,7 +54,7 @@ def read_run_config(args: Namespace) -> Config:
 
     Raises:
         FileNotFoundError: There is no such config.
-        ValueError: The config cannot be read, or an option or a key is misspelt.
+        ValueError: The config cannot be read, an option or a key is misspelt, or a package that it names is missing.
     """
     path = find_config(args.config)
     cfg = read_config(path)
@@ -63,6 +64,7 @@ def read_run_config(args: Namespace) -> Config:
     cfg = fill_in(cfg)
     refuse_lost_deletes(cfg)
     check_spelling(cfg)
+    check_optional_packages(cfg.to_dict())
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif not cfg.get('work_dir'):

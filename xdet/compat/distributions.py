@@ -4,8 +4,10 @@ Both install the same import packages (``mmcv``, ``mmdet``, ...), so whichever w
 of the other. The result fails in ways that point nowhere near the cause; one clear line here is cheaper.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
+from importlib.util import find_spec
+from typing import Any
 
 MAINTAINED = {
     'mmengine': 'onedl-mmengine',
@@ -16,6 +18,9 @@ MAINTAINED = {
     'mmsegmentation': 'onedl-mmsegmentation',
     'mmpretrain': 'onedl-mmpretrain',
 }
+
+OPTIONAL = dict(mmseg='onedl-mmsegmentation', mmpretrain='onedl-mmpretrain')
+"""Packages whose components configs may name (``'mmseg.RandomCrop'``) if they are installed."""
 
 
 def conflicting_distributions(installed: Iterable[str]) -> list[tuple[str, str]]:
@@ -40,3 +45,24 @@ def check_distributions() -> None:
             f'xdet: these installed distributions overwrite each other: {pairs}. Only the maintained onedl-* ones are '
             f'supported. Run: pip uninstall -y {old} && pip install --force-reinstall --no-deps {new}'
         )
+
+
+def check_optional_packages(cfg: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` when a config names a component of an optional package that is not installed."""
+    for name in _types(cfg):
+        package = name.split('.')[0]
+        if '.' in name and package in OPTIONAL and find_spec(package) is None:
+            raise ValueError(
+                f'the config names {name}, and {package} is not installed; pip install {OPTIONAL[package]}'
+            )
+
+
+def _types(node: Any) -> Iterator[str]:
+    """All values of ``type`` in a config."""
+    if isinstance(node, Mapping):
+        if isinstance(node.get('type'), str):
+            yield node['type']
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from _types(child)

@@ -19,6 +19,7 @@ from rich.progress import track
 
 from xdet import model_zoo
 from xdet.compat.checkpoint import CheckpointError, load_weights
+from xdet.compat.distributions import check_optional_packages
 from xdet.compat.quiet import quiet_imports
 from xdet.datasets.files.image_io import ImageReadError
 from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images
@@ -36,7 +37,7 @@ from xdet.io.schema import shown
 from xdet.registry import MODELS, TASKS, TRANSFORMS
 from xdet.structures import ImageFeatures, TextPrompts, XDetDataSample
 
-from .pipeline import build_pipeline, collate, is_out_of_memory, prepare
+from .pipeline import build_pipeline, collate, inference_transforms, is_out_of_memory, prepare
 
 if TYPE_CHECKING:  # built through the registry; importing all of mmdet's models here would slow down every start
     from typing_extensions import Unpack
@@ -416,6 +417,7 @@ def _build(spec: model_zoo.ModelSpec) -> tuple[XDecoder, dict[str | None, Compos
         for registry in (MODELS, TASKS, TRANSFORMS):
             registry.import_from_location()
     own = tuple(spec.cfg.get('task_pipelines', {}))
+    check_optional_packages(dict(model=spec.cfg.model, transforms=inference_transforms(spec.cfg)))
     unknown = sorted(set(own) - set(TASK_FORMATS))
     if unknown:
         raise ValueError(f'{spec.name}: task_pipelines names {unknown}; accepted are {", ".join(TASK_FORMATS)}')

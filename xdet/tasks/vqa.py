@@ -39,8 +39,8 @@ class VQATask(TaskAdapter):
         context_length (int): Most tokens of a question.
         content (str): ``'learned'``, as in the released weights, or ``'tokens'``, see above.
         top_k (int): Answers reported per question.
-        loss (dict, optional): Config of the criterion of logits and soft targets, such as mmpretrain's
-            ``CrossEntropyLoss`` with ``use_soft`` or ``use_sigmoid``; None for a model that is only used.
+        loss (dict, optional): Config of the criterion of logits and soft targets, such as
+            :class:`~xdet.models.losses.AnswerLoss`; None for a model that is only used.
     """
 
     names = ('vqa',)

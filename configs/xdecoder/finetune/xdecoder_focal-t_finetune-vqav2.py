@@ -19,7 +19,7 @@ model = dict(
             num_answers=3129,
             embed_dims=512,
             context_length=77,
-            loss=dict(type='mmpretrain.CrossEntropyLoss', use_sigmoid=True, loss_weight=3129.0),
+            loss=dict(type='AnswerLoss', sigmoid=True, loss_weight=3129.0),
         ),
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from mmengine.structures import InstanceData
+
 from xdet.inference.outputs.selection import Selection
 
 

@@ -2,6 +2,7 @@ import builtins
 import errno
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -80,3 +81,25 @@ def test_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
         writer.write(0, dict(value=2), dict(semantic=PICTURE[..., 0] + 1), PICTURE + 1)
     monkeypatch.undo()
     assert {name: (tmp_path / name).read_bytes() for name in files_of(tmp_path)} == before
+
+
+def test_twelve_writers_share_a_folder(tmp_path):
+    """None is refused, and none leaves anything unfinished behind."""
+
+    def write(number):
+        writer = ResultWriter(tmp_path / 'out', [f'{number}.jpg', 'same.jpg'])
+        for index in range(2):
+            writer.write(index, dict(number=number), {}, np.zeros((4, 4, 3), np.uint8))
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(write, range(12)))
+    written = sorted(path.relative_to(tmp_path / 'out').as_posix() for path in (tmp_path / 'out').rglob('*.*'))
+    names = [*map(str, range(12)), 'same']
+    assert written == sorted([f'preds/{name}.json' for name in names] + [f'vis/{name}.png' for name in names])
+
+
+@pytest.mark.parametrize('out_dir', ['~nosuchuser/out', 'a\0b', 'x' * 5000])
+def test_impossible_folders_are_one_short_line(out_dir):
+    with pytest.raises(OutputError, match='output folder') as caught:
+        ResultWriter(out_dir, ['a.jpg'])
+    assert len(str(caught.value)) < 400

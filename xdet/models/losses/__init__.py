@@ -1,5 +1,6 @@
 """Matching and losses: functions of tensors and the registered loss modules."""
 
+from .answers import AnswerLoss
 from .boxes import BoxMaskLoss
 from .captioning import CaptionLoss
 from .contrastive import ImageTextContrastiveLoss, RetrievalLoss, TokenContrastiveLoss
@@ -13,6 +14,7 @@ from .segmentation import SegmentationLoss
 from .targets import GroundingTargets, SegmentTargets
 
 __all__ = [
+    'AnswerLoss',
     'BoxMaskLoss',
     'CaptionLoss',
     'GroundingLoss',
