@@ -23,7 +23,7 @@ model = dict(
             answers='${answers}',
             embed_dims=128,
             content='tokens',  # as the weights of the package
-            loss=dict(type='mmpretrain.CrossEntropyLoss', use_soft=True),
+            loss=dict(type='AnswerLoss'),
         ),
     ),
 )
