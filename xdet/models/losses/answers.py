@@ -25,5 +25,5 @@ class AnswerLoss(nn.Module):
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Loss of ``[n, answers]`` logits and targets from 0 to 1."""
         if self.sigmoid:
-            return self.loss_weight * F.binary_cross_entropy_with_logits(logits, targets)
+            return self.loss_weight * F.binary_cross_entropy_with_logits(logits, targets, reduction='none').mean()
         return self.loss_weight * -(targets * logits.log_softmax(dim=-1)).sum(dim=-1).mean()
