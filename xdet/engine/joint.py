@@ -188,8 +188,8 @@ def _check_weights(weights: Mapping[str, float], sources: Mapping[str, Any]) -> 
     if unknown:
         raise ValueError(f'JointTrainLoop: weights has {", ".join(unknown)}; sources are {", ".join(sources)}')
     for name, weight in weights.items():
-        if not weight > 0:
-            raise ValueError(f"JointTrainLoop: the weight of '{name}' is {weight}; it must be greater than 0")
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < float('inf'):
+            raise ValueError(f"JointTrainLoop: the weight of '{name}' is {weight!r}; it must be greater than 0")
 
 
 def _check_wrapper(model: nn.Module, num_sources: int) -> None:

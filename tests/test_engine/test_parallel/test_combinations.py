@@ -70,6 +70,8 @@ def test_pairs_are_refused_as_the_table_says(pair: tuple[str, str]) -> None:
         (dict(fsdp=True), 'fsdp is True; it must be a dict with any of modules, reshard_after_forward'),
         (dict(fsdp=dict(stage=2)), 'fsdp is .*stage.*; it must be a dict with any of modules'),
         (dict(fsdp=dict(), optim_wrapper=dict(type='ApexOptimWrapper')), 'fsdp: optim_wrapper is ApexOptimWrapper'),
+        (dict(auto_scale_lr=dict(enable=True, base_batch_size=0)), 'base_batch_size is 0; accepted are whole numbers'),
+        (dict(auto_scale_lr=dict(enable=True, base_batch_size='x')), "base_batch_size is 'x'; accepted are whole"),
         (dict(optim_wrapper='x'), "optim_wrapper is 'x'; it must be a dict"),
         (dict(optim_wrapper=dict(accumulative_counts=0)), 'accumulative_counts is 0; accepted are whole numbers from'),
         (dict(optim_wrapper=dict(accumulative_counts='x')), "accumulative_counts is 'x'; accepted are"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from xdet.datasets.transforms.formatting import like_neighbours
+from xdet.datasets.transforms.box_affinity import like_neighbours
 from xdet.models.losses import BoxMaskLoss, SegmentationLoss, SegmentTargets
 from xdet.models.losses.boxes import affinity_loss, box_profiles, mask_profiles, profile_distance, projection_cost
 

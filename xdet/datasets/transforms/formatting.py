@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -14,7 +13,9 @@ from torch import Tensor
 from xdet.registry import TRANSFORMS
 from xdet.structures import XDetDataSample, segment_map
 
+from .box_affinity import like_neighbours
 from .flipping import check_flip
+from .text_masks import described
 
 META_KEYS = (
     'img_path', 'img_id', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction', 'vocabulary',
@@ -36,7 +37,8 @@ class PackXDetInputs(BaseTransform):
     instances are left to the metric, which reads the annotation file.
 
     Samples with ``boxes_only`` have, instead of ``masks``, ``boxes`` float ``[n, 4]``, xyxy in pixels, and with
-    ``box_affinity`` the meta information ``alike`` of ``gt_segments``, see :func:`like_neighbours`.
+    ``box_affinity`` the meta information ``alike`` of ``gt_segments``, see
+    :func:`~xdet.datasets.transforms.box_affinity.like_neighbours`.
 
     Texts that the pipeline has are carried along in the meta information: ``caption`` str, ``nouns`` tuple[str] and
     ``phrase_mode`` str for training; ``captions`` tuple[str] for testing; ``questions`` tuple[str] and ``answers``
@@ -144,7 +146,7 @@ class PackXDetInputs(BaseTransform):
         sample.gt_panoptic_seg = segment_map(indices.to(torch.int32), described)
 
     def _add_regions(self, sample: XDetDataSample, results: dict) -> None:
-        masks, regions = self._described(results, 'regions')
+        masks, regions = described(results, 'regions', self.test_mode, self.keep_empty)
         texts = [region['text'] for region in regions]
         if self.test_mode:
             sample.region_prompts = InstanceData(masks=masks)
@@ -153,86 +155,13 @@ class PackXDetInputs(BaseTransform):
             sample.gt_regions = InstanceData(masks=masks, texts=texts)
 
     def _add_phrases(self, sample: XDetDataSample, results: dict) -> None:
-        masks, phrases = self._described(results, 'phrases')
+        masks, phrases = described(results, 'phrases', self.test_mode, self.keep_empty)
         if self.test_mode:
             texts = tuple(phrase['text'] for phrase in phrases)
             sample.set_metainfo(dict(phrases=texts))
             if all('kind' in phrase for phrase in phrases):
                 sample.set_metainfo(dict(phrase_kinds=tuple(phrase['kind'] for phrase in phrases)))
         sample.gt_phrases = InstanceData(masks=masks, texts=[phrase['text'] for phrase in phrases])
-
-    def _described(self, results: dict, key: str) -> tuple[Tensor, list[dict]]:
-        """Masks of what texts are about, and the texts; in training without those that cropping left nothing of."""
-        texts, masks = results[key], _masks_of_texts(results, key)
-        if self.test_mode:
-            if tuple(masks.shape[1:]) != tuple(results['ori_shape']):
-                raise ValueError(
-                    f'{results.get("img_path")}: masks of {key} are {tuple(masks.shape[1:])} but metrics need the '
-                    f'original {tuple(results["ori_shape"])}; in a test pipeline load annotations after resizing'
-                )
-        elif not self.keep_empty:
-            without_target = torch.tensor([not _targets(text)[1] for text in texts], dtype=torch.bool)
-            kept = masks.flatten(1).any(1) | without_target
-            masks = masks[kept]
-            texts = [text for text, keep in zip(texts, kept.tolist(), strict=True) if keep]
-        return masks, texts
-
-
-def like_neighbours(image: np.ndarray, stride: int = 4, dilation: int = 2, threshold: float = 0.3) -> Tensor:
-    """Where neighbouring cells of an image have like colours (BoxInst, arXiv 2012.02310, section 3.3).
-
-    Colours are means of ``stride`` x ``stride`` pixels, in CIE Lab; they are alike if ``exp(-distance / 2)`` is at
-    least ``threshold``.
-
-    Args:
-        image (np.ndarray): BGR uint8 ``[H, W, 3]``.
-        stride (int): Side of a cell.
-        dilation (int): Distance of neighbours in cells.
-        threshold (float): See above.
-
-    Returns:
-        Tensor: bool ``[4, ceil(H / stride), ceil(W / stride)]``: whether each cell is like its right, lower, lower
-        right and lower left neighbour; False at borders.
-    """
-    height, width = (-(-length // stride) for length in image.shape[:2])
-    means = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    cells = torch.from_numpy(cv2.cvtColor(means, cv2.COLOR_BGR2Lab))
-    alike = torch.zeros((4, height, width), dtype=torch.bool)
-    for index, (down, right) in enumerate(((0, 1), (1, 0), (1, 1), (1, -1))):
-        bottom = height - down * dilation
-        left, stop = max(0, -right * dilation), width - max(0, right * dilation)
-        here = cells[:bottom, left:stop]
-        there = cells[down * dilation :, left + right * dilation : stop + right * dilation]
-        alike[index, :bottom, left:stop] = torch.exp(-(here - there).norm(dim=-1) / 2) >= threshold
-    return alike
-
-
-def _targets(phrase: dict) -> tuple[str, Sequence[int]]:
-    """Which annotations a phrase refers to: ``'segments'`` or ``'instances'``, and which of them."""
-    for key in ('segments', 'instances'):
-        if key in phrase:
-            return key, phrase[key]
-    raise ValueError(
-        f"phrase {phrase.get('text')!r} does not say what it refers to; it needs 'segments' or 'instances'"
-    )
-
-
-def _masks_of_texts(results: dict, key: str) -> Tensor:
-    """Masks ``[n, H, W]`` of what each phrase refers to, or of regions."""
-    masks = []
-    for text in results[key]:
-        kind, positions = _targets(text)
-        if kind == 'segments':
-            chosen = np.zeros(len(results['segments_info']) + 1, dtype=bool)
-            chosen[[position + 1 for position in positions]] = True
-            mask = chosen[results['gt_seg_map']]
-        else:
-            mask = results['gt_masks'].to_ndarray()[list(positions)].astype(bool).any(axis=0)
-        masks.append(torch.from_numpy(mask))
-    if masks:
-        return torch.stack(masks)
-    shape = results['gt_seg_map'].shape if 'gt_seg_map' in results else results['img'].shape[:2]
-    return torch.zeros((0, *shape), dtype=torch.bool)
 
 
 def _masks_of_map(indices: np.ndarray, segments: list[dict]) -> tuple[Tensor, Tensor]:

@@ -40,7 +40,7 @@ class LargeScaleJitter(BaseTransform):
         shared_offset: bool = True,
         image_pad_value: int = 128,
     ) -> None:
-        if min(size) < 1 or not 0 < scale_range[0] <= scale_range[1]:
+        if min(size) < 1 or not 0 < scale_range[0] <= scale_range[1] < float('inf'):
             raise ValueError(f'size is {size} and scale_range {scale_range}; sizes and scales must be positive')
         self.size = (int(size[0]), int(size[1]))
         self.scale_range = (float(scale_range[0]), float(scale_range[1]))

@@ -25,8 +25,8 @@ class ChooseQuestions(BaseTransform):
     """
 
     def __init__(self, max_questions: int) -> None:
-        if max_questions < 1:
-            raise ValueError(f'max_questions is {max_questions}; it must be 1 or more')
+        if isinstance(max_questions, bool) or not isinstance(max_questions, int) or max_questions < 1:
+            raise ValueError(f'max_questions is {max_questions!r}; accepted are whole numbers from 1')
         self.max_questions = max_questions
 
     def transform(self, results: dict) -> dict:

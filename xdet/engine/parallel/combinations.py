@@ -76,6 +76,10 @@ def check_combinations(cfg: Config | Mapping[str, Any]) -> None:
     counts = wrapper.get('accumulative_counts', 1)
     if isinstance(counts, bool) or not isinstance(counts, int) or counts < 1:
         raise ValueError(f'optim_wrapper.accumulative_counts is {counts!r}; accepted are whole numbers from 1')
+    scaling = cfg.get('auto_scale_lr') or {}
+    base = scaling.get('base_batch_size', 1)
+    if scaling.get('enable') and (isinstance(base, bool) or not isinstance(base, int) or base < 1):
+        raise ValueError(f'auto_scale_lr.base_batch_size is {base!r}; accepted are whole numbers from 1')
     used = options_of(cfg)
     for place, first in enumerate(used):
         for second in used[place + 1 :]:

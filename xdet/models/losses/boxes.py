@@ -9,10 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xdet.registry import MODELS
-
-NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
-"""Offsets (rows, columns), times the dilation, from a pixel to those it is compared with; the other four are the same
-pairs seen from the other side."""
+from xdet.structures.neighbours import NEIGHBOURS, neighbour_slices
 
 Profiles = tuple[Tensor, Tensor]
 """How much of each row ``[..., h]`` and of each column ``[..., w]`` is covered, in [0, 1]."""
@@ -76,18 +73,6 @@ def affinity_loss(logits: Tensor, alike: Tensor, inside: Tensor, dilation: int =
         total = total - (same * counted).sum((1, 2))
         count = count + counted.sum((1, 2))
     return total / count.clamp(min=1)
-
-
-def neighbour_slices(
-    offset: tuple[int, int], size: Sequence[int], dilation: int
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where the first and the second pixels of all pairs of an offset are, in a map of ``size``."""
-    here, there = [], []
-    for step, length in zip(offset, size, strict=True):
-        step *= dilation
-        here.append(slice(max(0, -step), length - max(0, step)))
-        there.append(slice(max(0, step), length - max(0, -step)))
-    return (here[0], here[1]), (there[0], there[1])
 
 
 @MODELS.register_module()
