@@ -1,0 +1,85 @@
+"""Where a result comes from: the program, the weights, and what was asked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from xdet.compat.checkpoint import local_file
+from xdet.inference.inputs.regions import Regions
+from xdet.structures import TextPrompts
+from xdet.version import __version__
+
+EMBEDDED_NOTE = 'the model that comes with the package knows generated scenes only, so this means little on photographs'
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A model and its weights.
+
+    Attributes:
+        model (str): Name of the config.
+        weights (str | None): Path or URL; None for an untrained model.
+        embedded (bool): Whether these are the weights that come with the package.
+    """
+
+    model: str
+    weights: str | None
+    embedded: bool
+
+    @cached_property
+    def weights_sha256(self) -> str | None:
+        """Of the file; hashing takes about 1 s per GB and is done once."""
+        if self.weights is None:
+            return None
+        digest = hashlib.sha256()
+        with open(local_file(self.weights), 'rb') as file:
+            while chunk := file.read(2**20):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def describe(self) -> dict[str, Any]:
+        """What stands in every result."""
+        facts: dict[str, Any] = dict(
+            xdet=__version__,
+            model=self.model,
+            weights=None if self.weights is None else Path(self.weights).name,
+            weights_sha256=self.weights_sha256,
+        )
+        return facts | (dict(note=EMBEDDED_NOTE) if self.embedded else {})
+
+
+def asked(prompts: TextPrompts) -> dict[str, Any]:
+    """Prompts of an image as plain data; class names stand in the result itself, masks are only counted."""
+    plain: dict[str, Any] = {}
+    for name in ('phrases', 'questions', 'texts'):
+        if getattr(prompts, name):
+            plain[name] = list(getattr(prompts, name))
+    regions = prompts.regions
+    if isinstance(regions, Regions) and regions.boxes is not None:
+        plain['boxes'] = regions.boxes.tolist()
+    elif isinstance(regions, (Regions, Tensor)):
+        plain['masks'] = len(regions.masks) if isinstance(regions, Regions) else len(regions)
+    if prompts.generation:
+        plain['generation'] = dict(prompts.generation)
+    return plain | {key: value for key, value in prompts.more.items() if _is_plain(value)}
+
+
+def texts_of(prompts: TextPrompts) -> list[str]:
+    """All words that a user chose for an image."""
+    names = list(prompts.vocabulary.names) if prompts.vocabulary is not None else []
+    return [*names, *prompts.phrases, *prompts.questions, *prompts.texts]
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(entry) for key, entry in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (str, int, float, bool))
