@@ -1,5 +1,6 @@
 """Transforms of data pipelines; those of mmcv, mmdet and mmseg that the configs name work as well."""
 
+from .describe_segments import DescribeSegments
 from .flipping import RandomFlipWithTexts
 from .formatting import PackXDetInputs
 from .large_scale_jitter import LargeScaleJitter
@@ -13,6 +14,7 @@ __all__ = [
     'ChooseCaption',
     'ChoosePhrases',
     'ChooseQuestions',
+    'DescribeSegments',
     'LargeScaleJitter',
     'LoadSegments',
     'LoadXDetImage',

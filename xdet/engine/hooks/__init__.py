@@ -4,6 +4,7 @@ from .broken_samples import BrokenSamplesHook
 from .checkpoint import SafeCheckpointHook
 from .invalid_loss import InvalidLossHook
 from .iteration_seed import IterationSeedHook, seed_everything
+from .time_budget import TimeBudgetHook
 from .visualization import DrawPredictionsHook
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     'InvalidLossHook',
     'IterationSeedHook',
     'SafeCheckpointHook',
+    'TimeBudgetHook',
     'seed_everything',
 ]

@@ -2,5 +2,6 @@
 
 from .davit import DaViT
 from .focalnet import FocalNet
+from .timm_backbone import TimmBackbone
 
-__all__ = ['DaViT', 'FocalNet']
+__all__ = ['DaViT', 'FocalNet', 'TimmBackbone']

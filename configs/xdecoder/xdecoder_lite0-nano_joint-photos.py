@@ -1,0 +1,39 @@
+# Photographs and the generated world, all tasks at once: segments, phrases, captions, questions and retrieval. Starts
+# from weights made by tools/misc/start_photos.py: ImageNet backbone, distilled text tower, decoder of the generated world.
+#   PHOTOS_ROOT=... python tools/train.py xdecoder_lite0-nano_joint-photos --load-from START
+_base_ = [
+    '../_base_/models/lite0-nano.py',
+    '../_base_/datasets/photos_joint.py',
+    '../_base_/schedules/xdecoder_tiny_cpu.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    decoder=dict(num_queries=51),
+    tasks=dict(
+        segmentation=dict(
+            # The class side is what takes time: masks are learned at once.
+            loss=dict(num_points=1024, class_weight=4.0),
+            noun_loss=dict(num_layers=1),
+            object_mask_threshold=0.5,
+        ),
+        referring=dict(loss=dict(num_points=1024, class_weight=1.0, mask_weight=2.0, dice_weight=2.0, num_layers=3)),
+        captioning=dict(loss=dict(weight=4.0, num_layers=1)),
+        retrieval=dict(loss=dict(weight=1.0, backbone_weight=1.0, num_layers=1)),
+        vqa=dict(
+            type='VQATask',
+            answers={{_base_.answers}},
+            embed_dims=128,
+            content='tokens',
+            loss=dict(type='mmpretrain.CrossEntropyLoss', use_soft=True, loss_weight=4.0),
+        ),
+    ),
+)
+
+train_cfg = dict(type='JointTrainLoop', max_iters=20000, val_interval=5000)
+optim_wrapper = dict(
+    optimizer=dict(lr=8e-4),
+    paramwise_cfg=dict(lr_mults={'backbone': 0.1, 'text_encoder': 0.2, 'text_encoder.logit_scale': 2.0}),
+)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=500))
+find_unused_parameters = True
