@@ -129,6 +129,9 @@ class XDecoder(BaseModel):
             raise ValueError(f'no task of this model ({", ".join(self.tasks)}) finds targets in the batch of {name}')
         context = self._context(self.latent_pass(self.encode(inputs)), data_samples)
         contexts = [context.of_learners(task.learns) for task in training]
+        texts = [text for task, own in zip(training, contexts, strict=True) for text in task.training_texts(own)]
+        if texts:
+            context.encode(texts)  # of all tasks in one pass; where they are needed they are known
         groups: list[QueryGroup] = list(context.latents)
         for task, own in zip(training, contexts, strict=True):
             groups += task.queries(own)

@@ -50,6 +50,10 @@ class TaskAdapter(nn.Module):
         """
         return self.trains(sample) and not set(self.names).isdisjoint(sample.metainfo.get('tasks', self.names))
 
+    def training_texts(self, context: TaskContext) -> list[str]:
+        """Texts that training will have encoded as a whole, so that those of all tasks are encoded in one pass."""
+        return []
+
     def queries(self, context: TaskContext) -> list[QueryGroup]:
         """Groups this task adds in training to the object and image groups; none by default.
 

@@ -75,6 +75,10 @@ class CaptioningTask(TaskAdapter):
         there = dict(captions='caption' in sample.metainfo, regions='gt_regions' in sample)
         return tuple(kind for kind in there if there[kind]) if self.criterion is not None else ()
 
+    def training_texts(self, context: TaskContext) -> list[str]:
+        """Captions, those of regions, and the empty text."""
+        return [text for texts in _texts(context).values() for text in texts]
+
     def queries(self, context: TaskContext) -> list[QueryGroup]:
         """Captions of images and of their regions, each token seeing those before it.
 

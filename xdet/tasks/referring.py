@@ -66,6 +66,10 @@ class ReferringTask(TaskAdapter):
         """Whether it has ``gt_phrases`` and the adapter a criterion."""
         return self.criterion is not None and 'gt_phrases' in sample
 
+    def training_texts(self, context: TaskContext) -> list[str]:
+        """Phrases."""
+        return [text for sample in context.samples for text in _training_texts(sample)]
+
     def queries(self, context: TaskContext) -> list[QueryGroup]:
         """One set of phrase queries per image for all its training phrases; equal phrases enter once."""
         phrases = [list(dict.fromkeys(_training_texts(sample))) for sample in context.samples]

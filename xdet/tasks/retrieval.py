@@ -50,6 +50,10 @@ class RetrievalTask(TaskAdapter):
         """Whether it has a ``caption`` (which may be empty) and the adapter a criterion."""
         return self.criterion is not None and 'caption' in sample.metainfo
 
+    def training_texts(self, context: TaskContext) -> list[str]:
+        """Captions, and the empty text."""
+        return [sample.metainfo.get('caption') or '' for sample in context.samples]
+
     def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:
         """Contrastive losses of the images that have a caption; see the criterion."""
         assert self.criterion is not None

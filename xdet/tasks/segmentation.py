@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -89,13 +89,7 @@ class SegmentationTask(TaskAdapter):
         vocabularies = [vocabulary_of(sample) for sample in context.samples]
         text = {vocabulary: context.vocabulary.sample(vocabulary) for vocabulary in dict.fromkeys(vocabularies)}
         class_embeds = [layer.rows(layer.class_embed, OBJECT) for layer in outputs.layers]
-        class_logits = [
-            [
-                cosine_logits(embedding, text[vocabulary], context.text.logit_scale)
-                for embedding, vocabulary in zip(embeddings, vocabularies, strict=True)
-            ]
-            for embeddings in class_embeds
-        ]
+        class_logits = _class_logits(class_embeds, vocabularies, text, context.text.logit_scale)
         segments = [sample.gt_segments for sample in context.samples]
         targets = SegmentTargets(segments, input_size(outputs), image_names(context))
         predictions = [layer.rows(layer.mask_embed, OBJECT) for layer in outputs.layers], class_logits
@@ -173,6 +167,21 @@ class SegmentationTask(TaskAdapter):
                 logits, masks, size, vocabulary.is_thing, self.object_mask_threshold, self.overlap_threshold
             )
             sample.pred_panoptic_seg = segment_map(segments, infos)
+
+
+def _class_logits(
+    class_embeds: Sequence[Tensor], vocabularies: Sequence[Vocabulary], text: Mapping[Vocabulary, Tensor], scale: Tensor
+) -> list[list[Tensor]]:
+    """Logits ``[No, K_b + 1]`` per layer and image; all layers of all images with equal vocabularies at once."""
+    embeds = torch.stack(list(class_embeds))  # [L, B, No, C]
+    logits: list[list[Tensor]] = [[embeds[0, 0]] * len(vocabularies) for _ in class_embeds]
+    for vocabulary, embedding in text.items():
+        rows = [row for row, own in enumerate(vocabularies) if own == vocabulary]
+        chosen = embeds if len(rows) == embeds.shape[1] else embeds[:, rows]
+        found = cosine_logits(chosen, embedding, scale).flatten(0, 1).unbind()
+        for number, of_image in enumerate(found):
+            logits[number // len(rows)][rows[number % len(rows)]] = of_image
+    return logits
 
 
 def vocabulary_of(sample: XDetDataSample) -> Vocabulary:

@@ -77,6 +77,10 @@ class VQATask(TaskAdapter):
         """Whether it has ``questions`` (perhaps none) and the adapter a criterion."""
         return self.criterion is not None and 'questions' in sample.metainfo
 
+    def training_texts(self, context: TaskContext) -> list[str]:
+        """Questions, and the empty text."""
+        return [text for texts in _columns(context).values() for text in texts]
+
     def queries(self, context: TaskContext) -> list[QueryGroup]:
         """One group for the first question of every image, one for the second, ...; no question sees another.
 

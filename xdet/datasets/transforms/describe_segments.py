@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -112,7 +113,7 @@ class DescribeSegments(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Describe; see the class documentation."""
         view = self._view(results)
-        rng = np.random.mtrand._rand if not self.test_mode else RandomState(0)
+        rng: Any = RandomState(0) if self.test_mode else np.random
         results['described_flip'] = results.get('flip', False)
         if 'caption' in self.texts:
             captions = view.captions()

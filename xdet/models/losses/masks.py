@@ -72,7 +72,7 @@ class PointMaskLoss:
         # that distributed training sees every parameter.
         layers = torch.arange(embeds.shape[1], device=embeds.device)[:, None]
         logits = [
-            (embed[layers, match.clamp(min=0)] @ feature.flatten(1)).unflatten(-1, feature.shape[1:])
+            (embed[layers, match.clamp(min=0)] @ feature.flatten(1)).unflatten(-1, feature.shape[1:]).unbind()
             for embed, feature, match in zip(embeds, features, matches, strict=True)
         ]
         too_many = any(len(image) > embeds.shape[2] for image in masks)

@@ -103,7 +103,7 @@ class SegmentationLoss(nn.Module):
                 zip(targets.segments, targets.masks, targets.names, strict=True)
             ):
                 logits = [at_least_single(layer[index]) for layer in class_logits]
-                probability = torch.stack([layer.softmax(-1)[:, target.labels] for layer in logits])
+                probability = torch.stack(logits).softmax(-1)[..., target.labels]
                 image = embeds[index], features[index]
                 if 'boxes' in target:
                     costs.append(self._box_costs(probability, *image, target.boxes, name))
