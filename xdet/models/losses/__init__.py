@@ -4,6 +4,7 @@ from .answers import AnswerLoss
 from .boxes import BoxMaskLoss
 from .captioning import CaptionLoss
 from .contrastive import ImageTextContrastiveLoss, RetrievalLoss, TokenContrastiveLoss
+from .distillation import RelationalDistillationLoss
 from .distributed import RowGather
 from .grounding import GroundingLoss
 from .identity import text_ids
@@ -22,6 +23,7 @@ __all__ = [
     'HungarianMatcher',
     'ImageTextContrastiveLoss',
     'NounContrastiveLoss',
+    'RelationalDistillationLoss',
     'RetrievalLoss',
     'RowGather',
     'SegmentTargets',
