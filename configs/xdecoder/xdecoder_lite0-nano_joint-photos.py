@@ -1,5 +1,5 @@
 # Photographs and the generated world, all tasks at once: segments, phrases, captions, questions and retrieval. Starts
-# from weights made by tools/misc/start_photos.py: ImageNet backbone, distilled text tower, decoder of the generated world.
+# from ImageNet backbone, distilled text tower, decoder of the generated world.
 #   PHOTOS_ROOT=... python tools/train.py xdecoder_lite0-nano_joint-photos --load-from START
 _base_ = [
     '../_base_/models/lite0-nano.py',

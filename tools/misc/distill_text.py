@@ -35,7 +35,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('teacher', type=Path, help='folder of the sentence encoder')
     parser.add_argument('target', type=Path, help='file to write (.safetensors): --weights with the new text encoder')
     parser.add_argument('--weights', type=Path, help='start, .safetensors of a whole model')
-    parser.add_argument('--names', type=Path, nargs='+', required=True, help='files with one name per line; those of the first are all learned')
+    parser.add_argument(
+        '--names',
+        type=Path,
+        nargs='+',
+        required=True,
+        help='files with one name per line; those of the first are all learned',
+    )
     parser.add_argument('--sentences', type=Path, nargs='*', default=[], help='files with one sentence per line')
     parser.add_argument('--keep', type=Path, nargs='*', default=[], help='files with one text per line, see above')
     parser.add_argument('--word-vectors', type=Path, help='.npy [n, d] for rows of the token table')
@@ -175,12 +181,16 @@ def main() -> None:
     config = Config.fromfile(args.config)
     encoder = MODELS.build(config.model.text_encoder)
     weights = load_file(args.weights) if args.weights else {}
-    own = {key.removeprefix('text_encoder.'): value for key, value in weights.items() if key.startswith('text_encoder.')}
+    own = {
+        key.removeprefix('text_encoder.'): value for key, value in weights.items() if key.startswith('text_encoder.')
+    }
     if own:
         encoder.load_state_dict({key: value.float() for key, value in own.items()}, strict=False)
     train(args, encoder, copy.deepcopy(encoder).eval())
     dtype = next(iter(own.values())).dtype if own else torch.float32
-    state = {f'text_encoder.{key}': value.detach().to(dtype).contiguous() for key, value in encoder.state_dict().items()}
+    state = {
+        f'text_encoder.{key}': value.detach().to(dtype).contiguous() for key, value in encoder.state_dict().items()
+    }
     save_file({**weights, **state}, args.target, metadata=dict(format='pt'))
 
 

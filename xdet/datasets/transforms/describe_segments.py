@@ -35,7 +35,9 @@ _SIDE = 0.12  # distance from the middle, in widths, from which on something is 
 _MIDDLE = 0.08  # and up to which it is in the middle
 _APART = 0.15  # distance of centres from which on things are left or right of each other
 _LARGER = 1.5  # ratio of areas from which on one is larger
-_IRREGULAR = dict(person='people', man='men', woman='women', child='children', sheep='sheep', mouse='mice', knife='knives')
+_IRREGULAR = dict(
+    person='people', man='men', woman='women', child='children', sheep='sheep', mouse='mice', knife='knives'
+)
 
 
 @dataclass(frozen=True)

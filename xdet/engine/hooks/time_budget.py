@@ -11,7 +11,6 @@ from mmengine.dist import broadcast
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-
 from xdet.registry import HOOKS
 
 

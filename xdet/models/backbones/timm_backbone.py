@@ -143,18 +143,20 @@ class SimpleFeaturePyramid(nn.Module):
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
         half, quarter = in_channels // 2, in_channels // 4
-        self.levels = nn.ModuleList([
-            nn.Sequential(
-                nn.ConvTranspose2d(in_channels, half, 2, 2),
-                nn.GroupNorm(1, half),
-                nn.GELU(),
-                nn.ConvTranspose2d(half, quarter, 2, 2),
-                nn.Conv2d(quarter, channels, 1),
-            ),
-            nn.Sequential(nn.ConvTranspose2d(in_channels, half, 2, 2), nn.Conv2d(half, channels, 1)),
-            nn.Conv2d(in_channels, channels, 1),
-            nn.Sequential(nn.MaxPool2d(2, 2), nn.Conv2d(in_channels, channels, 1)),
-        ])
+        self.levels = nn.ModuleList(
+            [
+                nn.Sequential(
+                    nn.ConvTranspose2d(in_channels, half, 2, 2),
+                    nn.GroupNorm(1, half),
+                    nn.GELU(),
+                    nn.ConvTranspose2d(half, quarter, 2, 2),
+                    nn.Conv2d(quarter, channels, 1),
+                ),
+                nn.Sequential(nn.ConvTranspose2d(in_channels, half, 2, 2), nn.Conv2d(half, channels, 1)),
+                nn.Conv2d(in_channels, channels, 1),
+                nn.Sequential(nn.MaxPool2d(2, 2), nn.Conv2d(in_channels, channels, 1)),
+            ]
+        )
         self.norms = nn.ModuleList([nn.GroupNorm(1, channels) for _ in STRIDES])
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
