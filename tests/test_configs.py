@@ -37,7 +37,7 @@ def build_on_meta(path: Path) -> nn.Module:
     Backbones of other libraries read values while they are built, so those get real ones.
     """
     config = Config.fromfile(str(path)).model
-    foreign = '.' in config.backbone.type
+    foreign = '.' in config.backbone.type or config.backbone.type == 'TimmBackbone'
     backbone = MODELS.build(config.backbone) if foreign else None
     with torch.device('meta'):
         if foreign:
@@ -116,7 +116,7 @@ def test_config_is_short_and_shallow(path: Path) -> None:
 
 def processes(path: Path) -> int:
     """How many processes a config's learning rate is meant for, as its name or the command in its head says."""
-    if 'focal-nano' in path.stem:
+    if '-nano' in path.stem:
         return 1
     text = f'{path.stem} {path.read_text(encoding="utf-8")}'
     found = re.search(r'_(\d+)xb\d|dist_train\.sh \S+ (\d+)|GPUS=(\d+)', text)

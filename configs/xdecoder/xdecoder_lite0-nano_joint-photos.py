@@ -1,6 +1,6 @@
 # Photographs and the generated world, all tasks at once: segments, phrases, captions, questions and retrieval. Starts
-# from ImageNet backbone, distilled text tower, decoder of the generated world.
-#   PHOTOS_ROOT=... python tools/train.py xdecoder_lite0-nano_joint-photos --load-from START
+# from an ImageNet backbone, a distilled text tower and the decoder of the generated world. Data, start: docs/photos.md.
+#   python tools/train.py xdecoder_lite0-nano_joint-photos --load-from start.safetensors
 _base_ = [
     '../_base_/models/lite0-nano.py',
     '../_base_/datasets/photos_joint.py',
@@ -9,7 +9,6 @@ _base_ = [
 ]
 
 model = dict(
-    decoder=dict(num_queries=51),
     tasks=dict(
         segmentation=dict(
             # The class side is what takes time: masks are learned at once.
@@ -35,5 +34,6 @@ optim_wrapper = dict(
     optimizer=dict(lr=8e-4),
     paramwise_cfg=dict(lr_mults={'backbone': 0.1, 'text_encoder': 0.2, 'text_encoder.logit_scale': 2.0}),
 )
+auto_scale_lr = dict(base_batch_size=16)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=500))
 find_unused_parameters = True

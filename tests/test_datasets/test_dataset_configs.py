@@ -148,6 +148,32 @@ def test_webdataset(coco_root: Path) -> None:
     assert 'gt_segments' not in train['data_samples'][0]
 
 
+def test_photos_joint(coco_root: Path, tiny_coco) -> None:
+    for folder, names in (('voc_animals', ('images', 'panoptic')), ('coco_captions', ('images',))):
+        for name in names:
+            (coco_root / folder / name).mkdir(parents=True)
+            for split in ('train', 'val'):
+                (coco_root / folder / name / split).symlink_to(coco_root / ('seg' if name == 'panoptic' else 'img'))
+    for split in ('train', 'val'):
+        tiny_coco.write(f'voc_animals/panoptic_{split}.json', tiny_coco.panoptic)
+    captions = [dict(image_id=image['id'], caption='A ball on the left.') for image in tiny_coco.images]
+    tiny_coco.write('coco_captions/captions_train.json', dict(images=tiny_coco.images, annotations=captions))
+    cfg = Config.fromfile(FOLDER / 'photos_joint.py')
+    loaders = {**cfg.train_dataloader, 'val': cfg.val_dataloader}
+    for loader in loaders.values():
+        loader.update(num_workers=0, persistent_workers=False, batch_size=2)
+        (loader.dataset.dataset if 'dataset' in loader.dataset else loader.dataset).data_root = str(coco_root)
+    loaders['scenes'].dataset.dataset.pop('data_root')
+    found = {name: next(iter(Runner.build_dataloader(loader, seed=0))) for name, loader in loaders.items()}
+    for name in ('segments', 'pairs', 'scenes'):
+        assert [tuple(image.shape) for image in found[name]['inputs']] == [(3, 256, 256)] * 2, name
+        assert all(sample.caption for sample in found[name]['data_samples'])
+    described = found['segments']['data_samples'][0]
+    assert len(described.gt_phrases) and len(described.questions) == len(described.answers) and described.questions
+    assert 'gt_segments' not in found['pairs']['data_samples'][0]
+    assert found['val']['data_samples'][0].tasks == ('panoptic', 'semantic', 'refseg', 'caption', 'vqa')
+
+
 ALL = [
     'coco_panoptic', 'coco_instance', 'coco_boxes', 'coco_joint', 'folder_semantic', 'camvid', 'image_text_pairs',
     'refcoco', 'webdataset',

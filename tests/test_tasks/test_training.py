@@ -6,7 +6,9 @@ from mmengine.structures import InstanceData
 from parity.model import sample_of
 from test_tasks.conftest import tiny_model
 
+from xdet.models.similarity import cosine_logits
 from xdet.structures import Vocabulary
+from xdet.tasks.segmentation import _class_logits
 
 ANIMALS = Vocabulary.from_prompts(things='dog . cat', stuff='grass')
 
@@ -205,3 +207,41 @@ def test_a_few_steps_of_joint_training_lower_every_loss(picture):
         optimizer.step()
     for name in ('loss_cls', 'loss_noun', 'loss_grounding_cls', 'loss_captioning', 'loss_retrieval', 'loss_vqa'):
         assert history[-1][name] < 0.9 * history[0][name], name
+
+
+def test_texts_of_all_tasks_are_encoded_in_one_pass(picture, monkeypatch):
+    """Losses are those of separate passes."""
+    images = [picture(60, 70), picture(64, 40, 1)]
+    samples = [
+        sample(images[0], [0, 2], ['a dog', 'grass'], caption='a dog on grass', nouns=('dog',),
+               questions=('what?', 'why?'), answers=({'yes': 1.0}, {'no': 1.0}), regions=['a dog']),
+        sample(images[1], [1], ['a cat that sits'], caption='', nouns=(), questions=(), answers=()),
+    ]  # fmt: skip
+    together, apart = [], []
+    for calls in (together, apart):
+        model = tiny_model().train()
+        encode = model.texts._encode_texts
+        monkeypatch.setattr(model.texts, '_encode_texts', lambda texts, e=encode, c=calls: c.append(texts) or e(texts))
+        if calls is apart:
+            for task in model.tasks.values():
+                monkeypatch.setattr(type(task), 'training_texts', lambda self, context: [])
+        torch.manual_seed(2)
+        calls.append(losses_of(model, images, samples))
+    losses, expected = together.pop(), apart.pop()
+    assert losses.keys() == expected.keys()
+    for name, loss in losses.items():
+        torch.testing.assert_close(loss, expected[name], atol=1e-6, rtol=1e-6)
+    assert len(list(filter(None, together))) == 2 < len(list(filter(None, apart)))  # nouns' prompts are drawn later
+
+
+def test_class_logits_of_mixed_vocabularies():
+    """All layers and images at once give what each gives alone."""
+    torch.manual_seed(0)
+    vocabularies = [ANIMALS, Vocabulary.from_prompts(things='bus', stuff=''), ANIMALS]
+    texts = {vocabulary: torch.randn(len(vocabulary.names) + 1, 8) for vocabulary in vocabularies}
+    embeds, scale = [torch.randn(3, 5, 8) for _ in range(4)], torch.tensor(2.0)
+    logits = _class_logits(embeds, vocabularies, texts, scale)
+    assert [len(layer) for layer in logits] == [3] * 4
+    for layer, embedding in zip(logits, embeds, strict=True):
+        for found, own, vocabulary in zip(layer, embedding, vocabularies, strict=True):
+            torch.testing.assert_close(found, cosine_logits(own, texts[vocabulary], scale), atol=1e-6, rtol=1e-6)

@@ -1,7 +1,9 @@
 # Photographs with segments, photographs with captions, and the generated world, each kind a source of its own. Texts
-# about segments are made from the labels. PHOTOS_ROOT=/my/photos/ python tools/train.py ... says where they lie:
-# voc_animals/ (COCO panoptic, 20 classes of PASCAL VOC, the rest void) and coco_captions/ (COCO captions).
-photos_root = '{{$PHOTOS_ROOT:data/photos/}}'
+# about segments are made from the labels. data/photos/ holds (docs/photos.md):
+#   voc_animals/    panoptic_{train,val}.json, panoptic/{train,val}/, images/{train,val}/: COCO's panoptic layout, the
+#                   20 classes of PASCAL VOC, the rest of the image void
+#   coco_captions/  captions_train.json, images/train/: COCO's layout of captions
+data_root = 'data/photos/'
 
 size = 256
 scene_size = 128  # what scenes are drawn at before they are enlarged
@@ -21,10 +23,10 @@ fixed = dict(type='mmdet.Resize', scale=(size, size), keep_ratio=False, backend=
 segments_pipeline = [
     dict(type='LoadXDetImage'),
     dict(type='LoadSegments'),
-    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='RandomFlipWithTexts', prob=0.5),
     dict(type='LargeScaleJitter', size=(size, size), scale_range=(0.9, 1.8), shared_offset=False),
     dict(type='mmseg.PhotoMetricDistortion', brightness_delta=24, contrast_range=(0.7, 1.3), hue_delta=10),
-    # After all that moves pixels, so that left and right are those of the result.
+    # After all that moves pixels, so that left and right are those of the image as it then is.
     dict(type='DescribeSegments', num_phrases=4, num_questions=4),
     dict(type='PackXDetInputs'),
 ]
@@ -73,7 +75,7 @@ scenes_test_pipeline = [
         tasks=('panoptic', 'refseg', 'caption', 'refcaption', 'retrieval', 'vqa'),
     ),
 ]
-# What the inferencer does with a picture from a file.
+# What the inferencer does with an image from a file.
 inference_pipeline = [
     dict(type='LoadXDetImage'),
     resize,
@@ -88,7 +90,7 @@ train_dataloader = dict(
             type='SeededDataset',
             dataset=dict(
                 type='CocoPanopticSegDataset',
-                data_root=photos_root,
+                data_root=data_root,
                 ann_file='voc_animals/panoptic_train.json',
                 data_prefix=dict(img='voc_animals/images/train/', seg='voc_animals/panoptic/train/'),
                 pipeline=segments_pipeline,
@@ -102,7 +104,7 @@ train_dataloader = dict(
             type='SeededDataset',
             dataset=dict(
                 type='ImageTextDataset',
-                data_root=photos_root,
+                data_root=data_root,
                 ann_file='coco_captions/captions_train.json',
                 data_prefix=dict(img='coco_captions/images/train/'),
                 pipeline=pairs_pipeline,
@@ -125,7 +127,7 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CocoPanopticSegDataset',
-        data_root=photos_root,
+        data_root=data_root,
         ann_file='voc_animals/panoptic_val.json',
         data_prefix=dict(img='voc_animals/images/val/', seg='voc_animals/panoptic/val/'),
         pipeline=segments_test_pipeline,

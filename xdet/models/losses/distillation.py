@@ -85,8 +85,9 @@ def neighbour_agreement(student: Tensor, teacher: Tensor, count: int = 10) -> fl
     Args:
         student (Tensor): ``[n, C]``.
         teacher (Tensor): ``[n, D]``.
-        count (int): Neighbours of every text.
+        count (int): Neighbours of every text; all others if there are fewer.
     """
+    count = min(count, len(student) - 1)
     nearest = []
     for embeddings in (student, teacher):
         similarity = cosines(embeddings, embeddings).fill_diagonal_(-2.0)

@@ -1,0 +1,49 @@
+"""The tool teaches a text tower; a teacher's embeddings are read from its cache here."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from xdet.registry import MODELS
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / 'tools' / 'misc' / 'distill_text.py'
+TOWER = dict(type='XDecoderTextEncoder', width=16, num_heads=2, num_layers=1, embed_dims=8, context_length=77)
+NAMES = ['dog', 'cat', 'horse', 'cow', 'sofa', 'car', 'bus', 'tree']
+
+
+def test_writes_the_weights_with_another_text_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    (tmp_path / 'config.py').write_text(f'model = dict(text_encoder={TOWER})')
+    before = {f'text_encoder.{key}': value for key, value in MODELS.build(TOWER).state_dict().items()}
+    save_file({**before, 'decoder.x': torch.ones(3)}, tmp_path / 'start.safetensors')
+    sentences, keep = [f'a {a} and a {b}' for a in NAMES for b in NAMES], ['a red star', 'a blue ring', 'grass']
+    (tmp_path / 'names.txt').write_text('\n'.join(NAMES))
+    (tmp_path / 'sentences.txt').write_text('\n'.join(sentences))
+    (tmp_path / 'keep.txt').write_text('\n'.join(keep))
+    (tmp_path / 'words.txt').write_text('dog\ncat\nred')
+    np.save(tmp_path / 'vectors.npy', np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32))
+    torch.save({text: torch.randn(4) for text in NAMES + sentences + keep}, tmp_path / 'teacher.pt')
+    options = dict(weights='start.safetensors', names='names.txt', sentences='sentences.txt', keep='keep.txt')
+    options |= {'word-vectors': 'vectors.npy', 'words': 'words.txt', 'cache': 'teacher.pt'}
+    arguments = [tmp_path / 'config.py', tmp_path / 'teacher', tmp_path / 'out.safetensors', '--minutes', 0.02]
+    for name, file in options.items():
+        arguments += [f'--{name}', tmp_path / file]
+    monkeypatch.setattr(sys, 'argv', [str(SCRIPT), *map(str, arguments), '--batch', '8', '--unseen', '12'])
+    runpy.run_path(str(SCRIPT))['main']()
+    after = load_file(tmp_path / 'out.safetensors')
+    assert after.keys() == {*before, 'decoder.x'} and torch.equal(after['decoder.x'], torch.ones(3))
+    assert any(not torch.equal(after[key], before[key]) for key in before)
+    assert all(value.isfinite().all() for value in after.values())
+    printed = capsys.readouterr().out
+    assert '2 rows of the token table start from word vectors' in printed  # "red" is used by a text to keep
+    assert 'after' in printed and 'texts to keep' in printed
