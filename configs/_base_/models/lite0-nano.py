@@ -1,5 +1,5 @@
-# A small X-Decoder for photographs: focal-nano with timm's EfficientNet-Lite0 (3 M parameters) as backbone. Its ImageNet
-# weights come from `backbone.weights` or tools/misc/start_weights.py (docs/photos.md).
+# A small X-Decoder for photographs: focal-nano with the EfficientNet-Lite0 of timm (3 M parameters) as backbone. Its
+# ImageNet weights come from `backbone.weights` or tools/misc/start_weights.py (docs/photos.md).
 _base_ = './focal-t.py'
 model = dict(
     data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),
