@@ -29,6 +29,8 @@ from pathlib import Path
 from xdet.datasets.files.coco_json import load_coco_json
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.sets.base import require_folder
+from xdet.io.reading import listed
+from xdet.io.schema import ID, require
 from xdet.io.writing import write_json
 
 PANOPTIC = 'panoptic_train2017.json'
@@ -78,13 +80,15 @@ def held_out_ids(path: Path, splits: Sequence[str] = ()) -> set[int]:
     """
     content = load_coco_json(str(path), keys=('images',))
     if not splits:
-        return {image.get('cocoid', image.get('id')) for image in content['images']}
-    by_split: dict[str, set[int]] = {}
+        return {_id(image, path) for image in content['images']}
+    by_split: dict[str, set[int | str]] = {}
     for entry in content.get('annotations', content['images']):
-        by_split.setdefault(entry.get('split'), set()).add(entry.get('image_id', entry.get('cocoid')))
+        key = 'image_id' if 'annotations' in content else 'cocoid'
+        split = require(entry, 'split', str, f'{path}: an entry', 'none')
+        by_split.setdefault(split, set()).add(require(entry, key, ID, f'{path}: an entry of split {split}'))
     absent = [split for split in splits if split not in by_split]
     if absent:
-        raise ValueError(f'{path}: has no split {", ".join(absent)}; its splits are {", ".join(map(str, by_split))}')
+        raise ValueError(f'{path}: has no split {", ".join(absent)}; its splits are {listed(by_split)}')
     return set().union(*(by_split[split] for split in splits))
 
 
@@ -96,11 +100,19 @@ def convert(part: Part) -> Record:
     """
     contents = [load_coco_json(str(path), keys=('images',)) for path in part.sources]
     first = contents[0]
-    images = {_id(image): image for content in contents for image in content['images']}
+    images = {
+        _id(image, path): image
+        for path, content in zip(part.sources, contents, strict=True)
+        for image in content['images']
+    }
     kept = {number: image for number, image in images.items() if number not in part.held_out}
     result = {**first, 'images': list(kept.values())}
     if 'annotations' in first:
-        annotations = [annotation for content in contents for annotation in content['annotations']]
+        annotations = []
+        for path, content in zip(part.sources, contents, strict=True):
+            for annotation in content.get('annotations', ()):
+                require(annotation, 'image_id', ID, f'{path}: an annotation')
+                annotations.append(annotation)
         result['annotations'] = [
             annotation
             for annotation in annotations
@@ -115,11 +127,15 @@ def convert(part: Part) -> Record:
     counts = dict(images=len(result['images']), held_out=len(images) - len(kept))
     if 'annotations' in result:
         counts['annotations'] = len(result['annotations'])
-    return dict(files=[part.out.name], counts=counts, ids=sorted(map(_id, result['images'])))
+    return dict(
+        files=[part.out.name], counts=counts, ids=sorted((_id(image, part.out) for image in result['images']), key=str)
+    )
 
 
-def _id(image: dict) -> int:
-    return image['cocoid'] if 'cocoid' in image else image['id']
+def _id(image: dict, path: Path) -> int | str:
+    where = f'{path}: an image'
+    number = require(image, 'cocoid', ID, where, None)
+    return require(image, 'id', ID, where) if number is None else number
 
 
 def report(records: dict[str, Record]) -> list[str]:

@@ -15,10 +15,11 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from xdet.datasets.files.coco_json import load_coco_json
+from xdet.datasets.files.coco_json import file_name, index_categories, index_images, load_coco_json
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.sets.base import missing_files, require_folder
 from xdet.datasets.vocab import get_vocabulary
+from xdet.io.schema import ID, require
 from xdet.io.writing import write_json
 
 SETS = (
@@ -53,17 +54,19 @@ def without_project(path: Path) -> dict:
         FileNotFoundError, ValueError: See :func:`load_coco_json`; or objects are of category 0.
     """
     content = load_coco_json(str(path))
-    used = [annotation['id'] for annotation in content['annotations'] if annotation['category_id'] == 0]
-    if used:
-        raise ValueError(f'{path}: annotation {used[0]} is of category 0, which should be the name of the project')
-    kept = [category for category in content['categories'] if category['id'] != 0]
-    return {
-        **content,
-        'categories': [{**category, 'id': category['id'] - 1} for category in kept],
-        'annotations': [
-            {**annotation, 'category_id': annotation['category_id'] - 1} for annotation in content['annotations']
-        ],
-    }
+    categories, annotations = [], []
+    for position, category in enumerate(content['categories']):
+        number = require(category, 'id', int, f'{path}: category {position} (counted from 0)')
+        if number != 0:
+            categories.append({**category, 'id': number - 1})
+    for position, annotation in enumerate(content['annotations']):
+        where = f'{path}: annotation {position} (counted from 0)'
+        number = require(annotation, 'category_id', int, where)
+        if number == 0:
+            name = require(annotation, 'id', ID, where)
+            raise ValueError(f'{path}: annotation {name} is of category 0, which should be the name of the project')
+        annotations.append({**annotation, 'category_id': number - 1})
+    return {**content, 'categories': categories, 'annotations': annotations}
 
 
 def convert(part: Part) -> Record:
@@ -76,11 +79,14 @@ def convert(part: Part) -> Record:
     require_folder(part.folder, f'the images of SegInW {part.name}')
     path = part.folder / ANNOTATIONS
     content = load_coco_json(str(path)) if path.is_file() else without_project(part.folder / EXPORT)
-    names = tuple(category['name'] for category in sorted(content['categories'], key=lambda entry: entry['id']))
+    categories = sorted(index_categories(str(path), content).values(), key=lambda category: category['id'])
+    names = tuple(category['name'] for category in categories)
     expected = get_vocabulary(f'seginw_{part.name.lower().replace("-", "_")}').names
     if names != expected:
         raise ValueError(f'{path}: its classes are {", ".join(names)}; those of the benchmark {", ".join(expected)}')
-    absent = missing_files(str(part.folder / image['file_name']) for image in content['images'])
+    absent = missing_files(
+        str(part.folder / file_name(str(path), image)) for image in index_images(str(path), content).values()
+    )
     if absent:
         raise FileNotFoundError(f'{path}: {len(absent)} listed images do not exist, the first is {min(absent)}')
     if not path.is_file():

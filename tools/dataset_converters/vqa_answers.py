@@ -21,6 +21,7 @@ from pathlib import Path
 from xdet.datasets.files.coco_json import load_json
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.files.pair_lists import read_rows
+from xdet.io.schema import checked, require
 from xdet.io.writing import write_text
 from xdet.structures.answers import normalize_answer, soft_scores
 
@@ -43,14 +44,22 @@ def answers_of(path: Path) -> Iterator[list[str]]:
     content = load_json(str(path)) if path.suffix == '.json' else None
     if isinstance(content, dict):
         annotations = content.get('annotations')
-        if not isinstance(annotations, list) or any('multiple_choice_answer' not in entry for entry in annotations):
+        if not isinstance(annotations, list):
             raise ValueError(f'{path}: not a file of VQA annotations')
-        yield from ([normalize_answer(entry['multiple_choice_answer'])] for entry in annotations)
+        for position, entry in enumerate(annotations):
+            where = f'{path}: not a file of VQA annotations; entry {position} (counted from 0)'
+            yield [normalize_answer(require(entry, 'multiple_choice_answer', str, where))]
         return
     for number, row in enumerate(read_rows(str(path)), start=1):
-        right = row.get('answers') or row.get('answer')
-        if row.get('human_answers'):
-            right = [answer for answer, score in soft_scores(row['human_answers']).items() if score >= 1]
+        where = f'{path}, row {number}'
+        right = require(row, 'answers', (str, list, dict), where, None) or require(
+            row, 'answer', (str, list), where, None
+        )
+        human = require(row, 'human_answers', list, where, None)
+        for answer in [*(human or ()), *(right if isinstance(right, (list, dict)) else ())]:
+            checked(answer, str, f'{where}: an answer')
+        if human:
+            right = [answer for answer, score in soft_scores(human).items() if score >= 1]
         elif not right:
             raise ValueError(f"{path}, row {number}: has no answer; a row needs 'answer', 'answers' or 'human_answers'")
         yield list({normalize_answer(answer) for answer in ([right] if isinstance(right, str) else right)})

@@ -6,9 +6,12 @@ import copy
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny.mutation import mutated
 
 from xdet.datasets import CocoPanopticSegDataset
-from xdet.datasets.vocab import get_vocabulary
+from xdet.datasets.vocab import get_vocabulary, loading
 
 
 def test_classes_are_things_then_stuff_by_id(tiny_coco) -> None:
@@ -97,3 +100,33 @@ def test_real_coco_gives_the_official_order(shared_data: Path) -> None:
     )
     assert len(dataset) == 60
     assert dataset.vocabulary == get_vocabulary('coco_panoptic')
+
+
+def test_instances_given_as_panoptic_are_named(tiny_coco) -> None:
+    cfg = tiny_coco.panoptic_cfg(ann_file=tiny_coco.write('instances.json', tiny_coco.instances))
+    with pytest.raises(ValueError, match=r"instances\.json: image 11: 'segments_info' is missing.*file of instances\?"):
+        CocoPanopticSegDataset(**cfg)
+
+
+def test_missing_folder_of_labels_is_named(tiny_coco) -> None:
+    with pytest.raises(ValueError, match="data_prefix has no folder 'seg'; it has img"):
+        CocoPanopticSegDataset(**tiny_coco.panoptic_cfg(data_prefix=dict(img='img')))
+
+
+def test_class_called_background_is_said(tiny_coco, monkeypatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(loading, 'warn_once', said.append)
+    content = copy.deepcopy(tiny_coco.panoptic)
+    content['categories'][0]['name'] = 'Background'
+    CocoPanopticSegDataset(**tiny_coco.panoptic_cfg(ann_file=tiny_coco.write('b.json', content)))
+    assert len(said) == 1 and "b.json: a class is called 'background', which also stands for no object" in said[0]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mutated_files_load_or_are_named(tiny_coco, data: st.DataObject) -> None:
+    path = tiny_coco.write('mutated.json', mutated(tiny_coco.panoptic, data))
+    try:
+        CocoPanopticSegDataset(**tiny_coco.panoptic_cfg(ann_file=path))
+    except (ValueError, FileNotFoundError) as error:
+        assert path in str(error) and '\n' not in str(error)
