@@ -18,7 +18,7 @@ from mmengine.dist import is_main_process
 from xdet.benchmarks.fragments import PROTOCOLS, apply_benchmark, expand_benchmarks, load_benchmark
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
-from xdet.engine.parallel.dist import shut_down
+from xdet.engine.parallel.dist import lost_process_named, shut_down
 
 FORMATS = ('coco',)
 _COCO_DATASETS = ('CocoInstanceSegDataset', 'CocoPanopticSegDataset')
@@ -45,12 +45,15 @@ def parse_args() -> argparse.Namespace:
         metavar='NAME[:SPLIT][@DIR]',
         help="test on these in place of the config's own test set; tools/zeroshot_suite.py also keeps results",
     )
-    parser.add_argument('--protocol', choices=PROTOCOLS, default='recommended', help='how to test on benchmarks')
+    parser.add_argument('--protocol', choices=PROTOCOLS, help='how to test on benchmarks (default: recommended)')
     add_launch_arguments(parser)
     args = parser.parse_args()
     if (args.checkpoint is None) == (args.weights is None):
         parser.error('give the weights once, as the second argument or as --weights')
     args.checkpoint = args.checkpoint or args.weights
+    if args.protocol and not args.benchmark:
+        parser.error('--protocol says how to test on benchmarks; name them by --benchmark')
+    args.protocol = args.protocol or 'recommended'
     return args
 
 
@@ -121,7 +124,7 @@ def main() -> None:
     runner = start_runner(configs[first], args)
     with one_line_errors(f'data of config {args.config}'):
         runner.test_loop  # noqa: B018  builds the dataset now, where a mistake in it can be told from others
-    with one_line_errors('testing', OSError, ValueError):
+    with one_line_errors('testing'), lost_process_named():
         results = {first: runner.test(), **{name: runner.test_on(configs[name]) for name in others}}
     if args.benchmark and is_main_process():
         for name, metrics in results.items():

@@ -9,6 +9,7 @@ bash tools/dist_train.sh CONFIG 8
 from __future__ import annotations
 
 import argparse
+import importlib
 
 from mmengine.config import Config
 
@@ -18,6 +19,11 @@ from xdet.engine.parallel.dist import lost_process_named, shut_down
 
 AMP_DTYPES = {'fp16': 'float16', 'bf16': 'bfloat16'}
 EMA_MOMENTUM = 2e-4  # MMEngine's
+TRACKERS = dict(
+    tensorboard=('TensorboardVisBackend', ('torch.utils.tensorboard', 'tensorboardX')),
+    wandb=('WandbVisBackend', ('wandb',)),
+)
+"""Visualization backends of MMEngine, and the modules of which each needs one."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,6 +61,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--show-interval', type=int, default=1, metavar='N', help='draw every N-th batch of a validation (default 1)'
     )
+    parser.add_argument(
+        '--track',
+        nargs='+',
+        choices=TRACKERS,
+        default=(),
+        help='also log to these, beside the files of the work dir; pip install "xdet[track]"',
+    )
     add_launch_arguments(parser)
     return parser.parse_args()
 
@@ -79,6 +92,10 @@ def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
         cfg.default_hooks.visualization = dict(
             type='DrawPredictionsHook', out_dir=args.show_dir, interval=args.show_interval, during='val'
         )
+    for name in args.track:
+        use_tracker(cfg, name)
+    if args.load_from and args.resume not in (None, 'auto'):
+        raise ValueError(f'--resume {args.resume} and --load-from {args.load_from} do not go together; give one')
     if args.load_from:
         cfg.load_from = args.load_from
     if args.resume == 'auto':
@@ -111,17 +128,40 @@ def use_ema(cfg: Config, momentum: float) -> None:
     cfg.custom_hooks = [*hooks, dict(type='EMAHook', momentum=momentum)]
 
 
+def use_tracker(cfg: Config, name: str) -> None:
+    """Log to a further backend.
+
+    Raises:
+        ValueError: Its library is not installed.
+    """
+    kind, modules = TRACKERS[name]
+    errors = []
+    for module in modules:
+        try:
+            importlib.import_module(module)
+            break
+        except ImportError as error:
+            errors.append(str(error))
+    else:
+        raise ValueError(f'--track {name}: {errors[0]}; pip install "xdet[track]"')
+    visualizer = cfg.get('visualizer') or dict(type='XDetLocalVisualizer', name='visualizer')
+    backends = list(visualizer.get('vis_backends') or [dict(type='LocalVisBackend')])
+    if kind not in [backend['type'] for backend in backends]:
+        backends.append(dict(type=kind))
+    cfg.visualizer = dict(visualizer, vis_backends=backends)
+
+
 def main() -> None:
     with one_line_errors('command line', ValueError):
         args = parse_args()
     with one_line_errors(f'config {args.config}', OSError, ValueError):
-        cfg = read_run_config(args)
+        cfg = read_run_config(args, training=True)
         apply_training_arguments(cfg, args)
     runner = start_runner(cfg, args)
     with one_line_errors(f'data of config {args.config}'):
         runner.train_loop  # noqa: B018  builds the datasets now, where a mistake in them can be told from others
         runner.val_loop  # noqa: B018
-    with one_line_errors('training', OSError, ValueError), lost_process_named():
+    with one_line_errors('training'), lost_process_named():
         runner.train()
     shut_down()
 

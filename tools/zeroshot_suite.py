@@ -10,12 +10,14 @@ SCRIPT=zeroshot_suite bash tools/dist_test.sh CONFIG CHECKPOINT 8 --protocol off
 from __future__ import annotations
 
 import argparse
+import copy
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.dist import all_gather_object
 
 from xdet.benchmarks.fragments import PROTOCOLS, expand_benchmarks, list_benchmarks, load_benchmark
-from xdet.benchmarks.records import RecordStore, file_sha256
+from xdet.benchmarks.records import Record, RecordStore, file_sha256
 from xdet.benchmarks.suite import Entry, Weights, check_data, finished, plan_suite, run_suite
 from xdet.benchmarks.table import write_tables
 from xdet.cli.errors import one_line_errors
@@ -84,6 +86,19 @@ def check(entries: list[Entry], args: argparse.Namespace) -> None:
         raise ValueError(f'{len(problems)} of them cannot run (see above); --skip-missing runs the others')
 
 
+def agree(entries: list[Entry], records: list[Record]) -> tuple[list[Entry], list[Record]]:
+    """What all processes run: what the first finds finished is finished, and what cannot run somewhere is not run.
+
+    Machines need not see the same folders, and processes that disagree would wait for each other for ever.
+    """
+    told = all_gather_object((records, {entry.name: entry.problem for entry in entries if entry.problem}))
+    records = told[0][0]
+    for entry in entries:
+        entry.problem = next((problems[entry.name] for _, problems in told if entry.name in problems), entry.problem)
+    done = {record.benchmark for record in records}
+    return [entry for entry in entries if entry.name not in done], records
+
+
 def _public_benchmarks() -> list[str]:
     return [name for name in list_benchmarks() if not load_benchmark(name).facts.get('own_data')]
 
@@ -104,16 +119,17 @@ def main() -> None:
         for record in records:
             print(f'finished before: {record.benchmark}')
         names = {record.benchmark for record in records}
-        entries = [entry for entry in entries if entry.name not in names]
-        check(entries, args)
+        check([entry for entry in entries if entry.name not in names], args)
     if args.check:
         return
-    runnable = [entry for entry in entries if not entry.problem]
+    runnable = [entry for entry in entries if not entry.problem and entry.cfg is not None]
+    pending = [entry for entry in runnable if entry.name not in names]
     with one_line_errors('testing', OSError, ValueError):
-        if runnable:
-            first = runnable[0].cfg
+        if pending or (runnable and args.launcher != 'none'):  # another process may have something left
+            first = copy.deepcopy((pending or runnable)[0].cfg)
             first.load_from, first.work_dir, first.resume = args.checkpoint, cfg.work_dir, False
             runner = start_runner(first, args)
+            entries, records = agree(entries, records)
             records = run_suite(runner, entries, weights, store, records)
         else:
             write_tables(store, records, entries)

@@ -32,7 +32,7 @@ def fill_in(cfg: Config, built_in: Mapping[str, Any]) -> Config:
             referred to, so that nothing would read it.
     """
     values = cfg.to_dict()
-    wanted = _referenced(values)
+    wanted = referenced(values)
     if not wanted:
         return cfg
     for name in values:
@@ -43,12 +43,12 @@ def fill_in(cfg: Config, built_in: Mapping[str, Any]) -> Config:
     return Config(_filled(values, known, ()), cfg_text=cfg.text, filename=cfg.filename)
 
 
-def _referenced(node: Any) -> set[str]:
+def referenced(node: Any) -> set[str]:
     """Names of all references."""
     if isinstance(node, Mapping):
-        return set().union(*map(_referenced, node.values()))
+        return set().union(*map(referenced, node.values()))
     if isinstance(node, (list, tuple)):
-        return set().union(*map(_referenced, node))
+        return set().union(*map(referenced, node))
     return set(_REFERENCE.findall(node)) if isinstance(node, str) else set()
 
 

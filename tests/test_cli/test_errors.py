@@ -43,3 +43,23 @@ def test_debug_variable_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_cause(error: Exception, text: str) -> None:
     assert cause(error) == text
+
+
+def test_place_of_what_may_be_a_fault_of_a_program() -> None:
+    with (
+        pytest.raises(SystemExit, match=r'raised in .*test_errors.py:\d+'),
+        one_line_errors('training'),
+    ):
+        raise KeyError('gt_segments')
+
+
+def test_interruption_is_one_line(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as info, one_line_errors('training', ValueError):
+        raise KeyboardInterrupt
+    assert info.value.code == 130 and capsys.readouterr().err == 'interrupted: training\n'
+
+
+def test_long_messages_are_cut() -> None:
+    with pytest.raises(SystemExit) as info, one_line_errors('reading'):
+        raise ValueError('x' * 100_000)
+    assert len(str(info.value)) < 4000

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from argparse import ArgumentParser
+
 import pytest
 from mmengine.config import Config
 
+from xdet.cli.launch import add_launch_arguments
 from xdet.cli.overrides import apply_overrides, check_spelling
 
 
@@ -15,7 +19,12 @@ def cfg() -> Config:
             model=dict(type='XDecoder', decoder=dict(num_queries=101), head=None),
             train_pipeline=[dict(type='Load'), dict(type='Flip', prob=0.5)],
             data_root='data/',
-            train_cfg=None,
+            train_cfg=dict(max_iters=6),
+            max_iters=6,
+            task_pipelines=dict(),
+            train_dataloader=dict(
+                dataset=dict(ann='data/x.json', pipeline=[dict(type='Load'), dict(type='Flip', prob=0.5)])
+            ),
         )
     )
 
@@ -25,8 +34,8 @@ def cfg() -> Config:
     [
         ('model.decoder.num_queries', 201, lambda cfg: cfg.model.decoder.num_queries),
         ('model.decoder.num_layers', 3, lambda cfg: cfg.model.decoder.num_layers),
-        ('train_pipeline.1.prob', 0.0, lambda cfg: cfg.train_pipeline[1].prob),
-        ('data_root', '/data', lambda cfg: cfg.data_root),
+        ('train_dataloader.dataset.pipeline.1.prob', 0.0, lambda cfg: cfg.train_dataloader.dataset.pipeline[1].prob),
+        ('task_pipelines.caption', [], lambda cfg: cfg.task_pipelines.caption),
         ('auto_scale_lr.enable', True, lambda cfg: cfg.auto_scale_lr.enable),
         ('find_unused_parameters', True, lambda cfg: cfg.find_unused_parameters),
         ('allow_missing', ['tasks.*'], lambda cfg: cfg.allow_missing),
@@ -57,6 +66,30 @@ def test_misspelt_option_is_refused(cfg: Config, key: str, parts: list[str]) -> 
     assert f'--cfg-options {key}' in message and '\n' not in message
     assert all(part in message for part in parts), message
     assert cfg.to_dict() == before
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'hint'),
+    [
+        ('max_iters', 1, 'set train_cfg.max_iters$'),
+        ('data_root', '/data/', 'set train_dataloader.dataset.ann$'),
+        ('train_pipeline.1.prob', 0.0, 'set train_dataloader.dataset.pipeline$'),
+    ],
+)
+def test_variables_of_the_config_file_are_refused(cfg: Config, key: str, value: object, hint: str) -> None:
+    before = cfg.to_dict()
+    with pytest.raises(ValueError, match=f'--cfg-options {key}: .* is a variable .*{hint}'):
+        apply_overrides(cfg, {key: value})
+    assert cfg.to_dict() == before
+
+
+@pytest.mark.parametrize('option', ['nothing', '=5', 'a=[1,2', 'a=(1'])
+def test_options_that_are_none(option: str) -> None:
+    parser = ArgumentParser()
+    add_launch_arguments(parser)
+    with pytest.raises(ValueError, match='--cfg-options: .*' + re.escape(option)):
+        parser.parse_args(['--cfg-options', 'x=1', option])
+    assert parser.parse_args(['--cfg-options', 'a=[(1,b),c]', 'd=']).cfg_options == dict(a=[(1, 'b'), 'c'], d='')
 
 
 def test_no_options_change_nothing(cfg: Config) -> None:

@@ -169,7 +169,7 @@ def test_second_run_embeds_only_what_is_new_or_changed(inferencer, photos, embed
     fresh = ImageIndex.build(inferencer, photos, photos.parent / 'fresh', show_progress=False)
     for saved in (index, ImageIndex.load(inferencer, photos.parent / 'index')):
         assert_same_hits(saved.search(TEXTS), fresh.search(TEXTS))
-    assert len(list((photos.parent / 'index').iterdir())) == 2
+    assert len(list((photos.parent / 'index').glob('*'))) == 3  # manifest, lock, one shard
 
 
 @needs_faiss
@@ -200,7 +200,7 @@ def run_into_a_kill(directory):
     def embed(keys):
         if keys == ['key 7']:
             os.kill(os.getpid(), signal.SIGKILL)
-        return {key: np.full(4, int(key[4:]), np.float32) for key in keys}
+        return {key: np.full(4, 1 + int(key[4:]), np.float32) for key in keys}
 
     wanted = {f'key {number}': {} for number in range(10)}
     store.update(wanted, lambda old, new: True, embed, lambda keys: iter([[key] for key in keys]))
@@ -212,20 +212,24 @@ def test_what_was_saved_survives_a_kill(tmp_path, monkeypatch):
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
-    (tmp_path / 'index' / '.embeddings-000099.npy.x.part').write_bytes(b'half')
+    for name in ('.embeddings-000099.npy.x.part', 'embeddings-000099-aa.npy'):
+        (tmp_path / 'index' / name).write_bytes(b'half')
+        os.utime(tmp_path / 'index' / name, (5, 5))
+    (tmp_path / 'index' / 'embeddings-000098-aa.npy').write_bytes(b'perhaps of another process')
     store = EmbeddingStore(tmp_path / 'index', Signature('texts', (4,), 'x' * 64, []))
     assert not store.complete and list(store.items) == [f'key {n}' for n in range(7)]
     todo = []
 
     def embed(keys):
         todo.extend(keys)
-        return {key: np.full(4, int(key[4:]), np.float32) for key in keys}
+        return {key: np.full(4, 1 + int(key[4:]), np.float32) for key in keys}
 
     wanted = {f'key {n}': {} for n in reversed(range(10))}
     store.update(wanted, lambda old, new: True, embed, lambda keys: iter([keys]))
     assert sorted(todo) == ['key 7', 'key 8', 'key 9']
-    assert store.rows()[:, 0].tolist() == list(range(9, -1, -1))
-    assert sorted(path.suffix for path in (tmp_path / 'index').iterdir()) == ['.json', '.npy']
+    assert store.rows()[:, 0].tolist() == list(range(10, 0, -1))
+    names = sorted(path.name.split('-')[0] for path in (tmp_path / 'index').iterdir())
+    assert names == ['.lock', 'embeddings', 'embeddings', 'manifest.json']
 
 
 def test_other_weights_are_refused(inferencer, tiny_config, photos):

@@ -36,9 +36,14 @@ def server(archive: bytes) -> Iterator[SimpleNamespace]:
             asked.append(self.headers.get('Range'))
             start = int(asked[-1][len('bytes=') : -1]) if asked[-1] else 0
             if self.path != '/data.zip' or start >= len(archive):
-                self.send_error(416 if self.path == '/data.zip' else 404)
+                self.send_response(416 if self.path == '/data.zip' else 404)
+                self.send_header('Content-Range', f'bytes */{len(archive)}')
+                self.end_headers()
                 return
+            if start and self.headers.get('If-Range', '"now"') != '"now"':
+                start = 0
             self.send_response(206 if start else 200)
+            self.send_header('ETag', '"now"')
             self.send_header('Content-Length', str(len(archive) - start))
             self.end_headers()
             self.wfile.write(archive[start:])
@@ -77,6 +82,17 @@ def test_a_download_goes_on(tool: dict, server: SimpleNamespace, archive: bytes,
         (tmp_path / 'data.zip.part').write_bytes(left)
         tool['download'](server.url, tmp_path / 'data.zip')
         assert (tmp_path / 'data.zip').read_bytes() == archive and server.asked[-1] == asked
+
+
+@pytest.mark.parametrize('left', [b'x' * 100, b'x' * 10_000_000])
+def test_a_file_that_has_changed_is_loaded_anew(
+    tool: dict, server: SimpleNamespace, archive: bytes, tmp_path: Path, left: bytes
+) -> None:
+    (tmp_path / 'data.zip.part').write_bytes(left)
+    (tmp_path / 'data.zip.part.version').write_text('"before"')
+    tool['download'](server.url, tmp_path / 'data.zip')
+    assert (tmp_path / 'data.zip').read_bytes() == archive
+    assert [path.name for path in tmp_path.iterdir()] == ['data.zip']
 
 
 def test_damage_is_named(tool: dict, archive: bytes, tmp_path: Path) -> None:

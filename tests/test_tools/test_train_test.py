@@ -122,6 +122,11 @@ def test_help(tool: str, capsys: pytest.CaptureFixture) -> None:
         ([CONFIG, '--cfg-options', 'model.backbone.type=FocalNett'], ['FocalNett is not in the', 'registry']),
         ([CONFIG], ['data of config', 'classes.txt']),
         ([CONFIG, '--auto-scale-lr', '--cfg-options', 'auto_scale_lr=None'], ['no auto_scale_lr.base_batch_size']),
+        ([CONFIG, '--cfg-options', 'nothing'], ["'nothing' is no KEY=VALUE"]),
+        ([CONFIG, '--cfg-options', 'max_iters=1'], ["'max_iters' is a variable", 'set train_cfg.max_iters']),
+        ([CONFIG, '--cfg-options', 'train_cfg.max_iters=-1'], ["'train_cfg.max_iters' is -1"]),
+        ([CONFIG, '--cfg-options', 'model=None'], ["'model' is null"]),
+        ([CONFIG, '--resume', 'a.pth', '--load-from', 'b.pth'], ['do not go together']),
         ([CONFIG, '--launcher', 'pytorch'], ["launcher 'pytorch' sets RANK", 'dist_train.sh']),
     ],
     ids=lambda value: ' '.join(map(str, value[-1:])) if isinstance(value, list) else None,
@@ -132,6 +137,72 @@ def test_mistakes_in_training_end_in_one_line(
     monkeypatch.delenv('RANK', raising=False)
     message = error_line(capsys, 'train', arguments[0], '--work-dir', tmp_path, *arguments[1:])
     assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize(
+    ('options', 'parts'),
+    [
+        (['optim_wrapper.optimizer.type=Nothing'], ["config key 'optim_wrapper'", 'Nothing']),
+        (['optim_wrapper.optimizer.nothing=1'], ["config key 'optim_wrapper'", 'nothing']),
+        (['param_scheduler.type=Nothing'], ["config key 'param_scheduler'", 'Nothing']),
+        (['param_scheduler.begin=9'], ["config key 'param_scheduler'", 'begin']),
+        (['train_dataloader.dataset.dataset.pipeline=[]'], ['training: ']),
+    ],
+)
+def test_mistakes_that_show_when_training_begins(
+    options: list[str], parts: list[str], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    message = error_line(capsys, 'train', CONFIG, '--work-dir', tmp_path, *data_options(data, *options))
+    assert all(part in message for part in parts), message
+
+
+def test_settings_that_a_resumed_training_keeps_are_told(
+    data: Path, trained: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    resume = ('train', CONFIG, '--work-dir', tmp_path, '--resume', trained / 'iter_6.pth')
+    changes = ('optim_wrapper.optimizer.lr=1e-6', 'train_cfg.max_iters=7', 'param_scheduler.end=9')
+    run_tool(*resume, *data_options(data, *changes))
+    output = capfd.readouterr()
+    assert 'lr, param_scheduler of the config have no effect' in output.out + output.err
+    run_tool(*resume, *data_options(data))
+    output = capfd.readouterr()
+    assert 'nothing is left to train' in output.out + output.err
+    assert 'no effect' not in output.out + output.err
+
+
+def test_resuming_beyond_the_end(data: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    arguments = ('--work-dir', tmp_path, '--resume', trained / 'iter_6.pth')
+    message = error_line(capsys, 'train', CONFIG, *arguments, *data_options(data, 'train_cfg.max_iters=4'))
+    assert 'it has trained 6 iters, more than train_cfg.max_iters=4' in message
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda state: state['meta'].update(iter='6'),
+        lambda state: state.update(message_hub=5),
+        lambda state: state.update(optimizer=dict(a=1)),
+        lambda state: state.update(optimizer=5),
+        lambda state: state.update(param_schedulers=5),
+        lambda state: state.update(state_dict=5),
+        lambda state: state.update(meta=None),
+    ],
+)
+def test_training_state_of_another_kind(
+    data: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture, change
+) -> None:
+    state = read_checkpoint(trained / 'iter_3.pth')
+    change(state)
+    torch.save(state, tmp_path / 'x.pth')
+    arguments = ('--work-dir', tmp_path, '--resume', tmp_path / 'x.pth')
+    assert 'x.pth' in error_line(capsys, 'train', CONFIG, *arguments, *data_options(data))
+
+
+def test_trackers_are_added(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip('tensorboard')
+    options = data_options(data, 'train_cfg.max_iters=1')
+    run_tool('train', CONFIG, '--work-dir', tmp_path, '--track', 'tensorboard', *options)
+    assert scalars(tmp_path) and list(tmp_path.rglob('events.out.*'))
 
 
 def test_broken_config_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -190,3 +261,9 @@ def test_weights_must_be_given_once(arguments: list, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         run_tool('test', *arguments)
     assert 'give the weights once' in capsys.readouterr().err
+
+
+def test_protocol_is_for_benchmarks(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        run_tool('test', CONFIG, 'weights.pth', '--protocol', 'official')
+    assert 'name them by --benchmark' in capsys.readouterr().err

@@ -31,6 +31,8 @@ def main() -> None:
     parser.add_argument('--index-dir', help='folder of the index files; default: next to the shards')
     parser.add_argument('--processes', type=int, default=4)
     args = parser.parse_args()
+    if args.processes < 1:
+        parser.error(f'--processes is {args.processes}; accepted are numbers from 1')
     try:
         paths = expand_shards(args.shards)
     except (OSError, ValueError) as error:
@@ -44,6 +46,8 @@ def main() -> None:
     for problem in problems:
         print(problem)
     print(f'{samples} samples in {len(paths)} shards, {len(problems)} of them damaged')
+    if problems:
+        raise SystemExit(1)
 
 
 if __name__ == '__main__':

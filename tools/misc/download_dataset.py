@@ -28,6 +28,7 @@ _REFER_NEXT = 'python tools/dataset_converters/refer_to_json.py, into data/coco/
 _VOC = 'http://host.robots.ox.ac.uk/pascal/VOC'
 _VQA = 'https://s3.amazonaws.com/cvmlp/vqa/mscoco/vqa'
 _CHUNK = 1 << 20
+_TIMEOUT = 60  # seconds without an answer or data
 
 
 @dataclass(frozen=True)
@@ -192,20 +193,35 @@ SOURCES = {
 def download(url: str, path: Path) -> None:
     """Write the file at ``url`` to ``path``; what an earlier attempt left in ``path.part`` is not loaded again.
 
+    A file that has changed on the server meanwhile is loaded from its beginning.
+
     Raises:
         OSError: The server does not answer, or the file does not arrive completely.
     """
-    part = path.with_name(f'{path.name}.part')
+    part, version = (path.with_name(f'{path.name}{suffix}') for suffix in ('.part', '.part.version'))
     part.parent.mkdir(parents=True, exist_ok=True)
     done = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={'Range': f'bytes={done}-'} if done else {})
+    headers = {'Range': f'bytes={done}-'} if done else {}
+    if done and version.exists():
+        headers['If-Range'] = version.read_text(encoding='latin-1').strip()
     try:
-        answer = urllib.request.urlopen(request)
+        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # nothing is left to load
+        if error.code != 416 or not done:
             raise
-        part.rename(path)
+        # Nothing is left to load, unless what is there is of another file.
+        if error.headers.get('Content-Range', '').rpartition('/')[2] == str(done):
+            part.rename(path)
+            version.unlink(missing_ok=True)
+        else:
+            part.unlink()
+            download(url, path)
         return
+    etag = answer.headers.get('ETag', '')
+    version_now = etag if etag and not etag.startswith('W/') else answer.headers.get('Last-Modified', '')
+    version.unlink(missing_ok=True)
+    if version_now:
+        version.write_text(version_now, encoding='latin-1')
     resumed = answer.status == 206
     done = done if resumed else 0
     total = done + int(answer.headers['Content-Length']) if answer.headers.get('Content-Length') else None
@@ -218,6 +234,7 @@ def download(url: str, path: Path) -> None:
     if total is not None and part.stat().st_size != total:
         raise OSError(f'{path.name}: {part.stat().st_size} of {total} bytes arrived; start again to go on')
     part.rename(path)
+    version.unlink(missing_ok=True)
 
 
 def check(path: Path, md5: str) -> None:

@@ -31,7 +31,7 @@ def markdown_table(records: Sequence[Record], entries: Sequence[Entry] = ()) -> 
             _row(record.title, record.split, _samples(record), values, record.config_hash, _time(record.seconds))
         )
     lines += _families(records)
-    missing = [f'* {entry.name}: {entry.problem}' for entry in entries if entry.problem]
+    missing = [f'* {_cell(entry.name)}: {_cell(entry.problem)}' for entry in entries if entry.problem]
     if missing:
         lines += ['', 'Not run:', '', *missing]
     return '\n'.join(lines) + '\n'
@@ -86,7 +86,12 @@ def _families(records: Sequence[Record]) -> list[str]:
 
 
 def _row(*cells: str) -> str:
-    return f'| {" | ".join(cells)} |'
+    return f'| {" | ".join(map(_cell, cells))} |'
+
+
+def _cell(text: str) -> str:
+    """Names of folders and messages may hold what ends a cell or a row."""
+    return ' '.join(str(text).replace('|', r'\|').split())
 
 
 def _samples(record: Record) -> str:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from xdet.io.errors import cause
+from xdet.io.reading import shorten
 
 DEBUG_VARIABLE = 'XDET_DEBUG'
+_LONGEST = 3000
 
 
 @contextmanager
 def one_line_errors(doing: str, *kinds: type[Exception]) -> Iterator[None]:
     """End the program with one line on standard error and exit status 1 when the body raises.
 
-    Setting the environment variable ``XDET_DEBUG`` lets the exception through with its traceback.
+    An exception that is neither an OSError nor a ValueError may be a fault of a program, so the line says where it was
+    raised. Being interrupted (Ctrl-C) ends in a line and exit status 130. Setting the environment variable
+    ``XDET_DEBUG`` lets exceptions through with their traceback.
 
     Args:
         doing (str): What the body does, for the message, such as ``'building the model of x.py'``.
@@ -27,4 +33,16 @@ def one_line_errors(doing: str, *kinds: type[Exception]) -> Iterator[None]:
     except accepted as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
-        raise SystemExit(f'error: {doing}: {cause(error)} ({DEBUG_VARIABLE}=1 shows the traceback)') from None
+        where = '' if isinstance(error, (OSError, ValueError)) else f', raised in {_place(error)}'
+        line = shorten(cause(error), _LONGEST)
+        raise SystemExit(f'error: {doing}: {line} ({DEBUG_VARIABLE}=1 shows the traceback{where})') from None
+    except KeyboardInterrupt:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        print(f'interrupted: {doing}', file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f'{frames[-1].filename}:{frames[-1].lineno}' if frames else 'an unknown place'

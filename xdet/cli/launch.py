@@ -6,7 +6,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config, DictAction
 
@@ -15,14 +15,36 @@ from xdet.compat.quiet import quiet_imports
 from xdet.config_references import refuse_lost_deletes, unread_values
 from xdet.engine.parallel.combinations import check_combinations
 from xdet.engine.parallel.dist import LAUNCHERS, prepare_distributed
+from xdet.io.reading import shorten
 from xdet.model_zoo import fill_in, find_config, read_config
 from xdet.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
 from .errors import one_line_errors
 from .overrides import apply_overrides, check_spelling, runner_keys
+from .values import check_values
 
 if TYPE_CHECKING:  # runners take seconds to import, which --help need not wait for
     from xdet.engine.runner import XDetRunner
+
+
+class OptionAction(DictAction):
+    """Reads ``KEY=VALUE`` as MMEngine does, with an error that names what is none."""
+
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: Any = None) -> None:
+        """Add the options to ``namespace``.
+
+        Raises:
+            ValueError: One is no ``KEY=VALUE``, or its value cannot be read.
+        """
+        for option in values or ():
+            key, equals, value = option.partition('=')
+            if not key.strip() or not equals:
+                raise ValueError(f"{option_string}: '{shorten(option)}' is no KEY=VALUE")
+            try:
+                self._parse_iterable(value)
+            except Exception as error:  # brackets that do not close, and the like
+                raise ValueError(f"{option_string}: the value of '{shorten(option)}' cannot be read") from error
+        super().__call__(parser, namespace, values, option_string)
 
 
 def add_launch_arguments(parser: ArgumentParser) -> None:
@@ -31,7 +53,7 @@ def add_launch_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionAction,
         metavar='KEY=VALUE',
         help='change the config: model.decoder.num_queries=201 or key="[(a,b),c]" without white space',
     )
@@ -46,15 +68,17 @@ def add_launch_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers, not by users')
 
 
-def read_run_config(args: Namespace) -> Config:
+def read_run_config(args: Namespace, training: bool = False) -> Config:
     """Config of a run with the command line's changes in it.
 
     Args:
         args (Namespace): Parsed :func:`add_launch_arguments` and ``config``, a path or the name of a shipped config.
+        training (bool): Whether the config must say how to train.
 
     Raises:
         FileNotFoundError: There is no such config.
-        ValueError: The config cannot be read, an option or a key is misspelt, or a package that it names is missing.
+        ValueError: The config cannot be read, an option or a key is misspelt, a value cannot be meant, or a package that
+            it names is missing.
     """
     path = find_config(args.config)
     cfg = read_config(path)
@@ -64,6 +88,7 @@ def read_run_config(args: Namespace) -> Config:
     cfg = fill_in(cfg)
     refuse_lost_deletes(cfg)
     check_spelling(cfg)
+    check_values(cfg, training)
     check_optional_packages(cfg.to_dict())
     if args.work_dir:
         cfg.work_dir = args.work_dir

@@ -1,18 +1,21 @@
 """Changes to a config from the command line, with typing mistakes reported instead of obeyed.
 
 MMEngine adds whatever key an option names and its runner ignores top-level names it does not know, so a misspelt option
-trains the unchanged config for hours. Here an option may only reach into what the config or the runner has.
+trains the unchanged config for hours. Here an option may only reach into what the config or the runner has, and what is
+read.
 """
 
 from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from mmengine.config import Config
+
+from xdet.config_references import referenced
 
 # Keys that MMEngine's runner or ours reads from the config without having them as arguments.
 _EXTRA_KEYS = (
@@ -41,6 +44,9 @@ def runner_keys() -> frozenset[str]:
     return frozenset([*inspect.signature(Runner.__init__).parameters, *_EXTRA_KEYS]) - {'self', 'cfg'}
 
 
+_READ_LATER = ('inference_pipeline', 'task_pipelines')
+"""Top-level config keys that nothing reads in a training, but an inferencer that is made from the config."""
+
 # A variable this similar to a runner key is a misspelling of it; names such as `train_dataset` stay well below.
 _TYPO_SIMILARITY = 0.8
 
@@ -60,8 +66,9 @@ def apply_overrides(cfg: Config, options: Mapping[str, Any] | None) -> None:
     """
     if not options:
         return
-    for key in options:
+    for key, value in options.items():
         _check_key(cfg, key)
+        _check_is_read(cfg, key, value)
     try:
         cfg.merge_from_dict(dict(options))
     except (KeyError, TypeError) as error:
@@ -103,6 +110,36 @@ def _check_key(cfg: Config, full_key: str) -> None:
         _element(node, parts[-1], full_key, '.'.join(parts[:-1]))
     elif len(parts) > 1 and node is not None and not isinstance(node, Mapping):
         raise ValueError(f"--cfg-options {full_key}: '{'.'.join(parts[:-1])}' is {node!r} and has no '{parts[-1]}'")
+
+
+def _check_is_read(cfg: Config, full_key: str, value: Any) -> None:
+    """Refuse to change a variable of the config: what was made of it has its old value already."""
+    first = full_key.split('.')[0]
+    if first in runner_keys() or first in _READ_LATER or first in referenced(cfg.to_dict()):
+        return
+    old = cfg.get(first)
+    keys = [key for key in cfg if key in runner_keys()]
+    found = [path for key in keys for path in _uses(cfg[key], first, old, key)]
+    named = [path for path in found if path.rsplit('.', 1)[-1] == first] or found
+    hint = f'; set {" and ".join(named[:3])}' if named else ''
+    raise ValueError(
+        f"--cfg-options {full_key}: '{first}' is a variable of the config file, which nothing reads after that{hint}"
+        + ('' if named else f'; set what is made of it, below one of {", ".join(keys)}')
+    )
+
+
+def _uses(node: Any, name: str, value: Any, path: str) -> Iterator[str]:
+    """Keys below ``node`` that hold the value of a variable, or begin with it."""
+    if type(node) is type(value) and node == value and value not in (None, '', True, False):
+        yield path
+    elif isinstance(node, str) and isinstance(value, str) and value and node.startswith(value):
+        yield path
+    elif isinstance(node, Mapping):
+        for key, part in node.items():
+            yield from _uses(part, name, value, f'{path}.{key}')
+    elif isinstance(node, (list, tuple)):
+        for number, part in enumerate(node):
+            yield from _uses(part, name, value, f'{path}.{number}')
 
 
 def _element(sequence: list | tuple, part: str, full_key: str, where: str) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.utils.dl_utils import collect_env
 from torch import nn
 
 from xdet.compat.checkpoint import check_finite, load_weights, read_checkpoint
 from xdet.engine.optim import lora
-from xdet.engine.optim.schedules import resolve_fractions
+from xdet.engine.optim.schedules import fit_schedule, resolve_fractions
 from xdet.engine.optim.trainable import select_trainable
+from xdet.io.errors import cause
+from xdet.io.reading import shorten
 
 from .config_drift import config_drift
 from .model_settings import change_settings
@@ -31,6 +34,22 @@ from .testing.evaluator import NamingEvaluator
 # change their number with every batch.
 COMPILED_MODULES = ('backbone', 'pixel_decoder')
 _OWN_DEPRECATIONS = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
+_SCHEDULE_SETTINGS = (
+    'begin',
+    'end',
+    'T_max',
+    'eta_min',
+    'eta_min_ratio',
+    'milestones',
+    'gamma',
+    'step_size',
+    'start_factor',
+    'end_factor',
+    'factor',
+    'total_iters',
+    'power',
+    'total_steps',
+)
 _TRAINING_STATE = ('meta', 'state_dict', 'message_hub', 'optimizer')
 
 
@@ -157,15 +176,79 @@ class XDetRunner(Runner):
             del self.message_hub.log_scalars[name]  # would be logged again, with the values of the new test
         return self.test()
 
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """Build the optimizer; a mistake in its config is a ValueError that names the key."""
+        with _naming_key('optim_wrapper'):
+            return super().build_optim_wrapper(optim_wrapper)
+
     def build_param_scheduler(self, scheduler: Any) -> Any:
-        """Build schedulers from configs in which floats are fractions of the training."""
-        return super().build_param_scheduler(resolve_fractions(scheduler, self.max_iters))
+        """Build schedulers from configs in which floats are fractions of the training, as far as it is long enough."""
+        with _naming_key('param_scheduler'):
+            resolved, left_out = fit_schedule(resolve_fractions(scheduler, self.max_iters), self.max_iters)
+            for name in left_out:
+                self.logger.warning(
+                    f'param_scheduler {name} is left out: the training (train_cfg.max_iters={self.max_iters}) is too '
+                    'short for it'
+                )
+            return super().build_param_scheduler(resolved)
+
+    def register_hook_from_cfg(self, hook_cfg: dict) -> None:
+        """Build a hook; a mistake in its config is a ValueError that names it."""
+        with _naming_key(f'custom_hooks {hook_cfg.get("type")}'):
+            super().register_hook_from_cfg(hook_cfg)
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Go on with a training, and say which new settings the state of the checkpoint takes the place of.
+
+        Raises:
+            ValueError: The file is of no training, of another one, or of an iteration beyond the end of this one.
+        """
+        before = self._resumed_settings()
+        try:
+            super().resume(filename, *args, **kwargs)
+        except (KeyError, TypeError, AttributeError, IndexError, AssertionError, RuntimeError) as error:
+            raise ValueError(f"cannot resume from '{filename}': {cause(error)}") from error
+        after = self._resumed_settings()
+        changed = sorted({name for name in {*before, *after} if before.get(name) != after.get(name)})
+        if changed:
+            self.logger.warning(
+                f"{', '.join(changed)} of the config have no effect: those of the checkpoint '{filename}' are kept; to "
+                'train its weights with the new ones use --load-from instead of --resume'
+            )
+        loop = self.train_loop
+        by_epoch = isinstance(loop, EpochBasedTrainLoop)
+        done, end, key = (loop.epoch, loop.max_epochs, 'epochs') if by_epoch else (loop.iter, loop.max_iters, 'iters')
+        if done > end:
+            raise ValueError(
+                f"cannot resume from '{filename}': it has trained {done} {key}, more than train_cfg.max_{key}={end}"
+            )
+        if done == end:
+            self.logger.warning(
+                f"nothing is left to train: '{filename}' has all {done} {key}; to go on set train_cfg.max_{key} higher"
+            )
+
+    def _resumed_settings(self) -> dict[str, Any]:
+        """Settings of optimizer and schedules that come from a checkpoint when a training is resumed."""
+        found: dict[str, Any] = {}
+        groups = getattr(self.optim_wrapper, 'param_groups', None) or []
+        for name in ('lr', 'weight_decay', 'betas', 'momentum', 'eps'):
+            values = [group.get('initial_lr', group.get('lr')) if name == 'lr' else group.get(name) for group in groups]
+            found[name] = [tuple(value) if isinstance(value, list) else value for value in values]
+        schedulers = self.param_schedulers if isinstance(self.param_schedulers, list) else []
+        states = [scheduler.state_dict() for scheduler in schedulers if hasattr(scheduler, 'state_dict')]
+        found['param_scheduler'] = [
+            {key: value for key, value in state.items() if key in _SCHEDULE_SETTINGS} for state in states
+        ]
+        return found
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
         """Scale the learning rate; the batch is what an update is made of: all sources, over accumulated iterations."""
         if not (auto_scale_lr or {}).get('enable', False):
             return
         # The config is of no more use: the loop has built the loaders. The base class reads nothing else of it.
+        base = auto_scale_lr.get('base_batch_size')
+        if isinstance(base, bool) or not isinstance(base, int) or base < 1:
+            raise ValueError(f'auto_scale_lr.base_batch_size is {base!r}; accepted are whole numbers from 1')
         batch_size = self.train_dataloader.batch_size * getattr(optim_wrapper, '_accumulative_counts', 1)
         self._train_dataloader = dict(batch_size=batch_size)
         super().scale_lr(optim_wrapper, auto_scale_lr)
@@ -202,6 +285,17 @@ class XDetRunner(Runner):
             raise ValueError(f"cannot resume from '{filename}', it is of another model: {problems[:400]}") from error
 
 
+@contextmanager
+def _naming_key(key: str) -> Iterator[None]:
+    """Mistakes in a part of the config are ValueErrors that name it, whatever stumbled over them."""
+    try:
+        yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise ValueError(f"config key '{key}': {shorten(cause(error), 500)}") from error
+
+
 def read_training_checkpoint(filename: str, map_location: str | Callable = 'cpu') -> dict[str, Any]:
     """Read a checkpoint with the state of a training: optimizer, schedules, counters.
 
@@ -215,4 +309,11 @@ def read_training_checkpoint(filename: str, map_location: str | Callable = 'cpu'
             f"cannot resume from '{filename}': it holds no training state ({', '.join(_TRAINING_STATE)}); "
             'to start from its weights use --load-from'
         )
+    meta = checkpoint['meta']
+    counters = [meta.get(key) for key in ('iter', 'epoch')] if isinstance(meta, dict) else [None]
+    if not all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for count in counters):
+        raise ValueError(f"cannot resume from '{filename}': its meta information (iter, epoch) is damaged")
+    wrong = [key for key in ('message_hub', 'state_dict') if not isinstance(checkpoint[key], dict)]
+    if wrong:
+        raise ValueError(f"cannot resume from '{filename}': its {wrong[0]} is damaged")
     return checkpoint

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xdet.inference.inputs.images import IMAGE_SUFFIXES, files_below
-from xdet.io.reading import expand, shorten
+from xdet.io.reading import expand, read_text, shorten
 
 from .store import Item
 
@@ -42,8 +42,8 @@ def list_texts(source: str | Path) -> tuple[Path, dict[str, Item]]:
     items: dict[str, Item] = {}
     for name, file in files.items():
         try:
-            lines = file.read_text(encoding='utf-8-sig').splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            lines = read_text(file).splitlines()
+        except (OSError, ValueError) as error:
             raise ValueError(f"text file '{file}' cannot be read as UTF-8 ({error})") from error
         for number, line in enumerate(lines, start=1):
             if line.strip():

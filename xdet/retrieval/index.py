@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.progress import track
 
 from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images
+from xdet.io.reading import expand
 from xdet.io.schema import shown
 
 from .collection import list_images, list_texts
 from .embedding import Embedder
-from .store import EmbeddingStore, Item, RetrievalIndexError
+from .store import EmbeddingStore, Item, RetrievalIndexError, usable
 
 if TYPE_CHECKING:
     from xdet.inference.inferencer import XDecoderInferencer
@@ -76,8 +77,8 @@ class _SavedIndex:
         self.embedder = embedder
         self.root = root
         self.failed = dict(failed or {})
+        self._table = store.rows()  # before the items: they are read again where the rows have moved
         self._items = list(store.items.items())
-        self._table = store.rows()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -106,7 +107,7 @@ class _SavedIndex:
             raise RetrievalIndexError(f"index '{index_dir}' does not exist; build it first")
         if not store.complete:
             _LOGGER.warning(f"index '{index_dir}' is incomplete, its building was interrupted; build it again")
-        return cls(embedder, store, Path(store.facts['root']))
+        return cls(embedder, store, Path(store.facts.get('root') or '.'))
 
     @cached_property
     def _faiss_index(self) -> Any:
@@ -128,6 +129,7 @@ class _SavedIndex:
             return [[] for _ in queries]
         scores, rows = self._faiss_index.search(np.ascontiguousarray(queries), min(k, len(self._items)))
         return [
+            # faiss fills up with row -1 what it cannot compare.
             [
                 (*self._items[row], float(score))
                 for score, row in zip(*found, strict=True)
@@ -188,7 +190,7 @@ class ImageIndex(_SavedIndex):
             ValueError: ``folder`` has no pictures, or the model no retrieval task.
         """
         wanted = list_images(folder)
-        root = Path(folder).expanduser()
+        root = expand(folder)
         embedder = Embedder(inferencer, pipeline)
         failed: dict[str, str] = {}
 
@@ -196,7 +198,10 @@ class ImageIndex(_SavedIndex):
             rows, errors = embedder.images([ImageSource(str(root / path), str(root / path)) for path in paths])
             failed.update({str(root / paths[place]): str(error) for place, error in errors.items()})
             readable = [path for place, path in enumerate(paths) if place not in errors]
-            return dict(zip(readable, rows, strict=True))
+            found = dict(zip(readable, rows, strict=True))
+            bad = [path for path, row in found.items() if not usable(row)]
+            failed.update({str(root / path): f'{root / path}: its embedding is zero or not finite' for path in bad})
+            return {path: row for path, row in found.items() if path not in bad}
 
         batches = _batches(batch_size, 'Embedding pictures', show_progress)
         store = _update(embedder.signature(cls.kind), root, index_dir, wanted, _same_file, embed, batches)
@@ -348,13 +353,14 @@ def _update(
         RetrievalIndexError: It belongs to another collection, which still exists: it would lose everything.
     """
     store = EmbeddingStore(index_dir, signature)
-    saved = store.facts.get('root')
-    if saved is not None and Path(saved) != root.resolve() and Path(saved).exists():
-        raise RetrievalIndexError(
-            f"index '{index_dir}' belongs to '{saved}'; take another folder for the index of '{root}'"
-        )
-    store.facts['root'] = str(root.resolve())
-    store.update(wanted, unchanged, embed, batches)
+    with store.alone():
+        saved = store.facts.get('root')
+        if saved is not None and Path(saved) != root.resolve() and Path(saved).exists():
+            raise RetrievalIndexError(
+                f"index '{index_dir}' belongs to '{saved}'; take another folder for the index of '{root}'"
+            )
+        store.facts['root'] = str(root.resolve())
+        store.update(wanted, unchanged, embed, batches)
     return store
 
 

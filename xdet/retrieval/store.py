@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,18 +14,34 @@ from typing import Any
 
 import numpy as np
 
-from xdet.io.writing import UNFINISHED, replacing, write_text
+from xdet.io.locking import locked
+from xdet.io.reading import UnreadableError, expand, read_json, shorten
+from xdet.io.schema import checked, require
+from xdet.io.writing import remove_forgotten, replacing, write_text
 
 FORMAT = 'xdet-retrieval-index'
 VERSION = 1
 MANIFEST = 'manifest.json'
+_LOCK = '.lock'
+_SHARD = re.compile(r'embeddings-(\d{1,12})(?:-[0-9a-f]+)?\.npy')
+_MANIFEST_KINDS = dict(kind=str, shape=list, fingerprint=str, pipeline=list, complete=bool, shards=list, items=list)
 _SECONDS_BETWEEN_SAVES = 30.0
+_FORGOTTEN_AFTER = 3600  # seconds
 
 Item = dict[str, Any]
 
 
 class RetrievalIndexError(ValueError):
     """A saved index is missing, damaged, of another model, or cannot be written; the message is one line."""
+
+
+def usable(rows: np.ndarray) -> bool:
+    """Whether all vectors can be compared: finite numbers, not all of them zero."""
+    return bool(np.isfinite(rows).all() and rows.any(axis=-1).all())
+
+
+def _is_inside(path: str) -> bool:
+    return not Path(path).is_absolute() and '..' not in Path(path).parts and '\0' not in path
 
 
 @dataclass(frozen=True)
@@ -63,9 +81,10 @@ class Signature:
 class EmbeddingStore:
     """Rows of embeddings by key, kept in a folder.
 
-    The folder holds ``manifest.json`` and the ``.npy`` shards it names. New rows go into a new shard; the manifest is
-    replaced as a whole after it, so an interrupted run leaves the state of the last save. Shards that no manifest names
-    are left-overs and are removed.
+    The folder holds ``manifest.json`` and the ``.npy`` shards it names. New rows go into a new shard, whose name no
+    other has; the manifest is replaced as a whole after it, so an interrupted run leaves the state of the last save.
+    One process at a time may update a folder. Any number may read it meanwhile: a reader whose shards are gone because
+    an update has joined them reads the manifest again.
 
     Args:
         directory (str | Path): The folder; may be missing.
@@ -81,7 +100,10 @@ class EmbeddingStore:
     """
 
     def __init__(self, directory: str | Path, signature: Signature) -> None:
-        self.directory = Path(directory).expanduser()
+        try:
+            self.directory = expand(directory)
+        except ValueError as error:
+            raise RetrievalIndexError(f'index {error}') from error
         self.signature = signature
         self.items: dict[str, Item] = {}
         self.facts: dict[str, Any] = {}
@@ -89,7 +111,9 @@ class EmbeddingStore:
         self.complete = True
         self._shards: list[dict[str, Any]] = []
         self._new: list[np.ndarray] = []
+        self._replaced: set[str] = set()
         self._saved_at = time.monotonic()
+        self._is_alone = False
         if (self.directory / MANIFEST).exists():
             self._read()
 
@@ -116,8 +140,49 @@ class EmbeddingStore:
             batches (Callable): Keys to embed -> batches of them.
 
         Raises:
-            RetrievalIndexError: The folder cannot be written.
+            RetrievalIndexError: The folder cannot be written, or another process updates it.
         """
+        with self.alone():
+            self._update(wanted, unchanged, embed, batches)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from updating the folder, and see what they did before; may be nested.
+
+        Raises:
+            RetrievalIndexError: Another process updates it, or it cannot be written.
+        """
+        if self._is_alone:
+            yield
+            return
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.directory / _LOCK, wait=False))
+            except BlockingIOError:
+                raise RetrievalIndexError(
+                    f"index '{self.directory}' is being updated by another process; wait until that has ended"
+                ) from None
+            except OSError as error:
+                raise RetrievalIndexError(
+                    f"index '{self.directory}' cannot be written: {error.strerror or error}"
+                ) from error
+            if self.exists:
+                facts = self.facts
+                self._read()
+                self.facts = facts or self.facts
+            self._is_alone = True
+            try:
+                yield
+            finally:
+                self._is_alone = False
+
+    def _update(
+        self,
+        wanted: Mapping[str, Item],
+        unchanged: Callable[[Item, Item], bool],
+        embed: Callable[[list[str]], dict[str, np.ndarray]],
+        batches: Callable[[list[str]], Iterator[list[str]]],
+    ) -> None:
         kept = {key: self.items[key] for key in wanted if key in self.items and unchanged(self.items[key], wanted[key])}
         todo = [key for key in wanted if key not in kept]
         items = {key: dict(wanted[key], row=item['row']) for key, item in kept.items()}
@@ -129,6 +194,8 @@ class EmbeddingStore:
         try:
             for batch in batches(todo):
                 for key, row in embed(batch).items():
+                    if not usable(row):
+                        raise RetrievalIndexError(f"the embedding of '{shorten(key)}' is zero or not finite")
                     self.items[key] = dict(wanted[key], row=self._count)
                     self._new.append(row)
                 if time.monotonic() - self._saved_at > _SECONDS_BETWEEN_SAVES:
@@ -143,6 +210,19 @@ class EmbeddingStore:
         Raises:
             RetrievalIndexError: A shard is missing or damaged.
         """
+        try:
+            return self._rows()
+        except RetrievalIndexError:
+            # An update may have joined the shards since the manifest was read; whoever updates knows better.
+            if self._is_alone or self._new or not self.exists:
+                raise
+            named = self._shards
+            self._read()
+            if self._shards == named:
+                raise
+            return self._rows()
+
+    def _rows(self) -> np.ndarray:
         rows = [item['row'] for item in self.items.values()]
         shards = [self._shard(shard) for shard in self._shards]
         if self._new:
@@ -175,22 +255,28 @@ class EmbeddingStore:
         self.items = {key: self.items[key] for key in order}
         rows = [item['row'] for item in self.items.values()]
         if rows != list(range(self._count)) or len(self._shards) > 1:
-            table = self.rows()
+            table = self._rows()
             for row, item in enumerate(self.items.values()):
                 item['row'] = row
+            self._replaced.update(shard['file'] for shard in self._shards)
             with self._writing():
                 self._shards = [self._write_shard(table)] if rows else []
         self.complete = True
         self.save()
+        # What others wrote stays, unless nobody can be writing it any more.
         named = {shard['file'] for shard in self._shards}
-        unfinished = self.directory.glob(f'.*{UNFINISHED}')
-        for file in (*self.directory.glob('embeddings-*.npy'), *unfinished):
-            if file.name not in named:
+        for file in self._replaced - named:
+            (self.directory / file).unlink(missing_ok=True)
+        self._replaced.clear()
+        remove_forgotten(self.directory, 'embeddings-*')
+        for file in self.directory.glob('embeddings-*.npy'):
+            if file.name not in named and time.time() - file.stat().st_mtime > _FORGOTTEN_AFTER:
                 file.unlink(missing_ok=True)
 
     def _write_shard(self, table: np.ndarray) -> dict[str, Any]:
-        numbers = [int(path.stem.rsplit('-', 1)[1]) for path in self.directory.glob('embeddings-*[0-9].npy')]
-        name = f'embeddings-{max(numbers, default=0) + 1:06d}.npy'
+        found = (_SHARD.fullmatch(path.name) for path in self.directory.glob('embeddings-*.npy'))
+        numbers = [int(match[1]) for match in found if match]
+        name = f'embeddings-{max(numbers, default=0) + 1:06d}-{uuid.uuid4().hex[:8]}.npy'
         with replacing(self.directory / name) as file:
             np.save(file, table)
         return dict(file=name, rows=len(table))
@@ -208,41 +294,72 @@ class EmbeddingStore:
     def _read(self) -> None:
         path = self.directory / MANIFEST
         try:
-            content = json.loads(path.read_bytes())
-            if content['format'] != FORMAT:
+            content = read_json(path)
+            if not isinstance(content, dict) or content.get('format') != FORMAT:
                 raise RetrievalIndexError(f"'{path}' is no manifest of an index (format {FORMAT})")
-            if content['version'] > VERSION:
+            if require(content, 'version', int, 'it') > VERSION:
                 raise RetrievalIndexError(
                     f"index '{self.directory}' has format version {content['version']}; this version of xdet reads up "
                     f'to {VERSION}. Use a newer xdet'
                 )
+            for key, kind in _MANIFEST_KINDS.items():
+                require(content, key, kind, 'it')
+            require(content, 'root', str, 'it', default=None)
             self.signature.check(content, self.directory)
-            self._shards, self.complete = list(content['shards']), bool(content['complete'])
-            self.items = {item.pop('key'): item for item in content['items']}
+            self._shards, self.complete = content['shards'], bool(content['complete'])
+            for shard in self._shards:
+                if (
+                    not _SHARD.fullmatch(require(shard, 'file', str, 'a shard'))
+                    or require(shard, 'rows', int, 'a shard') < 0
+                ):
+                    raise ValueError(f'{shorten(repr(shard))} is no shard of this folder')
+            self.items = {}
+            for item in content['items']:
+                self._add_item(item)
             rows = [item['row'] for item in self.items.values()]
             if rows and not 0 <= min(rows) <= max(rows) < self._count:
                 raise ValueError('it names rows that no shard has')
         except RetrievalIndexError:
             raise
+        except UnreadableError as error:
+            raise RetrievalIndexError(f"index '{self.directory}' cannot be read: {error}") from error
         except OSError as error:
             raise RetrievalIndexError(f"index '{self.directory}' cannot be read: {error.strerror or error}") from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RetrievalIndexError(
-                f"manifest '{path}' is damaged ({error!r}); delete the folder and build the index again"
+                f"manifest '{path}' is damaged ({shorten(str(error))}); build the index in another folder"
             ) from error
         known = {'format', 'version', 'complete', 'shards', 'items', *asdict(self.signature)}
         self.facts = {key: value for key, value in content.items() if key not in known}
         self._saved_facts = dict(self.facts)
 
+    def _add_item(self, item: Any) -> None:
+        key = require(item, 'key', str, 'an item')
+        where = f"item '{shorten(key)}'"
+        require(item, 'row', int, where)
+        path = key if self.signature.kind == 'images' else item.get('path', '')
+        if key in self.items or not _is_inside(checked(path, str, f"{where}: 'path'")):
+            raise ValueError(f'{where} is there twice, or lies outside of the collection')
+        for name in ('line', 'size', 'mtime_ns'):
+            require(item, name, int, where, default=None)
+        self.items[key] = {name: value for name, value in item.items() if name != 'key'}
+
     def _shard(self, shard: dict[str, Any]) -> np.ndarray:
         path = self.directory / shard['file']
         try:
-            table = np.load(path, allow_pickle=False)
+            if not path.is_file():
+                raise ValueError('no such file')
+            # Mapped first: a header that claims more than the file has is refused before memory is taken.
+            table = np.load(path, allow_pickle=False, mmap_mode='r') if shard['rows'] else np.load(path)
             if table.shape != (shard['rows'], *self.signature.shape) or table.dtype != np.float32:
-                raise ValueError(f'its shape is {table.shape}')
-        except (OSError, ValueError, EOFError) as error:
+                raise ValueError(f'it holds {table.dtype} of shape {table.shape}')
+            table = np.array(table)
+            if not usable(table):
+                raise ValueError('some are zero or not finite')
+        except (OSError, ValueError, EOFError, OverflowError, MemoryError, SyntaxError) as error:
             raise RetrievalIndexError(
-                f"embeddings '{path}' are missing or damaged ({error}); delete the folder and build the index again"
+                f"embeddings '{path}' are missing or damaged ({shorten(str(error))}); open the index again, or "
+                'build it in another folder'
             ) from error
         return table
 

@@ -48,6 +48,13 @@ def test_seed_decides_the_order() -> None:
     assert [draw.position for draw in first] != [draw.position for draw in other]
 
 
+def test_seeds_share_no_epochs() -> None:
+    orders = [
+        ResumableSampler(dataset(), seed=seed).permutation(epoch).tolist() for seed in range(4) for epoch in range(4)
+    ]
+    assert len({tuple(order) for order in orders}) == 16
+
+
 def test_without_shuffling_the_order_is_the_datasets() -> None:
     draws = sequence(ResumableSampler(dataset(), seed=1, shuffle=False), 12)
     assert [draw.position for draw in draws] == [*range(10), 0, 1]

@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import tarfile
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -190,7 +191,7 @@ def test_read_only_folder(root: Path) -> None:
 def test_broken_samples(root: Path, monkeypatch) -> None:
     files = [
         ('a.png', b'not an image'), ('a.txt', b'one'),
-        ('b.png', png(1)), ('b.txt', b'\xff\xfe'),
+        ('b.png', png(1)), ('b.txt', b'caf\xe9'),
         ('c.png', png(2)), ('c.txt', b'three'),
         ('d.png', png(3)), ('d.txt', b'  '),
         ('e.png', png(4)),
@@ -241,3 +242,134 @@ def test_names_and_ranges() -> None:
     assert tar_shards.expand_shards('{008..010}/{1..2}.tar', 'r') == [
         f'r/{number}/{part}.tar' for number in ('008', '009', '010') for part in (1, 2)
     ]
+
+
+@pytest.fixture
+def logged(monkeypatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr('xdet.datasets.sets.web_shards.print_log', lambda message, **_: lines.append(message))
+    return lines
+
+
+SIDECAR = b'\x00\x05\x16\x07' + bytes(80)
+
+
+def test_files_that_systems_add_are_left_out(tmp_path: Path) -> None:
+    files = []
+    for number in range(2):
+        for name, data in sample_files(number):
+            files += [(f'./._{name}', SIDECAR), (f'__MACOSX/{name}', SIDECAR), (f'./{name}', data)]
+    write_shard(tmp_path / '0.tar', [*files, ('.DS_Store', SIDECAR)])
+    dataset = make(tmp_path)
+    assert [dataset.get_data_info(i)['captions'] for i in range(len(dataset))] == [('text 0',), ('text 1',)]
+
+
+def test_other_suffixes_are_listed_and_can_be_named(tmp_path: Path) -> None:
+    write_shard(tmp_path / '0.tar', [('s0.input.PNG', png(0)), ('s0.outputs.txt', b'a box')])
+    with pytest.raises(ValueError, match=r'suffixes there are: input.png, outputs.txt'):
+        make(tmp_path)
+    dataset = make(tmp_path, image='input.png', caption='outputs.txt')
+    assert dataset.get_data_info(0)['captions'] == ('a box',)
+
+
+@pytest.mark.parametrize('suffix', ['bmp', 'tif', 'gif'])
+def test_images_of_all_kinds(tmp_path: Path, suffix: str) -> None:
+    write_shard(tmp_path / '0.tar', [(f'a.{suffix}', png(0)), ('a.txt', b'a box')])
+    assert len(make(tmp_path)) == 1
+
+
+def test_equal_keys_in_a_row_are_kept_apart(tmp_path: Path, logged: list[str]) -> None:
+    write_shard(tmp_path / '0.tar', [('a.png', png(0)), ('a.txt', b'one'), ('a.png', png(1)), ('a.txt', b'two')])
+    dataset = make(tmp_path)
+    assert [dataset.get_data_info(i)['captions'][0] for i in range(len(dataset))] == ['one', 'two']
+    assert dataset.get_data_info(1)['img_bytes'] == png(1)
+    assert '1 samples have the key of the one before' in ''.join(logged)
+
+
+@pytest.mark.parametrize('damage', ['header', 'joined'])
+def test_samples_after_a_damaged_header_are_reported(root: Path, logged: list[str], damage: str) -> None:
+    path = root / '00002.tar'
+    data = path.read_bytes()
+    if damage == 'header':
+        start = data.index(b'000000007.png')
+        data = data[:start] + b'\xff' * 512 + data[start + 512 :]
+    else:
+        data += (root / '00000.tar').read_bytes()
+    path.write_bytes(data)
+    index = tar_shards.index_shard(str(path))
+    assert ('damaged after 000000006 (no header' in index.damage) == (damage == 'header')
+    assert ('more follows' in index.damage) == (damage == 'joined')
+    make(root)
+    assert 'samples after it are lost' in ''.join(logged)
+
+
+def test_names_that_are_no_utf8(tmp_path: Path) -> None:
+    write_shard(tmp_path / '0.tar', [('b\udcff.png', png(0)), ('b\udcff.txt', b'a box')])
+    info = make(tmp_path).get_data_info(0)
+    assert info['img_id'].endswith('0.tar/b\\udcff') and info['captions'] == ('a box',)
+    assert make(tmp_path).get_data_info(0)['img_id'] == info['img_id']  # from the index
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda content: '[' * 100_000,
+        lambda content: '[]',
+        lambda content: {**content, 'samples': 5},
+        lambda content: {**content, 'samples': [['a', dict(png=[0, 10**12], txt=[0, 5])]]},
+        lambda content: {**content, 'samples': [['a', dict(png=[-5, 10], txt=[0, 5])]]},
+        lambda content: {**content, 'samples': [[5, {}]]},
+        lambda content: {**content, 'samples': [['a', dict(png=['0', 5])]]},
+        lambda content: {key: value for key, value in content.items() if key != 'damage'},
+        lambda content: {**content, 'damage': 5},
+    ],
+)
+def test_index_files_that_cannot_be_meant_are_made_anew(root: Path, change) -> None:
+    right = [make(root).get_data_info(i)['captions'] for i in range(TOTAL)]
+    file = root / '00000.tar.idx.json'
+    content = change(json.loads(file.read_text()))
+    file.write_text(content if isinstance(content, str) else json.dumps(content))
+    dataset = make(root)
+    assert [dataset.get_data_info(i)['captions'] for i in range(len(dataset))] == right
+
+
+def test_pipes_in_place_of_files(root: Path) -> None:
+    os.mkfifo(root / '00000.tar.idx.json')
+    assert len(make(root)) == TOTAL
+    os.mkfifo(root / '9.tar')
+    with pytest.raises(FileNotFoundError, match='9.tar: is a folder, pipe or device'):
+        make(root)
+
+
+def test_ranks_index_only_once_and_leave_nothing(root: Path, monkeypatch) -> None:
+    counted = []
+    index_shard = tar_shards.index_shard
+    monkeypatch.setattr(tar_shards, 'index_shard', lambda path: counted.append(path) or index_shard(path))
+    paths = [str(path) for path in sorted(root.glob('*.tar'))]
+    with tar_shards._alone(root / '.indexing.lock'):
+        waiting = threading.Thread(target=lambda: list(tar_shards.load_indices(paths)))
+        waiting.start()
+        for path in paths:  # what the other process does meanwhile
+            tar_shards.load_index(path)
+    waiting.join()
+    assert sorted(counted) == paths and not (root / '.indexing.lock').exists()
+
+
+@pytest.mark.parametrize(
+    'shards, message',
+    [
+        ('{00000..99999999}.tar', 'that is 100000000 names'),
+        ('{0..9999}/{0..9999}.tar', 'that is 100000000 names'),
+        ('{5..1}.tar', r'range {5..1} has no numbers'),
+        (5, 'accepted are a path'),
+        ([5], 'accepted are a path'),
+    ],
+)
+def test_lists_of_shards_that_cannot_be_meant(shards, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tar_shards.expand_shards(shards)
+
+
+def test_file_with_brackets_in_its_name(tmp_path: Path) -> None:
+    (tmp_path / 'a[1].tar').touch()
+    assert tar_shards.expand_shards('a[1].tar', str(tmp_path)) == [str(tmp_path / 'a[1].tar')]

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from unittest import mock
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from xdet.models.text import EmbeddingFileError, TextCache, XDecoderTextEncoder
 from xdet.models.text import embedding_file as module
+from xdet.models.text.embedding_file import EmbeddingFile, read_embeddings, write_embeddings
 from xdet.structures import Vocabulary
 
 
@@ -138,3 +140,26 @@ def test_a_failed_write_leaves_the_file_as_it_was(path):
     assert path.read_bytes() == before and os.listdir(path.parent) == [path.name]
     with pytest.raises(EmbeddingFileError, match="to .safetensors files, not to 'names.pt'"):
         embedder.save('names.pt')
+
+
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (dict(embeddings=torch.tensor([[1.0, float('nan')], [1, 0]])), "embedding of 'a' is zero or not finite"),
+        (dict(embeddings=torch.tensor([[1.0, 0], [0, 0]])), "embedding of 'b' is zero or not finite"),
+        (dict(embeddings=torch.tensor([[1.0, 0], [float('inf'), 0]])), "embedding of 'b' is zero or not finite"),
+        (dict(embeddings=torch.tensor([[1, 0], [0, 1]])), 'of type torch.int64'),
+        (dict(names=['a', 5]), 'name 1 is 5'),
+        (dict(names='ab'), "'names' is 'ab'"),
+        (dict(prompted=['yes', True]), "'prompted' of name 0 is 'yes'"),
+        (dict(encoder=5), "'encoder' is 5"),
+        (dict(templates=[1]), "'templates' is"),
+    ],
+)
+def test_contents_of_another_kind(tmp_path, changes, message):
+    good = dict(names=['a', 'b'], prompted=[True, False], embeddings=torch.eye(2), encoder='e', templates='t')
+    write_embeddings(tmp_path / 'x.safetensors', EmbeddingFile(**good))
+    assert read_embeddings(tmp_path / 'x.safetensors').names == ['a', 'b']
+    write_embeddings(tmp_path / 'x.safetensors', EmbeddingFile(**{**good, **changes}))
+    with pytest.raises(EmbeddingFileError, match=re.escape(message)):
+        read_embeddings(tmp_path / 'x.safetensors')

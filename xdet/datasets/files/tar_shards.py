@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import glob
-import json
+import math
 import os
 import re
 import tarfile
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from xdet.datasets.files.image_io import is_clutter
+from xdet.io.locking import locked
+from xdet.io.reading import read_json, shorten
+from xdet.io.schema import checked
 from xdet.io.writing import write_json
 
 INDEX_SUFFIX = '.idx.json'
-_VERSION = 1
+_VERSION = 2
+_MAX_SHARDS = 1_000_000
+_BLOCK = 512
 _MAX_OPEN = 64
+_THREADS = 8
 
 Members = dict[str, tuple[int, int]]
 """Offset and size of the files of a sample by their suffix, such as ``jpg``, ``txt`` and ``json``."""
@@ -28,45 +37,73 @@ class ShardIndex(NamedTuple):
     Attributes:
         samples (list[tuple[str, Members]]): Key and files of every sample, in order.
         damage (str): What keeps the rest of the shard from being read; empty if nothing does.
+        repeated (int): Samples with the key of the sample before them, which are kept apart.
     """
 
     samples: list[tuple[str, Members]]
     damage: str = ''
+    repeated: int = 0
 
 
 def index_shard(path: str) -> ShardIndex:
     """Find the samples of a shard by reading the headers of its files.
 
-    Files that follow each other and agree up to the first dot of their name are one sample, as in WebDataset. Of a
-    truncated shard the complete files are found.
+    Files that follow each other and agree up to the first dot of their name are one sample, as in WebDataset; a file
+    that such a sample has already begins another one. Hidden files (``._a.jpg``) are left out. Of a truncated or
+    damaged shard the files before the damage are found.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is not an uncompressed tar file.
     """
-    size = os.path.getsize(path) if os.path.isfile(path) else None
-    if size is None:
-        raise FileNotFoundError(f'{path}: shard does not exist')
+    _check_exists(path)
+    size = os.path.getsize(path)
     samples: list[tuple[str, Members]] = []
     damage = ''
+    repeated = 0
     try:
         with tarfile.open(path, 'r:') as shard:
             while (member := shard.next()) is not None:
-                if not member.isfile():
+                shard.members = []  # type: ignore[assignment]  # tarfile would remember every header
+                if not member.isfile() or any(is_clutter(part) for part in member.name.split('/') if part != '.'):
                     continue
                 if member.offset_data + member.size > size:
                     damage = f'truncated in {member.name}'
                     break
                 key, suffix = split_name(member.name)
-                if not samples or samples[-1][0] != key:
+                again = bool(samples) and samples[-1][0] == key and suffix in samples[-1][1]
+                if again or not samples or samples[-1][0] != key:
                     samples.append((key, {}))
+                    repeated += again
                 samples[-1][1][suffix] = (member.offset_data, member.size)
-                shard.members = []  # type: ignore[assignment]  # tarfile would remember every header
-    except (tarfile.TarError, OSError, EOFError) as error:
+            else:
+                damage = _what_follows(path, shard.offset, samples)
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
         if not samples:
             raise ValueError(f'{path}: not an uncompressed tar file ({error})') from None
         damage = f'damaged after {samples[-1][0]} ({error})'
-    return ShardIndex(samples, damage)
+    return ShardIndex(samples, damage, repeated)
+
+
+def _what_follows(path: str, end: int, samples: list[tuple[str, Members]]) -> str:
+    """What is wrong with a shard in which tarfile, which takes damaged headers for its end, stops at byte ``end``."""
+    with open(path, 'rb') as file:
+        file.seek(end)
+        header = file.read(_BLOCK)
+        after = f'after {samples[-1][0]}' if samples else 'at its beginning'
+        if any(header):
+            return f'damaged {after} (no header at byte {end})'
+        while block := file.read(1 << 20):
+            if any(block):
+                return f'ends {after}, but more follows (joined shards?)'
+    return ''
+
+
+def _check_exists(path: str) -> None:
+    if not os.path.exists(path):
+        raise FileNotFoundError(f'{path}: shard does not exist')
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'{path}: is a folder, pipe or device, not a shard')
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -87,16 +124,43 @@ def load_index(path: str, index_dir: str | None = None) -> ShardIndex:
     Raises:
         FileNotFoundError, ValueError: See :func:`index_shard`.
     """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f'{path}: shard does not exist')
-    file = _index_file(path, index_dir)
-    status = os.stat(path)
-    stamp = dict(version=_VERSION, size=status.st_size, mtime_ns=status.st_mtime_ns)
-    index = _read_index(file, stamp)
+    index = read_index(path, index_dir)
     if index is None:
+        stamp = _stamp(path)  # of the shard as it is before it is read
         index = index_shard(path)
-        _write_index(file, dict(stamp, damage=index.damage, samples=index.samples))
+        content = dict(stamp, damage=index.damage, repeated=index.repeated, samples=index.samples)
+        _write_index(_index_file(path, index_dir), content)
     return index
+
+
+def load_indices(paths: Sequence[str], index_dir: str | None = None) -> Iterator[ShardIndex]:
+    """Indices of shards, several at a time; of processes that begin together one makes what is missing."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = list(pool.map(lambda path: read_index(path, index_dir), paths))
+        missing = [number for number, index in enumerate(found) if index is None]
+        if missing:
+            with _alone(_index_file(paths[0], index_dir).with_name('.indexing.lock')):
+                made = pool.map(lambda number: load_index(paths[number], index_dir), missing)
+                for number, index in zip(missing, made, strict=True):
+                    found[number] = index
+    return iter(found)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold a lock where files can be made; elsewhere indices cannot be shared anyway."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(lock, wait=True))
+            stack.callback(lock.unlink, missing_ok=True)
+        except OSError:
+            pass
+        yield
+
+
+def _stamp(path: str) -> dict:
+    status = os.stat(path)
+    return dict(version=_VERSION, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
 def _index_file(path: str, index_dir: str | None) -> Path:
@@ -106,18 +170,34 @@ def _index_file(path: str, index_dir: str | None) -> Path:
     return Path(index_dir, *Path(path).absolute().parts[1:-1], f'{Path(path).name}{INDEX_SUFFIX}')
 
 
-def _read_index(file: Path, stamp: dict) -> ShardIndex | None:
+def read_index(path: str, index_dir: str | None = None) -> ShardIndex | None:
+    """Index of a shard from its index file; None if that is missing, older than the shard, or not to be used.
+
+    Raises:
+        FileNotFoundError: There is no such shard.
+    """
+    _check_exists(path)
+    stamp = _stamp(path)
     try:
-        content = json.loads(file.read_text(encoding='utf-8'))
-    except (OSError, ValueError):
+        content = read_json(_index_file(path, index_dir))
+        if any(content[key] != value for key, value in stamp.items()):
+            return None
+        samples = [
+            (checked(key, str, 'key'), {suffix: _place(place, stamp['size']) for suffix, place in members.items()})
+            for key, members in content['samples']
+        ]
+        return ShardIndex(
+            samples, checked(content['damage'], str, 'damage'), checked(content['repeated'], int, 'repeated')
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    if not isinstance(content, dict) or any(content.get(key) != value for key, value in stamp.items()):
-        return None
-    samples = [
-        (key, {suffix: (begin, size) for suffix, (begin, size) in members.items()})
-        for key, members in content['samples']
-    ]
-    return ShardIndex(samples, content['damage'])
+
+
+def _place(place: Sequence[int], shard_size: int) -> tuple[int, int]:
+    begin, size = (checked(number, int, 'place') for number in place)
+    if not 0 <= begin <= begin + size <= shard_size:
+        raise ValueError('a file lies outside of the shard')
+    return begin, size
 
 
 def _write_index(file: Path, content: dict) -> None:
@@ -138,12 +218,15 @@ def expand_shards(shards: str | Sequence[str], root: str = '') -> list[str]:
 
     Raises:
         FileNotFoundError: Nothing matches a wildcard.
-        ValueError: There are no shards.
+        ValueError: There are no shards, or more than a million, or they are no paths.
     """
+    patterns = [shards] if isinstance(shards, (str, os.PathLike)) else shards
+    if not isinstance(patterns, Sequence) or not all(isinstance(one, (str, os.PathLike)) for one in patterns):
+        raise ValueError(f'shards is {shorten(repr(shards))}; accepted are a path and a list of paths')
     paths = []
-    for pattern in [shards] if isinstance(shards, str) else shards:
+    for pattern in map(os.fspath, patterns):
         for path in (os.path.join(root, name) for name in _expand_range(pattern)):
-            if glob.has_magic(path):
+            if glob.has_magic(path) and not os.path.exists(path):
                 found = sorted(glob.glob(path, recursive=True))
                 if not found:
                     raise FileNotFoundError(f'{path}: no such shards')
@@ -156,7 +239,14 @@ def expand_shards(shards: str | Sequence[str], root: str = '') -> list[str]:
 
 
 def _expand_range(pattern: str) -> list[str]:
-    match = re.search(r'\{(\d+)\.\.(\d+)\}', pattern)
+    ranges = re.findall(r'\{(\d{1,18})\.\.(\d{1,18})\}', pattern)
+    for first, last in ranges:
+        if int(first) > int(last):
+            raise ValueError(f'shards {shorten(pattern)}: the range {{{first}..{last}}} has no numbers')
+    total = math.prod(int(last) - int(first) + 1 for first, last in ranges)
+    if total > _MAX_SHARDS:
+        raise ValueError(f'shards {shorten(pattern)}: that is {total} names; accepted are up to {_MAX_SHARDS}')
+    match = re.search(r'\{(\d{1,18})\.\.(\d{1,18})\}', pattern)
     if match is None:
         return [pattern]
     first, last = match[1], match[2]

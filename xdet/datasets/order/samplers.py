@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
@@ -71,9 +70,7 @@ class ResumableSampler(Sampler):
         """Sample indices in the order of ``epoch``, int64; a list would take several times the memory."""
         if not self.shuffle:
             return np.arange(len(self.dataset))
-        generator = torch.Generator()
-        generator.manual_seed(self.seed + epoch)
-        return torch.randperm(len(self.dataset), generator=generator).numpy()
+        return np.random.default_rng((self.seed, epoch)).permutation(len(self.dataset))
 
     def __iter__(self) -> Iterator[Draw]:
         position = self.offset + self.rank + self.start * self.world_size

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from mmengine.dataset import force_full_init
 from mmengine.logging import print_log
 
-from xdet.datasets.files.tar_shards import Members, ShardIndex, ShardReader, expand_shards, load_index
+from xdet.datasets.files.image_io import IMAGE_SUFFIXES
+from xdet.datasets.files.tar_shards import Members, ShardIndex, ShardReader, expand_shards, load_indices
 from xdet.datasets.order.broken import BrokenSampleError, TolerantDataset
+from xdet.io.reading import decode_text, parse_json, shorten
 from xdet.registry import DATASETS
 
-IMAGE_SUFFIXES = ('jpg', 'jpeg', 'png', 'webp')
-_INDEX_THREADS = 8
 _NAMED = 3
+_IMAGE_SUFFIXES = tuple(suffix.removeprefix('.') for suffix in IMAGE_SUFFIXES)
 
 
 @DATASETS.register_module()
@@ -38,6 +38,7 @@ class WebShardsDataset(TolerantDataset):
     Args:
         shards (str | Sequence[str]): Paths, ranges or wildcards, see
             :func:`~xdet.datasets.files.tar_shards.expand_shards`; relative ones are looked for in ``data_root``.
+        image (str | Sequence[str]): Suffix of the file with the image, such as ``'input.png'``, or several that may be.
         caption (str): Suffix of the file with the caption, such as ``'txt'``; or ``'json:KEY'`` for the value of a key
             in the JSON file.
         index_dir (str, optional): Folder of the index files, if not next to the shards.
@@ -49,11 +50,18 @@ class WebShardsDataset(TolerantDataset):
     """
 
     def __init__(
-        self, *, shards: str | Sequence[str], caption: str = 'txt', index_dir: str | None = None, **kwargs: Any
+        self,
+        *,
+        shards: str | Sequence[str],
+        image: str | Sequence[str] = _IMAGE_SUFFIXES,
+        caption: str = 'txt',
+        index_dir: str | None = None,
+        **kwargs: Any,
     ) -> None:
         if kwargs.get('exclude'):
             raise ValueError('exclude works by image ids of COCO, which shards do not have')
         self.shards = shards
+        self.image_suffixes = [suffix.lower() for suffix in ([image] if isinstance(image, str) else image)]
         self.caption_suffix, _, self.caption_key = caption.partition(':')
         self.index_dir = index_dir
         super().__init__(**kwargs)
@@ -63,37 +71,52 @@ class WebShardsDataset(TolerantDataset):
         if self._fully_initialized:
             return
         paths = expand_shards(self.shards, self.data_root)
-        with ThreadPoolExecutor(_INDEX_THREADS) as pool:
-            indices = pool.map(lambda path: load_index(path, self.index_dir), paths)
-            tables = [self._table(path, index) for path, index in zip(paths, indices, strict=True)]
+        suffixes: Counter[str] = Counter()
+        indices = load_indices(paths, self.index_dir)
+        tables = [self._table(path, index, suffixes) for path, index in zip(paths, indices, strict=True)]
         self._reader = ShardReader(paths)
         self._keys = [keys for keys, _ in tables]
         self._places = [places for _, places in tables]
         self.shard_sizes = [len(keys) for keys in self._keys]
         self._ends = np.cumsum(self.shard_sizes)
         if not self._ends[-1]:
-            raise ValueError(f'{paths[0]} and {len(paths) - 1} more shards have no usable sample')
+            there = ', '.join(shorten(suffix, 40) for suffix, _ in suffixes.most_common(10)) or 'none'
+            raise ValueError(
+                f'{paths[0]} and {len(paths) - 1} more shards have no usable sample: each needs an image '
+                f'({", ".join(self.image_suffixes)}) and a caption ({self.caption_suffix}); the suffixes there are: '
+                f'{there}. Name yours by image= and caption='
+            )
         self._chosen = None if self._indices is None else _choose(int(self._ends[-1]), self._indices)
         self._fully_initialized = True
 
-    def _table(self, path: str, index: ShardIndex) -> tuple[np.ndarray, np.ndarray]:
+    def _table(self, path: str, index: ShardIndex, suffixes: Counter[str]) -> tuple[np.ndarray, np.ndarray]:
         """Keys ``[n]`` and places ``[n, 4]`` (offset and size of image and text) of the usable samples of a shard."""
         keys, places, unusable = [], [], []
         for key, members in index.samples:
-            image = _first(members, IMAGE_SUFFIXES)
+            suffixes.update(list(members))
+            image = _first(members, self.image_suffixes)
             text = members.get(self.caption_suffix)
             if image is None or text is None or not image[1] or not text[1]:
                 unusable.append(key)
             else:
-                keys.append(key.encode())
+                keys.append(key.encode(errors='backslashreplace'))  # names in tar files need not be UTF-8
                 places.append((*image, *text))
         if index.damage:
             print_log(f'{path}: {index.damage}; samples after it are lost', logger='current', level=logging.WARNING)
+        if index.repeated:
+            message = f'{path}: {index.repeated} samples have the key of the one before them; they are kept apart'
+            print_log(message, logger='current', level=logging.WARNING)
         if unusable:
             named = ', '.join(unusable[:_NAMED]) + (', ...' if len(unusable) > _NAMED else '')
             message = f'{path}: {len(unusable)} samples without image or {self.caption_suffix} are left out: {named}'
             print_log(message, logger='current', level=logging.WARNING)
         return np.array(keys, dtype=np.bytes_), np.array(places, dtype=np.int64).reshape(-1, 4)
+
+    @property
+    def source_files(self) -> list[str]:
+        """The shards."""
+        self.full_init()
+        return self._reader.paths
 
     @force_full_init
     def __len__(self) -> int:
@@ -120,10 +143,8 @@ class WebShardsDataset(TolerantDataset):
 
     def _caption(self, data: bytes, name: str) -> str:
         try:
-            text = data.decode('utf-8')
-            if self.caption_key:
-                text = json.loads(text)[self.caption_key]
-        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+            text = parse_json(data, name)[self.caption_key] if self.caption_key else decode_text(data, name)
+        except (ValueError, KeyError, TypeError) as error:
             raise BrokenSampleError(f'{name}: caption cannot be read ({error!r})') from error
         text = ' '.join(text.split()) if isinstance(text, str) else ''
         if not text:

@@ -214,7 +214,9 @@ def _files_of(dataset: Any, description: Any) -> set[str]:
                     break
 
     walk(description, '')
-    if hasattr(dataset, 'get_data_info'):
+    if hasattr(dataset, 'source_files'):
+        walk(list(dataset.source_files), '')
+    elif hasattr(dataset, 'get_data_info'):
         for index in range(len(dataset)):
             info = dataset.get_data_info(index)
             walk([value for key, value in info.items() if 'path' in key] if isinstance(info, Mapping) else [], '')

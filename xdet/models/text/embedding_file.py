@@ -14,10 +14,13 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from xdet.io.reading import parse_json, shorten
+from xdet.io.schema import checked
 from xdet.io.writing import write_bytes
 from xdet.structures import TEMPLATES
 
 _FORMAT = 'xdet-vocabulary-1'
+_LEAST_NORM = 0.5  # they are of unit length, up to rounding
 _KEYS = ('names', 'prompted', 'templates', 'encoder')
 
 
@@ -83,13 +86,24 @@ def read_embeddings(path: str | os.PathLike) -> EmbeddingFile:
             table = file.get_tensor('embeddings') if 'embeddings' in file.keys() else None
         if header.get('format') != _FORMAT or table is None:
             raise EmbeddingFileError(f"'{path}' holds no embeddings of class names (format {_FORMAT})")
-        names, prompted, templates, encoder = (json.loads(header[key]) for key in _KEYS)
+        names, prompted, templates, encoder = (parse_json(header[key], key) for key in _KEYS)
+        for key, value, kind in (('templates', templates, str), ('encoder', encoder, str), ('names', names, list)):
+            checked(value, kind, f"'{key}'")
+        for place, (name, by_template) in enumerate(zip(names, checked(prompted, list, "'prompted'"), strict=False)):
+            checked(name, str, f'name {place}')
+            checked(by_template, bool, f"'prompted' of name {place}")
         if table.ndim != 2 or not len(table) == len(names) == len(prompted):
             raise ValueError(f'{tuple(table.shape)} embeddings for {len(names)} names')
+        if not table.is_floating_point():
+            raise ValueError(f'the embeddings are of type {table.dtype}')
+        wrong = ~(table.float().isfinite().all(1) & (table.float().norm(dim=1) > _LEAST_NORM))
+        if wrong.any():
+            raise ValueError(f"the embedding of '{names[int(wrong.nonzero()[0])]}' is zero or not finite")
     except EmbeddingFileError:
         raise
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        raise EmbeddingFileError(f"embeddings '{path}' are damaged: {str(error).splitlines()[0]}") from error
+        reason = shorten(next(iter(str(error).splitlines()), type(error).__name__))
+        raise EmbeddingFileError(f"embeddings '{path}' are damaged: {reason}") from error
     return EmbeddingFile(names, prompted, table, encoder, templates)
 
 

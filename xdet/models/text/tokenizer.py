@@ -28,6 +28,9 @@ def _bpe() -> SimpleTokenizer:
     return tokenizer
 
 
+_MOST_LETTERS = 20_000  # tokens have up to some twenty letters; contexts have 77 tokens
+
+
 @lru_cache(maxsize=256)
 def _warn_truncated(texts: tuple[str, ...], length: int, context_length: int) -> None:
     shown = texts[0] if len(texts[0]) <= 60 else texts[0][:57] + '...'
@@ -58,7 +61,7 @@ def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:
         raise TypeError(f'texts to tokenize must be a list of strings, not {shorten(repr(texts))}')
     rows, truncated = [], {}
     for text in texts:
-        row = [START_TOKEN, *_bpe().encode(text), END_TOKEN]
+        row = [START_TOKEN, *_bpe().encode(_cut(text)), END_TOKEN]
         if len(row) > context_length:
             truncated[text] = len(row)
             row = [*row[: context_length - 1], END_TOKEN]
@@ -66,6 +69,13 @@ def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:
     if truncated:
         _warn_truncated(tuple(truncated), next(iter(truncated.values())), context_length)
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True) if rows else torch.zeros(0, 2, dtype=torch.long)
+
+
+def _cut(text: str) -> str:
+    """What of a text can be read: encoding takes minutes for megabytes, of which a few tokens are kept."""
+    if len(text) <= _MOST_LETTERS:
+        return text
+    return text[:_MOST_LETTERS]
 
 
 def decode(ids: Sequence[int]) -> str:

@@ -1,0 +1,109 @@
+"""Numbers and parts of a config that cannot be meant, found before anything is built."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+from xdet.io.schema import shown
+
+_Rule = tuple[Callable[[Any], bool], str]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: Any) -> bool:
+    return _is_number(value) and value == int(value)
+
+
+_COUNT: _Rule = (lambda value: _is_count(value) and value >= 1, 'a whole number from 1')
+_COUNT_OR_NONE: _Rule = (lambda value: _is_count(value) and value >= 0, 'a whole number from 0')
+_INTERVAL: _Rule = (
+    lambda value: _is_count(value) and (value >= 1 or value == -1),
+    'a whole number from 1, or -1',
+)
+_POSITIVE: _Rule = (lambda value: _is_number(value) and value > 0, 'a number above 0')
+_NOT_NEGATIVE: _Rule = (lambda value: _is_number(value) and value >= 0, 'a number from 0')
+_SHARE: _Rule = (lambda value: _is_number(value) and 0 <= value <= 1, 'a number from 0 to 1')
+
+# By the last two names of a key; the first that fits counts. Values of None mean "the default" and are not looked at.
+_RULES: dict[str, _Rule] = {
+    'train_cfg.max_iters': _COUNT,
+    'train_cfg.max_epochs': _COUNT,
+    'train_cfg.val_interval': _COUNT,
+    'train_cfg.val_begin': _COUNT_OR_NONE,
+    'optim_wrapper.accumulative_counts': _COUNT,
+    'optimizer.lr': _NOT_NEGATIVE,
+    'optimizer.weight_decay': _NOT_NEGATIVE,
+    'clip_grad.max_norm': _POSITIVE,
+    'clip_grad.clip_value': _POSITIVE,
+    'auto_scale_lr.base_batch_size': _COUNT,
+    'checkpoint.interval': _INTERVAL,
+    'logger.interval': _COUNT,
+    'randomness.seed': _COUNT_OR_NONE,
+    '*.batch_size': _COUNT,
+    '*.num_workers': _COUNT_OR_NONE,
+    '*.num_layers': _COUNT,
+    '*.num_heads': _COUNT,
+    '*.num_queries': _COUNT,
+    '*.embed_dims': _COUNT,
+    '*.feat_channels': _COUNT,
+    '*.feedforward_channels': _COUNT,
+    '*.context_length': _COUNT,
+    '*.num_points': _COUNT,
+    '*.object_mask_threshold': _SHARE,
+    '*.overlap_threshold': _SHARE,
+    '*.mask_threshold': _SHARE,
+    '*.score_thr': _SHARE,
+}
+_PARTS = ('train_dataloader', 'train_cfg', 'optim_wrapper')
+_KEYS_OF = dict(
+    env_cfg=('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'), auto_scale_lr=('enable', 'base_batch_size')
+)
+
+
+def check_values(cfg: Config, training: bool = False) -> None:
+    """Refuse a config with parts that are missing, or with values that cannot be meant.
+
+    Args:
+        cfg (Config): The config of a run.
+        training (bool): Whether it must say how to train.
+
+    Raises:
+        ValueError: It names the key, its value and what is accepted.
+    """
+    parts = ('model', *(_PARTS if training else ()))
+    for key in parts:
+        if not isinstance(cfg.get(key), Mapping):
+            there = f'is {shown(cfg[key])}' if key in cfg else 'is missing'
+            raise ValueError(f"config key '{key}' {there}; it must be a dict that describes the {key}")
+    for key in ('model', *(f'model.{name}' for name in ('backbone', 'pixel_decoder', 'decoder', 'text_encoder'))):
+        value = cfg.model if key == 'model' else cfg.model.get(key.split('.')[1], ...)
+        if value is not ... and not (isinstance(value, Mapping) and isinstance(value.get('type'), (str, type))):
+            raise ValueError(f"config key '{key}' is {shown(value)}; it must be a dict with a type")
+    for key, known in _KEYS_OF.items():
+        unknown = [name for name in cfg.get(key) or () if name not in known]
+        if unknown:
+            raise ValueError(f"config key '{key}.{unknown[0]}' is read by nothing; accepted are {', '.join(known)}")
+    for path, value in _leaves(cfg):
+        rule = _RULES.get('.'.join(path[-2:])) or _RULES.get(f'*.{path[-1]}')
+        if rule is None or value is None or isinstance(value, (list, tuple, Mapping)):
+            continue
+        if not rule[0](value):
+            raise ValueError(f"config key '{'.'.join(path)}' is {shown(value)}; accepted is {rule[1]}")
+
+
+def _leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(node, (Mapping, Config)):
+        for key, value in node.items():
+            yield from _leaves(value, (*path, str(key)))
+    elif isinstance(node, (list, tuple)) and any(isinstance(value, (Mapping, list, tuple)) for value in node):
+        for key, value in enumerate(node):
+            yield from _leaves(value, (*path, str(key)))
+    elif path:
+        yield path, node
