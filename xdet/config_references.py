@@ -84,7 +84,7 @@ def unread_values(cfg: Config) -> list[str]:
 
     What is left of a base made of references means something to the runner, or nothing to anybody.
     """
-    wanted = _referenced(cfg.to_dict())
+    wanted = referenced(cfg.to_dict())
     return [
         name for name, value in cfg.items() if wanted and name not in wanted and isinstance(value, (str, int, float))
     ]

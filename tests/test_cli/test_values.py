@@ -61,7 +61,7 @@ def test_numbers_that_cannot_be_meant(cfg: Config, key: str, value: Any) -> None
 @pytest.mark.parametrize('value', [None, 'x', 5, ...])
 def test_parts_that_are_missing_or_no_dicts(cfg: Config, key: str, value: Any) -> None:
     if value is ...:
-        del cfg[key]
+        cfg.pop(key)
     else:
         cfg[key] = value
     with pytest.raises(ValueError, match=f"config key '{key}' is .*; it must be a dict"):

@@ -115,10 +115,14 @@ def test_shards_are_indexed(tmp_path: Path, capsys) -> None:
                 member.size = 4
                 file.addfile(member, io.BytesIO(b'text'))
     (tmp_path / '2.tar').write_text('no tar file')
-    run_tool('dataset_converters/index_shards', tmp_path / '*.tar', '--index-dir', tmp_path / 'index', '--processes', 1)
+    arguments = ('dataset_converters/index_shards', tmp_path / '*.tar', '--index-dir', tmp_path / 'index')
+    with pytest.raises(SystemExit, match='1'):  # something is damaged
+        run_tool(*arguments, '--processes', 1)
     output = capsys.readouterr().out
     assert '6 samples in 3 shards, 1 of them damaged' in output and '2.tar: not an uncompressed tar' in output
     folder = tmp_path / 'index' / tmp_path.relative_to('/')
     assert sorted(path.name for path in folder.iterdir()) == ['0.tar.idx.json', '1.tar.idx.json']
+    (tmp_path / '2.tar').unlink()
+    run_tool(*arguments, '--processes', 1)
     with pytest.raises(SystemExit, match='error: .*none/.*no such shards'):
         run_tool('dataset_converters/index_shards', tmp_path / 'none' / '*.tar')

@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
+from mmengine.hooks import LoggerHook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
@@ -85,6 +86,13 @@ class XDetRunner(Runner):
             everything = () if adapters else ('*',)
             select_trainable(model, self.cfg.get('trainable', everything), self.cfg.get('frozen', ()), adapters)
         return model
+
+    def train(self) -> nn.Module:
+        """Train; what is shorter than the interval of its log is logged at its end."""
+        for hook in self.hooks:
+            if isinstance(hook, LoggerHook) and self.max_iters:
+                hook.interval = min(hook.interval, self.max_iters)
+        return super().train()
 
     def load_checkpoint(
         self, filename: str, map_location: str | Callable = 'cpu', strict: bool = True, revise_keys: list | None = None

@@ -112,6 +112,7 @@ class EmbeddingStore:
         self._shards: list[dict[str, Any]] = []
         self._new: list[np.ndarray] = []
         self._replaced: set[str] = set()
+        self._foreign: set[str] = set()
         self._saved_at = time.monotonic()
         self._is_alone = False
         if (self.directory / MANIFEST).exists():
@@ -167,9 +168,11 @@ class EmbeddingStore:
                     f"index '{self.directory}' cannot be written: {error.strerror or error}"
                 ) from error
             if self.exists:
-                facts = self.facts
+                facts, known = self.facts, {shard['file'] for shard in self._shards}
                 self._read()
                 self.facts = facts or self.facts
+                # Where there are no locks, who wrote these may go on; they are removed when they are old.
+                self._foreign = {shard['file'] for shard in self._shards} - known
             self._is_alone = True
             try:
                 yield
@@ -265,7 +268,7 @@ class EmbeddingStore:
         self.save()
         # What others wrote stays, unless nobody can be writing it any more.
         named = {shard['file'] for shard in self._shards}
-        for file in self._replaced - named:
+        for file in self._replaced - named - self._foreign:
             (self.directory / file).unlink(missing_ok=True)
         self._replaced.clear()
         remove_forgotten(self.directory, 'embeddings-*')

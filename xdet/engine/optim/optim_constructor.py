@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import OPTIMIZERS
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
@@ -56,6 +57,10 @@ class XDecoderOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         unknown = sorted(set(self.paramwise_cfg) - set(_DEFAULTS))
         if unknown:
             raise ValueError(f'paramwise_cfg has no option {", ".join(unknown)}; accepted are {", ".join(_DEFAULTS)}')
+        kind = self.optimizer_cfg['type']
+        with OPTIMIZERS.switch_scope_and_registry(None) as registry:
+            if isinstance(kind, str) and registry.get(kind) is None:
+                raise ValueError(f"optimizer.type '{kind}' is not in the registry of optimizers")
         if self.base_lr is None or self.base_wd is None:
             raise ValueError('XDecoderOptimWrapperConstructor needs `lr` and `weight_decay` of the optimizer')
 
