@@ -97,3 +97,10 @@ def test_any_damaged_byte_of_the_table_of_contents_is_noticed(tmp_path):
         names.add(os.path.basename(chosen))
         torch.load(chosen, weights_only=True)
     assert 'iter_3.pth' in names
+
+
+@pytest.mark.parametrize('content', [b'\xff\xfe\x00', b'\x80abc', b'x' * 10_000, b'a\nb', b'a\x00b', b'nowhere.pth'])
+def test_pointers_that_point_to_nothing(tmp_path, content):
+    save(tmp_path, 3, 9)
+    (tmp_path / 'last_checkpoint').write_bytes(content)
+    assert newest_usable_checkpoint(str(tmp_path)) == str(tmp_path / 'iter_9.pth')

@@ -1,4 +1,5 @@
 import html
+import time
 import unicodedata
 from unittest import mock
 
@@ -98,3 +99,11 @@ def test_many_truncated_texts_are_reported_in_one_line():
         tokenize([f'{number} ' + 'word ' * 100 for number in range(5)])
     log.assert_called_once()
     assert '(and 4 more)' in log.call_args.args[0]
+
+
+def test_megabytes_of_text_take_no_minutes():
+    long = 'two red circles ' * 300_000
+    start = time.process_time()
+    ids = tokenize([long, 'x' * 3_000_000])
+    assert time.process_time() - start < 20 and ids.shape == (2, 77)
+    assert torch.equal(ids[0], tokenize([long[:2000]])[0])
