@@ -77,8 +77,8 @@ def read_run_config(args: Namespace, training: bool = False) -> Config:
 
     Raises:
         FileNotFoundError: There is no such config.
-        ValueError: The config cannot be read, an option or a key is misspelt, a value cannot be meant, or a package that
-            it names is missing.
+        ValueError: The config cannot be read, an option or a key is misspelt, a value cannot be meant, or a package
+            that it names is missing.
     """
     path = find_config(args.config)
     cfg = read_config(path)
