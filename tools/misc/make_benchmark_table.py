@@ -7,6 +7,7 @@ python tools/misc/make_benchmark_table.py --check
 from __future__ import annotations
 
 import argparse
+import re
 import runpy
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -71,16 +72,32 @@ def _protocols(entries: list[tuple[str, Benchmark]]) -> list[tuple[str, str, str
     """A row for all benchmarks whose protocols are explained alike."""
     rows: dict[tuple[str, str], list[str]] = {}
     for name, benchmark in entries:
-        rows.setdefault((benchmark.why('official'), benchmark.why('recommended')), []).append(f'`{name}`')
-    return [(', '.join(names), *reasons) for reasons, names in rows.items()]
+        rows.setdefault((benchmark.why('official'), benchmark.why('recommended')), []).append(name)
+    return [(_named(names), *reasons) for reasons, names in rows.items()]
 
 
 def _notes(entries: list[tuple[str, Benchmark]]) -> list[str]:
     lines: dict[str, list[str]] = {}
     for name, benchmark in entries:
         for note in benchmark.facts.get('notes', ()):
-            lines.setdefault(note, []).append(f'`{name}`')
-    return [f'* {", ".join(names)}: {note}' for note, names in lines.items()]
+            lines.setdefault(note, []).append(name)
+    return [f'* {_named(names)}: {note}' for note, names in lines.items()]
+
+
+def _named(names: Sequence[str]) -> str:
+    """Names of benchmarks in few words: patterns that match these and no others, then the rest."""
+    left, words = list(names), []
+    while left:
+        starts = {name[: cut.end()] + '*' for name in left for cut in re.finditer(r'^[a-z]+(?=[-+])|-', name)}
+        ends = {'*' + name[name.rindex('-') :] for name in left if '-' in name}
+        matched = {pattern: set(list_benchmarks(pattern)) for pattern in sorted(starts | ends)}
+        fitting = {pattern: found for pattern, found in matched.items() if len(found) > 2 and found <= set(names)}
+        best = max(fitting, key=lambda pattern: (len(fitting[pattern] & set(left)), -len(pattern)), default=None)
+        if best is None or len(fitting[best] & set(left)) < 3:
+            break
+        words.append(best)
+        left = [name for name in left if name not in fitting[best]]
+    return ', '.join(f'`{word}`' for word in [*words, *left])
 
 
 def _downloads() -> list[tuple[str, ...]]:
