@@ -80,6 +80,7 @@ setup(
     ],
     packages=find_packages(include=['xdet', 'xdet.*']),
     include_package_data=True,
+    package_data={'xdet': ['py.typed']},
     python_requires='>=3.10,<3.13',
     install_requires=requirements('runtime'),
     extras_require={

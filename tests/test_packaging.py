@@ -186,6 +186,7 @@ def test_content_of_the_wheel(wheel: Path, source: Path) -> None:
     assert {name.split('/')[0] for name in names} == {'xdet', '_xdet_mim', f'xdet-{__version__}.dist-info'}
     assert min(names).startswith('_xdet_mim/'), 'mim takes the first entry as the package'
     for root in ('xdet', '_xdet_mim'):
+        assert f'{root}/py.typed' in names or root == '_xdet_mim'
         for path in ('model-index.yml', 'configs/xdecoder/xdecoder_focal-t.py', 'tools/train.py', 'demo/image_demo.py'):
             assert f'{root}/.mim/{path}' in names
     files = [path.relative_to(source) for path in (source / 'xdet').rglob('*') if path.is_file()]

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args, get_origi
 from xdet.io.reading import shorten
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     import numpy as np
     from torch import Tensor
 
     from xdet.structures import Vocabulary
 
-    Array = np.ndarray[Any, Any] | Tensor
-    Named = str | Vocabulary | Sequence[str | Vocabulary]
+    Array: TypeAlias = np.ndarray[Any, Any] | Tensor
+    Named: TypeAlias = str | Vocabulary | Sequence[str | Vocabulary]
 else:
     Array = Named = Any
 

@@ -95,7 +95,7 @@ def _replacing_all(paths: list[Path]) -> Iterator[list[IO[bytes]]]:
     parts: list[Path] = []
     try:
         with ExitStack() as stack:
-            files = []
+            files: list[IO[bytes]] = []
             for path in paths:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 part = path.with_name(f'.{path.name[:_STEM]}.{uuid.uuid4().hex[:12]}{UNFINISHED}')

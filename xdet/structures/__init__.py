@@ -1,5 +1,7 @@
 """Typed data that crosses rooms, and how tasks look from outside. Imports no other room of xdet."""
 
+from typing import Any
+
 from . import templates
 from .data_sample import XDetDataSample, described_masks, phrase_names, segment_map
 from .decoder_io import DecoderOutput, ImageFeatures, KeysValues, LayerPrediction, Pixels, QueryGroup
@@ -40,7 +42,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """``TEMPLATES`` takes long to import."""
     if name == 'TEMPLATES':
         return templates.TEMPLATES

@@ -122,7 +122,7 @@ for _kind, _names in {
         setattr(XDetDataSample, _name, _Typed(_name, _kind).property())
 
 
-def segment_map(data, segments_info: list[dict]) -> PixelData:
+def segment_map(data: Tensor, segments_info: list[dict]) -> PixelData:
     """Panoptic field of a sample: ids ``[1, H, W]`` (or ``[H, W]``) with their description.
 
     Args:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict, cast
+
+from typing_extensions import NotRequired
 
 from xdet.registry import TASK_FORMATS
 from xdet.structures import MaskResult, TaskFormat, TextLine, XDetDataSample, described_masks, mask_results
@@ -75,7 +77,7 @@ class RegionCaptionFormat(TaskFormat):
         masks = described_masks(sample).numpy()
         for region, captions, mask in zip(regions, sample.pred_region_captions, masks, strict=True):
             region.update(captions=list(captions), **mask_results(mask))
-        return dict(regions=[Region(**region) for region in regions])
+        return dict(regions=cast(list[Region], regions))
 
     def summary(self, prediction: Mapping[str, Any], score_thr: float) -> list[str]:
         """Captions of every region, under its phrase or its box."""

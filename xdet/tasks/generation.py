@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -217,7 +217,9 @@ class _Pool:
         self._finished: list[tuple[float, Hypothesis]] = []
         self.done = False
 
-    def advance(self, texts, candidates, vocabulary: int) -> list[tuple[float, int, tuple[int, ...]]]:
+    def advance(
+        self, texts: Sequence[tuple[int, ...]], candidates: Iterable[tuple[float, int]], vocabulary: int
+    ) -> list[tuple[float, int, tuple[int, ...]]]:
         """Take the ends among the candidates; returns the best open ones as total, row and text."""
         beams, going = self._settings.num_beams, []
         for rank, (total, flat) in enumerate(candidates):
@@ -238,7 +240,7 @@ class _Pool:
             self.done |= bound <= min(rank for rank, _ in self._finished)
         return going
 
-    def close(self, going) -> None:
+    def close(self, going: Iterable[tuple[float, int, tuple[int, ...]]]) -> None:
         """Texts that reached the longest length count as they are, unless enough have ended."""
         if not self.done:
             for total, _, text in going:

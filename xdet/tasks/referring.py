@@ -130,8 +130,8 @@ class ReferringTask(TaskAdapter):
             groups += phrase_groups(context, texts, suffix=f' {number}')
         outputs = context.decoder(features, groups)
         for index, row in enumerate(rows):
-            for number, texts in enumerate(sets[row]):
-                found[row].append(self._read(context, outputs, index, f'{PHRASE} {number}', row, texts))
+            for number, asked in enumerate(sets[row]):
+                found[row].append(self._read(context, outputs, index, f'{PHRASE} {number}', row, asked))
 
     def _read(
         self, context: TaskContext, outputs: DecoderOutput, index: int, group: str, row: int, texts: Sequence[str]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import NotRequired
 
 from xdet.registry import TASK_FORMATS
 from xdet.structures import MaskResult, TaskFormat, Vocabulary, XDetDataSample, mask_results
@@ -116,7 +117,7 @@ def _segment(mask: NDArray[np.bool_], label: int, vocabulary: Vocabulary, score:
     )
     if score is not None:
         names['score'] = float(score)
-    return Segment(**names, **mask_results(mask))
+    return cast(Segment, {**names, **mask_results(mask)})
 
 
 def _map(data: Any) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -175,7 +176,7 @@ def read_answers(answers: str | Sequence[str] | None, num_answers: int | None = 
     return tuple(names)
 
 
-def _read_file(path: Path):
+def _read_file(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"answer file '{path}' does not exist")
     text = path.read_text(encoding='utf-8')

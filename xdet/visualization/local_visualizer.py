@@ -54,7 +54,7 @@ class XDetLocalVisualizer(Visualizer):
     ) -> None:
         super().__init__(name=name, image=image, vis_backends=vis_backends, save_dir=save_dir)
         self.alpha = alpha
-        self.dataset_meta = {}
+        self.dataset_meta: dict = {}
         if not 0 <= alpha <= 1:
             raise ValueError(f'alpha is {alpha}; accepted are numbers from 0 to 1')
         self.min_size = min_size

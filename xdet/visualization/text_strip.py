@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -69,7 +69,7 @@ def wrap_text(text: str, width: int, font_size: int, bold: bool = False) -> list
     return [*rows, row]
 
 
-def _letters_that_fit(word: str, width: int, measure) -> int:
+def _letters_that_fit(word: str, width: int, measure: Callable[[str], float]) -> int:
     """Most letters of a word, at least one, that fit into a width; by bisection, as words can be very long."""
     low, high = 1, len(word)
     while low < high:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from xdet.structures import FORMATS, TextPrompts, Vocabulary
@@ -14,7 +14,7 @@ from .regions import resolve_boxes, resolve_masks
 Request = TextPrompts
 """Former name."""
 
-_RESOLVE = dict(
+_RESOLVE: dict[str, Callable[[str, Any, int], list[Any]]] = dict(
     texts=resolve_texts,
     boxes=lambda name, value, count: resolve_boxes(value, count),
     masks=lambda name, value, count: resolve_masks(value, count),
@@ -54,7 +54,7 @@ def make_requests(
     more: dict[str, list[Any]] = {}
     for key in [key for key in prompts if key not in names]:
         kind = known[key].kind
-        values = (_RESOLVE[kind] if isinstance(kind, str) else kind)(key, prompts[key], count)
+        values: list[Any] = (_RESOLVE[kind] if isinstance(kind, str) else kind)(key, prompts[key], count)
         if kind in _REGIONS:
             columns['regions'] = values
         elif key in TextPrompts.__dataclass_fields__:
