@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from mmengine.registry import init_default_scope
+from mmengine.utils.dl_utils import collect_env
 from parity.weights import filler_state, golden_state, official_keys
 
 import xdet  # noqa: F401
@@ -24,6 +27,22 @@ def _empty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ('XDG_CACHE_HOME', 'XDG_CONFIG_HOME', 'XDG_DATA_HOME', 'TORCH_HOME', 'HF_HOME'):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _lean_runners() -> Iterator[None]:
+    """Without what MMEngine does for every runner and every config, and what is most of the time of a tiny training:
+    laying out the text of the config anew for each file and checkpoint, and asking the machine for its compilers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))
+        patch.setattr('mmengine.runner.runner.collect_env', functools.cache(collect_env))
+        yield
+
+
+def pytest_collection_finish() -> None:
+    """Every data set of MMEngine collects garbage; what all test modules imported need not be searched each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

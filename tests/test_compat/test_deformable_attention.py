@@ -131,5 +131,9 @@ def test_stands_in_for_the_operator_of_mmcv():
     from mmcv.ops import MultiScaleDeformableAttention as operator
 
     assert operator is MultiScaleDeformableAttention
-    with pytest.raises(ModuleNotFoundError, match=r"'mmcv\.ops\.nms' is not available"):
-        from mmcv.ops import nms  # noqa: F401
+    from mmcv.ops import nms
+    from mmcv.ops.roi_align import roi_align
+
+    for missing in (nms, type('Derived', (nms,), {}), roi_align):
+        with pytest.raises(ModuleNotFoundError, match=rf"'mmcv\.ops\.{missing.__name__}' is not available"):
+            missing(torch.zeros(1))

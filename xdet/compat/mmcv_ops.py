@@ -1,9 +1,9 @@
 """Lets mmdet be imported when mmcv was installed without its compiled operators.
 
-``mmdet`` 3.5.1 guards every import of ``mmcv.ops`` except one, so a pure-Python mmcv makes ``import mmdet.models``
-fail although nothing xdet uses needs compiled operators. A stand-in module makes that import succeed. It has the one
-operator that xdet does use, deformable attention, in plain PyTorch; touching any other raises ``ModuleNotFoundError``,
-the class that the guards of mmdet and mmseg expect.
+mmdet imports ``mmcv.ops`` in many places, the original mmdet without guards, so a pure-Python mmcv makes
+``import mmdet.models`` fail although nothing xdet uses needs compiled operators. A stand-in module makes these imports
+succeed. It has the one operator that xdet does use, deformable attention, in plain PyTorch; using any other raises
+``ModuleNotFoundError``.
 """
 
 import sys
@@ -32,14 +32,23 @@ class _MissingOps(ModuleType):
             from .deformable_attention import MultiScaleDeformableAttention  # imports torch, so only when asked for
 
             return MultiScaleDeformableAttention
-        raise ModuleNotFoundError(_MESSAGE.format(name=name), name='mmcv._ext')
+        return type(name, (_MissingOperator,), {})
+
+
+class _MissingOperator:
+    """Stands for a function or class: it can be imported and derived from, but not called."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        raise ModuleNotFoundError(_MESSAGE.format(name=cls.__name__), name='mmcv._ext')
 
 
 class _Finder(MetaPathFinder, Loader):
     """Finds the stand-in where mmcv has no compiled operators."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name != 'mmcv.ops' or path is None or PathFinder.find_spec('mmcv._ext', path) is not None:
+        inside = name.startswith('mmcv.ops.') and isinstance(sys.modules.get('mmcv.ops'), _MissingOps)
+        missing = name == 'mmcv.ops' and path is not None and PathFinder.find_spec('mmcv._ext', path) is None
+        if not inside and not missing:
             return None
         return ModuleSpec(name, self, is_package=True)
 
@@ -47,7 +56,7 @@ class _Finder(MetaPathFinder, Loader):
         return _MissingOps(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__path__ = []  # it has no modules of its own
+        module.__path__ = []  # it has no files
 
 
 def install_mmcv_ops_stub() -> None:
