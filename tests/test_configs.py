@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -13,7 +16,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from xdet.cli.overrides import check_spelling
-from xdet.registry import MODELS
+from xdet.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / 'configs').rglob('*.py'))
@@ -31,12 +34,13 @@ def default_scope() -> None:
     init_default_scope('xdet')
 
 
-def build_on_meta(path: Path) -> nn.Module:
-    """Model of a config without memory for its parameters, so that the large ones take no time either.
+@functools.cache
+def build_on_meta(text: str) -> nn.Module:
+    """Model of a config, given as JSON, without memory for its parameters, so that the large ones take no time either.
 
     Backbones of other libraries read values while they are built, so those get real ones.
     """
-    config = Config.fromfile(str(path)).model
+    config = Config(json.loads(text))
     foreign = '.' in config.backbone.type or config.backbone.type == 'TimmBackbone'
     backbone = MODELS.build(config.backbone) if foreign else None
     with torch.device('meta'):
@@ -46,6 +50,21 @@ def build_on_meta(path: Path) -> nn.Module:
     if foreign:
         model.backbone = backbone
     return model
+
+
+def model_of(cfg: Config) -> nn.Module:
+    """Its model on the meta device; configs that only differ in data or schedule share it, so nobody may change it."""
+    return build_on_meta(json.dumps(cfg.model.to_dict(), default=list))
+
+
+def grouped(cfg: Config, model: nn.Module) -> list[nn.Parameter]:
+    """Parameters that the optimizer of a config would get, group after group."""
+    wrapper = copy.deepcopy(cfg.optim_wrapper)
+    constructor = OPTIM_WRAPPER_CONSTRUCTORS.get(wrapper.pop('constructor', 'DefaultOptimWrapperConstructor'))
+    groups: list[dict] = []
+    constructor(wrapper, wrapper.pop('paramwise_cfg', None)).add_params(groups, model)
+    assert all(group['lr'] > 0 and group['weight_decay'] >= 0 for group in groups)
+    return [parameter for group in groups for parameter in group['params']]
 
 
 def levels(path: Path) -> int:
@@ -71,9 +90,14 @@ def test_model_builds(path: Path) -> None:
     cfg = Config.fromfile(str(path))
     check_spelling(cfg)
     assert cfg.default_scope == 'xdet'
-    model = build_on_meta(path)
-    assert model.decoder.num_queries == cfg.model.decoder.num_queries
-    assert sum(parameter.numel() for parameter in model.parameters()) > 0
+    model = model_of(cfg)
+    width, queries = cfg.model.decoder.get('embed_dims', 512), cfg.model.decoder.num_queries
+    assert model.decoder.num_queries == queries and model.decoder.query_feat.weight.shape == (queries, width)
+    used = [name for adapter in model.tasks.values() for name in adapter.names]
+    assert sorted(set(used)) == sorted(used), 'two tasks of one name'
+    if 'optim_wrapper' in cfg:
+        parameters = list(map(id, grouped(cfg, model)))
+        assert sorted(parameters) == sorted(id(parameter) for parameter in model.parameters()), 'each in one group'
 
 
 @pytest.mark.parametrize(
@@ -86,12 +110,12 @@ def test_model_builds(path: Path) -> None:
     ],
 )
 def test_size_of_official_models(name: str, size: int) -> None:
-    model = build_on_meta(ROOT / 'configs' / 'xdecoder' / f'{name}.py')
+    model = model_of(Config.fromfile(str(ROOT / 'configs' / 'xdecoder' / f'{name}.py')))
     assert sum(parameter.numel() for parameter in model.parameters()) == size
 
 
 def test_size_of_the_small_model() -> None:
-    model = build_on_meta(ROOT / 'configs' / 'xdecoder' / 'xdecoder_focal-nano.py')
+    model = model_of(Config.fromfile(str(ROOT / 'configs' / 'xdecoder' / 'xdecoder_focal-nano.py')))
     sizes = [parameter.numel() for name, parameter in model.named_parameters() if 'token_embedding' not in name]
     assert 4 < sum(sizes) / 1e6 < 11
 

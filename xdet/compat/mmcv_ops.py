@@ -34,6 +34,10 @@ class _MissingOps(ModuleType):
             return MultiScaleDeformableAttention
         return type(name, (_MissingOperator,), {})
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not isinstance(value, _MissingOps):  # importing mmcv.ops.nms must not hide the operator of that name
+            super().__setattr__(name, value)
+
 
 class _MissingOperator:
     """Stands for a function or class: it can be imported and derived from, but not called."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from xdet.inference.inputs.images import IMAGE_SUFFIXES, files_below
+from xdet.datasets.files.image_io import IMAGE_SUFFIXES
+from xdet.inference.inputs.images import files_below
 from xdet.io.reading import expand, read_text, shorten
 
 from .store import Item

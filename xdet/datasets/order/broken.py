@@ -6,11 +6,11 @@ import logging
 from typing import Any
 
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
 from xdet.datasets.files.image_io import ImageReadError
-from xdet.datasets.sets.base import ImageDataset
 
 _MAX_WORKERS = 255
 _NAMED_FIRST = 10
@@ -20,8 +20,8 @@ class BrokenSampleError(ValueError):
     """A sample cannot be read for another reason than its image."""
 
 
-class TolerantDataset(ImageDataset):
-    """Base of datasets that may replace samples that cannot be read by the next one that can.
+class TolerantDataset(BaseDataset):
+    """Base, before that of images, of datasets that may replace samples that cannot be read by the next that can.
 
     Which sample that is depends on the data alone, so runs stay reproducible. Replacements are counted
     (:attr:`num_broken`) and logged with the name of the file and what is wrong: the first ten of every worker process,
@@ -31,7 +31,7 @@ class TolerantDataset(ImageDataset):
         broken_images (str): ``'replace'`` or, to stop at the first one, ``'error'``. In test mode always an error.
         report_every (int): See above.
         max_in_a_row (int): After so many broken samples in a row it is an error: something else is wrong.
-        kwargs: Arguments of :class:`ImageDataset`.
+        kwargs: Arguments of the base of the images beside it.
 
     Raises:
         ValueError: An argument is out of range.

@@ -9,11 +9,11 @@ from xdet.datasets.files.pair_lists import read_pairs
 from xdet.datasets.order.broken import TolerantDataset
 from xdet.registry import DATASETS
 
-from .base import as_list
+from .base import ImageDataset, as_list
 
 
 @DATASETS.register_module()
-class ImageTextDataset(TolerantDataset):
+class ImageTextDataset(TolerantDataset, ImageDataset):
     """Images with captions, for captioning and retrieval.
 
     One sample per image, with all its ``captions`` (tuple[str]): :class:`ChooseCaption` takes one at random for
@@ -26,7 +26,7 @@ class ImageTextDataset(TolerantDataset):
         image_column (str, optional): Column of the image path, if it has an unusual name.
         caption_column (str, optional): Column of the caption, likewise.
         splits (Sequence[str], optional): Rows to use, by their column ``split``.
-        kwargs: Arguments of :class:`~xdet.datasets.order.broken.TolerantDataset`.
+        kwargs: Arguments of :class:`~xdet.datasets.order.broken.TolerantDataset` and :class:`ImageDataset`.
 
     Raises:
         FileNotFoundError: The list or listed images are missing.

@@ -17,12 +17,14 @@ from xdet.datasets.order.broken import BrokenSampleError, TolerantDataset
 from xdet.io.reading import decode_text, parse_json, shorten
 from xdet.registry import DATASETS
 
+from .base import ImageDataset
+
 _NAMED = 3
 _IMAGE_SUFFIXES = tuple(suffix.removeprefix('.') for suffix in IMAGE_SUFFIXES)
 
 
 @DATASETS.register_module()
-class WebShardsDataset(TolerantDataset):
+class WebShardsDataset(TolerantDataset, ImageDataset):
     """Image-text pairs in tar shards: ``KEY.jpg`` with ``KEY.txt``, or with a caption in ``KEY.json``.
 
     An index of where each file begins makes shards a dataset with random access. So everything that holds for other
@@ -42,7 +44,8 @@ class WebShardsDataset(TolerantDataset):
         caption (str): Suffix of the file with the caption, such as ``'txt'``; or ``'json:KEY'`` for the value of a key
             in the JSON file.
         index_dir (str, optional): Folder of the index files, if not next to the shards.
-        kwargs: Arguments of :class:`~xdet.datasets.order.broken.TolerantDataset`; ``indices`` chooses samples.
+        kwargs: Arguments of :class:`~xdet.datasets.order.broken.TolerantDataset` and :class:`ImageDataset`;
+            ``indices`` chooses samples.
 
     Raises:
         FileNotFoundError: A shard is missing.
