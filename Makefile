@@ -107,5 +107,5 @@ $(LEGS): $(VENV)/.stamp-tests
 	@$(RUN) .ci/leg.py $@
 
 clean:
-	rm -rf $(VENV) .venv-legs build dist outputs work_dirs *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .venv-legs build dist outputs work_dirs *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

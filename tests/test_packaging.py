@@ -194,6 +194,15 @@ def test_content_of_the_wheel(wheel: Path, source: Path) -> None:
     assert not [name for name in names if '__pycache__' in name or name.endswith('entry_points.txt')]
 
 
+def test_no_source_file_is_ignored_by_git() -> None:
+    """A module that a pattern swallows works for its author only."""
+    listed = ('git', 'ls-files', '--others', '--ignored', '--exclude-standard', 'xdet', 'tests', 'tools', 'configs')
+    found = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True)
+    if found.returncode != 0:
+        pytest.skip('not a checkout of git')
+    assert not [path for path in found.stdout.splitlines() if path.endswith('.py')]
+
+
 def test_metafile() -> None:
     """Each model has what mim needs, and every config and link exists where it says."""
     index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
