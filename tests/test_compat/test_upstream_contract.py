@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import torch
 from mmdet.datasets.transforms import RandomFlip, ResizeShortestEdge
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.config import utils as config_utils
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import metric
@@ -31,7 +31,7 @@ from mmengine.hub import hub
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.runner import Runner, checkpoint, loops
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.utils.data import DataLoader
 
 import xdet
@@ -80,9 +80,14 @@ def output_shape() -> None:
     assert tuple(resize._get_output_shape(np.zeros((100, 200, 3)), 50)) == (90, 45)
 
 
+def values_of_options() -> None:
+    assert DictAction._parse_iterable('[1,(2.5,a)]') == [1, (2.5, 'a')] and DictAction._parse_iterable('x') == 'x'
+
+
 def norm_base() -> None:
-    norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm, nn.InstanceNorm2d)
-    assert all(issubclass(norm, _NormBase) for norm in norms)
+    batch = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
+    assert all(issubclass(norm, _NormBase) for norm in (*batch, nn.InstanceNorm2d))
+    assert all(issubclass(norm, _BatchNorm) for norm in batch)
 
 
 def argument_container() -> None:
@@ -137,6 +142,7 @@ CONTRACT: dict[str, Callable] = {
     'mmcv.transforms.processing.RandomFlip._flip_on_direction': flip_of_all,
     'mmdet.datasets.transforms.transforms.RandomFlip._flip': flip_of_all,
     'mmdet.datasets.transforms.transforms.ResizeShortestEdge._get_output_shape': output_shape,
+    'mmengine.config.config.DictAction._parse_iterable': values_of_options,
     'mmengine.config.config.Config._get_base_files': reading_of_bases,
     'mmengine.config.config.Config._get_cfg_path': reading_of_bases,
     'mmengine.config.config.Config._is_lazy_import': reading_of_bases,
@@ -157,6 +163,7 @@ CONTRACT: dict[str, Callable] = {
     'mmengine.runner.runner.Runner._log_env': logged_environment,
     'mmengine.runner.runner.Runner._maybe_compile': method(Runner, '_maybe_compile', 'target'),
     'mmengine.runner.runner.Runner._resume': attribute(Runner, '_resume'),
+    'torch.nn.modules.batchnorm._BatchNorm': norm_base,
     'torch.nn.modules.batchnorm._NormBase': norm_base,
 }
 
