@@ -21,8 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / '.venv-legs'
-# The newest mmdet and mmsegmentation refuse mmcv 2.2.
-ORIGINALS = ('mmengine', 'mmcv-lite<2.2', 'mmdet', 'mmsegmentation', 'mmpretrain')
+# The newest mmdet and mmsegmentation refuse mmcv 2.2; mmengine uses pkg_resources, which setuptools 82 dropped.
+ORIGINALS = ('mmengine', 'mmcv-lite<2.2', 'mmdet', 'mmsegmentation', 'mmpretrain', 'setuptools<81')
 TESTS = ('pytest', 'pytest-randomly', 'hypothesis')
 # Every upstream name we rely on, every config, the official network's numbers, one training and test, one inference.
 SELECTION = (
@@ -91,7 +91,9 @@ def name(distribution: metadata.Distribution) -> str:
 def run(*command: str | Path, **variables: str) -> None:
     # No compiled operators of mmcv, as in the Makefile; one thread, as the tests of `make test`.
     environment = {**os.environ, 'MMCV_WITH_OPS': '', 'OMP_NUM_THREADS': '1', **variables}
-    subprocess.run([*map(str, command)], check=True, cwd=ROOT, env=environment)
+    status = subprocess.run([*map(str, command)], cwd=ROOT, env=environment).returncode
+    if status != 0:
+        raise SystemExit(f'{command[0]}: failed with status {status}' if status > 1 else status)
 
 
 if __name__ == '__main__':

@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from xdet.compat import after_import as module
-from xdet.compat.after_import import after_import
+from xdet.compat.after_import import _FINDER, after_import
 
 
 @pytest.fixture
 def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / 'foreign_of_test.py').write_text('import sys\nhidden = "not_there" in sys.modules\nvalue = 1\n')
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(module._FINDER, 'changes', {})
+    monkeypatch.setattr(_FINDER, 'changes', {})
     yield 'foreign_of_test'
     sys.modules.pop('foreign_of_test', None)
 

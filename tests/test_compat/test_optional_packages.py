@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from mmengine.config import Config
 
 from xdet.compat import distributions
 from xdet.compat.distributions import check_optional_packages
@@ -18,8 +17,8 @@ from xdet.compat.distributions import check_optional_packages
     ],
 )
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, cfg: dict, named: str) -> None:
-    check_optional_packages(Config(cfg))
+    check_optional_packages(cfg)
     monkeypatch.setattr(distributions, 'find_spec', lambda name: None)
     with pytest.raises(ValueError, match=rf'names {named}, and \w+ is not installed; pip install onedl-mm\w+$'):
-        check_optional_packages(Config(cfg))
-    check_optional_packages(Config(dict(model=dict(type='mmdet.Mask2Former', name='mmseg.x'))))
+        check_optional_packages(cfg)
+    check_optional_packages(dict(model=dict(type='mmdet.Mask2Former', name='mmseg.x')))
