@@ -12,6 +12,7 @@ there, so that only what differs is downloaded.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,9 @@ def main() -> int:
         lowest = ('--resolution', 'lowest-direct', '--output-file', pins)
         run(uv(), 'pip', 'compile', '--quiet', '--python', python, *lowest, ROOT / 'requirements' / 'runtime.txt')
         run(*install, '--requirement', pins, *TESTS)
+        # Two distributions write cv2, in no certain order, and one of them needs libGL.
+        [opencv] = re.findall(r'^opencv-python==(\S+)', pins.read_text(), re.MULTILINE)
+        run(*install, '--no-deps', '--reinstall', f'opencv-python-headless=={opencv}')
     elif leg == 'newest':
         run(*install, 'torch', 'torchvision')
         link_rest(python, without=())
