@@ -88,6 +88,8 @@ def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise ValueError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size to scale from')
         cfg.auto_scale_lr.enable = True
+    if args.show_interval != 1 and not args.show_dir:
+        raise ValueError('--show-interval says how often --show-dir draws; give that too')
     if args.show_dir:
         cfg.default_hooks.visualization = dict(
             type='DrawPredictionsHook', out_dir=args.show_dir, interval=args.show_interval, during='val'
@@ -104,6 +106,8 @@ def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
         saving = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
         newest = newest_usable_checkpoint(cfg.work_dir, saving.get('out_dir'))
         if newest:
+            if args.load_from:
+                print(f'going on from {newest}: --load-from {args.load_from} is not read')
             cfg.resume, cfg.load_from = True, newest
         else:
             print(f'no checkpoint to resume from in {cfg.work_dir}: training starts from the beginning')

@@ -11,6 +11,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -45,6 +46,7 @@ class Record:
         world_size (int): Number of processes.
         versions (dict[str, str]): Of what computed the values.
         family (str | None): Benchmarks to average over.
+        data_hash (str): See :func:`data_hash`; empty in results of older versions.
     """
 
     benchmark: str
@@ -64,6 +66,7 @@ class Record:
     world_size: int = 1
     versions: dict[str, str] = field(default_factory=dict)
     family: str | None = None
+    data_hash: str = ''
 
 
 class RecordStore:
@@ -109,6 +112,19 @@ class RecordStore:
         path = self.folder / name
         write_text(path, text)
         return path
+
+
+def data_hash(cfg: Config | Mapping) -> str:
+    """First 12 hex digits of a hash of the annotation files that a config names, wherever they lie; empty without."""
+    from xdet.engine.testing.resumable_test import files_of  # brings the runner with it, which takes seconds
+
+    named = files_of(None, [_plain(cfg.get('test_dataloader')), _plain(cfg.get('test_evaluator'))])
+    digests = sorted({file_sha256(path) for path in named})
+    return hashlib.sha256(' '.join(digests).encode()).hexdigest()[:12] if digests else ''
+
+
+def _plain(part: Any) -> Any:
+    return part.to_dict() if hasattr(part, 'to_dict') else part
 
 
 def config_hash(cfg: Config | Mapping) -> str:

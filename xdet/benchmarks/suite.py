@@ -19,7 +19,7 @@ from xdet.io.errors import cause
 from xdet.registry import DATASETS, METRICS
 
 from .fragments import Benchmark, apply_benchmark, as_folder, load_benchmark
-from .records import Record, RecordStore, config_hash, versions
+from .records import Record, RecordStore, config_hash, data_hash, versions
 from .table import markdown_table, write_tables
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Entry:
         protocol (str): How.
         cfg (Config | None): The whole config; None when model and benchmark do not fit together.
         fingerprint (str): :func:`~xdet.benchmarks.records.config_hash`, which does not depend on where the data lie.
+        data_hash (str): :func:`~xdet.benchmarks.records.data_hash`.
         num_samples (int): Images, once the data were found.
         problem (str): Why it cannot run, in one line; empty if it can.
     """
@@ -43,6 +44,7 @@ class Entry:
     protocol: str
     cfg: Config | None = None
     fingerprint: str = ''
+    data_hash: str = ''
     num_samples: int = 0
     problem: str = ''
 
@@ -91,8 +93,14 @@ def plan_suite(
         FileNotFoundError, ValueError: A benchmark or a protocol is unknown, or two benchmarks have one name.
     """
     entries: list[Entry] = []
-    for name in names:
-        benchmark = load_benchmark(name)
+    benchmarks = [load_benchmark(name) for name in names]
+    for pattern, folder in data_roots:
+        if not any(fnmatch.fnmatchcase(benchmark.name, pattern) for benchmark in benchmarks):
+            raise ValueError(
+                f"the folder '{folder}' is for '{pattern}', which is none of the benchmarks to run: "
+                f'{", ".join(benchmark.name for benchmark in benchmarks)}'
+            )
+    for benchmark in benchmarks:
         root = _root_of(benchmark, data_roots, data)
         benchmark = replace(benchmark, data_root=as_folder(root)) if root is not None else benchmark
         if benchmark.name in [entry.name for entry in entries]:
@@ -100,6 +108,7 @@ def plan_suite(
         entry = Entry(benchmark, protocol)
         try:
             entry.cfg = apply_benchmark(cfg, benchmark, protocol)
+            entry.data_hash = data_hash(entry.cfg)
             entry.fingerprint = config_hash(apply_benchmark(cfg, benchmark, protocol, benchmark.cfg.data_root))
         except ValueError as error:
             entry.problem = cause(error)
@@ -159,6 +168,11 @@ def finished(entries: Sequence[Entry], weights: Weights, store: RecordStore) -> 
             raise ValueError(
                 f'{path} is a result of the data in {record.data_root}, not of {entry.benchmark.data_root}; '
                 'use --force to replace it, or another --out'
+            )
+        if record.data_hash and record.data_hash != entry.data_hash:
+            raise ValueError(
+                f'{path} is a result of other annotation files than those that are there now; use --force to replace '
+                'it, or another --out'
             )
         records.append(record)
     return records
@@ -225,6 +239,7 @@ def _record(entry: Entry, weights: Weights, metrics: dict[str, float], seconds: 
         checkpoint_sha256=weights.sha256,
         config=weights.config,
         config_hash=entry.fingerprint,
+        data_hash=entry.data_hash,
         data_root=entry.benchmark.data_root,
         world_size=get_world_size(),
         versions=versions(),

@@ -105,13 +105,22 @@ def load_weights(
 def check_finite(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], name: str | os.PathLike) -> None:
     """Refuse weights of a training that diverged.
 
+    Args:
+        weights (Mapping[str, Tensor]): What was read.
+        own (Mapping[str, Tensor]): State of the model; entries that are not finite in it, such as masks, need not be so
+            in ``weights``.
+        name (str | PathLike): Of the file, for the message.
+
     Raises:
-        CheckpointError: There are values that are not finite, where a new model (``own``) has none.
+        CheckpointError: There are values that are not finite.
     """
     wrong = [
         key
         for key, value in weights.items()
-        if value.is_floating_point() and not value.float().isfinite().all() and own[key].float().isfinite().all()
+        if isinstance(value, Tensor)
+        and value.is_floating_point()
+        and not value.float().isfinite().all()
+        and (key not in own or own[key].float().isfinite().all())
     ]
     if wrong:
         raise CheckpointError(

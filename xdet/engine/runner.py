@@ -117,6 +117,7 @@ class XDetRunner(Runner):
             checkpoint = read_training_checkpoint(filename, map_location)
             self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
             self._report_drift(checkpoint['meta'], filename)
+            check_finite(checkpoint['state_dict'], self.bare_model.state_dict(), filename)
             self._load_resumed(checkpoint['state_dict'], filename)
         else:
             self._load_weights(self.bare_model, filename)
@@ -214,7 +215,11 @@ class XDetRunner(Runner):
         before = self._resumed_settings()
         try:
             super().resume(filename, *args, **kwargs)
-        except (KeyError, TypeError, AttributeError, IndexError, AssertionError, RuntimeError) as error:
+        except OSError:
+            raise
+        except Exception as error:  # state of another kind makes optimizers and schedules stumble over anything
+            if str(filename) in str(error):
+                raise
             raise ValueError(f"cannot resume from '{filename}': {cause(error)}") from error
         after = self._resumed_settings()
         changed = sorted({name for name in {*before, *after} if before.get(name) != after.get(name)})
@@ -284,8 +289,6 @@ class XDetRunner(Runner):
             )
 
     def _load_resumed(self, state_dict: dict[str, Any], filename: str) -> None:
-        own = self.bare_model.state_dict()
-        check_finite({key: value for key, value in state_dict.items() if key in own}, own, filename)
         try:
             self.bare_model.load_state_dict(state_dict, strict=True)
         except RuntimeError as error:

@@ -31,7 +31,7 @@ import xdet.engine  # noqa: F401  registers the loop
 from xdet.datasets import ImageLabelFolderDataset
 from xdet.engine.parallel.dist import prepare_distributed
 from xdet.engine.testing.result_files import ResultWriter, read_indices, read_results
-from xdet.engine.testing.resumable_test import _add_files, _files_of
+from xdet.engine.testing.resumable_test import _add_files, files_of
 from xdet.evaluation import SemanticIoU
 from xdet.structures import XDetDataSample
 
@@ -262,5 +262,5 @@ def test_fingerprint_follows_the_files_of_the_data(tmp_path: Path, changed: str)
 
 def _file_stamp(dataset: Dataset, data: dict) -> str:
     digest = hashlib.sha256()
-    _add_files(digest, _files_of(dataset, dict(data=dict(dataset=data))))
+    _add_files(digest, files_of(dataset, dict(data=dict(dataset=data))))
     return digest.hexdigest()

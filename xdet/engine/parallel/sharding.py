@@ -21,6 +21,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from xdet.compat.checkpoint import check_finite
 from xdet.engine.runner import XDetRunner, read_training_checkpoint
 
 from .combinations import check_combinations
@@ -86,6 +87,9 @@ class ShardedRunner(XDetRunner):
         if self._resume:
             checkpoint = read_training_checkpoint(filename)
             self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+            parameters = {name for name, _ in self.bare_model.named_parameters()}
+            whole = {key: value for key, value in checkpoint['state_dict'].items() if key in parameters}
+            check_finite(whole, {}, filename)
             self._load_resumed(divided(self.model, checkpoint['state_dict']), filename)
             scatter_optimizer(self.model, self.optim_wrapper, checkpoint)
         elif filename != self._load_from:

@@ -138,7 +138,7 @@ class ResumableTestLoop(TestLoop):
             _add_weights(digest, model.module if is_model_wrapper(model) else model)
             _add_sources(digest, Path(xdet.__file__).parent)
             digest.update(f'{self._description} {len(self.dataloader.dataset)}'.encode())
-            _add_files(digest, _files_of(self.dataloader.dataset, json.loads(self._description)))
+            _add_files(digest, files_of(self.dataloader.dataset, json.loads(self._description)))
             names = [digest.hexdigest()]
         dist.broadcast_object_list(names)
         return names[0]
@@ -194,7 +194,7 @@ def _add_weights(digest: Any, model: nn.Module) -> None:
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
 
 
-def _files_of(dataset: Any, description: Any) -> set[str]:
+def files_of(dataset: Any, description: Any) -> set[str]:
     """Files that a dataset reads: those named by its samples, and those named in the configs of data and metrics."""
     found: set[str] = set()
 
