@@ -26,6 +26,7 @@ def cfg() -> Config:
         ('train_cfg.max_iters', 2.5),
         ('train_cfg.max_iters', 'x'),
         ('train_cfg.max_iters', True),
+        ('train_cfg.max_iters', 10**400),
         ('train_cfg.max_iters', float('nan')),
         ('train_cfg.val_interval', 0),
         ('train_cfg.val_interval', -3),

@@ -107,3 +107,16 @@ def test_a_lost_process_is_named(tmp_path: Path) -> None:
 def test_other_errors_are_left_alone() -> None:
     with pytest.raises(RuntimeError, match='sizes'), lost_process_named():
         raise RuntimeError('sizes do not match')
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'DataLoader worker (pid 5) is killed by signal: Segmentation fault. ',
+        'DataLoader worker (pid(s) 5, 6) exited unexpectedly',
+    ],
+)
+def test_lost_worker_of_a_data_loader_is_named(text: str) -> None:
+    with pytest.raises(ChildProcessError, match=r'DataLoader worker \(pid.*5.*\) was killed .*--resume'):
+        with lost_process_named():
+            raise RuntimeError(text)

@@ -115,11 +115,17 @@ def lost_process_named() -> Iterator[None]:
     """Say in plain words what it means when a collective fails: another process is gone or hangs.
 
     Raises:
+        ChildProcessError: In place of the error of a data loader that lost a worker process.
         ConnectionError: In place of the communication library's own error.
     """
     try:
         yield
     except RuntimeError as error:
+        if worker := re.search(r'DataLoader worker \(pid(\(s\))?[^)]*\)', str(error)):
+            raise ChildProcessError(
+                f'{worker[0]} was killed or crashed, perhaps for lack of memory (num_workers=0 of the data loader '
+                'shows more); --resume goes on from the last checkpoint'
+            ) from error
         # gloo's errors are plain RuntimeErrors, told by their text only; NCCL's and the store's have a class.
         gloo = re.search(r'gloo|[Cc]onnection (closed|reset)|Timed out waiting|Broken pipe', str(error))
         if not torch_dist.is_initialized() or not (gloo or isinstance(error, torch_dist.DistError)):
