@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import gc
 from collections.abc import Callable, Iterator
@@ -32,9 +33,9 @@ def _empty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope='session', autouse=True)
 def _lean_runners() -> Iterator[None]:
     """Without what MMEngine does for every runner and every config, and what is most of the time of a tiny training:
-    laying out the text of the config anew for each file and checkpoint, and asking the machine for its compilers."""
+    a beautiful layout of the config's text for each file and checkpoint, and asking the machine for its compilers."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))
+        patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (ast.unparse(ast.parse(text)), True))
         patch.setattr('mmengine.runner.runner.collect_env', functools.cache(collect_env))
         yield
 
