@@ -268,8 +268,8 @@ class EmbeddingStore:
         self.save()
         # What others wrote stays, unless nobody can be writing it any more.
         named = {shard['file'] for shard in self._shards}
-        for file in self._replaced - named - self._foreign:
-            (self.directory / file).unlink(missing_ok=True)
+        for name in self._replaced - named - self._foreign:
+            (self.directory / name).unlink(missing_ok=True)
         self._replaced.clear()
         remove_forgotten(self.directory, 'embeddings-*')
         for file in self.directory.glob('embeddings-*.npy'):
