@@ -366,7 +366,7 @@ class XDecoderInferencer:
         selection = Selection(nms_iou, min_area, max_per_image)
         if selection and TASK_FORMATS[task].field != 'pred_instances':
             raise ValueError(f"task '{task}' does not take nms_iou, min_area and max_per_image; 'instance' does")
-        saves = str(out_dir) != '' and not (no_save_vis and no_save_pred)
+        saves = out_dir is not None and str(out_dir) != '' and not (no_save_vis and no_save_pred)
         return Report(
             task=task,
             visualizer=self.visualizer,

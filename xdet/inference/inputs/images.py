@@ -91,7 +91,9 @@ def files_below(folder: Path, suffixes: Sequence[str] | None, leave_out: str | P
         suffixes (Sequence[str], optional): In lower case, with the dot; all files for None.
         leave_out (str | Path, optional): A folder that is not entered.
     """
-    seen = {os.path.realpath(leave_out)} if leave_out else set()
+    seen = set()
+    if isinstance(leave_out, (str, os.PathLike)) and os.fspath(leave_out) and '\0' not in os.fspath(leave_out):
+        seen.add(os.path.realpath(os.path.expanduser(leave_out)))
     seen.discard(os.path.realpath(folder))
     found = []
     for place, folders, files in os.walk(folder, followlinks=True):
