@@ -61,6 +61,30 @@ def test_patterns_are_expanded(folder):
     assert literal.name.endswith('[x].png') and not is_collection
 
 
+@pytest.mark.parametrize(
+    ('pattern', 'found'),
+    [
+        ('**', ['a.JPG', 'b.png', 'c.webp', 'notes.txt', 'sub/d.png']),
+        ('**/**/**/*.png', ['b.png', 'sub/d.png']),
+        ('*/*.png', ['sub/d.png']),
+        ('s?b/**/d.*', ['sub/d.png']),
+        ('**/sub/**', ['sub/d.png']),
+        ('[!a]*.png', ['b.png']),
+    ],
+)
+def test_patterns_end_among_linked_folders(folder, pattern, found):
+    for number in range(3):
+        (folder / 'sub' / f'again{number}').symlink_to(folder, target_is_directory=True)
+    assert names(str(folder / pattern)) == [str(folder / name) for name in found]
+
+
+def test_patterns_without_end_are_refused(folder):
+    ((bad,), _) = expand_images(str(folder / '/'.join(['**', 'a'] * 4)))
+    with pytest.raises(ImageReadError, match='three times at most'):
+        bad.read()
+    assert names(str(folder / ('**/' * 50)) + '*.png') == [str(folder / 'b.png'), str(folder / 'sub' / 'd.png')]
+
+
 @pytest.mark.parametrize('item', ['a' * 5000, '~nosuchuser/a.png', 'a\0b.png', f'{"x" * 300}/y.png'])
 def test_impossible_paths_are_one_bad_image_of_a_list(item):
     bad, good = expand_images([item, np.zeros((2, 2, 3), np.uint8)])[0]

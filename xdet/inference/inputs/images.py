@@ -6,6 +6,7 @@ import glob
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Union
 
@@ -110,6 +111,31 @@ def files_below(folder: Path, suffixes: Sequence[str] | None, leave_out: str | P
     return sorted(path for path in found if path.is_file())
 
 
+def _matching(pattern: Path) -> list[Path]:
+    """Files that fit a pattern, in order; ``**`` is any number of folders. Unlike glob's, the search enters no folder
+    twice, so that links cannot keep it busy for ever.
+
+    Raises:
+        ValueError: It has more than three ``**``.
+    """
+    first = next(place for place, part in enumerate(pattern.parts) if glob.has_magic(part))
+    root, rest = Path(*pattern.parts[:first]), pattern.parts[first:]
+    rest = tuple(part for place, part in enumerate(rest) if part != '**' or rest[place - 1 : place] != ('**',))
+    if rest.count('**') > 3:
+        raise ValueError(f'{shorten(str(pattern))}: a pattern may have ** three times at most')
+    if len(rest) == 1 and rest != ('**',):
+        return sorted(path for path in map(Path, glob.glob(str(pattern))) if path.is_file())
+    return [path for path in files_below(root, None) if _fits(path.relative_to(root).parts, rest)]
+
+
+def _fits(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    if not pattern:
+        return not parts
+    if pattern[0] == '**':
+        return any(_fits(parts[skipped:], pattern[1:]) for skipped in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
+
+
 def _expand_one(item: Any, number: int, leave_out: str | Path | None) -> tuple[list[ImageSource], bool]:
     """The images of one entry, and whether it can stand for several."""
     if isinstance(item, (np.ndarray, Image.Image)):
@@ -128,7 +154,7 @@ def _expand_one(item: Any, number: int, leave_out: str | Path | None) -> tuple[l
             _name_others(path, files_below(path, None, leave_out))
             missing = f'folder has no image files ({", ".join(IMAGE_SUFFIXES)})'
         elif glob.has_magic(str(path)) and not path.exists():
-            files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if Path(name).is_file()]
+            files = _matching(path)
             missing = 'no file fits this pattern'
         else:
             return [ImageSource(str(path), str(path))], False
