@@ -214,3 +214,10 @@ def test_delete_where_nothing_reads_it(values: dict, where: str) -> None:
 def test_shipped_configs_have_no_lost_deletes() -> None:
     for name in list_models():
         refuse_lost_deletes(load_config(find_config(name)))
+
+
+@pytest.mark.parametrize('device', ['m' * 10_000, None, 2**70, ['cpu'], b'cpu', True, 'cpu\0'])
+def test_impossible_devices_are_one_short_line(device):
+    with pytest.raises(ValueError, match='^device') as caught:
+        resolve_device(device)
+    assert len(str(caught.value)) < 400

@@ -208,14 +208,17 @@ def resolve_device(device: str | torch.device) -> torch.device:
     Raises:
         ValueError: The name is no device or the device is not available.
     """
-    if str(device) == 'auto':
+    if not isinstance(device, (str, int, torch.device)) or isinstance(device, bool):
+        raise ValueError(f'device is a {type(device).__name__}; accepted are auto, cpu, cuda, cuda:N and mps')
+    if device == 'auto':
         if torch.cuda.is_available():
             return torch.device('cuda')
         return torch.device('mps' if torch.backends.mps.is_available() else 'cpu')
     try:
         resolved = torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"device '{device}' is unknown; accepted are auto, cpu, cuda, cuda:N and mps") from None
+    except (OverflowError, RuntimeError, TypeError, ValueError):
+        named = shorten(str(device))
+        raise ValueError(f"device '{named}' is unknown; accepted are auto, cpu, cuda, cuda:N and mps") from None
     found = torch.cuda.device_count()
     if resolved.type == 'cuda' and (resolved.index or 0) >= found:
         raise ValueError(f"device '{device}' is not available: this machine has {found} CUDA devices")
