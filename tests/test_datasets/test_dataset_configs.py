@@ -14,6 +14,8 @@ from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from PIL import Image
 
+from xdet.datasets import Draw
+
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'datasets'
 COCO_FILES = {'coco_panoptic': 'panoptic_{}2017.json', 'coco_instance': 'instances_{}2017.json'}
 
@@ -172,6 +174,10 @@ def test_photos_joint(coco_root: Path, tiny_coco) -> None:
     assert len(described.gt_phrases) and len(described.questions) == len(described.answers) and described.questions
     assert 'gt_segments' not in found['pairs']['data_samples'][0]
     assert found['val']['data_samples'][0].tasks == ('panoptic', 'semantic', 'refseg', 'caption', 'vqa')
+    segments = loaders['segments'].dataset
+    segments.dataset = dict(type='ClassBalancedDataset', oversample_thr=1.0, dataset=segments.dataset)
+    balanced = DATASETS.build(segments)  # every second image has what the other has not
+    assert len(balanced) > len(balanced.dataset.dataset) and 'inputs' in balanced[Draw(len(balanced) - 1, 0, 0)]
 
 
 ALL = [
