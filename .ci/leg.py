@@ -1,6 +1,6 @@
 """A small selection of tests with other versions than those of `make test`, each leg in an environment of its own.
 
-    python .ci/leg.py lowest       the lowest versions that requirements/runtime.txt allows
+    python .ci/leg.py lowest       the lowest versions that the requirements allow
     python .ci/leg.py newest       the newest torch that the package index has
     python .ci/leg.py originals    mmengine, mmcv-lite, mmdet, mmsegmentation and mmpretrain in place of the
                                    maintained onedl-* distributions
@@ -48,7 +48,8 @@ def main() -> int:
     if leg == 'lowest':
         pins = FOLDER / 'lowest.txt'
         lowest = ('--resolution', 'lowest-direct', '--output-file', pins)
-        run(uv(), 'pip', 'compile', '--quiet', '--python', python, *lowest, ROOT / 'requirements' / 'runtime.txt')
+        wanted = [ROOT / 'requirements' / f'{part}.txt' for part in ('runtime', 'openmmlab')]
+        run(uv(), 'pip', 'compile', '--quiet', '--python', python, *lowest, *wanted)
         run(*install, '--requirement', pins, *TESTS)
         # Two distributions write cv2, in no certain order, and one of them needs libGL.
         [opencv] = re.findall(r'^opencv-python==(\S+)', pins.read_text(), re.MULTILINE)

@@ -46,6 +46,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # what is left at the end is told by some libraries as a leak
+
+
 @pytest.fixture(autouse=True)
 def _default_scope() -> None:
     """Configs of xdet name its components without the scope."""
