@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from xdet.io import reading
-from xdet.io.reading import UnreadableError, expand, listed, parse_json, read_bytes, read_json, read_text, shorten
+from xdet.io.reading import (
+    UnreadableError,
+    expand,
+    listed,
+    parse_json,
+    read_bytes,
+    read_json,
+    read_names,
+    read_text,
+    shorten,
+)
 
 
 class _Server(http.server.BaseHTTPRequestHandler):
@@ -146,6 +156,12 @@ def test_what_is_not_json_is_one_line(tmp_path: Path, data: bytes) -> None:
         read_json(path)
     assert '\n' not in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+def test_names_are_the_lines_that_are_not_empty(tmp_path: Path) -> None:
+    path = tmp_path / 'names.txt'
+    path.write_text('\n sky \n\nroad\n\n', encoding='utf-8-sig')
+    assert read_names(path) == ['sky', 'road']
 
 
 def test_text_can_be_parsed_too() -> None:

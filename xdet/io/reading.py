@@ -141,6 +141,15 @@ def decode_text(data: bytes, name: str) -> str:
         raise ValueError(f'{shorten(name)}: not UTF-8 text ({error.reason} at byte {error.start})') from None
 
 
+def read_names(path: str | os.PathLike, **limits: Any) -> list[str]:
+    """Lines of a text that are not empty, without the white space around them.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError, UnreadableError, ValueError: See :func:`read_text`.
+    """
+    return [line.strip() for line in read_text(path, **limits).splitlines() if line.strip()]
+
+
 def read_json(path: str | os.PathLike, **limits: Any) -> Any:
     """Content of a JSON file; see :func:`read_text` for its encoding.
 

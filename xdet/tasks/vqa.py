@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xdet.io.reading import expand, read_json, read_names
 from xdet.models.context import TaskContext
 from xdet.models.decoder import IMAGE, OBJECT
 from xdet.registry import MODELS, TASKS
@@ -165,7 +165,7 @@ def read_answers(answers: str | Sequence[str] | None, num_answers: int | None = 
             raise ValueError('VQATask needs answers (a list or a file) or num_answers')
         return tuple(f'answer {number}' for number in range(num_answers))
     source = f"answer file '{answers}'" if isinstance(answers, str) else 'the list of answers'
-    names = _read_file(Path(answers).expanduser()) if isinstance(answers, str) else list(answers)
+    names = _read_file(expand(answers)) if isinstance(answers, str) else list(answers)
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise ValueError(f'{source} is not a list of strings (JSON), nor text with one answer per line')
     if len(set(names)) < len(names):
@@ -177,15 +177,12 @@ def read_answers(answers: str | Sequence[str] | None, num_answers: int | None = 
 
 
 def _read_file(path: Path) -> Any:
-    if not path.is_file():
-        raise FileNotFoundError(f"answer file '{path}' does not exist")
-    text = path.read_text(encoding='utf-8')
-    if path.suffix == '.json':
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"answer file '{path}' is not valid JSON: {error}") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    try:
+        return read_json(path) if path.suffix == '.json' else read_names(path)
+    except (FileNotFoundError, IsADirectoryError):
+        raise FileNotFoundError(f"answer file '{path}' does not exist") from None
+    except ValueError as error:
+        raise ValueError(f'answer file {error}') from None
 
 
 def _numbers(answers: Sequence[str]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger
 from pycocotools import mask as mask_util
 from tiny.mutation import mutated
 
+from xdet.datasets.files import coco_objects
 from xdet.datasets.files.coco_json import coco_classes, load_coco_json, load_expressions
 from xdet.datasets.files.coco_objects import read_objects
 from xdet.evaluation import InstanceAP
@@ -185,6 +186,15 @@ def test_damaged_lists_are_named(change: Callable[[dict], Any], says: str) -> No
     with pytest.raises(ValueError, match=says) as caught:
         read_objects('a.json', broken)
     assert str(caught.value).startswith('a.json: ')
+
+
+def test_one_file_as_several_images_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(coco_objects, 'warn_once', said.append)
+    file = content()
+    file['images'][1]['file_name'] = '0.png'
+    read_objects('a.json', file)
+    assert len(said) == 1 and said[0].startswith('a.json: 1 file(s) are listed as several images')
 
 
 def test_ignored_objects_are_crowds() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 from pycocotools import mask as mask_util
 
+from xdet.io.reading import shorten
 from xdet.io.schema import ID, require
+from xdet.io.warnings import warn_once
 
 from .coco_json import check_category, index_categories, index_images
 from .left_out import LeftOut
@@ -36,6 +39,12 @@ def read_objects(path: str, content: dict, *, boxes_only: bool = False) -> tuple
         ValueError: An entry is damaged; file, entry and field are named.
     """
     images = index_images(path, content)
+    names = Counter(image['file_name'] for image in images.values() if isinstance(image.get('file_name'), str))
+    if repeated := [name for name, count in names.items() if count > 1]:
+        warn_once(
+            f'{path}: {len(repeated)} file(s) are listed as several images, each with objects of its own, the first is '
+            f'{shorten(repeated[0])}; what is annotated in one of them counts as background in the others'
+        )
     categories = index_categories(path, content)
     left_out = LeftOut(path, 'annotations')
     objects = []

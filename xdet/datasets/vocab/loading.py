@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from xdet.io.reading import expand, listed, read_json, read_text, shorten
+from xdet.io.reading import expand, listed, read_json, read_names, shorten
 from xdet.io.schema import require
 from xdet.io.warnings import warn_once
 from xdet.structures import Vocabulary
@@ -138,7 +138,7 @@ def load_class_names(path: str | Path) -> tuple[str, ...]:
             f'names, a .txt or .json file, or one of {_accepted()}'
         )
     if path.suffix.lower() != '.json':
-        return tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
+        return tuple(read_names(path))
     content = read_json(path)
     entries = content.get('classes') if isinstance(content, dict) else content
     if not isinstance(entries, list) or not entries:
