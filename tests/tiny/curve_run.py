@@ -9,7 +9,7 @@ model = dict(
             type='VQATask',
             answers=('yes', 'no', 'red', 'blue', 'green', '1', '2', '3'),
             embed_dims=32,
-            loss=dict(type='mmpretrain.CrossEntropyLoss', use_soft=True),
+            loss=dict(type='AnswerLoss'),
         ),
     )
 )
