@@ -34,9 +34,10 @@ class Option:
 
     Attributes:
         help (str): What it is, as the command line and the documentation say it.
-        kind (str | Resolver): What its values are: ``'names'`` of classes, ``'texts'``, ``'boxes'``, ``'masks'``, or a
-            plain ``'value'``. A prompt of another kind brings a function that makes one value per image out of its name
-            (for errors), the given value and the number of images, and raises ValueError for others.
+        kind (str | Resolver): What its values are: ``'texts'``, ``'boxes'``, ``'masks'``, or a plain ``'value'``, the
+            same for all images; ``'names'`` of classes, of which there are no others than those of xdet. A prompt of
+            another kind brings a function that makes one value per image out of its name (for errors), the given value
+            and the number of images, and raises ValueError for others.
         default (str): What holds when it is not given, in words.
         example (str): How it is given in Python, for errors.
         shell (str): How it is given on the command line if not by its name with hyphens; empty: not at all.

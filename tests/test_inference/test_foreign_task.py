@@ -4,6 +4,7 @@ import copy
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 from PIL import Image
 
 from xdet.apis import XDecoderInferencer
-from xdet.inference.inputs.options import known_prompts
+from xdet.inference.inputs.options import known_prompts, split_options
+from xdet.inference.inputs.requests import make_requests
+from xdet.options import Option
 from xdet.registry import TASK_FORMATS, TASKS
-from xdet.structures import FORMATS
+from xdet.structures import FORMATS, TaskFormat
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,3 +89,36 @@ def test_command_line(config, image, tmp_path, capsys):
 
 def test_prompts_of_other_packages_are_known_only_where_they_are_imported():
     assert 'points' not in known_prompts()
+
+
+@pytest.fixture
+def named():
+    """A format of another package with prompts of the given kinds."""
+
+    def register(**options):
+        class Format(TaskFormat):
+            prompts = tuple(options)
+
+            @classmethod
+            def own_options(cls):
+                return {name: replace(option, name=name) for name, option in options.items()}
+
+        TASK_FORMATS.register_module(name='named', module=Format)
+
+    yield register
+    TASK_FORMATS.module_dict.pop('named', None)
+
+
+def test_kinds_of_prompts(named):
+    named(depth=Option('a number', 'value'), colours=Option('texts', 'texts'), generation=Option('a word', 'value'))
+    given = dict(depth=3, colours=[['red'], ['blue', 'green']], generation='late')
+    first, second = make_requests('named', given, {}, 2)
+    assert first.more == dict(depth=3, colours=('red',), generation='late') and first.generation == {}
+    assert second.more['colours'] == ('blue', 'green')
+
+
+@pytest.mark.parametrize('name', ['phrases', 'num_beams', 'return_vis'])
+def test_names_that_xdet_uses_are_refused(named, name):
+    named(**{name: Option('something else', 'value')})
+    with pytest.raises(ValueError, match=f"'named' declares the option '{name}', which xdet has"):
+        split_options({})

@@ -24,8 +24,16 @@ __all__ = [
 
 
 def known_prompts() -> dict[str, Option]:
-    """All prompts by name: those of xdet, then those that tasks of other packages bring along."""
-    return PROMPTS | {name: option for form in FORMATS.values() for name, option in form.own_options().items()}
+    """All prompts by name: those of xdet, then those that tasks of other packages bring along.
+
+    Raises:
+        ValueError: One of the latter has a name that xdet uses.
+    """
+    own = {name: (task, option) for task, form in FORMATS.items() for name, option in form.own_options().items()}
+    for name, (task, _) in own.items():
+        if name in PROMPTS | GENERATION | REPORT:
+            raise ValueError(f"the format of task '{task}' declares the option '{name}', which xdet has already")
+    return PROMPTS | {name: option for name, (_, option) in own.items()}
 
 
 def takers() -> dict[str, list[str]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from xdet.options import PROMPTS, Resolver
 from xdet.structures import FORMATS, TextPrompts, Vocabulary
 
 from .options import known_prompts
@@ -14,10 +15,11 @@ from .regions import resolve_boxes, resolve_masks
 Request = TextPrompts
 """Former name."""
 
-_RESOLVE: dict[str, Callable[[str, Any, int], list[Any]]] = dict(
+_RESOLVE: dict[str, Resolver] = dict(
     texts=resolve_texts,
     boxes=lambda name, value, count: resolve_boxes(value, count),
     masks=lambda name, value, count: resolve_masks(value, count),
+    value=lambda name, value, count: [value] * count,
 )
 _REGIONS = ('boxes', 'masks')
 
@@ -57,7 +59,7 @@ def make_requests(
         values: list[Any] = (_RESOLVE[kind] if isinstance(kind, str) else kind)(key, prompts[key], count)
         if kind in _REGIONS:
             columns['regions'] = values
-        elif key in TextPrompts.__dataclass_fields__:
+        elif key in PROMPTS:
             columns[key] = values
         else:
             more[key] = values
