@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from xdet.datasets import Draw
+from xdet.scenes import ScenesDataset
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'datasets'
 COCO_FILES = {'coco_panoptic': 'panoptic_{}2017.json', 'coco_instance': 'instances_{}2017.json'}
@@ -174,6 +175,9 @@ def test_photos_joint(coco_root: Path, tiny_coco) -> None:
     assert len(described.gt_phrases) and len(described.questions) == len(described.answers) and described.questions
     assert 'gt_segments' not in found['pairs']['data_samples'][0]
     assert found['val']['data_samples'][0].tasks == ('panoptic', 'semantic', 'refseg', 'caption', 'vqa')
+    enlarged = ScenesDataset(split='test', num_scenes=1, pipeline=cfg.scenes_test_pipeline, test_mode=True)[0]
+    assert tuple(enlarged['inputs'].shape) == (3, 256, 256)
+    assert enlarged['data_samples'].gt_panoptic_seg.sem_seg.shape == (1, 128, 128)
     segments = loaders['segments'].dataset
     segments.dataset = dict(type='ClassBalancedDataset', oversample_thr=1.0, dataset=segments.dataset)
     balanced = DATASETS.build(segments)  # every second image has what the other has not

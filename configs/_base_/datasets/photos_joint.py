@@ -68,7 +68,8 @@ pairs_test_pipeline = [
 scenes_test_pipeline = [
     dict(type='RenderScene', size=scene_size),
     dict(type='DescribeScene', test_mode=True, num_captions=1),
-    resize,
+    # The image alone: measured is at the size that scenes are drawn at.
+    dict(type='KeyMapper', mapping=dict(gt_seg_map=...), auto_remap=False, transforms=[resize]),
     dict(
         type='PackXDetInputs',
         test_mode=True,

@@ -64,7 +64,9 @@ def test_questions_and_answers() -> None:
 def test_crowds_and_margins_say_nothing() -> None:
     found = _all(_sample(('dog', (0, 0, 40, 40)), ('dog', (60, 60, 99, 99)), crowds=(1,)))
     assert not any('how many' in text for text in found['questions'])
-    assert 'the dog' not in {phrase['text'] for phrase in found['phrases']}
+    assert found['phrases'] == [dict(text='the dogs', segments=(0, 1))]
+    small = _all(_sample(('cat', (0, 0, 5, 5)), ('grass', (0, 50, 100, 100)), ('grass', (0, 0, 2, 2))))['phrases']
+    assert small == [dict(text='grass', segments=(1, 2)), dict(text='cat', segments=(0,))]
     middle = _all(_sample(('cat', (30, 0, 52, 30))))  # neither in the middle nor clearly on the left
     assert not any('left' in phrase['text'] or 'middle' in phrase['text'] for phrase in middle['phrases'])
 

@@ -80,8 +80,8 @@ class DescribeSegments(BaseTransform):
         test_mode (bool): Texts for evaluation.
         num_phrases (int): Most phrases per sample in training.
         num_questions (int): Most questions per sample in training.
-        min_area (float): Segments smaller than this share of the image are not talked about, nor is anything said
-            that would be wrong if they were counted.
+        min_area (float): Segments smaller than this share of the image, and crowds, are referred to with all others of
+            their class only, and nothing else is said that would be wrong if they were counted.
         uncounted (Sequence[str]): Classes whose segments may stand for several things; they are not counted.
         max_count (int): Largest number that is asked for.
 
@@ -151,18 +151,20 @@ class DescribeSegments(BaseTransform):
         counts = np.bincount(flat, minlength=size)
         x = np.bincount(flat, columns, minlength=size) / np.maximum(counts, 1) / width
         y = np.bincount(flat, rows, minlength=size) / np.maximum(counts, 1) / height
-        facts, unsure = [], set()
+        facts: list[Fact] = []
+        unsure: dict[str, list[Fact]] = {}
         for position, segment in enumerate(segments):
             label, area = segment['label'], counts[position + 1] / flat.size
             if label < 0 or not area:
                 continue
-            if segment['iscrowd'] or area < self.min_area:
-                unsure.add(names[label])
-                continue
             thing = bool(segment['is_thing'])
-            facts.append(Fact(position, names[label], thing, area, (x[position + 1], y[position + 1])))
-        absent = sorted(set(names) - {fact.name for fact in facts} - unsure)
-        return _View(facts, frozenset(unsure), absent, self.uncounted, self.max_count, self.groups)
+            fact = Fact(position, names[label], thing, area, (x[position + 1], y[position + 1]))
+            if segment['iscrowd'] or area < self.min_area:
+                unsure.setdefault(fact.name, []).append(fact)
+            else:
+                facts.append(fact)
+        absent = sorted(set(names) - {fact.name for fact in facts} - set(unsure))
+        return _View(facts, unsure, absent, self.uncounted, self.max_count, self.groups)
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ class _View:
     """What there is in an image, and what can be said about it."""
 
     facts: list[Fact]
-    unsure: frozenset[str]
+    unsure: Mapping[str, Sequence[Fact]]
     absent: list[str]
     uncounted: frozenset[str]
     max_count: int
@@ -208,12 +210,13 @@ class _View:
     def phrases(self) -> list[tuple[str, tuple[int, ...]]]:
         """Phrases and the places of the segments they refer to."""
         found: list[tuple[str, tuple[int, ...]]] = []
-        for name, facts in self.by_class().items():
-            everything = tuple(fact.position for fact in facts)
-            if not facts[0].is_thing:
-                found.append((name, everything))
-                continue
-            if name in self.unsure:
+        classes = self.by_class()
+        for name in dict.fromkeys([*classes, *self.unsure]):
+            facts, unsure = classes.get(name, []), self.unsure.get(name, ())
+            whole = [*facts, *unsure]
+            everything = tuple(sorted(fact.position for fact in whole))
+            if unsure or not facts[0].is_thing:  # all of a class together can be referred to, however many they are
+                found.append((f'the {plural(name)}' if whole[0].is_thing and len(whole) > 1 else name, everything))
                 continue
             if len(facts) == 1:
                 found += [(text, everything) for text in (name, f'the {name}', f'{name} in the picture')]
@@ -258,7 +261,7 @@ class _View:
             found.append(('existence', f'is there {article(self.absent[index])}?', 'no'))
         for word, members in self.groups.items():
             inside = [name for name in classes if name in members]
-            if len(inside) == 1 and not self.unsure & members:
+            if len(inside) == 1 and not members & self.unsure.keys():
                 found.append(('what', f'what {word} is in the picture?', inside[0]))
                 found.append(('what', f'what {word} is this?', inside[0]))
         return found + self._compared(classes)
