@@ -336,8 +336,13 @@ def test_results_are_not_read_again(run, folder, tmp_path):
 
 def test_what_is_missing_is_said_before_anything_is_built(tiny_config, tmp_path, monkeypatch):
     monkeypatch.setattr(module, '_build', None)
-    for arguments in (dict(weights=tmp_path / 'no.pth'), dict(random_weights=True, text_embeddings='no.safetensors')):
-        with pytest.raises(ValueError, match='does not exist'):
+    long = dict(weights='w' * 9000)
+    for arguments in (
+        long,
+        dict(weights=tmp_path / 'no.pth'),
+        dict(random_weights=True, text_embeddings='no.safetensors'),
+    ):
+        with pytest.raises(ValueError, match='^.{,300} does not exist$'):
             XDecoderInferencer(tiny_config, device='cpu', **arguments)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ class XDecoderInferencer:
         spec = model_zoo.resolve_model(model, weights, random_weights)
         self.device = model_zoo.resolve_device(device)
         for file in (spec.weights, text_embeddings):  # building takes seconds; a wrong path should not
-            if file is not None and not is_address(str(file)) and not expand(file).exists():
+            if file is not None and not is_address(str(file)) and not os.path.exists(expand(file)):
                 what = 'weights' if file is spec.weights else 'text embeddings'
                 raise CheckpointError(f"file of {what} '{shorten(str(file))}' does not exist")
         self.cfg = spec.cfg
