@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 from fnmatch import fnmatchcase
 
-from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.launch import OptionAction
 from xdet.cli.overrides import apply_overrides
 from xdet.compat.checkpoint import load_weights, write_state_dict
 from xdet.engine.optim.lora import ENTRIES, add_lora, check_options, merge_lora
@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--dtype', choices=('float32', 'float16', 'bfloat16'), default='float32', help='store weights in this type'
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='change the config')
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, metavar='KEY=VALUE', help='change the config')
     return parser.parse_args()
 
 

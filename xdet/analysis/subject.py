@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
 from rich.progress import track
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 from xdet.benchmarks.fragments import PROTOCOLS, apply_benchmark
-from xdet.cli.launch import read_run_config
+from xdet.cli.launch import OptionAction, read_run_config
 from xdet.compat.checkpoint import load_weights
 from xdet.compat.quiet import quiet_imports
 from xdet.model_zoo import resolve_device, resolve_model
@@ -30,7 +30,7 @@ def add_config_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionAction,
         metavar='KEY=VALUE',
         help='change the config',
     )
