@@ -94,7 +94,7 @@ def test_files_of_other_scripts_are_understood(root: Path) -> None:
         benchmark_dataset('ade20k-150', root)
     content['categories'][0] = dict(content['categories'][-1], id=5)
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match='has no category for'):
+    with pytest.raises(ValueError, match="the categories 5 and 900 are both called 'wall'"):
         benchmark_dataset('ade20k-150', root)
 
 

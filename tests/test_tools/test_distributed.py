@@ -62,7 +62,7 @@ def family(pid: int) -> list[int]:
 def test_train_kill_resume_test(data: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / 'whole', tmp_path / 'cut'
     # Long enough that the kill falls in the middle, with a checkpoint to lose work after.
-    length = ['max_iters=30', 'train_cfg.max_iters=30', 'default_hooks.checkpoint.interval=10']
+    length = ['train_cfg.max_iters=30', 'default_hooks.checkpoint.interval=10']
     options = data_options(data, *length, 'default_hooks.checkpoint.max_keep_ckpts=9')
 
     first = start_two_ranks('dist_train.sh', CONFIG, '2', '--work-dir', cut, *options)
@@ -88,7 +88,7 @@ def test_train_kill_resume_test(data: Path, tmp_path: Path) -> None:
 def test_a_lost_process_restarts_all_and_later_ends_all(data: Path, tmp_path: Path) -> None:
     """Rank 1 is killed twice and may be replaced once: training goes on from the last checkpoint, then it ends."""
     work_dir, log = tmp_path / 'run', tmp_path / 'log.txt'
-    length = ['max_iters=1000', 'train_cfg.max_iters=1000', 'default_hooks.checkpoint.interval=3']
+    length = ['train_cfg.max_iters=1000', 'default_hooks.checkpoint.interval=3']
     arguments = ('--work-dir', work_dir, '--resume', *data_options(data, *length))
     launcher = start_two_ranks('dist_train.sh', CONFIG, '2', *arguments, MAX_RESTARTS='1')
     reader = threading.Thread(target=lambda: log.write_text(launcher.stdout.read()))
