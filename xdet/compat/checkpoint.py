@@ -97,7 +97,6 @@ def load_weights(
     weights = {key: weights[key] for key in weights if key in own and key not in different}
     check_finite(weights, own, path_or_url)
     model.load_state_dict(weights, strict=False)
-    print_log(f'loaded weights of {path_or_url}', logger='current')
     meta = checkpoint.get('meta') if isinstance(checkpoint.get('state_dict'), Mapping) else None
     return _dataset_meta(meta, path_or_url)
 
