@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from xdet.datasets.vocab import VOCABULARIES, get_class_list, get_vocabulary, load_class_names, make_vocabulary
+from xdet.datasets.vocab import VOCABULARIES, get_class_list, get_vocabulary, load_class_names, loading, make_vocabulary
 from xdet.structures import clean_name
 
 
@@ -169,3 +169,13 @@ def test_similar_names_are_suggested() -> None:
         get_vocabulary('ade20k-150')
     with pytest.raises(ValueError, match=r'cityscape: no such class list \(did you mean cityscapes_19'):
         make_vocabulary('cityscape')
+
+
+@pytest.mark.parametrize('name', ['Red Ball', ' red  ball', 'red ball'])
+def test_names_of_one_text_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(loading, 'warn_once', said.append)
+    path = tmp_path / 'classes.json'
+    path.write_text(json.dumps(['red ball', 'sky', name]))
+    assert make_vocabulary(str(path)).names[2] == name
+    assert len(said) == 1 and f"cannot tell them apart: 'red ball' = {name!r};" in said[0]

@@ -158,6 +158,12 @@ def test_what_is_not_json_is_one_line(tmp_path: Path, data: bytes) -> None:
     assert len(str(caught.value)) < 600
 
 
+def test_utf_16_without_a_mark_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / 'a.txt').write_bytes('sky\n'.encode('utf-16-le'))
+    with pytest.raises(ValueError, match='a.txt: not UTF-8 text .* NUL characters'):
+        read_names(tmp_path / 'a.txt')
+
+
 def test_names_are_the_lines_that_are_not_empty(tmp_path: Path) -> None:
     path = tmp_path / 'names.txt'
     path.write_text('\n sky \n\nroad\n\n', encoding='utf-8-sig')

@@ -35,6 +35,15 @@ def convert(root: Path, refs: bytes) -> Path:
     return out
 
 
+def test_expression_and_object_are_of_one_image() -> None:
+    join = runpy.run_path(str(ROOT / 'tools' / 'dataset_converters' / 'refer_to_json.py'))['join']
+    images = [dict(id=number, file_name=f'{number}.jpg', height=4, width=5) for number in (1, 2)]
+    instances = dict(images=images, annotations=[dict(id=9, image_id=1, segmentation=[])])
+    ref = dict(ann_id=9, ref_id=3, image_id=2, split='train', sentences=[])
+    with pytest.raises(ValueError, match='refs: expression 3 is of image 2, its object of 1'):
+        join([ref], instances)
+
+
 @pytest.mark.parametrize('protocol', [0, 2])
 def test_refer_files_are_joined(tmp_path: Path, protocol: int, capsys) -> None:
     out = convert(tmp_path, pickle.dumps(REFS, protocol=protocol))

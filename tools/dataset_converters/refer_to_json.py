@@ -93,7 +93,9 @@ def join(refs: list[dict], instances: dict, refs_name: str = 'refs', instances_n
             sentences=require(ref, 'sentences', list, where),
         )
         if len(objects) == 1:
-            require(objects[0], 'image_id', ID, f'{instances_name}: annotation {objects[0]["id"]}')
+            of_object = require(objects[0], 'image_id', ID, f'{instances_name}: annotation {objects[0]["id"]}')
+            if require(ref, 'image_id', ID, where, of_object) != of_object:
+                raise ValueError(f'{where} is of image {shown(ref["image_id"])}, its object of {shown(of_object)}')
             joined.append({key: objects[0][key] for key in KEPT if key in objects[0]} | kept)
             continue
         image_id = require(ref, 'image_id', ID, where)

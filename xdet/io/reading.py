@@ -136,9 +136,12 @@ def decode_text(data: bytes, name: str) -> str:
         ValueError: They are no such text.
     """
     try:
-        return data.decode('utf-16' if data.startswith(_UTF16) else 'utf-8-sig')
+        text = data.decode('utf-16' if data.startswith(_UTF16) else 'utf-8-sig')
     except UnicodeDecodeError as error:
         raise ValueError(f'{shorten(name)}: not UTF-8 text ({error.reason} at byte {error.start})') from None
+    if '\0' in text:
+        raise ValueError(f'{shorten(name)}: not UTF-8 text (it has NUL characters, as UTF-16 without a mark has)')
+    return text
 
 
 def read_names(path: str | os.PathLike, **limits: Any) -> list[str]:

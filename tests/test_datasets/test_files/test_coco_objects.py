@@ -147,6 +147,8 @@ def test_what_is_left_out_is_reported_once(change: dict, reason: str) -> None:
         (dict(category_id=None), "'category_id' is null"),
         (dict(category_id=9), 'category id 9, which the file does not list; its ids are 1, 2'),
         (dict(image_id=7), 'the file does not list that image'),
+        (dict(image_id='0'), "'image_id' is '0', but its images have ids of another kind"),
+        (dict(category_id='1'), "category id '1', which the file does not list; its ids are 1, 2"),
     ],
     ids=str,
 )
@@ -173,6 +175,7 @@ def test_annotation_of_no_image_is_named(image_id: Any) -> None:
         (lambda c: c['images'][0].update(width=0), 'image 0: its size is 0x64'),
         (lambda c: c['images'][0].update(width=10**12), 'image 0: its size is 1000000000000x64'),
         (lambda c: c['images'][1].update(id=0), 'image id 0 appears more than once'),
+        (lambda c: c['images'].append(dict(c['images'][0], width=50)), '0 appears .*, with the sizes 96x64 and 50x64'),
         (lambda c: c['categories'][1].update(name='red box'), "categories 1 and 2 are both called 'red box'"),
         (lambda c: c['categories'][1].update(name=''), 'every category needs a name'),
         (lambda c: c['categories'][1].update(name=None), "category 2: 'name' is null"),

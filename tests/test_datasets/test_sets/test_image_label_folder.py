@@ -179,3 +179,35 @@ def test_list_with_a_byte_order_mark(root: Path) -> None:
     (root / 'names.txt').write_text('b\n', encoding='utf-8-sig')
     dataset = make(root, ann_file='names.txt')
     assert dataset.vocabulary.names[0] == 'sky' and dataset.get_data_info(0)['img_id'] == 'b'
+
+
+def test_label_files_end_in_any_case(root: Path) -> None:
+    (root / 'labels/b.png').rename(root / 'labels/b.PNG')
+    assert make(root)[0]['data_samples'].gt_segments.labels.tolist() == [0, 2]
+
+
+def test_images_with_one_label_image_are_refused(root: Path) -> None:
+    Image.new('RGB', (3, 2)).save(root / 'images/b.png')
+    with pytest.raises(ValueError, match='b.JPG and b.png would have the same label image'):
+        make(root)
+    assert len(make(root, img_suffix='.jpg')) == 2
+
+
+def test_no_label_images(root: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r'labels: no label images; accepted are files that end in .tif'):
+        make(root, label_suffix='.tif')
+
+
+def test_folders_of_network_drives_are_left_out(root: Path) -> None:
+    for folder in ('images', 'labels'):
+        (root / folder / '@eaDir').mkdir()
+        (root / folder / '@eaDir/b.png').write_bytes(b'thumbnail')
+    assert len(make(root)) == 2
+
+
+def test_colours_are_no_labels(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Image.new('RGB', (3, 2)).save(root / 'labels/b.png')
+    dataset = make(root)
+    assert 'no pixel of class' not in caplog.text
+    with pytest.raises(ValueError, match='b.png: not a label image .* it has 3 channels'):
+        dataset[0]

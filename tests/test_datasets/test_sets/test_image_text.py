@@ -239,3 +239,44 @@ def test_any_table_loads_or_is_named(tmp_path: Path, text: str, kind: str) -> No
         read_pairs(str(path))
     except ValueError as error:
         assert str(path) in str(error)
+
+
+@pytest.mark.parametrize(
+    ('name', 'text'),
+    [
+        ('a.csv', 'image;caption\n0.png;a box, "red"\n'.replace('"red"', 'red')),
+        ('a.csv', '\ufeff"image";"caption"\r\n"0.png";"a box, red"\r\n'),
+        ('a.csv', 'image\tcaption\n0.png\ta box, red\n'),
+        ('a.csv', 'sep=;\r\nimage;caption\r\n0.png;a box, red\r\n'),
+        ('a.csv', 'Image,CAPTION\n0.png,"a box, red"\n'),
+        ('a.tsv', 'image,caption\n0.png,"a box, red"\n'),
+        ('a.tsv', '"image"\t"caption"\n"0.png"\t"a box,\nred"\n'),
+    ],
+)
+def test_delimiters_and_headers_of_spreadsheets(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding='utf-8', newline='')
+    [pair], dropped = read_pairs(str(tmp_path / name))
+    assert pair[:2] == ('0.png', ('a box, red',)) and not dropped
+
+
+def test_quotation_marks_in_tables_with_tabs(tmp_path: Path) -> None:
+    path = tmp_path / 'a.tsv'
+    path.write_text('image\tcaption\n0.png\t"a ""red"" box"\n0.png\ta 5" pipe\n0.png\t"Hello"\n')
+    [pair], _ = read_pairs(str(path))
+    assert pair.captions == ('a "red" box', 'a 5" pipe', '"Hello"')
+    path.write_text('image\tcaption\n0.png\t"a box\nred"\n')
+    with pytest.raises(ValueError, match='a.tsv, line 3: ends a text in quotation marks'):
+        read_pairs(str(path))
+
+
+@pytest.mark.parametrize('text', ['', 'image,caption\n'])
+def test_lists_without_rows(tmp_path: Path, text: str) -> None:
+    (tmp_path / 'a.csv').write_text(text)
+    with pytest.raises(ValueError, match='a.csv: the list has no rows'):
+        read_pairs(str(tmp_path / 'a.csv'))
+
+
+def test_several_columns_that_differ_in_case(tmp_path: Path) -> None:
+    (tmp_path / 'a.csv').write_text('Image,IMAGE,caption\n0.png,1.png,a\n')
+    with pytest.raises(ValueError, match='it has Image, IMAGE, caption'):
+        read_pairs(str(tmp_path / 'a.csv'))

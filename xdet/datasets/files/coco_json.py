@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from xdet.datasets.vocab import get_class_list, make_vocabulary
-from xdet.datasets.vocab.loading import warn_of_background
+from xdet.datasets.vocab.loading import warn_of_names
 from xdet.io.reading import listed, read_json, shorten
 from xdet.io.schema import ID, require, shown
 from xdet.structures import Vocabulary
@@ -91,6 +91,12 @@ def index_images(path: str, content: dict, *, sizes: bool = True) -> dict[int | 
         if sizes:
             entry['height'], entry['width'] = image_size(image, where)
         other = images.setdefault(number, entry)
+        if sizes and (other['height'], other['width']) != (entry['height'], entry['width']):
+            raise ValueError(
+                f'{path}: the image id {shorten(str(number), 80)} appears more than once, with the sizes '
+                f'{other["width"]}x{other["height"]} and {entry["width"]}x{entry["height"]}; every image needs its own '
+                'id'
+            )
         if other is not entry and other.get('file_name') != entry.get('file_name'):
             raise ValueError(
                 f'{path}: the image id {shorten(str(number), 80)} appears more than once, for '
@@ -166,7 +172,7 @@ def check_category(where: str, known: Collection[int | str], category_id: int | 
     if category_id not in known:
         raise ValueError(
             f'{where} is of category id {shown(category_id)}, which the file does not list; its ids are '
-            f'{listed(sorted(known))}'
+            f'{listed(map(shown, sorted(known)))}'
         )
     return category_id
 
@@ -303,7 +309,7 @@ def coco_classes(path: str, content: dict, classes: Sequence[str] | None) -> tup
     unknown = [name for name in classes if name not in names]
     if unknown:
         raise ValueError(f'{path}: no category named {listed(unknown)}; its categories are {listed(names)}')
-    warn_of_background(path, classes)
+    warn_of_names(path, classes)
     things = {category['name'] for category in categories if category['isthing']}
     vocabulary = Vocabulary(tuple(classes), tuple(name in things for name in classes))
     labels = {name: label for label, name in enumerate(classes)}

@@ -9,7 +9,7 @@ from typing import Any
 from pycocotools import mask as mask_util
 
 from xdet.io.reading import shorten
-from xdet.io.schema import ID, require
+from xdet.io.schema import ID, require, shown
 from xdet.io.warnings import warn_once
 
 from .coco_json import check_category, index_categories, index_images
@@ -53,7 +53,15 @@ def read_objects(path: str, content: dict, *, boxes_only: bool = False) -> tuple
         name = describe(annotation.get('id', f'{position} (counted from 0)'), image_id)
         where = f'{path}: {name}'
         if image_id not in images:
-            raise ValueError(f'{where}: the file does not list that image')
+            other_kind = str(image_id) in map(str, images)
+            raise ValueError(
+                f"{where}: 'image_id' is {shown(image_id)}, "
+                + (
+                    'but its images have ids of another kind (numbers or texts); they must be of one kind'
+                    if other_kind
+                    else 'and the file does not list that image'
+                )
+            )
         category_id = check_category(where, categories, require(annotation, 'category_id', ID, where))
         size = (images[image_id]['height'], images[image_id]['width'])
         read = _read_box if boxes_only else _read_outlined

@@ -25,8 +25,11 @@ IMAGE_SUFFIXES = (
 
 
 def is_clutter(name: str) -> bool:
-    """Whether a file or folder called ``name`` is one that systems add: hidden ones, and ``__MACOSX``."""
-    return name.startswith('.') or name == '__MACOSX'
+    """Whether a file or folder called ``name`` is one that systems add: hidden ones, ``__MACOSX``, ``@eaDir``, ..."""
+    return name.startswith('.') or name in _CLUTTER
+
+
+_CLUTTER = ('__MACOSX', '@eaDir', '#recycle', '$RECYCLE.BIN', 'System Volume Information', 'lost+found')
 
 
 class ImageReadError(ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -45,7 +46,8 @@ def read_pairs(
 
     Args:
         path (str): ``.json`` (COCO captions; Karpathy's ``dataset_coco.json``; a list of records), ``.jsonl``,
-            ``.csv`` and ``.tsv`` with a header, or ``.parquet``.
+            ``.csv`` and ``.tsv`` with a header, whose cells are separated by commas, semicolons or tabs, or
+            ``.parquet``.
         image_column (str, optional): Key of the image path; default: the first of :data:`IMAGE_COLUMNS` there is.
         caption_column (str, optional): Key of the caption (a string or a list of strings); default likewise.
         splits (Sequence[str], optional): Keep rows whose ``split`` is one of these.
@@ -141,12 +143,19 @@ def _texts_of(row: dict, column: str, where: str) -> list[str]:
 def find_column(path: str, rows: Sequence[dict], what: str, asked: str | None, usual: Sequence[str]) -> str:
     """Name of the column of ``what``: the one ``asked`` for, or the first of the ``usual`` ones that there is.
 
+    Usual names are also recognised in another case, if only one column has them.
+
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, or there are no rows.
     """
-    columns = dict.fromkeys(key for row in rows[:100] for key in row)
+    if not rows:
+        raise ValueError(f'{path}: the list has no rows')
+    columns = list(dict.fromkeys(key for row in rows[:100] for key in row))
     wanted = usual if asked is None else (asked,)
     found = next((name for name in wanted if name in columns), None)
+    if found is None and asked is None:
+        alike = [[column for column in columns if str(column).casefold() == name] for name in usual]
+        found = next((names[0] for names in alike if len(names) == 1), None)
     if found is None:
         raise ValueError(
             f'{path}: no column {" or ".join(wanted)} for the {what}; it has {listed(columns) or "none"}. '
@@ -205,12 +214,14 @@ def _read_jsonl(path: str) -> list[dict]:
     return rows
 
 
-def _read_table(delimiter: str) -> Callable[[str], list[dict]]:
-    # In TSV files of captions quotation marks are text.
-    quoting = csv.QUOTE_NONE if delimiter == '\t' else csv.QUOTE_MINIMAL
-
+def _read_table(usual: str) -> Callable[[str], list[dict]]:
     def read(path: str) -> list[dict]:
-        text = io.StringIO(_named_as_list(read_text, path), newline='')
+        content = _named_as_list(read_text, path)
+        delimiter = _delimiter(content.split('\n', 1)[0], usual)
+        # In TSV files of captions quotation marks are text, unless the header shows that all cells stand in them.
+        plain = delimiter == '\t' and '"' not in content.split('\n', 1)[0]
+        quoting = csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL
+        text = io.StringIO(content, newline='')
         # Strict: else a quotation mark that is not closed makes one caption of all rows after it.
         reader = csv.reader(text, delimiter=delimiter, quoting=quoting, strict=True)
         rows: list[dict] = []
@@ -219,8 +230,11 @@ def _read_table(delimiter: str) -> Callable[[str], list[dict]]:
         try:
             for cells in reader:
                 if header is None:
-                    header = _checked_header(path, cells)
+                    # A line that names the delimiter comes before the header.
+                    header = None if line == 1 and _SEP_LINE.match(content) else _checked_header(path, cells)
                 elif any(cell.strip() for cell in cells):
+                    if plain:
+                        cells = _plain_cells(header, cells, f'{path}, line {line}')
                     rows.append(_row(header, cells, f'{path}, line {line}'))
                 line = reader.line_num + 1
         except csv.Error as error:
@@ -231,6 +245,32 @@ def _read_table(delimiter: str) -> Callable[[str], list[dict]]:
         return rows
 
     return read
+
+
+def _delimiter(header: str, usual: str) -> str:
+    """What separates the cells of a table: what spreadsheets name in a line ``sep=;``, or what its header has.
+
+    Spreadsheets write semicolons or tabs where a comma stands in decimal numbers. A header that has the ``usual`` one,
+    or several others, is read with the usual one.
+    """
+    if named := _SEP_LINE.match(header):
+        return named[1]
+    others = [mark for mark in _DELIMITERS if mark != usual and mark in header]
+    return others[0] if len(others) == 1 and usual not in header else usual
+
+
+_DELIMITERS = ',;\t'
+_SEP_LINE = re.compile(r'"?sep=([,;\t])"?\r?(?:\n|$)', re.IGNORECASE)
+
+
+def _plain_cells(header: list[str], cells: list[str], where: str) -> list[str]:
+    """Cells of a table without quoting; those that spreadsheets wrote with doubled quotation marks are restored."""
+    if len(cells) < len(header) and cells[-1].rstrip().endswith('"') and cells[-1].count('"') % 2:
+        raise ValueError(f'{where}: ends a text in quotation marks; where tabs separate, texts have no line ends')
+    return [cell[1:-1].replace('""', '"') if _DOUBLED.fullmatch(cell) else cell for cell in cells]
+
+
+_DOUBLED = re.compile(r'"[^"]*""(?:[^"]|"")*"')
 
 
 def _checked_header(path: str, cells: list[str]) -> list[str]:

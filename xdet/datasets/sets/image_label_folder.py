@@ -41,7 +41,7 @@ class ImageLabelFolderDataset(SegmentationDataset):
             subtracted.
         label_offset (int): Value of the first class.
         img_suffix (str | Sequence[str]): Ends of image file names, in any case.
-        label_suffix (str): End of label file names, which replaces the image's.
+        label_suffix (str): End of label file names, in any case, which replaces the image's.
         ann_file (str): Text file with the names to use, without suffix, one a line. Empty: all images of the folder.
         data_prefix (dict): Folders ``img`` and ``seg``; without ``seg`` (test mode only) there are no labels.
         kwargs: Arguments of :class:`SegmentationDataset`.
@@ -83,9 +83,14 @@ class ImageLabelFolderDataset(SegmentationDataset):
         if label_folder is not None:
             require_folder(label_folder, "the label images, data_prefix['seg']")
         names = self._image_names(folder)
-        if label_folder is not None and not self.ann_file and self.missing_images == 'error':
-            self._check_labels(folder, Path(label_folder), names)
-        return [self._parse(folder, label_folder, name) for name in names]
+        labels = {}
+        if label_folder is not None:
+            found = _files_below(Path(label_folder), (self.label_suffix,))
+            labels = {without_suffix(name, (self.label_suffix,)): name for name in found}
+            self._check_names(folder, names)
+            if not self.ann_file and self.missing_images == 'error':
+                self._check_labels(folder, label_folder, names, labels)
+        return [self._parse(folder, label_folder, name, labels) for name in names]
 
     def filter_data(self) -> list[dict]:
         """Samples whose files exist; warns if what label images hold does not seem to be meant."""
@@ -103,6 +108,8 @@ class ImageLabelFolderDataset(SegmentationDataset):
         for path in some:
             try:
                 values = read_pixels(path)
+                if values.ndim != 2:
+                    return
                 counts += np.bincount(values.ravel(), minlength=len(counts))
             except (OSError, ValueError, TypeError):
                 return  # whoever reads it says what is wrong
@@ -121,12 +128,12 @@ class ImageLabelFolderDataset(SegmentationDataset):
                 f'{self.label_offset}'
             )
 
-    def _parse(self, folder: Path, label_folder: str | None, name: str) -> dict:
+    def _parse(self, folder: Path, label_folder: str | None, name: str, labels: Mapping) -> dict:
         stem = without_suffix(name, self.img_suffixes)
         info: dict = dict(img_path=str(folder / name), img_id=stem, seg_map_path=None)
         if label_folder is not None:
             info.update(
-                seg_map_path=osp.join(label_folder, f'{stem}{self.label_suffix}'),
+                seg_map_path=osp.join(label_folder, labels.get(stem, f'{stem}{self.label_suffix}')),
                 ignore_label=self.ignore_label,
                 label_offset=self.label_offset,
             )
@@ -139,11 +146,25 @@ class ImageLabelFolderDataset(SegmentationDataset):
             raise ValueError(f'{folder}: no images; accepted are files that end in {", ".join(self.img_suffixes)}')
         return self._listed(names) if self.ann_file else names
 
-    def _check_labels(self, folder: Path, label_folder: Path, names: list[str]) -> None:
+    def _check_names(self, folder: Path, names: list[str]) -> None:
+        """Refuse images that share a label image; probably one of them is the label image itself."""
+        name_of: dict[str | None, str] = {}
+        for name in names:
+            other = name_of.setdefault(without_suffix(name, self.img_suffixes), name)
+            if other != name:
+                raise ValueError(
+                    f'{folder}: {other} and {name} would have the same label image; remove one of them, or set '
+                    'img_suffix to how the images end'
+                )
+
+    def _check_labels(self, folder: Path, label_folder: str, names: list[str], labels: Mapping) -> None:
         """Refuse label images of no image; probably some images were not copied."""
+        if not labels:
+            raise FileNotFoundError(
+                f'{label_folder}: no label images; accepted are files that end in {self.label_suffix} (label_suffix)'
+            )
         stems = {without_suffix(name, self.img_suffixes) for name in names}
-        labels = _files_below(label_folder, (self.label_suffix,))
-        stray = [name for name in labels if without_suffix(name, (self.label_suffix,)) not in stems]
+        stray = [name for stem, name in labels.items() if stem not in stems]
         if stray:
             raise FileNotFoundError(
                 f'{label_folder}: {len(stray)} label image(s) have no image in {folder}, the first is {stray[0]}; '

@@ -107,7 +107,7 @@ def make_vocabulary(classes: str | Path | Mapping | Sequence[str], things: Seque
     else:
         names = tuple(classes)
     if not prompts:
-        warn_of_background(str(classes) if isinstance(classes, str | Path) else 'the class list', names)
+        warn_of_names(str(classes) if isinstance(classes, str | Path) else 'the class list', names)
     unknown = [name for name in things or () if name not in names]
     if unknown:
         raise ValueError(f'things not in the class list: {listed(unknown)}; the classes are {listed(names)}')
@@ -162,9 +162,18 @@ def _names_of_entries(path: Path, entries: list) -> tuple[str, ...]:
     return tuple(names[number] for number in range(len(entries)))
 
 
-def warn_of_background(source: str, names: Iterable[str]) -> None:
-    """Warn if a class of ``source`` is called as the text that stands for no object."""
-    if any(isinstance(name, str) and same_text(name) == BACKGROUND for name in names):
+def warn_of_names(source: str, names: Iterable[str]) -> None:
+    """Warn if a class of ``source`` is called as the text that stands for no object, or as another class."""
+    spellings: dict[str, list[str]] = {}
+    for name in names:
+        if isinstance(name, str):
+            spellings.setdefault(same_text(name), []).append(name)
+    if alike := [' = '.join(map(repr, own[:4])) for own in spellings.values() if len(own) > 1]:
+        warn_once(
+            f'{source}: classes have one name for the text encoder, which cannot tell them apart: {listed(alike)}; '
+            'rename or join them'
+        )
+    if BACKGROUND in spellings:
         warn_once(
             f'{source}: a class is called {BACKGROUND!r}, which also stands for no object, so that its segments are '
             "hardly ever found; give it another name, such as 'ground'"
