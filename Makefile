@@ -22,7 +22,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --c
 RUN := $(VENV)/bin/python
 # Other versions of the requirements, see .ci/leg.py.
 LEGS := lowest newest originals
-CHECKED := $(addprefix xdet/,io structures models/postprocess models/pixel_decoders models/text tasks evaluation inference retrieval \
+CHECKED := $(addprefix xdet/,io structures models tasks evaluation inference retrieval \
 	benchmarks visualization cli apis model_zoo.py options.py editing.py lazy.py registry.py)
 
 # The first interpreter that runs and has a supported version (a name on PATH is not enough: it may be a version

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from mmengine.model import BaseModel, ModuleDict
@@ -94,12 +95,14 @@ class XDecoder(BaseModel):
             data_samples (Sequence[XDetDataSample], optional): One per image.
             mode (str): ``'loss'``, ``'predict'`` or ``'tensor'`` (raw decoder output of the latent queries).
         """
+        samples = cast(Sequence[XDetDataSample], data_samples)  # may be left out in mode 'tensor' only
+        images = cast(Tensor, inputs)  # may be a list in mode 'predict' only
         if mode == 'loss':
-            return self.loss(inputs, data_samples)
+            return self.loss(images, samples)
         if mode == 'predict':
-            return self.predict(inputs, data_samples)
+            return self.predict(inputs, samples)
         if mode == 'tensor':
-            features = self.encode(inputs)
+            features = self.encode(images)
             return self.decoder(features, self.decoder.latent_queries(len(inputs)))
         raise ValueError(f"mode is {mode!r}; accepted are 'loss', 'predict' and 'tensor'")
 

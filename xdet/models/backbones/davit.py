@@ -7,10 +7,11 @@ as the release's; :mod:`xdet.compat.official_weights` translates the names of th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 from timm.models.davit import DaVit
 from torch import Tensor
 
@@ -62,7 +63,7 @@ class DaViT(BaseModule):
                 f'and num_heads ({len(num_heads)})'
             )
         self.num_features = tuple(embed_dims)
-        model = DaVit(
+        model: Any = DaVit(  # as a type, its parts are just modules
             in_chans=in_channels,
             depths=tuple(depths),
             embed_dims=tuple(embed_dims),

@@ -8,6 +8,7 @@ normalises after the residual sum. Parameter names are those of the release.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -154,7 +155,7 @@ class FocalDWBlock(FocalBlock):
         **kwargs: As in :class:`FocalBlock`.
     """
 
-    def __init__(self, dim: int, **kwargs) -> None:
+    def __init__(self, dim: int, **kwargs: Any) -> None:
         super().__init__(dim, **kwargs)
         self.dw1 = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
         self.dw2 = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)

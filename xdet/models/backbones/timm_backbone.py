@@ -258,11 +258,12 @@ def _places_of_blocks(state: Mapping[str, Tensor]) -> dict[int, tuple[int, int]]
     return places
 
 
-def _feature_model(name: str, arguments: Mapping[str, Any]) -> tuple[nn.Module, list[int]]:
+def _feature_model(name: str, arguments: Mapping[str, Any]) -> tuple[Any, list[int]]:
     """The model and which of its outputs have strides 4, 8, 16 and 32; one output for a plain transformer."""
     import timm
 
     options = dict(arguments, features_only=True)
+    model: Any  # a module with `feature_info`, which the type of modules does not have
     # Models for one size of image only, unless told otherwise.
     for extra in (dict(dynamic_img_size=True, dynamic_img_pad=True), dict(strict_img_size=False), {}):
         try:
@@ -307,7 +308,7 @@ def _read(path: str | os.PathLike) -> dict[str, Tensor]:
         raise FileNotFoundError(f'{path}: no such file with weights of a backbone')
     try:
         if path.endswith('.safetensors'):
-            state = load_file(path)
+            state: Any = load_file(path)
         else:
             state = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # whatever unpickling comes across

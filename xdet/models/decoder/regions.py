@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def resize_regions(regions: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_regions(regions: Tensor, size: tuple[int, ...]) -> Tensor:
     """Regions in another size, of which none gets lost.
 
     Nearest-neighbour sampling, as in the official model. Where it misses a region altogether, every pixel that the
@@ -14,7 +14,7 @@ def resize_regions(regions: Tensor, size: tuple[int, int]) -> Tensor:
 
     Args:
         regions (Tensor): Bool ``[B, n, H, W]``.
-        size (tuple[int, int]): Height and width of the result.
+        size (tuple[int, ...]): Height and width of the result.
 
     Returns:
         Tensor: Bool ``[B, n, h, w]``; empty regions stay empty.
@@ -25,14 +25,14 @@ def resize_regions(regions: Tensor, size: tuple[int, int]) -> Tensor:
     return sampled | (missed & (F.adaptive_max_pool2d(regions, size) > 0))
 
 
-def visible_pixels(regions: Tensor, size: tuple[int, int]) -> Tensor:
+def visible_pixels(regions: Tensor, size: tuple[int, ...]) -> Tensor:
     """Pixels of a feature level that belong to regions.
 
     An empty region means the whole image: attending nothing would give NaN, as it does officially.
 
     Args:
         regions (Tensor): Bool ``[B, n, H, W]``.
-        size (tuple[int, int]): Height and width of the level.
+        size (tuple[int, ...]): Height and width of the level.
 
     Returns:
         Tensor: Bool ``[B, n, h * w]`` with at least one True per row, see :func:`resize_regions`.

@@ -14,6 +14,7 @@ from xdet.structures import DecoderOutput, ImageFeatures, KeysValues
 from .regions import visible_pixels
 
 if TYPE_CHECKING:
+    from .layers import DecoderLayer
     from .xdecoder import XDecoderTransformerDecoder
 
 
@@ -93,7 +94,9 @@ class QueryStream:
         for seen in self._seen:
             seen.reorder(rows, self._num_latents, self._num_latents + self._past)
 
-    def _attend_image(self, layer, x: Tensor, position: Tensor, image: KeysValues, visible: Tensor | None) -> Tensor:
+    def _attend_image(
+        self, layer: DecoderLayer, x: Tensor, position: Tensor, image: KeysValues, visible: Tensor | None
+    ) -> Tensor:
         """Cross-attention with the rows of an image side by side, so that its keys exist once."""
         rows, num, channels = x.shape
         if visible is not None:

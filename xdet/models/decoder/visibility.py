@@ -27,10 +27,10 @@ def self_attention_mask(queries: PackedQueries) -> Tensor:
             allowed[:, rows, queries.slices[name]] = True
         if group.causal and group.name in group.sees:
             allowed[:, rows, rows] = allowed[:, rows, rows].tril()
-    padded = [group for group in queries.groups if group.valid is not None]
+    padded = {group.name: group.valid for group in queries.groups if group.valid is not None}
     if padded:
         allowed = allowed.repeat(queries.content.shape[0], 1, 1)
-        for group in padded:
-            allowed[:, :, queries.slices[group.name]] &= group.valid[:, None, :].to(device)
+        for name, valid in padded.items():
+            allowed[:, :, queries.slices[name]] &= valid[:, None, :].to(device)
         allowed |= torch.eye(total, dtype=torch.bool, device=device)
     return allowed[:, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -69,9 +70,8 @@ class XDecoderTransformerDecoder(PredictionHeads):
         self.query_feat = torch.nn.Embedding(num_queries, embed_dims)
         self.query_embed = torch.nn.Embedding(num_queries, embed_dims)
         self.level_embed = torch.nn.Embedding(num_levels, embed_dims)
-        self.layers = torch.nn.ModuleList(
-            DecoderLayer(embed_dims, num_heads, feedforward_channels) for _ in range(num_layers)
-        )
+        layers = (DecoderLayer(embed_dims, num_heads, feedforward_channels) for _ in range(num_layers))
+        self.layers = cast(Sequence[DecoderLayer], torch.nn.ModuleList(layers))  # whose type forgets what it holds
 
     def latent_queries(self, batch_size: int) -> list[QueryGroup]:
         """The groups that are always present: object queries and the image query (docs/architecture.md)."""
@@ -140,7 +140,8 @@ class XDecoderTransformerDecoder(PredictionHeads):
         """Image tokens with their level embedding, and their positions, per level."""
         pixels = []
         for level, embed in zip(features.memory, self.level_embed.weight, strict=True):
-            position = sine_positions(level.shape[1], *level.shape[-2:], level.device).to(level.dtype)
+            _, channels, height, width = level.shape
+            position = sine_positions(channels, height, width, level.device).to(level.dtype)
             pixels.append(Pixels(level.flatten(2).transpose(1, 2) + embed, position))
         return pixels
 
@@ -159,7 +160,7 @@ class XDecoderTransformerDecoder(PredictionHeads):
         return torch.cat([allowed, free], dim=1)[:, None]
 
 
-def _free_pixels(queries: PackedQueries, size: tuple[int, int]) -> Tensor:
+def _free_pixels(queries: PackedQueries, size: tuple[int, ...]) -> Tensor:
     """Pixels of a feature level that queries without masked attention see: bool ``[B, n, h * w]``."""
     num = queries.num_attending - queries.num_masked
     free = queries.content.new_ones((len(queries.content), num, size[0] * size[1]), dtype=torch.bool)
@@ -171,7 +172,7 @@ def _free_pixels(queries: PackedQueries, size: tuple[int, int]) -> Tensor:
     return free
 
 
-def _resize(features: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize(features: Tensor, size: tuple[int, ...]) -> Tensor:
     """Anti-aliased bicubic resizing, the only kind the official model uses for masks (docs/model.md, 5).
 
     In single precision, since torch has no half-precision version of it on CPUs.

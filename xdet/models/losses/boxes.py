@@ -15,12 +15,12 @@ Profiles = tuple[Tensor, Tensor]
 """How much of each row ``[..., h]`` and of each column ``[..., w]`` is covered, in [0, 1]."""
 
 
-def box_profiles(boxes: Tensor, size: tuple[int, int], stride: int = 4) -> Profiles:
+def box_profiles(boxes: Tensor, size: tuple[int, ...], stride: int = 4) -> Profiles:
     """Profiles of boxes on a grid of cells; cells that a box covers in part count in part.
 
     Args:
         boxes (Tensor): ``[n, 4]`` xyxy in pixels.
-        size (tuple[int, int]): Cells ``(h, w)``.
+        size (tuple[int, ...]): Cells ``(h, w)``.
         stride (int): Pixels per cell.
     """
     profiles = []
@@ -141,8 +141,8 @@ class BoxMaskLoss(nn.Module):
                     affinity[layer] = affinity[layer] + affinity_loss(logits, like, inside[found]).sum()
         losses = [dict(loss_projection=self.projection_weight * loss / num_boxes) for loss in projection]
         if self.affinity_weight:
-            for layer, loss in zip(losses, affinity, strict=True):
-                layer['loss_affinity'] = self.affinity_weight * loss / num_boxes
+            for named, loss in zip(losses, affinity, strict=True):
+                named['loss_affinity'] = self.affinity_weight * loss / num_boxes
         return losses
 
 

@@ -51,9 +51,9 @@ class RelationalDistillationLoss(nn.Module):
         Raises:
             ValueError: Student and teacher embed different numbers of texts.
         """
-        paired = other_student is not None and other_teacher is not None
-        other_student = other_student if paired else student
-        other_teacher = other_teacher if paired else teacher
+        paired = True
+        if other_student is None or other_teacher is None:
+            other_student, other_teacher, paired = student, teacher, False
         if len(student) != len(teacher) or len(other_student) != len(other_teacher):
             raise ValueError(
                 f'distillation: the student embeds {len(student)} and {len(other_student)} texts, the teacher '

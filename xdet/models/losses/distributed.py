@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from mmengine.dist import all_gather, all_gather_object, all_reduce, get_rank, get_world_size
@@ -104,10 +105,10 @@ class _ScaleGradient(torch.autograd.Function):
     """The identity, whose gradient is multiplied by a factor."""
 
     @staticmethod
-    def forward(ctx, rows: Tensor, factor: int) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, factor: int) -> Tensor:
         ctx.factor = factor
         return rows.view_as(rows)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient * ctx.factor, None

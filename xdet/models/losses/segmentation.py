@@ -32,7 +32,7 @@ def classification_loss(logits: Sequence[Tensor], targets: Sequence[Tensor], no_
     groups = defaultdict(list)
     for index, image in enumerate(logits):
         groups[image.shape[1]].append(index)
-    total = weights = 0.0
+    total = weights = logits[0].new_zeros(())
     for columns, images in groups.items():
         target = torch.cat([targets[i] for i in images])
         weight = logits[images[0]].new_ones(columns)
