@@ -13,6 +13,7 @@ from xdet.model_zoo import (
     find_config,
     list_models,
     load_config,
+    read_config,
     resolve_device,
     resolve_model,
 )
@@ -119,6 +120,8 @@ def test_devices():
     assert resolve_device('auto').type in ('cpu', 'cuda', 'mps')
     with pytest.raises(ValueError, match="'gpu' is unknown; accepted are auto"):
         resolve_device('gpu')
+    with pytest.raises(ValueError, match="'meta' holds no numbers"):
+        resolve_device('meta')
     with pytest.raises(ValueError, match='not available'):
         resolve_device(f'cuda:{torch.cuda.device_count()}')
 
@@ -157,8 +160,14 @@ def test_bases_by_package_and_by_folder(tmp_path):
     assert cfg.x == 1 and cfg.default_scope == 'xdet'
 
 
+def test_import_of_what_is_not_installed(tmp_path):
+    (tmp_path / 'run.py').write_text('import nosuchpackage\n')
+    with pytest.raises(ValueError, match='run.py cannot be read: ModuleNotFoundError: .*nosuchpackage'):
+        read_config(tmp_path / 'run.py')
+
+
 def test_name_longer_than_a_path():
-    with pytest.raises(FileNotFoundError, match='10000 characters') as caught:
+    with pytest.raises(ValueError, match='10000 characters') as caught:
         find_config('x' * 10_000)
     assert len(str(caught.value)) < 4000
 

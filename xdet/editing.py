@@ -13,7 +13,7 @@ from PIL import Image
 
 from xdet.inference.inputs.images import ImageInput, expand_images
 from xdet.io.reading import expand, shorten
-from xdet.io.schema import shown
+from xdet.io.schema import number, shown
 from xdet.retrieval.regions import segment_phrase
 
 if TYPE_CHECKING:
@@ -98,12 +98,17 @@ def edit_image(
         ValueError: Nothing in the picture fits the phrase, an argument is impossible, or the pipeline returned
             something other than a picture of the size it was asked for.
     """
-    _check_arguments(dilation, feather, shortest_side, multiple, fit)
+    dilation, feather = number('dilation', dilation, int, 0, _MOST), number('feather', feather, int, 0, _MOST)
+    multiple = number('multiple', multiple, int, 1, 1024)
+    if shortest_side is not None:
+        shortest_side = number('shortest_side', shortest_side, int, multiple, _MOST)
+    if not isinstance(fit, str) or fit not in _FITS:
+        raise ValueError(f'fit is {shown(fit)}; accepted are {" and ".join(map(repr, _FITS))}')
     for name, text in dict(phrase=phrase, prompt=prompt).items():
         if not isinstance(text, str) or not text.strip():
             raise ValueError(f'{name} is {shown(text)}; accepted is a text')
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not -(2**63) <= seed < 2**64):
-        raise ValueError(f'seed is {shown(seed)}; accepted are whole numbers from -2^63 to 2^64 - 1, or None')
+    if seed is not None:
+        seed = number('seed', seed, int, -(2**63), 2**64 - 1, 'from -2^63 to 2^64 - 1, or None')
     if not isinstance(pipeline, (str, Path)) and not callable(pipeline):
         raise ValueError(f'pipeline is a {type(pipeline).__name__}; accepted are a folder and an inpainting pipeline')
     sources, _ = expand_images(image)
@@ -183,17 +188,6 @@ def paste(original: np.ndarray, painted: np.ndarray, mask: np.ndarray, feather: 
     distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     alpha = np.minimum(distance / (feather + 1), 1)[..., None] if not mask.all() else np.ones((), np.float32)
     return np.round(alpha * painted + (1 - alpha) * original).astype(np.uint8)
-
-
-def _check_arguments(dilation: int, feather: int, shortest_side: int | None, multiple: int, fit: str) -> None:
-    limits = dict(dilation=(dilation, 0, _MOST), feather=(feather, 0, _MOST), multiple=(multiple, 1, 1024))
-    if shortest_side is not None:
-        limits['shortest_side'] = (shortest_side, multiple if isinstance(multiple, int) else 1, _MOST)
-    for name, (value, least, most) in limits.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ValueError(f'{name} is {shown(value)}; accepted are whole numbers from {least} to {most}')
-    if not isinstance(fit, str) or fit not in _FITS:
-        raise ValueError(f'fit is {shown(fit)}; accepted are {" and ".join(map(repr, _FITS))}')
 
 
 def _resize(picture: np.ndarray, mask: np.ndarray, shortest_side: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -72,7 +72,7 @@ def find_config(model: str) -> Path:
 
     Raises:
         FileNotFoundError: No such file and no such name; close names are suggested.
-        ValueError: It is no path.
+        ValueError: It is no path, or longer than one can be.
     """
     path = expand(model)
     try:
@@ -167,6 +167,7 @@ def read_config(path: Path) -> Config:
     _check_bases(Path(path).absolute(), ())
     try:
         cfg = Config.fromfile(str(path))
+        cfg.items()  # what the config imports is imported at its first use, so errors of that belong here
     except (Exception, SystemExit) as error:  # configs are code, anything may come out of them
         raise ValueError(
             f'config {path} cannot be read: {type(error).__name__}: {shorten(cause(error), 500)}'
@@ -219,6 +220,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
     except (OverflowError, RuntimeError, TypeError, ValueError):
         named = shorten(str(device))
         raise ValueError(f"device '{named}' is unknown; accepted are auto, cpu, cuda, cuda:N and mps") from None
+    if resolved.type == 'meta':
+        raise ValueError("device 'meta' holds no numbers, so nothing can run on it; use auto or cpu")
     found = torch.cuda.device_count()
     if resolved.type == 'cuda' and (resolved.index or 0) >= found:
         raise ValueError(f"device '{device}' is not available: this machine has {found} CUDA devices")

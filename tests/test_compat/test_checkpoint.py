@@ -431,3 +431,9 @@ def test_buffers_of_other_storages_are_read_safely(monkeypatch, tmp_path):
     buffer.seek(0)
     with pytest.raises(CheckpointError, match='pickled code'):
         mmengine_checkpoint._safe_torch_load(buffer, map_location='cpu')
+
+
+@pytest.mark.parametrize('value', [5, None, []])
+def test_what_is_no_path_is_named(value):
+    with pytest.raises(CheckpointError, match='checkpoint is .*; accepted are a path and a URL'):
+        read_checkpoint(value)

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdet.io.schema import ID, checked, require, shown
+from xdet.io.schema import ID, checked, number, require, shown
 
 
 @pytest.mark.parametrize(
@@ -78,3 +79,21 @@ def test_anything_is_accepted_or_named(value: Any, kind: Any) -> None:
     except ValueError as error:
         assert str(error).startswith("here: 'key' is ")
     assert len(shown(value)) < 300
+
+
+@pytest.mark.parametrize(
+    ('value', 'kind'),
+    [(3, int), (np.int64(3), int), (np.uint8(3), int), (3, float), (0.5, float), (np.float32(0.5), float)],
+)
+def test_numbers_of_numpy_are_as_good(value: Any, kind: type) -> None:
+    given = number('k', value, kind, 0, 4)
+    assert given == value
+    assert type(given) in (int, float)
+
+
+@pytest.mark.parametrize('value', [None, 'x', True, np.bool_(1), float('nan'), -1, 5, [1], 10**400, 1j, np.array([1])])
+@pytest.mark.parametrize(('kind', 'words'), [(int, 'whole numbers'), (float, 'numbers')])
+def test_other_arguments_are_named(value: Any, kind: type, words: str) -> None:
+    with pytest.raises(ValueError, match=f'^k is .*; accepted are {words} from 0 to 4$') as caught:
+        number('k', value, kind, 0, 4)
+    assert len(str(caught.value)) < 200

@@ -256,6 +256,23 @@ def test_another_pipeline_is_refused(inferencer, photos):
         ImageIndex.load(inferencer, photos.parent / 'index')
 
 
+@pytest.mark.parametrize('pipeline', [5, [5], [{}], [dict(type='Nope')], [dict(type=5)]])
+def test_pipeline_that_cannot_be_built_is_named(inferencer, pipeline):
+    with pytest.raises(ValueError, match='^pipeline .* cannot be built: '):
+        Embedder(inferencer, pipeline)
+
+
+@pytest.mark.parametrize('field', ['size', 'mtime_ns'])
+def test_items_that_lost_a_field_are_embedded_again(inferencer, photos, field):
+    build(inferencer, photos)
+    manifest = photos.parent / 'index' / 'manifest.json'
+    content = json.loads(manifest.read_text())
+    del content['items'][0][field]
+    manifest.write_text(json.dumps(content))
+    build(inferencer, photos)
+    assert all(field in item for item in json.loads(manifest.read_text())['items'])
+
+
 def test_pipeline_of_the_task_is_used(tiny_config, inferencer, photos):
     cfg = copy.deepcopy(tiny_config)
     cfg.task_pipelines = dict(retrieval=SQUARE)

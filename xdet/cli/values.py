@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -28,6 +30,7 @@ _INTERVAL: _Rule = (
 )
 _POSITIVE: _Rule = (lambda value: _is_number(value) and value > 0, 'a number above 0')
 _NOT_NEGATIVE: _Rule = (lambda value: _is_number(value) and value >= 0, 'a number from 0')
+_NORM: _Rule = (lambda value: value == math.inf or _POSITIVE[0](value), 'a number above 0, or infinity')
 _SHARE: _Rule = (lambda value: _is_number(value) and 0 <= value <= 1, 'a number from 0 to 1')
 
 # By the last two names of a key; the first that fits counts. Values of None mean "the default" and are not looked at.
@@ -41,8 +44,11 @@ _RULES: dict[str, _Rule] = {
     'optimizer.weight_decay': _NOT_NEGATIVE,
     'clip_grad.max_norm': _POSITIVE,
     'clip_grad.clip_value': _POSITIVE,
+    'clip_grad.norm_type': _NORM,
     'auto_scale_lr.base_batch_size': _COUNT,
     'checkpoint.interval': _INTERVAL,
+    'checkpoint.max_keep_ckpts': _INTERVAL,
+    'log_processor.window_size': _COUNT,
     'logger.interval': _COUNT,
     'randomness.seed': _COUNT_OR_NONE,
     '*.batch_size': _COUNT,
@@ -59,8 +65,18 @@ _RULES: dict[str, _Rule] = {
     '*.overlap_threshold': _SHARE,
     '*.mask_threshold': _SHARE,
     '*.score_thr': _SHARE,
+    '*.drop_path_rate': _SHARE,
+    '*.start_factor': _SHARE,
+    '*.end_factor': _SHARE,
+    '*.class_weight': _NOT_NEGATIVE,
+    '*.mask_weight': _NOT_NEGATIVE,
+    '*.dice_weight': _NOT_NEGATIVE,
+    '*.text_weight': _NOT_NEGATIVE,
+    '*.no_object_weight': _NOT_NEGATIVE,
+    '*.loss_weight': _NOT_NEGATIVE,
 }
 _PARTS = ('train_dataloader', 'train_cfg', 'optim_wrapper')
+_DICTS = ('env_cfg', 'auto_scale_lr', 'default_hooks', 'randomness')
 _KEYS_OF = dict(
     env_cfg=('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'), auto_scale_lr=('enable', 'base_batch_size')
 )
@@ -85,6 +101,15 @@ def check_values(cfg: Config, training: bool = False) -> None:
         value = cfg.model if key == 'model' else cfg.model.get(key.split('.')[1], ...)
         if value is not ... and not (isinstance(value, Mapping) and isinstance(value.get('type'), (str, type))):
             raise ValueError(f"config key '{key}' is {shown(value)}; it must be a dict with a type")
+    for key in _DICTS:
+        if not isinstance(cfg.get(key) or {}, Mapping):
+            raise ValueError(f"config key '{key}' is {shown(cfg[key])}; it must be a dict")
+    hooks = cfg.get('custom_hooks') or []
+    if not isinstance(hooks, (list, tuple)):
+        raise ValueError(f"config key 'custom_hooks' is {shown(hooks)}; it must be a list of hooks")
+    level = cfg.get('log_level') or 'INFO'
+    if not isinstance(level, int) and not (isinstance(level, str) and isinstance(logging.getLevelName(level), int)):
+        raise ValueError(f"config key 'log_level' is {shown(level)}; accepted are DEBUG, INFO, WARNING and ERROR")
     for key, known in _KEYS_OF.items():
         unknown = [name for name in cfg.get(key) or () if name not in known]
         if unknown:

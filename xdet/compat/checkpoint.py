@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from xdet.io.locking import locked
 from xdet.io.reading import download, expand, shorten
+from xdet.io.schema import shown
 from xdet.io.writing import replacing
 from xdet.structures.vocabulary import Vocabulary
 
@@ -192,6 +193,8 @@ def read_checkpoint(path_or_url: str | os.PathLike, map_location: Any = 'cpu') -
     Raises:
         CheckpointError: There is no such file, it is damaged, or it holds pickled code.
     """
+    if not isinstance(path_or_url, (str, os.PathLike)):
+        raise CheckpointError(f'checkpoint is {shown(path_or_url)}; accepted are a path and a URL')
     name = shorten(os.fspath(path_or_url))
     path = local_file(path_or_url)
     if path.is_dir():

@@ -34,7 +34,7 @@ from xdet.inference.outputs.selection import Selection
 from xdet.inference.outputs.writer import ResultWriter
 from xdet.io.errors import cause
 from xdet.io.reading import expand, is_address, listed, shorten
-from xdet.io.schema import shown
+from xdet.io.schema import number, shown
 from xdet.registry import MODELS, TASKS, TRANSFORMS
 from xdet.structures import ImageFeatures, TextPrompts, XDetDataSample
 
@@ -179,8 +179,7 @@ class XDecoderInferencer:
             ValueError: Unknown task, unusable prompts or options.
         """
         sources, is_collection = expand_images(images, leave_out=out_dir or None)
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f'batch_size is {shown(batch_size)}; accepted are whole numbers from 1')
+        batch_size = number('batch_size', batch_size, int, 1)
         requests, result = self._prepare(task, [source.name for source in sources], out_dir, options)
         indices = range(0, len(sources), batch_size)
         progress = track(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,6 +68,28 @@ def checked(value: Any, kind: type | tuple[type, ...], what: str) -> Any:
         elif isinstance(value, one):
             return value
     raise ValueError(f'{what} is {shown(value)}; it must be {_names(kind)}')
+
+
+def number(name: str, value: Any, kind: type, least: float, most: float = math.inf, limits: str = '') -> Any:
+    """The number that an argument of a call was given, as one of Python; those of numpy are as good.
+
+    Args:
+        name (str): The argument, for the error.
+        value (Any): What it was given.
+        kind (type): ``int`` or ``float``, which takes whole numbers, too.
+        least (float): Least value.
+        most (float): Greatest value.
+        limits (str): What is accepted, for the error; empty is made of the numbers.
+
+    Raises:
+        ValueError: It is something else, NaN, or out of range.
+    """
+    accepted = numbers.Integral if kind is int else numbers.Real
+    if isinstance(value, accepted) and not isinstance(value, bool) and least <= value <= most:
+        return value if isinstance(value, (int, float)) else kind(value)
+    limits = limits or (f'from {least:g}' if most == math.inf else f'from {least:g} to {most:g}')
+    told = 'None' if value is None else shown(value)
+    raise ValueError(f'{name} is {told}; accepted are {"whole numbers" if kind is int else "numbers"} {limits}')
 
 
 def is_finite(value: float) -> bool:

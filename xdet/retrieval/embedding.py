@@ -16,6 +16,8 @@ from mmengine.registry import DefaultScope
 from xdet.datasets.files.image_io import ImageReadError
 from xdet.inference.inputs.images import ImageSource
 from xdet.inference.pipeline import collate, inference_transforms, is_out_of_memory, prepare
+from xdet.io.errors import cause
+from xdet.io.schema import shown
 from xdet.structures import TextPrompts
 
 from .store import Signature
@@ -38,7 +40,7 @@ class Embedder:
             inferencer's for retrieval: officially, any picture is squashed to 224 x 224 pixels.
 
     Raises:
-        ValueError: The model has no retrieval task.
+        ValueError: The model has no retrieval task, or the pipeline is no list of known transforms.
     """
 
     def __init__(self, inferencer: XDecoderInferencer, pipeline: Sequence[dict] | None = None) -> None:
@@ -49,9 +51,12 @@ class Embedder:
             raise ValueError(f'this model has no retrieval task; its tasks are {", ".join(self.model.task_names)}')
         self._task_name, self.task = tasks[0]
         own = inferencer.cfg.get('task_pipelines', {}).get('retrieval')
-        self.transforms = _plain(pipeline or own or inference_transforms(inferencer.cfg))
-        with DefaultScope.overwrite_default_scope('xdet'):
-            self._pipeline = Compose(self.transforms)
+        try:
+            self.transforms = _plain(pipeline or own or inference_transforms(inferencer.cfg))
+            with DefaultScope.overwrite_default_scope('xdet'):
+                self._pipeline = Compose(self.transforms)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f'pipeline {shown(pipeline)} cannot be built: {cause(error)}') from error
 
     @property
     def decoder_weight(self) -> float:

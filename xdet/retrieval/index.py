@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -16,7 +15,7 @@ from rich.progress import track
 
 from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images
 from xdet.io.reading import expand
-from xdet.io.schema import shown
+from xdet.io.schema import number, shown
 
 from .collection import list_images, list_texts
 from .embedding import Embedder
@@ -120,10 +119,8 @@ class _SavedIndex:
 
     def _search(self, queries: np.ndarray, k: int, min_score: float) -> list[list[tuple[str, Item, float]]]:
         """Key, item and score of the best rows for every query, best first."""
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ValueError(f'k is {shown(k)}; accepted are whole numbers from 1')
-        if isinstance(min_score, bool) or not isinstance(min_score, Real) or min_score != min_score:
-            raise ValueError(f'min_score is {shown(min_score)}; accepted are numbers')
+        k = number('k', k, int, 1)
+        min_score = number('min_score', min_score, float, -np.inf, np.inf)
         if not self._items:
             import_faiss()
             return [[] for _ in queries]
@@ -141,8 +138,7 @@ class _SavedIndex:
     def _weights(self, decoder_weight: float | None) -> np.ndarray:
         """Weights ``[2, 1]`` of decoder and backbone."""
         weight = self.embedder.decoder_weight if decoder_weight is None else decoder_weight
-        if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= weight <= 1:
-            raise ValueError(f'decoder_weight is {shown(weight)}; accepted are numbers from 0 to 1')
+        weight = number('decoder_weight', weight, float, 0, 1)
         return np.array([[weight], [1 - weight]], np.float32)
 
 
@@ -335,7 +331,7 @@ def import_faiss() -> Any:
 
 
 def _same_file(saved: Item, wanted: Item) -> bool:
-    return all(saved[key] == value for key, value in wanted.items())
+    return all(saved.get(key) == value for key, value in wanted.items())
 
 
 def _update(
@@ -366,8 +362,7 @@ def _update(
 
 def _batches(size: int, description: str, show_progress: bool) -> Callable[[list[str]], Iterator[list[str]]]:
     """Splits keys into batches behind a progress bar."""
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise ValueError(f'batch_size is {shown(size)}; accepted are whole numbers from 1')
+    size = number('batch_size', size, int, 1)
 
     def split(keys: list[str]) -> Iterator[list[str]]:
         parts = [keys[start : start + size] for start in range(0, len(keys), size)]

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from xdet.io.schema import shown
+from xdet.io.schema import number
 from xdet.models.text import END_TOKEN, START_TOKEN
 
 # Kind, least and most: within these, products and powers of them with logits and lengths are finite numbers.
@@ -17,10 +17,10 @@ _LIMITS: dict[str, tuple[Any, float, float]] = dict(
     max_tokens=(int, 1, 1000),
     num_beams=(int, 1, 1000),
     num_texts=(int, 1, 10_000),
-    length_penalty=((int, float), -100, 100),
-    temperature=((int, float), 1e-6, 1e6),
+    length_penalty=(float, -100, 100),
+    temperature=(float, 1e-6, 1e6),
     seed=(int, -(2**63), 2**64 - 1),
-    top_p=((int, float), 1e-6, 1),
+    top_p=(float, 1e-6, 1),
 )
 
 
@@ -63,12 +63,9 @@ class GenerationSettings:
             value = getattr(self, name)
             if value is None and name == 'top_p':
                 continue
-            if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
-                numbers = 'whole numbers' if kind is int else 'numbers'
-                limits = f'{least:g} to {most:g}' if name != 'seed' else '-2^63 to 2^64 - 1'
-                optional = ', or None' if name == 'top_p' else ''
-                told = 'None' if value is None else shown(value)
-                raise ValueError(f'{name} is {told}; accepted are {numbers} from {limits}{optional}')
+            limits = f'from {least:g} to {most:g}' if name != 'seed' else 'from -2^63 to 2^64 - 1'
+            limits += ', or None' if name == 'top_p' else ''
+            object.__setattr__(self, name, number(name, value, kind, least, most, limits))
         if self.top_p is not None and self.num_beams > 1:
             raise ValueError('give either num_beams or top_p: beam search does not sample')
         if self.top_p is None and self.num_texts > self.num_beams:

@@ -52,6 +52,7 @@ def test_box_without_a_pixel(box):
         ([['a', 'b', 'c', 'd']], 'not lists of four numbers'),
         ([[5, 1, 2, 4]], r'box \[5, 1, 2, 4\] is impossible; accepted'),
         ([[0, 0, float('nan'), 4]], 'impossible'),
+        ([[0, 0, 3j, 4]], 'not lists of four numbers'),
         ([[BOX]], '1 entries, one per image, but there are 2 images'),
         ([[BOX], []], 'boxes of image 1: no box given'),
     ],

@@ -6,8 +6,10 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from xdet.io.reading import shorten
-from xdet.io.schema import shown
+from xdet.io.schema import number, shown
 from xdet.options import GENERATION, PROMPTS, REPORT, Generation, Option, Options, Prompts, ReportOptions, table
 from xdet.structures import FORMATS
 
@@ -53,7 +55,7 @@ def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
 
     Raises:
         TypeError: An option is unknown.
-        ValueError: The score threshold is not a number from 0 to 1.
+        ValueError: The score threshold is not a number from 0 to 1, or a switch neither on nor off.
     """
     groups: Sequence[Mapping[str, Option]] = (known_prompts(), GENERATION, REPORT)
     known = [name for group in groups for name in group]
@@ -64,13 +66,21 @@ def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
         hint = f'did you mean {close[0]}?' if close else f'accepted are {", ".join(known)}'
         raise TypeError(f'unknown argument {", ".join(unknown)}; {hint}')
     given = {key: value for key, value in options.items() if value is not None}
-    threshold = given.get('pred_score_thr', 0.0)
-    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
-        raise ValueError(f'pred_score_thr is {shown(threshold)}; accepted are numbers from 0 to 1')
+    if 'pred_score_thr' in given:
+        given['pred_score_thr'] = number('pred_score_thr', given['pred_score_thr'], float, 0, 1)
+    for name, option in REPORT.items():
+        if option.type is bool and name in given:
+            given[name] = _switch(name, given[name])
     if given.get('color_by', 'class') not in ('class', 'instance'):
         raise ValueError(f"color_by is {shown(given['color_by'])}; accepted are 'class' and 'instance'")
     prompts, generation, report = ({key: given[key] for key in group if key in given} for group in groups)
     return prompts, generation, report
+
+
+def _switch(name: str, value: Any) -> bool:
+    if isinstance(value, (bool, np.bool_)) or (isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    raise ValueError(f'{name} is {shown(value)}; accepted are True and False')
 
 
 if __name__ == '__main__':

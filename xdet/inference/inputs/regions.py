@@ -117,7 +117,8 @@ _MASKS = 'accepted are bool arrays [H, W] or [n, H, W] and paths of picture file
 
 def _boxes(value: Any, where: str) -> np.ndarray:
     try:
-        boxes = np.asarray(value, dtype=np.float64)
+        boxes = np.asarray(value)
+        boxes = boxes.astype(np.float64, casting='same_kind' if boxes.dtype.kind == 'c' else 'unsafe')
     except (OverflowError, TypeError, ValueError):
         raise ValueError(f'boxes{where} are not lists of four numbers; {_BOXES}') from None
     if not boxes.size:

@@ -9,7 +9,7 @@ import torch
 from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 
-from xdet.io.schema import shown
+from xdet.io.schema import number
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Selection:
     max_per_image: int | None = None
 
     def __post_init__(self) -> None:
-        iou = self.nms_iou
-        if iou is not None and (isinstance(iou, bool) or not isinstance(iou, (int, float)) or not 0 <= iou <= 1):
-            raise ValueError(f'nms_iou is {shown(iou)}; accepted are numbers from 0 to 1')
-        for name, least in (('min_area', 0), ('max_per_image', 1)):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise ValueError(f'{name} is {shown(value)}; accepted are whole numbers from {least}')
+        for name, kind, *limits in (
+            ('nms_iou', float, 0, 1),
+            ('min_area', int, 0),
+            ('max_per_image', int, 1),
+        ):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, number(name, getattr(self, name), kind, *limits))
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) is not None for field in fields(self))
