@@ -95,6 +95,8 @@ def _rle(outline: Any) -> dict:
         (dict(segmentation=[[100, 1, 110, 1, 110, 9]]), 'have no outline'),
         (dict(segmentation=[[-20, 1, -3, 1, -3, 9]]), 'have no outline'),
         (dict(segmentation=[[5, 5, 5, 5, 5, 5]], area=0), 'covers no pixel'),
+        (dict(segmentation=[[0, 0, 20, 20, 40, 40]], area=1600, bbox=[0, 0, 40, 40]), 'covers no pixel'),
+        (dict(segmentation=[[0, 5, 20, 5, 40, 5, 0, 5]], area=40, bbox=[0, 5, 40, 1]), 'covers no pixel'),
     ],
     ids=str,
 )
@@ -195,7 +197,7 @@ def test_one_file_as_several_images_is_said(monkeypatch: pytest.MonkeyPatch) -> 
     said: list[str] = []
     monkeypatch.setattr(coco_objects, 'warn_once', said.append)
     file = content()
-    file['images'][1]['file_name'] = '0.png'
+    file['images'][1]['file_name'] = './0.png'
     read_objects('a.json', file)
     assert len(said) == 1 and said[0].startswith('a.json: 1 file(s) are listed as several images')
 

@@ -259,6 +259,7 @@ def test_files_that_systems_add_are_left_out(tmp_path: Path) -> None:
     for number in range(2):
         for name, data in sample_files(number):
             files += [(f'./._{name}', SIDECAR), (f'__MACOSX/{name}', SIDECAR), (f'./{name}', data)]
+            files += [('Thumbs.db', SIDECAR), ('./desktop.ini', SIDECAR)]
     write_shard(tmp_path / '0.tar', [*files, ('.DS_Store', SIDECAR)])
     dataset = make(tmp_path)
     assert [dataset.get_data_info(i)['captions'] for i in range(len(dataset))] == [('text 0',), ('text 1',)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os.path as osp
 from collections import Counter
 from typing import Any
 
@@ -14,7 +15,7 @@ from xdet.io.warnings import warn_once
 
 from .coco_json import check_category, index_categories, index_images
 from .left_out import LeftOut
-from .outlines import check_coordinates, describe, rasterize, read_outline
+from .outlines import check_coordinates, describe, is_line, rasterize, read_outline
 
 
 def read_objects(path: str, content: dict, *, boxes_only: bool = False) -> tuple[dict[Any, dict], list[dict]]:
@@ -39,7 +40,9 @@ def read_objects(path: str, content: dict, *, boxes_only: bool = False) -> tuple
         ValueError: An entry is damaged; file, entry and field are named.
     """
     images = index_images(path, content)
-    names = Counter(image['file_name'] for image in images.values() if isinstance(image.get('file_name'), str))
+    names = Counter(
+        osp.normpath(image['file_name']) for image in images.values() if isinstance(image.get('file_name'), str)
+    )
     if repeated := [name for name, count in names.items() if count > 1]:
         warn_once(
             f'{path}: {len(repeated)} file(s) are listed as several images, each with objects of its own, the first is '
@@ -100,10 +103,11 @@ def _read_outlined(annotation: dict, size: tuple[int, int], where: str) -> dict 
     if outline is None:
         return 'have no outline (segmentation) in their image'
     box, area = _given_box(annotation, size, where), _given_area(annotation, where)
-    if box is None or area is None:
+    line = is_line(outline)
+    if box is None or area is None or line:
         rle = rasterize(outline, size)
         covered = float(mask_util.area(rle))
-        if area is None and not covered:
+        if (area is None or line) and not covered:
             return 'have an outline (segmentation) that covers no pixel'
         box = mask_util.toBbox(rle).tolist() if box is None else box
         area = covered if area is None else area

@@ -25,11 +25,14 @@ IMAGE_SUFFIXES = (
 
 
 def is_clutter(name: str) -> bool:
-    """Whether a file or folder called ``name`` is one that systems add: hidden ones, ``__MACOSX``, ``@eaDir``, ..."""
-    return name.startswith('.') or name in _CLUTTER
+    """Whether a file or folder called ``name`` is one that systems add: hidden ones, ``__MACOSX``, ``Thumbs.db``, ..."""
+    return name.startswith('.') or name.lower() in _CLUTTER
 
 
-_CLUTTER = ('__MACOSX', '@eaDir', '#recycle', '$RECYCLE.BIN', 'System Volume Information', 'lost+found')
+_CLUTTER = (
+    *('__macosx', '@eadir', '#recycle', '$recycle.bin', 'system volume information', 'lost+found'),
+    *('thumbs.db', 'ehthumbs.db', 'desktop.ini', 'icon\r'),
+)
 
 
 class ImageReadError(ValueError):

@@ -65,6 +65,15 @@ def rasterize(outline: Outline, size: tuple[int, int]) -> dict:
     return _compressed(outline, size)
 
 
+def is_line(outline: Outline) -> bool:
+    """Whether an outline is one triangle or quadrangle whose points are on one line, so that it encloses nothing."""
+    if not isinstance(outline, list) or len(outline) != 1 or len(outline[0]) > _LEAST + 2:
+        return False
+    x, y, *others = outline[0]
+    steps = [(a - x, b - y) for a, b in zip(others[0::2], others[1::2], strict=True)]
+    return all(a * d == b * c for a, b in steps for c, d in steps)
+
+
 def check_coordinates(values: Sequence[float], size: tuple[int, int] | None, what: str) -> None:
     """Refuse coordinates that cannot be meant; drawing them would need memory without end.
 

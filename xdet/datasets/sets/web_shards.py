@@ -87,7 +87,7 @@ class WebShardsDataset(TolerantDataset, ImageDataset):
             raise ValueError(
                 f'{paths[0]} and {len(paths) - 1} more shards have no usable sample: each needs an image '
                 f'({", ".join(self.image_suffixes)}) and a caption ({self.caption_suffix}); the suffixes there are: '
-                f'{there}. Name yours by image= and caption='
+                f'{there}. Name yours by image= and caption=; the files of a sample must follow each other'
             )
         self._chosen = None if self._indices is None else _choose(int(self._ends[-1]), self._indices)
         self._fully_initialized = True
