@@ -51,6 +51,7 @@ def test_option_arrives(cfg: Config, key: str, value: object, read) -> None:
     [
         ('modle.x', ["the config has no 'modle'", "'model'"]),
         ('modle', ["did you mean 'model'"]),
+        ('modell', ["did you mean 'model'?"]),
         ('model.decodr.num_queries', ["model has no 'decodr'", "'decoder'"]),
         ('train_pipeline.2.prob', ['list of 2', 'from 0 to 1']),
         ('train_pipeline.first.prob', ['list of 2', "'first'"]),

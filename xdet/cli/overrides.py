@@ -152,7 +152,7 @@ def _element(sequence: list | tuple, part: str, full_key: str, where: str) -> An
 
 
 def _no_such_key(full_key: str, part: str, where: str, accepted: Iterable[str]) -> str:
-    accepted = sorted(accepted)
+    accepted = sorted(set(accepted))
     close = difflib.get_close_matches(part, accepted, n=2)
     hint = f'did you mean {" or ".join(repr(name) for name in close)}?' if close else f'it has {", ".join(accepted)}'
     return f"--cfg-options {full_key}: {where} has no '{part}'; {hint}"

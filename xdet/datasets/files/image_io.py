@@ -25,7 +25,7 @@ IMAGE_SUFFIXES = (
 
 
 def is_clutter(name: str) -> bool:
-    """Whether a file or folder called ``name`` is one that systems add: hidden ones, ``__MACOSX``, ``Thumbs.db``, ..."""
+    """Whether a file or folder called ``name`` is one that systems add: hidden ones, ``__MACOSX``, ``Thumbs.db``."""
     return name.startswith('.') or name.lower() in _CLUTTER
 
 
