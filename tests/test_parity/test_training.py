@@ -23,7 +23,9 @@ from xdet.models.losses import (
     GroundingLoss,
     GroundingTargets,
     NounContrastiveLoss,
+    NounTargets,
     RetrievalLoss,
+    RetrievalTargets,
     SegmentationLoss,
     SegmentTargets,
     grounding,
@@ -176,10 +178,12 @@ def segmentation_losses(model, case):
     losses |= NounContrastiveLoss(official=True)(
         class_embeds,
         matches,
-        [classes[target.labels] for target in segments],
-        [ids[target.labels] for target in segments],
-        [model.vocabulary.encode(sample.texts) for sample in case.samples],
-        [text_ids(sample.texts) for sample in case.samples],
+        NounTargets(
+            [classes[target.labels] for target in segments],
+            [ids[target.labels] for target in segments],
+            [model.vocabulary.encode(sample.texts) for sample in case.samples],
+            [text_ids(sample.texts) for sample in case.samples],
+        ),
         scale,
     )
 
@@ -212,11 +216,8 @@ def caption_losses(model, case):
         [image[:, 0] for image in rows(outputs, 'class_embed', IMAGE)],
         rows(outputs, 'class_embed', OBJECT),
         model.tasks['retrieval'].backbone_embedding(context),
-        features.pooled,
-        features.tokens,
-        features.valid,
+        RetrievalTargets(features.pooled, features.tokens, features.valid, text_ids(case.captions)),
         text.logit_scale,
-        text_ids(case.captions),
     )
     return losses
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from xdet.models.context import TaskContext
 from xdet.models.decoder import IMAGE, OBJECT
-from xdet.models.losses import text_ids
+from xdet.models.losses import RetrievalTargets, text_ids
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, XDetDataSample
 
@@ -60,15 +60,18 @@ class RetrievalTask(TaskAdapter):
         captions = [sample.metainfo.get('caption') or '' for sample in context.samples]
         rows = [row for row, caption in enumerate(captions) if caption]
         encoded = context.encode(captions)
+        targets = RetrievalTargets(
+            encoded.pooled[rows],
+            encoded.tokens[rows],
+            encoded.valid[rows],
+            text_ids([captions[row] for row in rows]).to(encoded.pooled.device),
+        )
         return self.criterion(
             [layer.rows(layer.class_embed, IMAGE)[rows, 0] for layer in outputs.layers],
             [layer.rows(layer.class_embed, OBJECT)[rows] for layer in outputs.layers],
             self.backbone_embedding(context)[rows],
-            encoded.pooled[rows],
-            encoded.tokens[rows],
-            encoded.valid[rows],
+            targets,
             context.text.logit_scale,
-            text_ids([captions[row] for row in rows]).to(encoded.pooled.device),
         )
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor
 from xdet.models import postprocess
 from xdet.models.context import TaskContext
 from xdet.models.decoder import IMAGE, OBJECT
-from xdet.models.losses import SegmentTargets, text_ids
+from xdet.models.losses import NounTargets, SegmentTargets, text_ids
 from xdet.models.similarity import cosine_logits
 from xdet.models.text import clean_name, random_prompts
 from xdet.registry import MODELS, TASKS
@@ -122,16 +122,14 @@ class SegmentationTask(TaskAdapter):
         texts = class_texts[0].new_zeros((0, class_texts[0].shape[1]))
         if every:
             texts = context.encode(every).pooled
-        return self.noun_criterion(
-            class_embeds,
-            matches,
+        noun_targets = NounTargets(
             [text[label] for text, label in zip(class_texts, labels, strict=True)],
             [text_ids([clean_name(own[i]) for i in of]) for own, of in zip(names, targets.labels, strict=True)],
             texts.split([len(own) for own in prompts]),
             [text_ids(own + caption) for own, caption in zip(nouns, captions, strict=True)],
-            context.text.logit_scale,
             targets.names,
         )
+        return self.noun_criterion(class_embeds, matches, noun_targets, context.text.logit_scale)
 
     @torch.no_grad()
     def predict(self, context: TaskContext) -> None:

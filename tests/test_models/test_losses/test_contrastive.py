@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from xdet.models.losses import ImageTextContrastiveLoss, RetrievalLoss, TokenContrastiveLoss, text_ids
+from xdet.models.losses import ImageTextContrastiveLoss, RetrievalLoss, RetrievalTargets, TokenContrastiveLoss, text_ids
 from xdet.registry import MODELS
 
 LAYERS, DIM = 4, 8
@@ -23,6 +23,12 @@ def make_batch(images=3, seed=0, tokens=5):
         text_valid=torch.arange(tokens) < lengths[:, None],
         logit_scale=torch.tensor(1.5, requires_grad=True),
     )
+
+
+def apply(criterion, batch, ids=None):
+    targets = RetrievalTargets(batch['text_embed'], batch['text_tokens'], batch['text_valid'], ids)
+    embeds = batch['image_embeds'], batch['object_embeds'], batch['backbone_embed']
+    return criterion(*embeds, targets, batch['logit_scale'])
 
 
 def leaves(batch):
@@ -104,7 +110,7 @@ def test_image_token_by_hand():
 
 def test_retrieval_is_the_weighted_sum():
     batch = make_batch()
-    losses = RetrievalLoss()(**batch)
+    losses = apply(RetrievalLoss(), batch)
     assert set(losses) == {'loss_retrieval', 'd1.loss_retrieval', 'd2.loss_retrieval', 'loss_retrieval_backbone'}
     text, scale = batch['text_embed'], batch['logit_scale']
     coarse = ImageTextContrastiveLoss()
@@ -117,16 +123,16 @@ def test_retrieval_is_the_weighted_sum():
     expected = 8 * coarse(batch['backbone_embed'][:, None], text, scale)
     torch.testing.assert_close(losses['loss_retrieval_backbone'], expected[0])
 
-    without = RetrievalLoss(num_layers=1)(**{**batch, 'backbone_embed': None})
+    without = apply(RetrievalLoss(num_layers=1), {**batch, 'backbone_embed': None})
     assert set(without) == {'loss_retrieval'} and torch.equal(without['loss_retrieval'], losses['loss_retrieval'])
 
 
 def test_padding_does_not_matter():
     batch = make_batch()
-    expected = RetrievalLoss()(**batch)
+    expected = apply(RetrievalLoss(), batch)
     batch['text_tokens'] = torch.cat([batch['text_tokens'], torch.full((3, 4, DIM), 3.0)], 1)
     batch['text_valid'] = torch.cat([batch['text_valid'], torch.zeros(3, 4, dtype=torch.bool)], 1)
-    for key, value in RetrievalLoss()(**batch).items():
+    for key, value in apply(RetrievalLoss(), batch).items():
         torch.testing.assert_close(value, expected[key])
 
 
@@ -134,7 +140,7 @@ def test_padding_does_not_matter():
 @pytest.mark.parametrize('official', [False, True])
 def test_few_images(images, official):
     batch = make_batch(images)
-    losses = RetrievalLoss(official=official)(**batch, ids=text_ids(['dog'] * images))
+    losses = apply(RetrievalLoss(official=official), batch, text_ids(['dog'] * images))
     assert losses['loss_retrieval_backbone'].item() == 0 and losses['loss_retrieval'].isfinite()
     gradients = torch.autograd.grad(sum(losses.values()), leaves(batch), allow_unused=True)
     used = [g for leaf, g in zip(leaves(batch), gradients, strict=True) if leaf not in set(batch['image_embeds'][:1])]
@@ -144,12 +150,12 @@ def test_few_images(images, official):
 
 def test_single_precision_under_autocast():
     batch = make_batch()
-    expected = RetrievalLoss()(**batch)
+    expected = apply(RetrievalLoss(), batch)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        losses = RetrievalLoss()(**batch)
+        losses = apply(RetrievalLoss(), batch)
     assert all(torch.equal(losses[key], value) for key, value in expected.items())
     half = {key: value.bfloat16() if key in ('text_embed', 'text_tokens') else value for key, value in batch.items()}
-    assert all(value.dtype == torch.float32 for value in RetrievalLoss()(**half).values())
+    assert all(value.dtype == torch.float32 for value in apply(RetrievalLoss(), half).values())
 
 
 def test_registry():

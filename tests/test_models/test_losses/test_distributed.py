@@ -12,7 +12,9 @@ from xdet.models.losses import (
     GroundingLoss,
     GroundingTargets,
     NounContrastiveLoss,
+    NounTargets,
     RetrievalLoss,
+    RetrievalTargets,
     RowGather,
     SegmentationLoss,
     SegmentTargets,
@@ -86,11 +88,13 @@ def retrieval_losses(images, official=False):
         list(embeds.unbind(1)),
         [layer[:, None] for layer in embeds.unbind(1)],
         embeds.sum(1),
-        random(5, DIM, seed=3)[images] @ textual,
-        random(5, 4, DIM, seed=4)[images] @ textual,
-        torch.ones(len(images), 4, dtype=torch.bool),
+        RetrievalTargets(
+            random(5, DIM, seed=3)[images] @ textual,
+            random(5, 4, DIM, seed=4)[images] @ textual,
+            torch.ones(len(images), 4, dtype=torch.bool),
+            text_ids([CAPTIONS[image] for image in images]),
+        ),
         scale,
-        text_ids([CAPTIONS[image] for image in images]),
     )
     return losses, weights
 
@@ -101,10 +105,12 @@ def noun_losses(images, official=False):
     losses = NounContrastiveLoss(official=official)(
         list(embeds),
         [torch.arange(len(CLASSES[image])).expand(LAYERS, -1) for image in images],
-        [words(CLASSES[image]) @ textual for image in images],
-        [text_ids(CLASSES[image]) for image in images],
-        [words(NOUNS[image]) @ textual for image in images],
-        [text_ids(NOUNS[image]) for image in images],
+        NounTargets(
+            [words(CLASSES[image]) @ textual for image in images],
+            [text_ids(CLASSES[image]) for image in images],
+            [words(NOUNS[image]) @ textual for image in images],
+            [text_ids(NOUNS[image]) for image in images],
+        ),
         scale,
     )
     return losses, weights

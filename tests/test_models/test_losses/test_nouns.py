@@ -4,7 +4,7 @@ from itertools import permutations
 import pytest
 import torch
 
-from xdet.models.losses import NounContrastiveLoss, text_ids
+from xdet.models.losses import NounContrastiveLoss, NounTargets, text_ids
 from xdet.registry import MODELS
 
 LAYERS, QUERIES, DIM = 4, 5, 8
@@ -28,6 +28,11 @@ def make_batch(classes=(('dog', 'cat'), ('dog',)), nouns=(('tree', 'a dog and a 
         text_ids=[text_ids(image) for image in nouns],
         logit_scale=torch.tensor(1.0, requires_grad=True),
     )
+
+
+def apply(criterion, batch, names=()):
+    targets = NounTargets(batch['class_texts'], batch['class_ids'], batch['texts'], batch['text_ids'], names)
+    return criterion(batch['class_embeds'], batch['matches'], targets, batch['logit_scale'])
 
 
 def unit(x):
@@ -64,7 +69,7 @@ def reference(batch, layer):
 
 def test_follows_the_definition():
     batch = make_batch()
-    losses = NounContrastiveLoss(weight=2.0)(**batch)
+    losses = apply(NounContrastiveLoss(weight=2.0), batch)
     assert set(losses) == {'d1.loss_noun', 'd2.loss_noun', 'loss_noun'}
     for layer, prefix in {1: 'd1.', 2: 'd2.', 3: ''}.items():
         torch.testing.assert_close(losses[f'{prefix}loss_noun'], 2 * reference(batch, layer), rtol=1e-5, atol=1e-6)
@@ -88,15 +93,15 @@ def test_by_hand():
         logit_scale=torch.tensor(math.log(2.0)),
     )
     expected = math.log(1 + math.exp(-2))
-    assert NounContrastiveLoss()(**batch)['loss_noun'].item() == pytest.approx(expected, rel=1e-6)
+    assert apply(NounContrastiveLoss(), batch)['loss_noun'].item() == pytest.approx(expected, rel=1e-6)
     batch['text_ids'] = batch['class_ids']  # one text with two queries: nothing to tell apart from queries' side
-    loss = NounContrastiveLoss()(**batch)['loss_noun'].item()
+    loss = apply(NounContrastiveLoss(), batch)['loss_noun'].item()
     assert loss == pytest.approx(0.3 * (math.log(1 + math.exp(-2)) + 2 / 2), rel=1e-6)
 
 
 def test_official_switch_takes_gradients_from_free_queries():
     batch = make_batch()
-    ours, official = NounContrastiveLoss()(**batch), NounContrastiveLoss(official=True)(**batch)
+    ours, official = apply(NounContrastiveLoss(), batch), apply(NounContrastiveLoss(official=True), batch)
     for key, value in ours.items():
         torch.testing.assert_close(official[key], value)  # the value is the same
     for losses, learning in ((ours, (4, 2)), (official, (2, 1))):
@@ -123,7 +128,7 @@ def test_official_switch_takes_gradients_from_free_queries():
 @pytest.mark.parametrize('official', [False, True])
 def test_edges_are_finite_and_stay_in_the_graph(classes, nouns, official):
     batch = make_batch(classes, nouns)
-    losses = NounContrastiveLoss(official=official)(**batch)
+    losses = apply(NounContrastiveLoss(official=official), batch)
     assert len(losses) == 3 and all(loss.isfinite() for loss in losses.values())
     gradients = torch.autograd.grad(sum(losses.values()), [*batch['class_embeds'][1:], batch['logit_scale']])
     assert all(gradient.isfinite().all() for gradient in gradients)
@@ -136,27 +141,27 @@ def test_edges_are_finite_and_stay_in_the_graph(classes, nouns, official):
 def test_more_segments_than_queries():
     batch = make_batch([('dog', 'cat', 'dog', 'cow', 'cat', 'owl', 'bee'), ('dog',)])
     batch['matches'][0] = torch.tensor([[2, -1, 0, 1, 3, -1, 4]] * LAYERS)
-    losses = NounContrastiveLoss()(**batch)
+    losses = apply(NounContrastiveLoss(), batch)
     kept = dict(batch)
     rows = batch['matches'][0][0] >= 0
     kept['matches'] = [batch['matches'][0][:, rows], batch['matches'][1]]
     for name in ('class_texts', 'class_ids'):
         kept[name] = [batch[name][0][rows], batch[name][1]]
-    for key, value in NounContrastiveLoss()(**kept).items():
+    for key, value in apply(NounContrastiveLoss(), kept).items():
         torch.testing.assert_close(losses[key], value)
 
 
 def test_single_precision_under_autocast_and_nan():
     batch = make_batch()
-    expected = NounContrastiveLoss()(**batch)
+    expected = apply(NounContrastiveLoss(), batch)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        losses = NounContrastiveLoss()(**batch)
+        losses = apply(NounContrastiveLoss(), batch)
     assert all(torch.equal(losses[key], value) for key, value in expected.items())
     batch['texts'] = [text.bfloat16() for text in batch['texts']]
     batch['class_texts'] = [text.bfloat16() for text in batch['class_texts']]
     assert all(
-        value.dtype == torch.float32 for value in MODELS.build(dict(type='NounContrastiveLoss'))(**batch).values()
+        value.dtype == torch.float32 for value in apply(MODELS.build(dict(type='NounContrastiveLoss')), batch).values()
     )
     batch['class_embeds'][-1].data[1, 0, 0] = float('nan')
     with pytest.raises(ValueError, match=r'b.jpg: matching needs finite costs.*text cost in prediction layers \[2\]'):
-        NounContrastiveLoss()(**batch, names=['a.jpg', 'b.jpg'])
+        apply(NounContrastiveLoss(), batch, names=['a.jpg', 'b.jpg'])

@@ -12,7 +12,7 @@ from .matcher import HungarianMatcher
 from .nouns import NounContrastiveLoss
 from .points import sample_points, uncertain_points, uniform_points
 from .segmentation import SegmentationLoss
-from .targets import GroundingTargets, SegmentTargets
+from .targets import GroundingTargets, NounTargets, RetrievalTargets, SegmentTargets
 
 __all__ = [
     'AnswerLoss',
@@ -23,8 +23,10 @@ __all__ = [
     'HungarianMatcher',
     'ImageTextContrastiveLoss',
     'NounContrastiveLoss',
+    'NounTargets',
     'RelationalDistillationLoss',
     'RetrievalLoss',
+    'RetrievalTargets',
     'RowGather',
     'SegmentTargets',
     'SegmentationLoss',

@@ -13,6 +13,7 @@ from xdet.registry import MODELS
 
 from .common import soft_cross_entropy, supervised_layers, temperature
 from .distributed import RowGather
+from .targets import RetrievalTargets
 
 
 @MODELS.register_module()
@@ -157,11 +158,8 @@ class RetrievalLoss(nn.Module):
         image_embeds: Sequence[Tensor],
         object_embeds: Sequence[Tensor],
         backbone_embed: Tensor | None,
-        text_embed: Tensor,
-        text_tokens: Tensor,
-        text_valid: Tensor,
+        targets: RetrievalTargets,
         logit_scale: Tensor,
-        ids: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Losses of n images with one caption each; embeddings are of any length, n may be 0.
 
@@ -170,11 +168,8 @@ class RetrievalLoss(nn.Module):
                 the raw queries to the final one.
             object_embeds (Sequence[Tensor]): Class embeddings ``[n, No, C]`` of the object queries, likewise.
             backbone_embed (Tensor | None): ``[n, C]`` projected pooled backbone map; None without that half.
-            text_embed (Tensor): ``[n, C]``.
-            text_tokens (Tensor): ``[n, L, C]``.
-            text_valid (Tensor): bool ``[n, L]``, True up to and including the end token.
+            targets (RetrievalTargets): The captions.
             logit_scale (Tensor): Logarithm of the factor between cosines and logits.
-            ids (Tensor, optional): int64 ``[n]``, equal for equal captions (:func:`text_ids`); without it all differ.
 
         Returns:
             dict[str, Tensor]: Weighted ``loss_retrieval`` of the final layer, ``d{k}.loss_retrieval`` of prediction
@@ -185,9 +180,9 @@ class RetrievalLoss(nn.Module):
         if backbone_embed is not None:
             images.append(backbone_embed)
         # Stacked, so that everything is gathered over ranks at once.
-        coarse = self.image_text(torch.stack(images, 1), text_embed, logit_scale, ids)
+        coarse = self.image_text(torch.stack(images, 1), targets.pooled, logit_scale, targets.ids)
         objects = torch.stack([object_embeds[layer] for layer in layers], 1)
-        fine = self.image_token(objects, text_tokens, text_valid, logit_scale, ids)
+        fine = self.image_token(objects, targets.tokens, targets.valid, logit_scale, targets.ids)
         decoder = coarse[: len(layers)] + self.fine_weight * fine
         losses = {
             f'{prefix}loss_retrieval': self.weight * loss for prefix, loss in zip(layers.values(), decoder, strict=True)

@@ -14,6 +14,7 @@ from xdet.registry import MODELS
 from .common import soft_cross_entropy, supervised_layers, temperature
 from .distributed import RowGather
 from .matcher import assign
+from .targets import NounTargets
 
 
 @MODELS.register_module()
@@ -56,26 +57,18 @@ class NounContrastiveLoss(nn.Module):
         self,
         class_embeds: Sequence[Tensor],
         matches: Sequence[Tensor],
-        class_texts: Sequence[Tensor],
-        class_ids: Sequence[Tensor],
-        texts: Sequence[Tensor],
-        text_ids: Sequence[Tensor],
+        targets: NounTargets,
         logit_scale: Tensor,
-        names: Sequence[str] | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of a batch; an image may have no segments (n_b = 0) and no texts (m_b = 0).
+        """Losses of a batch.
 
         Args:
             class_embeds (Sequence[Tensor]): Class embeddings ``[B, No, C]`` of the object queries per prediction layer,
                 from the raw queries to the final one.
             matches (Sequence[Tensor]): ``[L, n_b]`` per image: the query of each segment in all L predictions, -1 if
                 none (:meth:`SegmentationLoss.match`).
-            class_texts (Sequence[Tensor]): ``[n_b, C]`` per image: embedding of each segment's class, of any length.
-            class_ids (Sequence[Tensor]): int64 ``[n_b]`` per image: id of each segment's class name.
-            texts (Sequence[Tensor]): ``[m_b, C]`` per image: embeddings of its nouns and its caption.
-            text_ids (Sequence[Tensor]): int64 ``[m_b]`` per image (:func:`~xdet.models.losses.text_ids`).
+            targets (NounTargets): What every image has to learn.
             logit_scale (Tensor): Logarithm of the factor between cosines and logits.
-            names (Sequence[str], optional): What to call the images in errors, such as their paths.
 
         Returns:
             dict[str, Tensor]: Weighted ``loss_noun`` of the final layer and ``d{k}.loss_noun`` of prediction layer k
@@ -84,16 +77,15 @@ class NounContrastiveLoss(nn.Module):
         Raises:
             ValueError: A similarity is not finite.
         """
-        names = names or [f'image {index} of the batch' for index in range(len(texts))]
         layers = supervised_layers(len(class_embeds), self.num_layers)
         with torch.autocast(logit_scale.device.type, enabled=False):
             scale = temperature(logit_scale)
             embeds = torch.stack([class_embeds[layer] for layer in layers], 1)  # [B, L, No, C]
             embeds = normalize(at_least_single(embeds))
             matches = [match[list(layers)] for match in matches]
-            texts = [normalize(at_least_single(text)) for text in texts]
-            class_texts = [normalize(at_least_single(text)) for text in class_texts]
-            free_matches = self._match_free_queries(embeds, matches, texts, scale, names)
+            texts = [normalize(at_least_single(text)) for text in targets.texts]
+            class_texts = [normalize(at_least_single(text)) for text in targets.class_texts]
+            free_matches = self._match_free_queries(embeds, matches, texts, scale, targets.names)
 
             # Rows of texts and the query that belongs to each, in every layer. They begin with nothing, in case there
             # are no images.
@@ -101,7 +93,7 @@ class NounContrastiveLoss(nn.Module):
             query_rows, found_rows = [embeds[:0, :, 0]], [embeds[:0, :, 0, 0] > 0]
             for image, (embed, match, free) in enumerate(zip(embeds, matches, free_matches, strict=True)):
                 text_rows += [class_texts[image], texts[image]]
-                id_rows += [class_ids[image], text_ids[image]]
+                id_rows += [targets.class_ids[image], targets.text_ids[image]]
                 query_rows += [_pick(embed, match), _pick(embed.detach() if self.official else embed, free)]
                 found_rows += [match.T >= 0, free.T >= 0]
             rows = torch.cat(text_rows)

@@ -125,5 +125,45 @@ class GroundingTargets:
         )
 
 
+@dataclass(frozen=True)
+class NounTargets:
+    """Texts that the queries of every image belong to; an image may have no segments (n_b = 0), no texts (m_b = 0).
+
+    Attributes:
+        class_texts (Sequence[Tensor]): ``[n_b, C]`` per image: embedding of each segment's class, of any length.
+        class_ids (Sequence[Tensor]): int64 ``[n_b]`` per image: id of each segment's class name.
+        texts (Sequence[Tensor]): ``[m_b, C]`` per image: embeddings of its nouns and its caption, of any length.
+        text_ids (Sequence[Tensor]): int64 ``[m_b]`` per image (:func:`~xdet.models.losses.text_ids`).
+        names (Sequence[str]): What to call the images in errors, such as their paths; may be left out.
+    """
+
+    class_texts: Sequence[Tensor]
+    class_ids: Sequence[Tensor]
+    texts: Sequence[Tensor]
+    text_ids: Sequence[Tensor]
+    names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'names', tuple(self.names) or _numbered(len(self.texts)))
+
+
+@dataclass(frozen=True)
+class RetrievalTargets:
+    """One caption for each of n images; n may be 0. Embeddings are of any length.
+
+    Attributes:
+        pooled (Tensor): ``[n, C]``, of whole captions.
+        tokens (Tensor): ``[n, L, C]``.
+        valid (Tensor): bool ``[n, L]``, True up to and including the end token.
+        ids (Tensor, optional): int64 ``[n]``, equal for equal captions (:func:`~xdet.models.losses.text_ids`); without
+            it all differ.
+    """
+
+    pooled: Tensor
+    tokens: Tensor
+    valid: Tensor
+    ids: Tensor | None = None
+
+
 def _numbered(count: int) -> tuple[str, ...]:
     return tuple(f'image {index} of the batch' for index in range(count))
