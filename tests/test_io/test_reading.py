@@ -104,6 +104,13 @@ def test_other_schemes_are_refused(scheme: str) -> None:
         read_bytes(f'{scheme}:///etc/hostname' if scheme else 'http://')
 
 
+def test_schemes_that_nothing_reads_are_named() -> None:
+    with pytest.raises(
+        UnreadableError, match=r"^gopher://x/y: cannot be read \(no file backend reads addresses of 'gopher://'\)$"
+    ):
+        read_bytes('gopher://x/y')
+
+
 def test_only_regular_files_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / 'pipe')
     (tmp_path / 'link').symlink_to('/dev/zero')

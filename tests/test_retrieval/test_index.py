@@ -262,6 +262,16 @@ def test_pipeline_that_cannot_be_built_is_named(inferencer, pipeline):
         Embedder(inferencer, pipeline)
 
 
+def test_empty_paths_are_not_the_working_directory(inferencer, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(photos)
+    for index, arguments in ((ImageIndex, ('', tmp_path / 'index')), (TextIndex, ('', tmp_path / 'index'))):
+        with pytest.raises(ValueError, match="is ''; accepted are"):
+            index.build(inferencer, *arguments)
+    with pytest.raises(RetrievalIndexError, match="is ''; accepted are"):
+        ImageIndex.build(inferencer, photos, '')
+    assert not (photos / 'manifest.json').exists()
+
+
 @pytest.mark.parametrize('field', ['size', 'mtime_ns'])
 def test_items_that_lost_a_field_are_embedded_again(inferencer, photos, field):
     build(inferencer, photos)

@@ -77,6 +77,8 @@ def read_bytes(
         raise UnreadableError(f'{shorten(name)}: does not fit into memory') from None
     except (OSError, HTTPException, ImportError, KeyError, ValueError) as error:  # what the file backends raise
         reason = getattr(error, 'strerror', None) or str(error) or type(error).__name__
+        if isinstance(error, KeyError):  # of MMEngine's table of backends
+            reason = f"no file backend reads addresses of '{shorten(scheme)}://'"
         raise UnreadableError(f'{shorten(name)}: cannot be read ({shorten(reason)})') from error
 
 

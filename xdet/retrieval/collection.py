@@ -38,6 +38,8 @@ def list_texts(source: str | Path) -> tuple[Path, dict[str, Item]]:
     Raises:
         ValueError: There are none, or a file cannot be read as UTF-8.
     """
+    if source == '':  # would be the working directory
+        raise ValueError("the source of the texts is ''; accepted are files and folders")
     path = expand(source)
     files = {'.': path} if path.is_file() else _list_files(path, ('.txt',))
     items: dict[str, Item] = {}
@@ -55,6 +57,8 @@ def list_texts(source: str | Path) -> tuple[Path, dict[str, Item]]:
 
 
 def _list_files(folder: str | Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    if folder == '':  # would be the working directory
+        raise ValueError("the folder of the collection is ''; accepted are names of folders")
     root = expand(folder)
     if not root.is_dir():
         raise ValueError(f"folder '{shorten(str(folder))}' does not exist or is not a folder")

@@ -100,6 +100,8 @@ class EmbeddingStore:
     """
 
     def __init__(self, directory: str | Path, signature: Signature) -> None:
+        if directory == '':  # would be the working directory
+            raise RetrievalIndexError("the folder of the index is ''; accepted are names of folders")
         try:
             self.directory = expand(directory)
         except ValueError as error:
