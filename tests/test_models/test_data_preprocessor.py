@@ -33,3 +33,10 @@ def test_joint_padding(kwargs):
 def test_unknown_padding():
     with pytest.raises(ValueError, match="'individual' and 'joint'"):
         XDecoderDataPreprocessor(batch_padding='none')
+
+
+def test_data_of_another_pipeline():
+    with pytest.raises(
+        ValueError, match='the data pipeline gives no inputs; its last transform must be PackXDetInputs'
+    ):
+        XDecoderDataPreprocessor()(dict(img_path=['a.png']))

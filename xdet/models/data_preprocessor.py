@@ -57,7 +57,12 @@ class XDecoderDataPreprocessor(BaseDataPreprocessor):
         Returns:
             dict: ``inputs``: one tensor ``[B, 3, H, W]`` when padded jointly, else a list of ``[3, H, W]``;
             ``data_samples`` with ``batch_input_shape`` set to each image's padded size.
+
+        Raises:
+            ValueError: There are no inputs.
         """
+        if 'inputs' not in data:
+            raise ValueError('the data pipeline gives no inputs; its last transform must be PackXDetInputs')
         data = self.cast_data(data)
         samples = data.get('data_samples')
         images = [self._normalize(image) for image in data['inputs']]
