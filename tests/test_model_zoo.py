@@ -167,7 +167,7 @@ def test_import_of_what_is_not_installed(tmp_path):
 
 
 def test_name_longer_than_a_path():
-    with pytest.raises(ValueError, match='10000 characters') as caught:
+    with pytest.raises(FileNotFoundError, match='10000 characters') as caught:
         find_config('x' * 10_000)
     assert len(str(caught.value)) < 4000
 

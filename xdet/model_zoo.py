@@ -72,7 +72,7 @@ def find_config(model: str) -> Path:
 
     Raises:
         FileNotFoundError: No such file and no such name; close names are suggested.
-        ValueError: It is no path, or longer than one can be.
+        ValueError: It is no path.
     """
     path = expand(model)
     try:

@@ -190,9 +190,6 @@ def test_expand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert expand('a~/b') == Path('a~/b')
     with pytest.raises(ValueError, match='~nosuchuser/x: there is no user'):
         expand('~nosuchuser/x')
-    with pytest.raises(ValueError, match='a path of 5000 characters is too long') as caught:
-        expand('x' * 5000)
-    assert len(str(caught.value)) < 400
     (tmp_path / '~notes.png').touch()
     assert expand('~notes.png') == Path('~notes.png')
 

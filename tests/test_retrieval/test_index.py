@@ -272,6 +272,13 @@ def test_empty_paths_are_not_the_working_directory(inferencer, photos, tmp_path,
     assert not (photos / 'manifest.json').exists()
 
 
+def test_paths_that_are_too_long_are_short_errors(inferencer, photos, tmp_path):
+    for folder, index in (('x' * 5000, tmp_path / 'index'), (photos, 'x' * 5000)):
+        with pytest.raises(ValueError, match='5000 characters') as caught:
+            ImageIndex.build(inferencer, folder, index)
+        assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize('field', ['size', 'mtime_ns'])
 def test_items_that_lost_a_field_are_embedded_again(inferencer, photos, field):
     build(inferencer, photos)

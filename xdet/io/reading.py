@@ -189,23 +189,17 @@ def _json_text(data: bytes, name: str) -> str:
         raise ValueError(f'{shorten(name)}: not valid JSON (not even text)') from None
 
 
-_LONGEST_PATH = 4096  # bytes, of Linux; elsewhere it is less
-
-
 def expand(path: str | os.PathLike) -> Path:
     """``path`` with ``~`` and ``~user`` replaced, unless a file has that very name.
 
     Raises:
-        ValueError: It is no path, has a NUL character, is longer than any file system takes, or names a user that
-            there is not.
+        ValueError: It is no path, has a NUL character, or names a user that there is not.
     """
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise ValueError(f'{shorten(repr(path))} is a {type(path).__name__}; accepted are paths as text')
     text = os.fspath(path)
     if '\0' in text:
         raise ValueError(f'{shorten(repr(text))}: a path cannot have a NUL character')
-    if len(os.fsencode(text)) >= _LONGEST_PATH:  # else errors of the system repeat all of it
-        raise ValueError(f'{shorten(text)}: a path of {len(text)} characters is too long')
     if not text.startswith('~') or os.path.lexists(text):
         return Path(path)
     expanded = os.path.expanduser(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def list_texts(source: str | Path) -> tuple[Path, dict[str, Item]]:
     if source == '':  # would be the working directory
         raise ValueError("the source of the texts is ''; accepted are files and folders")
     path = expand(source)
-    files = {'.': path} if path.is_file() else _list_files(path, ('.txt',))
+    files = {'.': path} if os.path.isfile(path) else _list_files(path, ('.txt',))
     items: dict[str, Item] = {}
     for name, file in files.items():
         try:
@@ -60,7 +61,7 @@ def _list_files(folder: str | Path, suffixes: Sequence[str]) -> dict[str, Path]:
     if folder == '':  # would be the working directory
         raise ValueError("the folder of the collection is ''; accepted are names of folders")
     root = expand(folder)
-    if not root.is_dir():
+    if not os.path.isdir(root):  # False, too, for names longer than one can be
         raise ValueError(f"folder '{shorten(str(folder))}' does not exist or is not a folder")
     relative = {file.relative_to(root).as_posix(): file for file in files_below(root, suffixes)}
     return {path: relative[path] for path in sorted(relative) if not any(map(_is_hidden, path.split('/')))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import time
 import uuid
@@ -27,6 +28,7 @@ _SHARD = re.compile(r'embeddings-(\d{1,12})(?:-[0-9a-f]+)?\.npy')
 _MANIFEST_KINDS = dict(kind=str, shape=list, fingerprint=str, pipeline=list, complete=bool, shards=list, items=list)
 _SECONDS_BETWEEN_SAVES = 30.0
 _FORGOTTEN_AFTER = 3600  # seconds
+_LONGEST_PATH = 4096  # bytes, of Linux; elsewhere it is less
 
 Item = dict[str, Any]
 
@@ -106,6 +108,8 @@ class EmbeddingStore:
             self.directory = expand(directory)
         except ValueError as error:
             raise RetrievalIndexError(f'index {error}') from error
+        if len(os.fsencode(self.directory)) >= _LONGEST_PATH:  # else errors of the system repeat all of it
+            raise RetrievalIndexError(f"index '{shorten(str(directory))}': the path is too long")
         self.signature = signature
         self.items: dict[str, Item] = {}
         self.facts: dict[str, Any] = {}
