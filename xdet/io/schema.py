@@ -84,8 +84,8 @@ def number(name: str, value: Any, kind: type, least: float, most: float = math.i
     Raises:
         ValueError: It is something else, NaN, or out of range.
     """
-    accepted = numbers.Integral if kind is int else numbers.Real
-    if isinstance(value, accepted) and not isinstance(value, bool) and least <= value <= most:
+    is_number = isinstance(value, numbers.Integral if kind is int else numbers.Real) and not isinstance(value, bool)
+    if is_number and least <= value <= most:
         return value if isinstance(value, (int, float)) else kind(value)
     limits = limits or (f'from {least:g}' if most == math.inf else f'from {least:g} to {most:g}')
     told = 'None' if value is None else shown(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -31,13 +32,13 @@ class Selection:
     max_per_image: int | None = None
 
     def __post_init__(self) -> None:
-        for name, kind, *limits in (
+        for name, kind, least, most in (
             ('nms_iou', float, 0, 1),
-            ('min_area', int, 0),
-            ('max_per_image', int, 1),
+            ('min_area', int, 0, math.inf),
+            ('max_per_image', int, 1, math.inf),
         ):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, number(name, getattr(self, name), kind, *limits))
+                object.__setattr__(self, name, number(name, getattr(self, name), kind, least, most))
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) is not None for field in fields(self))
