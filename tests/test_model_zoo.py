@@ -80,8 +80,6 @@ def test_weights_are_needed_except_for_the_embedded_model():
 
 @pytest.mark.parametrize('model', [None, EMBEDDED_MODEL])
 def test_embedded_model(model, tmp_path, monkeypatch):
-    if EMBEDDED_MODEL not in list_models():
-        pytest.skip('the embedded model has not been made yet')
     weights = tmp_path / 'embedded.safetensors'
     monkeypatch.setattr(model_zoo, 'EMBEDDED_WEIGHTS', weights)
     with pytest.raises(FileNotFoundError, match='embedded weights .* are missing'):

@@ -18,7 +18,7 @@ from unittest import mock
 import pytest
 from packaging.requirements import Requirement
 
-from xdet.model_zoo import EMBEDDED_WEIGHTS, find_config
+from xdet.model_zoo import find_config
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
@@ -66,8 +66,6 @@ ALL_COMMANDS = [(document, *command) for document in DOCUMENTS for command in co
 
 @pytest.mark.parametrize(('language', 'body'), list(marked_blocks()))
 def test_marked_block_runs(language: str, body: str, tmp_path: Path) -> None:
-    if not EMBEDDED_WEIGHTS.is_file():
-        pytest.skip(f'the embedded weights {EMBEDDED_WEIGHTS.name} have not been made yet')
     program = body.replace('outputs/demo', str(tmp_path))
     python_first = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
     environment = {**os.environ, 'PATH': python_first, 'PYTHONPATH': str(ROOT)}

@@ -24,7 +24,6 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     TOOL['main']()
 
 
-@pytest.mark.skipif(not EMBEDDED_WEIGHTS.is_file(), reason='the embedded weights have not been made yet')
 def test_every_part_comes_from_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = timm.create_model('tf_efficientnet_lite0').half().float().state_dict()
     save_file(backbone, tmp_path / 'lite0.safetensors')
