@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
+import traceback
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,8 @@ def on_two_ranks(function: Callable[[], Any], folder: Path) -> list:
 def on_ranks(function: Callable[[], Any], folder: Path, count: int) -> list:
     """Run ``function()`` in ``count`` processes; returns what they return."""
     exitcodes = start_ranks(function, folder, count)
-    assert exitcodes == [0] * count
+    errors = '\n'.join(path.read_text() for path in sorted(folder.glob('*.err')))
+    assert exitcodes == [0] * count, f'the ranks ended with {exitcodes}\n{errors}'
     return [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(count)]
 
 
@@ -51,6 +55,16 @@ def start_ranks(function: Callable[[], Any], folder: Path, count: int) -> list[i
 def _rank(function: Callable[[], Any], folder: Path, rank: int, count: int) -> None:
     torch.set_num_threads(1)  # a forked process must not use its parent's thread pool
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count))
-    dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=count)
-    torch.save(function(), folder / f'{rank}.pt')
-    dist.destroy_process_group()
+    store = dist.FileStore(f'{folder}/store', count)
+    with open(folder / f'{rank}.err', 'w') as errors:
+        faulthandler.enable(errors)
+        try:
+            dist.init_process_group('gloo', store=store, rank=rank, world_size=count)
+            torch.save(function(), folder / f'{rank}.pt')
+            # A rank that leaves closes its connections, and another may still read its last message from them.
+            store.set(f'done {rank}', '')
+            store.wait([f'done {other}' for other in range(count)], timedelta(seconds=LIMIT))
+            dist.destroy_process_group()
+        except BaseException:
+            traceback.print_exc(file=errors)
+            raise

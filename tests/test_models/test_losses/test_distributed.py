@@ -1,12 +1,11 @@
 """Two real processes against one that sees the whole batch: losses, and gradients as distributed training averages."""
 
-import multiprocessing
-
 import pytest
 import torch
 import torch.distributed as dist
 from mmengine.structures import InstanceData
 from test_tasks.conftest import tiny_model
+from tiny.ranks import needs_ranks, on_two_ranks
 
 from xdet.models.losses import (
     GroundingLoss,
@@ -24,39 +23,17 @@ from xdet.models.losses import points as point_sampling
 from xdet.models.losses.distributed import check_same_kinds
 from xdet.structures import XDetDataSample
 
-pytestmark = pytest.mark.skipif(
-    'fork' not in multiprocessing.get_all_start_methods() or not dist.is_gloo_available(),
-    reason='needs processes that are forked, and gloo',
-)
+pytestmark = needs_ranks
 
 LAYERS, QUERIES, DIM, SIZE = 3, 6, 8, (32, 32)
 CAPTIONS = ('a dog', 'a cat', 'A dog', 'a tree', 'a cow')
 CLASSES = (('dog', 'cat'), ('dog',), (), ('cow', 'dog'), ('bee',))
 NOUNS = (('tree', 'a dog'), ('cat',), ('a dog',), (), ('dog', 'a bee'))
-LIMIT = 60  # seconds; about one is enough on an idle machine
 
 
 def run_on_two_ranks(function, folder):
     """What ``function(rank)`` returns on each of two ranks."""
-    context = multiprocessing.get_context('fork')
-    processes = [context.Process(target=_rank, args=(function, folder, rank)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(LIMIT)
-    alive = [process for process in processes if process.is_alive()]
-    for process in alive:
-        process.kill()
-    assert not alive, 'a rank waits for the other'
-    assert [process.exitcode for process in processes] == [0, 0]
-    return [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(2)]
-
-
-def _rank(function, folder, rank):
-    torch.set_num_threads(1)  # a forked process must not use its parent's thread pool
-    dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
-    torch.save(function(rank), folder / f'{rank}.pt')
-    dist.destroy_process_group()
+    return on_two_ranks(lambda: function(dist.get_rank()), folder)
 
 
 def parameters():
