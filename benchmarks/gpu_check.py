@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from xdet.apis import XDecoderInferencer
-from xdet.model_zoo import EMBEDDED_WEIGHTS
+from xdet.model_zoo import EMBEDDED
 
 NAMES = dict(things=['dog', 'cat'], stuff=['sky'])
 PROMPTS: dict[str, dict[str, Any]] = {
@@ -146,7 +146,8 @@ class Check:
             *start,
             'xdecoder_focal-nano_scenes-joint',
             *(('1',) if distributed else ()),
-            *('--weights', str(EMBEDDED_WEIGHTS), '--work-dir', str(folder), *options, '--cfg-options', *settings),
+            *('--weights', str(EMBEDDED['scenes'].weights), '--work-dir', str(folder), *options),
+            *('--cfg-options', *settings),
         )
         begin = time.monotonic()
         left = max(60.0, self.seconds - (begin - self.begin))

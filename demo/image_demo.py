@@ -1,4 +1,4 @@
-"""Every task of a model on your pictures, with the words you type.
+"""Every task of a model on your images, with the words you type.
 
     python demo/image_demo.py demo/demo_scene.png
     python demo/image_demo.py street.jpg --model xdecoder_focal-t --weights FILE --things "car . person" --stuff "road"
@@ -9,11 +9,10 @@
     python demo/image_demo.py street.jpg --model ... --task classification --classes "street . beach . kitchen"
     python demo/image_demo.py photos/    --model ... --task retrieval --texts "a dog on a beach"
 
-Several phrases, questions or texts are separated by a full stop between spaces. Without --model and --weights, the
-small model that comes with the package is used. It knows generated scenes only; photographs need official or own
-weights.
+Several phrases, questions or texts are separated by a full stop between spaces. Without --model, a small model that
+comes with the package is used; --model photos and --model scenes choose one (docs/model_cards.md says what each knows).
 
-Exit codes: 0 all pictures done, 1 some pictures of several failed, 2 wrong usage or nothing could be done.
+Exit codes: 0 all images done, 1 some images of several failed, 2 wrong usage or nothing could be done.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
     group.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
     group.add_argument('--text-embeddings', help='class names embedded before, by tools/misc/embed_vocabulary.py')
     group.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
-    group.add_argument('--batch-size', type=int, default=1, help='pictures per forward pass (1)')
+    group.add_argument('--batch-size', type=int, default=1, help='images per forward pass (1)')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -87,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
     inferencer = XDecoderInferencer(
         args.model, args.weights, args.device, args.random_weights, text_embeddings=args.text_embeddings
     )
+    if inferencer.embedded is not None:
+        print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
     result = inferencer(
         images,
         task=args.task,
@@ -97,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if not result['predictions']:
         return 2
-    for key, wanted, what in (('vis', not args.no_save_vis, 'pictures'), ('preds', not args.no_save_pred, 'results')):
+    for key, wanted, what in (('vis', not args.no_save_vis, 'images'), ('preds', not args.no_save_pred, 'results')):
         if wanted:
             print(f'{what} in {Path(args.out_dir) / key}')
     if result.get('rankings'):

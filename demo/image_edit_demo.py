@@ -1,11 +1,11 @@
-"""Removes or replaces what a phrase means in a picture, with an inpainting pipeline of yours.
+"""Removes or replaces what a phrase means in an image, with an inpainting pipeline of yours.
 
     python demo/image_edit_demo.py street.jpg --phrase "the red car" --pipeline FOLDER --model NAME --weights FILE
     python demo/image_edit_demo.py street.jpg --phrase "the red car" --prompt "a horse" --pipeline FOLDER --model ...
 
 FOLDER is an inpainting pipeline that diffusers saved (pip install diffusers transformers); nothing is downloaded.
-Without --prompt, what the phrase means is removed. Without --model and --weights, the small model that comes with the
-package is used, if it has the task; it knows generated scenes only.
+Without --prompt, what the phrase means is removed. Without --model, a small model that comes with the package is
+used; --model photos and --model scenes choose one (docs/model_cards.md says what each knows).
 
 Exit codes: 0 done, 2 wrong usage or nothing could be done.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('image', help='picture file or URL')
+    parser.add_argument('image', help='image file or URL')
     parser.add_argument('--phrase', required=True, help='what to edit, "the dog on the left"')
     parser.add_argument('--prompt', help='what to paint in its place; nothing removes it')
     parser.add_argument('--pipeline', required=True, help='folder of an inpainting pipeline')
@@ -39,7 +39,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Edit, write the picture and the mask, say where they lie; returns the exit code."""
+    """Edit, write the image and the mask, say where they lie; returns the exit code."""
     import numpy as np
 
     from xdet.compat.quiet import quiet_imports
@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
     if not Path(args.pipeline).expanduser().is_dir():
         raise FileNotFoundError(f"inpainting pipeline '{args.pipeline}' is not a folder; give one that diffusers saved")
     inferencer = XDecoderInferencer(args.model, args.weights, args.device, random_weights=args.random_weights)
+    if inferencer.embedded is not None:
+        print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
     options = dict(num_inference_steps=args.steps) if args.steps is not None else {}
     result = edit_image(
         inferencer,
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     stem = Path(args.image.split('?')[0]).stem
     write_image(out_dir / f'{stem}_edited.png', np.asarray(result.image))
     write_image(out_dir / f'{stem}_mask.png', result.mask)
-    print(f'{args.phrase}: {100 * result.mask.mean():.1f} % of the picture, score {result.score:.2f}')
+    print(f'{args.phrase}: {100 * result.mask.mean():.1f} % of the image, score {result.score:.2f}')
     print(f'results in {out_dir}')
     return 0
 

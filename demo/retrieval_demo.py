@@ -1,14 +1,14 @@
-"""Finds pictures of a folder by texts, and texts by pictures, with an index that remembers what was embedded.
+"""Finds images of a folder by texts, and texts by images, with an index that remembers what was embedded.
 
     python demo/retrieval_demo.py photos --index photos.index --text "a dog on a beach" --model NAME --weights FILE
     python demo/retrieval_demo.py photos --index photos.index --text "the dog on the left" --region --model ...
     python demo/retrieval_demo.py captions.txt --index captions.index --image street.jpg --model ...
 
-With --text, COLLECTION is a folder of pictures; with --image, a text file with one text per line or a folder of .txt
-files. A second run embeds only what is new. Without --model and --weights, the small model that comes with the package
-is used, if it has the task; it knows generated scenes only.
+With --text, COLLECTION is a folder of images; with --image, a text file with one text per line or a folder of .txt
+files. A second run embeds only what is new. Without --model, a small model that comes with the package is used;
+--model photos and --model scenes choose one (docs/model_cards.md says what each knows).
 
-Exit codes: 0 all done, 1 some pictures of the folder could not be read, 2 wrong usage or nothing could be done.
+Exit codes: 0 all done, 1 some images of the folder could not be read, 2 wrong usage or nothing could be done.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from typing import Any
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('collection', help='folder of pictures; with --image, text file or folder of .txt files')
+    parser.add_argument('collection', help='folder of images; with --image, text file or folder of .txt files')
     parser.add_argument('--index', required=True, help='folder of the index, made when missing')
     query = parser.add_mutually_exclusive_group(required=True)
     query.add_argument('--text', action='append', help='what to find; may be repeated')
-    query.add_argument('--image', action='append', help='picture to find texts for; may be repeated')
-    parser.add_argument('--region', action='store_true', help='mark what the text means in the pictures found')
+    query.add_argument('--image', action='append', help='image to find texts for; may be repeated')
+    parser.add_argument('--region', action='store_true', help='mark what the text means in the images found')
     parser.add_argument('-k', type=int, default=10, help='most results per query (10)')
     parser.add_argument('--min-score', type=float, default=-1.0, help='leave out results below this cosine')
     parser.add_argument('--decoder-weight', type=float, help="weight of the decoder's vector, 0 to 1 (the model's own)")
@@ -36,7 +36,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--weights', help='checkpoint file or URL, official or ours')
     parser.add_argument('--out-dir', default='outputs', help='folder for results (default: outputs)')
     parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
-    parser.add_argument('--batch-size', type=int, default=16, help='pictures per forward pass (16)')
+    parser.add_argument('--batch-size', type=int, default=16, help='images per forward pass (16)')
     parser.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
     parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
     args = parser.parse_args(argv)
@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
 
     (list_texts if args.image else list_images)(args.collection)  # before the model is built, which takes seconds
     inferencer = XDecoderInferencer(args.model, args.weights, args.device, random_weights=args.random_weights)
+    if inferencer.embedded is not None:
+        print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
     if args.image:
         index = TextIndex.build(inferencer, args.collection, args.index)
     else:
@@ -103,7 +105,7 @@ def _plain(hit: Any) -> dict[str, Any]:
 
 
 def _write_sheet(path: Path, query: str, hits: list[Any]) -> None:
-    """Draw the pictures found, with their regions if there are any."""
+    """Draw the images found, with their regions if there are any."""
     import numpy as np
 
     from xdet.datasets.files.image_io import read_image

@@ -7,8 +7,8 @@ from mmengine.config import Config
 from xdet import model_zoo
 from xdet.config_references import refuse_lost_deletes
 from xdet.model_zoo import (
-    EMBEDDED_MODEL,
-    EMBEDDED_WEIGHTS,
+    DEFAULT_MODEL,
+    EMBEDDED,
     fill_in,
     find_config,
     list_models,
@@ -61,6 +61,7 @@ def test_installed_wheel(tmp_path, monkeypatch):
     'name, message',
     [
         ('xdecoder_focal_t', "'xdecoder_focal_t'.*did you mean xdecoder_focal-t"),
+        ('photo', 'did you mean photos'),
         ('elsewhere/xdecoder_focal-t', 'neither a config file nor a shipped model'),
         ('zzz', 'shipped models: .*xdecoder_focal-t'),
         ('missing.py', 'neither a config file nor a shipped model'),
@@ -78,16 +79,33 @@ def test_weights_are_needed_except_for_the_embedded_model():
     assert resolve_model('xdecoder_focal-t', 'w.pt', random_weights=False).weights == 'w.pt'
 
 
-@pytest.mark.parametrize('model', [None, EMBEDDED_MODEL])
-def test_embedded_model(model, tmp_path, monkeypatch):
-    weights = tmp_path / 'embedded.safetensors'
-    monkeypatch.setattr(model_zoo, 'EMBEDDED_WEIGHTS', weights)
-    with pytest.raises(FileNotFoundError, match='embedded weights .* are missing'):
-        resolve_model(model, None, random_weights=False)
-    weights.write_bytes(b'')
-    spec = resolve_model(model, None, random_weights=False)
-    assert spec.embedded and spec.weights == str(weights)
-    assert not resolve_model(EMBEDDED_MODEL, 'own.pth', random_weights=False).embedded
+@pytest.mark.parametrize('name', EMBEDDED)
+def test_embedded_models(name, tmp_path, monkeypatch):
+    """Short name and name of the config mean the same; so does no name, for the default."""
+    model = EMBEDDED[name]
+    root = model_zoo.config_root()
+    monkeypatch.setattr(model_zoo, 'config_root', lambda: root)
+    monkeypatch.setattr(model_zoo, 'PACKAGE', tmp_path)
+    names = [name, model.config, f'xdet::xdecoder/{model.config}.py', *([None] if name == DEFAULT_MODEL else [])]
+    with pytest.raises(FileNotFoundError, match=f"embedded weights .*{model.file} of model '{name}' are missing"):
+        resolve_model(name, None, random_weights=False)
+    model.weights.parent.mkdir()
+    model.weights.write_bytes(b'')
+    for given in names:
+        spec = resolve_model(given, None, random_weights=False)
+        assert (spec.name, spec.embedded, spec.weights) == (model.config, model, str(model.weights))
+    assert resolve_model(name, 'own.pth', random_weights=False).embedded is None
+    assert resolve_model(name, None, random_weights=True).embedded is None
+
+
+def test_embedded_models_say_what_they_know():
+    """One line each, different ones, and class names that the config can answer for."""
+    assert len({model.knows for model in EMBEDDED.values()}) == len(EMBEDDED)
+    for model in EMBEDDED.values():
+        assert '\n' not in model.knows + model.elsewhere and len(model.vocabulary.names) > 1
+    assert EMBEDDED['scenes'].unknown(['a red circle', 'a cat']) == ['cat']
+    answers = load_config(find_config('photos')).model.tasks.vqa.answers
+    assert set(EMBEDDED['photos'].vocabulary.names) <= set(answers)
 
 
 @pytest.mark.parametrize(
@@ -179,14 +197,15 @@ def test_references_are_values_of_the_finished_config() -> None:
             names=['a'],
             pipeline=[dict(scale=('${size}', '${size}')), dict(names='${names}')],
             joined='${folder}-${size}',
-            load_from='${embedded_weights}',
+            load_from='${embedded_scenes}',
+            start='${embedded_photos}',
         )
     )
     cfg.merge_from_dict(dict(root='my', size=32))
     filled = fill_in(cfg)
     assert filled.folder == 'my/images' and filled.joined == 'my/images-32'
     assert filled.pipeline[0].scale == (32, 32) and filled.pipeline[1].names == ['a']
-    assert Path(filled.load_from) == EMBEDDED_WEIGHTS
+    assert [Path(filled.load_from), Path(filled.start)] == [EMBEDDED[name].weights for name in ('scenes', 'photos')]
     assert cfg.folder == '${root}/images'
     assert fill_in(filled) is filled
 

@@ -1,4 +1,4 @@
-"""Finds configs by name, in a checkout as well as in an installed wheel, and the model that comes with the package."""
+"""Finds configs by name, in a checkout as well as in an installed wheel, and the models that come with the package."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import difflib
 import fnmatch
 import os
 import tempfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +17,88 @@ from xdet import config_references
 from xdet.io.errors import cause
 from xdet.io.reading import expand, shorten
 from xdet.scenes.description import VOCABULARY as SCENES
-from xdet.scenes.words import unknown_words as unknown_words  # those that the embedded model cannot know
+from xdet.scenes.words import unknown_words
 from xdet.structures import Vocabulary
 
-EMBEDDED_MODEL = 'xdecoder_focal-nano_scenes-joint'
-"""Config of the small model whose weights lie in the package. It knows generated scenes only."""
-
 PACKAGE = Path(__file__).resolve().parent
-EMBEDDED_WEIGHTS = PACKAGE / 'assets' / 'embedded_default.safetensors'
+
+
+@dataclass(frozen=True)
+class EmbeddedModel:
+    """A small model whose weights lie in the package.
+
+    Attributes:
+        name (str): Short name, accepted wherever the name of a config is.
+        config (str): Name of its config.
+        file (str): Name of the file of its weights, in ``assets/``.
+        vocabulary (Vocabulary): Class names that it was trained with; for users who name none.
+        knows (str): What it knows and where it means little, in one line.
+        elsewhere (str): What to use there.
+        unknown (Callable): Words of texts that it cannot know, each once, in order.
+    """
+
+    name: str
+    config: str
+    file: str
+    vocabulary: Vocabulary
+    knows: str
+    elsewhere: str
+    unknown: Callable[[Iterable[str]], list[str]]
+
+    @property
+    def weights(self) -> Path:
+        """The file."""
+        return PACKAGE / 'assets' / self.file
+
+    def found_weights(self) -> Path:
+        """The file.
+
+        Raises:
+            FileNotFoundError: It is missing.
+        """
+        if not self.weights.is_file():
+            raise FileNotFoundError(
+                f"the embedded weights {self.weights} of model '{self.name}' are missing; reinstall xdet or give "
+                'weights'
+            )
+        return self.weights
+
+
+_PHOTO_CLASSES = (
+    *('airplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'dining table', 'dog'),
+    *('horse', 'motorcycle', 'person', 'potted plant', 'sheep', 'sofa', 'train', 'tv'),
+)
+
+EMBEDDED = {
+    model.name: model
+    for model in (
+        EmbeddedModel(
+            name='photos',
+            config='xdecoder_lite0-nano_joint-photos',
+            file='embedded_photos.safetensors',
+            vocabulary=Vocabulary(_PHOTO_CLASSES, (True,) * len(_PHOTO_CLASSES)),
+            knows='this small model knows the 20 classes of PASCAL VOC in photographs, above all cats, dogs, horses '
+            'and people; what else an image shows is missed or gets one of their names',
+            elsewhere='Other things need official weights (docs/inference.md) or a training (docs/own_data.md)',
+            # Its text tower has learned from a sentence encoder what many more words mean.
+            unknown=lambda texts: [],
+        ),
+        EmbeddedModel(
+            name='scenes',
+            config='xdecoder_focal-nano_scenes-joint',
+            file='embedded_default.safetensors',  # named when it was the only one; scripts know it by this name
+            vocabulary=SCENES,
+            knows='this small model knows generated scenes only, so what it says means little on photographs',
+            elsewhere='Photographs need another model (docs/inference.md)',
+            unknown=unknown_words,
+        ),
+    )
+}
+"""The models that come with the package, by short name."""
+
+DEFAULT_MODEL = 'scenes'
+"""Short name of the one that is used when no model is named."""
+
 _SCOPE = 'xdet::'
 _PARTS = {'_base_', 'benchmarks'}
 
@@ -36,13 +111,13 @@ class ModelSpec:
         name (str): For messages.
         cfg (Config): The whole config.
         weights (str | None): Path or URL; None leaves the random initialisation.
-        embedded (bool): Whether these are the weights that come with the package.
+        embedded (EmbeddedModel | None): Whose weights these are, if they come with the package.
     """
 
     name: str
     cfg: Config
     weights: str | None
-    embedded: bool
+    embedded: EmbeddedModel | None
 
 
 def config_root() -> Path:
@@ -68,7 +143,8 @@ def find_config(model: str) -> Path:
 
     Args:
         model (str): Path of a config file, or the name of a shipped one in any of the forms ``xdecoder_focal-t``,
-            ``xdecoder/xdecoder_focal-t`` and ``xdet::xdecoder/xdecoder_focal-t``, with or without ``.py``.
+            ``xdecoder/xdecoder_focal-t`` and ``xdet::xdecoder/xdecoder_focal-t``, with or without ``.py``; or the short
+            name of an embedded model (:data:`EMBEDDED`).
 
     Raises:
         FileNotFoundError: No such file and no such name; close names are suggested.
@@ -80,13 +156,16 @@ def find_config(model: str) -> Path:
             return path
     except OSError:  # longer than a name can be
         pass
+    if model in EMBEDDED:
+        model = EMBEDDED[model].config
     name = Path(model.removeprefix(_SCOPE)).name.removesuffix('.py')
     shipped = _shipped()
     wanted = model.removeprefix(_SCOPE).removesuffix('.py')
     if name in shipped and shipped[name].with_suffix('').as_posix().endswith(f'/{wanted}'):
         return shipped[name]
-    close = difflib.get_close_matches(name, shipped, n=3, cutoff=0.4)
-    hint = f'did you mean {" or ".join(close)}?' if close else f'shipped models: {", ".join(sorted(shipped))}'
+    names = [*EMBEDDED, *sorted(shipped)]
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    hint = f'did you mean {" or ".join(close)}?' if close else f'shipped models: {", ".join(names)}'
     raise FileNotFoundError(f"model '{shorten(model)}' is neither a config file nor a shipped model; {hint}")
 
 
@@ -96,15 +175,15 @@ def resolve_model(
     """Decide which config and weights a user means.
 
     Args:
-        model (str | Path | Config | None): See :func:`find_config`; None is the embedded default.
-        weights (str | Path | None): Path or URL of a checkpoint; None is the embedded one, which fits only its own
-            config.
+        model (str | Path | Config | None): See :func:`find_config`; None is :data:`DEFAULT_MODEL`.
+        weights (str | Path | None): Path or URL of a checkpoint; None are those in the package, which only embedded
+            models have.
         random_weights (bool): Leave the model untrained (tests, timing).
 
     Raises:
         FileNotFoundError: Unknown model, or the embedded weights are missing.
         TypeError: ``model`` is of another type.
-        ValueError: No weights for a model other than the embedded one, or weights and ``random_weights``.
+        ValueError: No weights for a model that is not embedded, or weights and ``random_weights``.
     """
     if weights is not None and random_weights:
         raise ValueError('give either weights or random_weights=True, not both')
@@ -115,29 +194,23 @@ def resolve_model(
         )
     if isinstance(model, (Config, ConfigDict, dict)):
         name, cfg = 'config', model if isinstance(model, Config) else Config(dict(model))
-        embedded = False
+        embedded = None
     elif model is None or isinstance(model, (str, Path)):
-        path = find_config(EMBEDDED_MODEL if model is None else str(model))
+        path = find_config(DEFAULT_MODEL if model is None else str(model))
         name, cfg = path.stem, load_config(path)
-        embedded = name == EMBEDDED_MODEL
+        embedded = next((known for known in EMBEDDED.values() if known.config == name), None)
     else:
         raise TypeError(f'model is a {type(model).__name__}; accepted are a config name, a path and a Config')
     if 'model' not in cfg:
         raise ValueError(f"config {name} has no 'model'; it does not describe a model")
     if weights is None and not random_weights:
-        if not embedded:
+        if embedded is None:
             raise ValueError(
-                f'no weights for {name}: only {EMBEDDED_MODEL} has weights in the package. Give weights=<file or URL> '
-                '(--weights), or random_weights=True for an untrained model'
+                f'no weights for {name}: only {" and ".join(EMBEDDED)} have weights in the package. Give '
+                'weights=<file or URL> (--weights), or random_weights=True for an untrained model'
             )
-        weights = _embedded_weights()
-        return ModelSpec(name, cfg, str(weights), embedded=True)
-    return ModelSpec(name, cfg, str(weights) if weights is not None else None, embedded=False)
-
-
-def embedded_vocabulary() -> Vocabulary:
-    """Class names that the embedded model was trained on."""
-    return SCENES
+        return ModelSpec(name, cfg, str(embedded.found_weights()), embedded)
+    return ModelSpec(name, cfg, str(weights) if weights is not None else None, embedded=None)
 
 
 def load_config(path: Path) -> Config:
@@ -150,9 +223,10 @@ def load_config(path: Path) -> Config:
 
 
 def fill_in(cfg: Config) -> Config:
-    """Fill in a config's references, see :func:`xdet.config_references.fill_in`; ``${embedded_weights}`` is the file of
-    the weights in the package."""
-    return config_references.fill_in(cfg, dict(embedded_weights=str(EMBEDDED_WEIGHTS)))
+    """Fill in a config's references, see :func:`xdet.config_references.fill_in`; ``${embedded_photos}`` is the file of
+    the weights of the embedded model ``photos``, and so on."""
+    files = {f'embedded_{model.name}': str(model.weights) for model in EMBEDDED.values()}
+    return config_references.fill_in(cfg, files)
 
 
 def read_config(path: Path) -> Config:
@@ -237,11 +311,5 @@ def _shipped() -> dict[str, Path]:
     return {path.stem: path for path in paths}
 
 
-def _embedded_weights() -> Path:
-    if not EMBEDDED_WEIGHTS.is_file():
-        raise FileNotFoundError(f'the embedded weights {EMBEDDED_WEIGHTS} are missing; reinstall xdet or give weights')
-    return EMBEDDED_WEIGHTS
-
-
 def _example() -> str:
-    return next((name for name in list_models('*focal-t*')), EMBEDDED_MODEL)
+    return next((name for name in list_models('*focal-t*')), DEFAULT_MODEL)

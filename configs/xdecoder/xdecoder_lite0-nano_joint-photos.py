@@ -24,7 +24,7 @@ model = dict(
             answers={{_base_.answers}},
             embed_dims=128,
             content='tokens',
-            loss=dict(type='mmpretrain.CrossEntropyLoss', use_soft=True, loss_weight=4.0),
+            loss=dict(type='AnswerLoss', loss_weight=4.0),
         ),
     ),
 )

@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from safetensors.torch import load_file, save_file
 
-from xdet.model_zoo import EMBEDDED_MODEL, EMBEDDED_WEIGHTS, find_config
+from xdet.model_zoo import EMBEDDED, find_config
 
 SCRIPT = Path(__file__).resolve().parents[2] / 'tools' / 'misc' / 'start_weights.py'
 TOOL = runpy.run_path(str(SCRIPT))
@@ -27,7 +27,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
 def test_every_part_comes_from_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = timm.create_model('tf_efficientnet_lite0').half().float().state_dict()
     save_file(backbone, tmp_path / 'lite0.safetensors')
-    base = load_file(EMBEDDED_WEIGHTS)
+    base = load_file(EMBEDDED['scenes'].weights)
     text = {key: value + 1 for key, value in base.items() if key.startswith('text_encoder.')}
     save_file(text, tmp_path / 'text.safetensors')
     target = tmp_path / 'start.safetensors'
@@ -45,7 +45,7 @@ def test_every_part_comes_from_its_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert all(torch.equal(made[key], text[key]) for key in text)
     mask_head = next(key for key in base if key.startswith('decoder.') and 'mask' in key and key in made)
     assert torch.equal(made[mask_head], base[mask_head])
-    own, known = (Config.fromfile(find_config(name)).model.tasks.vqa.answers for name in (CONFIG, EMBEDDED_MODEL))
+    own, known = (Config.fromfile(find_config(name)).model.tasks.vqa.answers for name in (CONFIG, 'scenes'))
     rows = made['tasks.vqa.classifier.3.weight'], base['tasks.vqa.classifier.3.weight']
     assert torch.equal(rows[0][own.index('star')], rows[1][known.index('star')]) and len(rows[0]) == len(own)
     query, old = made['decoder.query_feat.weight'], base['decoder.query_feat.weight']
@@ -79,7 +79,7 @@ def test_what_is_in_no_file_is_named() -> None:
 def test_bad_files_end_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    for arguments in ((EMBEDDED_MODEL, 'x.safetensors', '--backbone', 'a.pth'), ('no-such-config', 'x.safetensors')):
+    for arguments in (('scenes', 'x.safetensors', '--backbone', 'a.pth'), ('no-such-config', 'x.safetensors')):
         with pytest.raises(SystemExit) as end:
             run(monkeypatch, *arguments)
         message = f'{end.value}{capsys.readouterr().err}'.strip()

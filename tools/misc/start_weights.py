@@ -2,7 +2,7 @@
 
     python tools/misc/start_weights.py CONFIG start.safetensors --backbone imagenet.pth --text distilled.safetensors
 
-The rest comes from --base, by default from the model that comes with the package: every tensor of the same name and
+The rest comes from --base, by default from the embedded model of the generated world: every tensor of the same name and
 shape, queries even if the numbers differ, and rows of answers by the answers' names. What is in no file starts at
 random and is listed.
 """
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from xdet.cli.errors import one_line_errors
 from xdet.compat.checkpoint import read_state_dict, write_state_dict
-from xdet.model_zoo import EMBEDDED_MODEL, EMBEDDED_WEIGHTS, find_config
+from xdet.model_zoo import EMBEDDED, find_config
 from xdet.registry import MODELS
 
 QUERIES = ('decoder.query_feat.weight', 'decoder.query_embed.weight')
@@ -35,9 +35,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--backbone', help="file for the config's TimmBackbone(weights=...)")
     parser.add_argument('--text', help='file with the text encoder, as written by tools/misc/distill_text.py')
     parser.add_argument(
-        '--base', default=str(EMBEDDED_WEIGHTS), help='file with the rest (default: the embedded model)'
+        '--base', default=str(EMBEDDED['scenes'].weights), help='file with the rest (default: of the model scenes)'
     )
-    parser.add_argument('--base-config', default=EMBEDDED_MODEL, help='config of --base')
+    parser.add_argument('--base-config', default='scenes', help='config of --base')
     parser.add_argument('--seed', type=int, default=0)
     return parser.parse_args()
 

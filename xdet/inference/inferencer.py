@@ -27,7 +27,7 @@ from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images
 from xdet.inference.inputs.options import split_options
 from xdet.inference.inputs.regions import RegionError
 from xdet.inference.inputs.requests import make_requests
-from xdet.inference.outputs.provenance import EMBEDDED_NOTE, Origin, texts_of
+from xdet.inference.outputs.provenance import Origin, texts_of
 from xdet.inference.outputs.reporting import Report
 from xdet.inference.outputs.results import TASK_FORMATS
 from xdet.inference.outputs.selection import Selection
@@ -79,10 +79,11 @@ class XDecoderInferencer:
 
     Args:
         model (str | Path | Config, optional): Name of a shipped config (``xdecoder_focal-t``,
-            ``xdet::xdecoder/xdecoder_focal-t``), path of a config file, or a config. None is the small model that comes
-            with the package, which knows generated scenes only. Config files are Python code; use trusted ones.
-        weights (str | Path, optional): Checkpoint file or URL, official or ours. None is accepted for the model that
-            comes with the package, and with ``random_weights``.
+            ``xdet::xdecoder/xdecoder_focal-t``), path of a config file, or a config. ``'photos'`` and ``'scenes'`` are
+            the small models that come with the package (:data:`xdet.model_zoo.EMBEDDED`); None is the default of them.
+            Config files are Python code; use trusted ones.
+        weights (str | Path, optional): Checkpoint file or URL, official or ours. None is accepted for the models that
+            come with the package, and with ``random_weights``.
         device (str | torch.device): ``'auto'`` takes CUDA, else MPS, else the CPU.
         random_weights (bool): Build the model untrained.
         text_embeddings (str | Path, optional): File of class names embedded before with these weights
@@ -115,13 +116,14 @@ class XDecoderInferencer:
                 what = 'weights' if file is spec.weights else 'text embeddings'
                 raise CheckpointError(f"file of {what} '{shorten(str(file))}' does not exist")
         self.cfg = spec.cfg
-        self.origin = Origin(spec.name, spec.weights, spec.embedded)
+        self.embedded = spec.embedded
+        self.origin = Origin(spec.name, spec.weights, spec.embedded.knows if spec.embedded else '')
         self.model, self.pipelines = _build(spec)
         trained_on = load_weights(self.model, spec.weights) if spec.weights is not None else {}
         self.model.to(self.device).eval()
         if text_embeddings is not None:
             self.model.vocabulary.load(text_embeddings)
-        self.default_vocabulary = model_zoo.embedded_vocabulary() if spec.embedded else trained_on.get('vocabulary')
+        self.default_vocabulary = spec.embedded.vocabulary if spec.embedded else trained_on.get('vocabulary')
         from xdet.visualization import XDetLocalVisualizer
 
         self.visualizer = XDetLocalVisualizer()
@@ -329,15 +331,16 @@ class XDecoderInferencer:
         return requests, self._report(task, names, out_dir, **report)
 
     def _warn_of_unknown_words(self, requests: list[TextPrompts]) -> None:
-        """Say once per call that the model of the package is asked for what it cannot know."""
-        if not self.origin.embedded:
+        """Say once per call that a model of the package is asked for what it cannot know."""
+        if self.embedded is None:
             return
         texts = dict.fromkeys(
             text for request in {id(one): one for one in requests}.values() for text in texts_of(request)
         )
-        if words := model_zoo.unknown_words(texts):
+        if words := self.embedded.unknown(texts):
             _LOGGER.warning(
-                f'asked for {listed(words, 5)}: {EMBEDDED_NOTE}. Photographs need official weights (docs/inference.md)'
+                f"asked for {listed(words, 5)}, which the model '{self.embedded.name}' of the package cannot know, so "
+                f'that means little. {self.embedded.elsewhere}'
             )
 
     def _check_task(self, task: str) -> None:
@@ -404,7 +407,8 @@ def check_request(
     else:
         sources[0].read()
     prompts_needed = not (report.get('return_embeddings') or report.get('return_datasamples'))
-    make_requests(task, prompts, generation, len(sources), model_zoo.embedded_vocabulary(), prompts_needed)
+    some_classes = model_zoo.EMBEDDED[model_zoo.DEFAULT_MODEL].vocabulary
+    make_requests(task, prompts, generation, len(sources), some_classes, prompts_needed)
 
 
 def _build(spec: model_zoo.ModelSpec) -> tuple[XDecoder, dict[str | None, Compose]]:

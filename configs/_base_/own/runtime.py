@@ -4,4 +4,4 @@ _base_ = '../default_runtime.py'
 
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval='${interval}'))
 log_processor = dict(window_size=10)
-load_from = '${embedded_weights}'
+load_from = '${embedded_scenes}'

@@ -10,22 +10,21 @@ import numpy as np
 import pytest
 
 from xdet.inference.inputs.requests import make_requests
-from xdet.inference.outputs.provenance import EMBEDDED_NOTE, Origin, asked, texts_of
-from xdet.model_zoo import unknown_words
+from xdet.inference.outputs.provenance import Origin, asked, texts_of
 from xdet.version import __version__
 
 
-@pytest.mark.parametrize('embedded', [True, False])
-def test_origin(tmp_path: Path, embedded: bool) -> None:
+@pytest.mark.parametrize('knows', ['knows shapes', ''])
+def test_origin(tmp_path: Path, knows: str) -> None:
     (tmp_path / 'w.pth').write_bytes(b'weights')
-    facts = Origin('a_config', str(tmp_path / 'w.pth'), embedded).describe()
+    facts = Origin('a_config', str(tmp_path / 'w.pth'), knows).describe()
     assert facts['weights_sha256'] == hashlib.sha256(b'weights').hexdigest()
     assert (facts['xdet'], facts['model'], facts['weights']) == (__version__, 'a_config', 'w.pth')
-    assert (facts.get('note') == EMBEDDED_NOTE) is embedded
+    assert facts.get('note') == (knows or None)
 
 
 def test_untrained_models_have_no_weights() -> None:
-    facts = Origin('a_config', None, False).describe()
+    facts = Origin('a_config', None).describe()
     assert facts['weights'] is None and facts['weights_sha256'] is None
 
 
@@ -52,4 +51,4 @@ def test_prompts_are_plain_data(task: str, prompts: dict, generation: dict, expe
 
 def test_words_of_a_request() -> None:
     (request,) = make_requests('panoptic', dict(things='red circle', stuff='street'), {}, 1)
-    assert texts_of(request) == ['red circle', 'street'] and unknown_words(texts_of(request)) == ['street']
+    assert texts_of(request) == ['red circle', 'street']

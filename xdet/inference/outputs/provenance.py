@@ -16,8 +16,6 @@ from xdet.inference.inputs.regions import Regions
 from xdet.structures import TextPrompts
 from xdet.version import __version__
 
-EMBEDDED_NOTE = 'the model that comes with the package knows generated scenes only, so this means little on photographs'
-
 
 @dataclass(frozen=True)
 class Origin:
@@ -26,12 +24,13 @@ class Origin:
     Attributes:
         model (str): Name of the config.
         weights (str | None): Path or URL; None for an untrained model.
-        embedded (bool): Whether these are the weights that come with the package.
+        knows (str): What it knows, in one line, for results that are read without the documents; empty for models that
+            do not come with the package.
     """
 
     model: str
     weights: str | None
-    embedded: bool
+    knows: str = ''
 
     @cached_property
     def weights_sha256(self) -> str | None:
@@ -52,7 +51,7 @@ class Origin:
             weights=None if self.weights is None else Path(self.weights).name,
             weights_sha256=self.weights_sha256,
         )
-        return facts | (dict(note=EMBEDDED_NOTE) if self.embedded else {})
+        return facts | (dict(note=self.knows) if self.knows else {})
 
 
 def asked(prompts: TextPrompts) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The model that comes with the package: it fits its config, it is small, and it knows its world."""
+"""The embedded model of the generated world: it fits its config, it is small, and it knows its world."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 
 from xdet.apis import XDecoderInferencer
 from xdet.evaluation import PanopticQuality
-from xdet.model_zoo import EMBEDDED_WEIGHTS
+from xdet.model_zoo import EMBEDDED
 from xdet.scenes.captions import canonical_caption
 from xdet.scenes.description import VOCABULARY
 from xdet.scenes.render import render_scene
@@ -20,11 +20,11 @@ DEMO = Path(__file__).resolve().parents[2] / 'demo' / 'demo_scene.png'
 
 @pytest.fixture(scope='module')
 def inferencer():
-    return XDecoderInferencer(device='cpu')
+    return XDecoderInferencer('scenes', device='cpu')
 
 
 def test_weights_are_small_enough_to_ship():
-    assert EMBEDDED_WEIGHTS.stat().st_size <= 20e6
+    assert EMBEDDED['scenes'].weights.stat().st_size <= 20e6
 
 
 def test_demo_picture_is_right(inferencer):
@@ -69,3 +69,10 @@ def test_held_out_phrases_and_retrieval(inferencer):
     rankings = inferencer(images, task='retrieval', texts=texts, batch_size=20, show_progress=False)['rankings']
     first = [ranking['images'][0]['index'] for ranking in rankings]
     assert sum(index == number for number, index in enumerate(first)) >= 18
+
+
+def test_words_of_another_world_are_told(inferencer, caplog):
+    """Beside every result, which says it in any case."""
+    segments = inferencer(DEMO, things='red cross . cat', stuff='sky', no_save_vis=True)['predictions'][0]
+    assert "asked for cat, which the model 'scenes' of the package cannot know" in caplog.text
+    assert segments['provenance']['note'] == EMBEDDED['scenes'].knows
