@@ -3,6 +3,7 @@
 import pytest
 import torch
 from parity.model import preprocess, sample_of
+from test_tasks.conftest import tiny_model
 
 from xdet.models import postprocess
 from xdet.models.postprocess import resize
@@ -40,3 +41,19 @@ def test_all_masks_are_made_at_once_only_where_they_are_small(model, picture, mo
         assert torch.equal(together[task](), alone[task])
     queries = model.decoder.num_queries
     assert made == [queries] if small else max(made) == 2 and len(made) >= queries // 2
+
+
+def test_pixels_have_a_say_in_names(model, picture):
+    """Only where they are given one: else every number stays as it is."""
+    image = picture(40, 40)
+    found = {}
+    for share in (None, 0.0, 1.0):
+        head = None if share is None else dict(type='PixelNames', channels=128, embed_dims=128, share=share)
+        other = tiny_model(**{'segmentation.pixel_names': head}).eval()
+        other.load_state_dict(model.state_dict(), strict=False)
+        sample = sample_of(image, (50, 55), vocabulary=NAMES, tasks=('instance',))
+        other.predict(preprocess(other, [image]), [sample])
+        found[share] = sample.pred_instances
+    assert torch.equal(found[0.0].scores, found[None].scores)
+    assert torch.equal(found[0.0].masks, found[None].masks)
+    assert not torch.equal(found[1.0].scores, found[None].scores)

@@ -39,7 +39,8 @@ def losses_of(model, images, samples):
 
 def test_every_parameter_learns_from_one_batch_with_gaps(picture):
     """Images without a caption, phrases, question or segments do not disturb the others."""
-    model = tiny_model().train()
+    pixel_names = dict(type='PixelNames', channels=128, embed_dims=128, void_weight=0.1)
+    model = tiny_model(**{'segmentation.pixel_names': pixel_names}).train()
     images = [picture(60, 70), picture(64, 40, 1), picture(64, 64, 2)]
     samples = [
         sample(images[0], [0, 2], ['a dog', 'grass', 'a dog'], caption='a dog on grass', nouns=('dog',),
@@ -54,7 +55,7 @@ def test_every_parameter_learns_from_one_batch_with_gaps(picture):
     assert kinds == {
         'loss_cls', 'loss_mask', 'loss_dice', 'loss_noun', 'loss_grounding_cls', 'loss_grounding_mask',
         'loss_grounding_dice', 'loss_captioning', 'loss_region_captioning', 'loss_retrieval',
-        'loss_retrieval_backbone', 'loss_vqa',
+        'loss_retrieval_backbone', 'loss_vqa', 'loss_pixel_names',
     }  # fmt: skip
     total = sum(losses.values())
     assert torch.isfinite(total)

@@ -33,6 +33,8 @@ class SegmentationTask(TaskAdapter):
         loss (dict, optional): Config of the criterion; None for a model that is only used, not trained.
         noun_loss (dict, optional): Config of the contrast of queries with class names, nouns and captions, for samples
             with a ``caption`` (which may be empty) and perhaps ``nouns``.
+        pixel_names (dict, optional): Config of :class:`~xdet.models.pixel_names.PixelNames`, which lets pixels learn
+            names too, and have a say in those of the queries.
         default_tasks (Sequence[str]): What samples get that do not say: any of ``semantic``, ``instance``,
             ``panoptic``. All three share one encoding and one decoding.
         object_mask_threshold (float): Panoptic: least class probability of a query. 0.8 in the official configuration,
@@ -49,6 +51,7 @@ class SegmentationTask(TaskAdapter):
         self,
         loss: dict | None = None,
         noun_loss: dict | None = None,
+        pixel_names: dict | None = None,
         default_tasks: Sequence[str] = ('panoptic',),
         object_mask_threshold: float = 0.8,
         overlap_threshold: float = 0.8,
@@ -61,6 +64,7 @@ class SegmentationTask(TaskAdapter):
             raise ValueError(f'default_tasks names {sorted(unknown)}; accepted are {self.names}')
         self.criterion = MODELS.build(loss) if loss is not None else None
         self.noun_criterion = MODELS.build(noun_loss) if noun_loss is not None else None
+        self.pixel_names = MODELS.build(pixel_names) if pixel_names is not None else None
         self.default_names = tuple(default_tasks)
         self.object_mask_threshold = object_mask_threshold
         self.overlap_threshold = overlap_threshold
@@ -95,8 +99,11 @@ class SegmentationTask(TaskAdapter):
         predictions = [layer.rows(layer.mask_embed, OBJECT) for layer in outputs.layers], class_logits
         matches = self.criterion.match(*predictions, outputs.mask_features, targets)
         losses = self.criterion(*predictions, outputs.mask_features, targets, matches)
+        embeddings = [text[vocabulary] for vocabulary in vocabularies]
+        if self.pixel_names is not None:
+            memory = [level[rows] for level in context.features.memory]
+            losses.update(self.pixel_names.loss(memory, embeddings, targets, context.text.logit_scale))
         if any(map(self._learns_nouns, context.samples)):
-            embeddings = [text[vocabulary] for vocabulary in vocabularies]
             losses.update(self._noun_loss(context, class_embeds, matches, embeddings, targets))
         return losses
 
@@ -140,6 +147,10 @@ class SegmentationTask(TaskAdapter):
         for index, sample in enumerate(context.samples):
             text = context.vocabulary(vocabulary_of(sample))
             logits = cosine_logits(class_embed[index], text, context.text.logit_scale)
+            if self.pixel_names is not None and self.pixel_names.share:
+                masks = torch.einsum('nc,chw->nhw', mask_embed[index], context.features.mask_features[index])
+                memory = [level[index] for level in context.features.memory]
+                logits = self.pixel_names.mix(logits, masks, memory, text, context.text.logit_scale)
             self._predict_one(sample, logits, mask_embed[index], context.features.mask_features[index])
 
     def _predict_one(self, sample: XDetDataSample, logits: Tensor, mask_embed: Tensor, mask_features: Tensor) -> None:
