@@ -1,0 +1,158 @@
+"""Teach a pixel decoder to pass on what the backbone knows of names, before the joint training.
+
+    python tools/misc/warm_up_pixels.py CONFIG start.safetensors warm.safetensors --minutes 3
+
+Images of the training set are encoded once. Then the part of the pixel decoder between the deepest map of the backbone
+and the coarsest memory, which sees an eighth of the width, learns from those maps alone: by the loss of the config's
+`PixelNames`, and to go on saying what it said before, so that the decoder still understands it. A step takes a
+thousandth of a step of the whole training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+from rich.progress import track
+from torch import Tensor, nn
+
+from xdet.cli.errors import one_line_errors
+from xdet.compat.checkpoint import load_weights, save_weights
+from xdet.datasets.order.seeding import Draw
+from xdet.model_zoo import find_config
+from xdet.models import XDecoder
+from xdet.models.losses import SegmentTargets
+from xdet.models.pixel_names import PixelNames
+from xdet.registry import DATASETS, MODELS
+from xdet.structures import Vocabulary
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An image as the pixel decoder gets it: deepest map, coarsest memory of before, and segments on its pixels."""
+
+    deepest: Tensor
+    memory: Tensor
+    segments: InstanceData
+    vocabulary: Vocabulary
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='path of the config to train, or the name of a shipped one')
+    parser.add_argument('weights', help='weights to start from; they may lack those of PixelNames')
+    parser.add_argument('target', type=Path, help='file to write (.safetensors)')
+    parser.add_argument(
+        '--sources', nargs='*', help='which sources of a joint training are read (default: all with segments)'
+    )
+    parser.add_argument('--images', type=int, default=1000, help='images of every source')
+    parser.add_argument('--minutes', type=float, default=3.0, help='for learning, after the images are encoded')
+    parser.add_argument('--batch', type=int, default=32)
+    parser.add_argument('--lr', type=float, default=7e-4)
+    parser.add_argument('--keep', type=float, default=0.3, help='weight of saying what was said before')
+    parser.add_argument('--seed', type=int, default=0)
+    return parser.parse_args()
+
+
+def coarsest(model: XDecoder, deepest: Tensor) -> Tensor:
+    """Coarsest memory ``[B, C, h, w]`` of the deepest maps of the backbone."""
+    decoder = model.pixel_decoder
+    return decoder.encoder_out_proj(decoder.encode(deepest))
+
+
+@torch.no_grad()
+def encode(model: XDecoder, dataset: torch.utils.data.Dataset, count: int, seed: int, name: str) -> list[Encoded]:
+    """The first images of a shuffled data set, as far as they have segments."""
+    model.eval()
+    order = random.Random(seed).sample(range(len(dataset)), min(count, len(dataset)))
+    found = []
+    for index in track(order, description=f'images of {name}'):
+        item = dataset[Draw(index, seed, 0)]
+        batch = model.data_preprocessor(dict(inputs=[item['inputs']], data_samples=[item['data_samples']]), True)
+        sample = batch['data_samples'][0]
+        if 'gt_segments' not in sample or 'boxes' in sample.gt_segments:
+            continue
+        deepest = model.backbone(batch['inputs'])[-1]
+        targets = SegmentTargets([sample.gt_segments], tuple(batch['inputs'].shape[-2:]))
+        masks = F.adaptive_avg_pool2d(targets.masks[0], deepest.shape[-2:])
+        segments = InstanceData(labels=sample.gt_segments.labels, masks=masks)
+        found.append(Encoded(deepest[0], coarsest(model, deepest)[0], segments, sample.metainfo['vocabulary']))
+    return found
+
+
+def train(model: XDecoder, names: PixelNames, images: list[Encoded], args: argparse.Namespace) -> None:
+    """Learn for the time given; images of equal size and vocabulary make a batch."""
+    groups = defaultdict(list)
+    for image in images:
+        groups[tuple(image.deepest.shape), image.vocabulary].append(image)
+    groups = list(groups.values())
+    with torch.no_grad():
+        texts = {image.vocabulary: model.vocabulary(image.vocabulary) for image in images}
+    decoder, scale = model.pixel_decoder, model.text_encoder.logit_scale.detach()
+    parts = [decoder.encoder_in_proj, decoder.encoder, decoder.encoder_out_proj, names]
+    parameters = [parameter for part in parts for parameter in part.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.05)
+    model.train()
+    rng, begun, step = random.Random(args.seed), time.time(), 0
+    while (passed := (time.time() - begun) / 60 / args.minutes) < 1:
+        for group in optimizer.param_groups:
+            group['lr'] = args.lr * min(1.0, (step + 1) / 50) * max(0.01, 0.5 * (1 + math.cos(math.pi * passed)))
+        batch = rng.choices(rng.choices(groups, weights=[len(group) for group in groups])[0], k=args.batch)
+        before = torch.stack([image.memory for image in batch])
+        memory = coarsest(model, torch.stack([image.deepest for image in batch]))
+        targets = SegmentTargets([image.segments for image in batch], tuple(memory.shape[-2:]))
+        named = names.loss([memory], [texts[batch[0].vocabulary]] * len(batch), targets, scale)['loss_pixel_names']
+        kept = F.mse_loss(memory, before) / before.var()
+        optimizer.zero_grad()
+        (named / max(names.weight, 1e-6) + args.keep * kept).backward()
+        nn.utils.clip_grad_norm_(parameters, 5.0)
+        optimizer.step()
+        step += 1
+        if step % 50 == 0:
+            print(f'step {step}: names {named.item():.3f}, changed {100 * kept.item():.1f} %', flush=True)
+
+
+def main() -> None:
+    """Entry point."""
+    args = parse_args()
+    init_default_scope('xdet')
+    torch.manual_seed(args.seed)
+    with one_line_errors('warm-up of pixels', OSError, ValueError):
+        cfg = Config.fromfile(str(find_config(args.config)))
+        loaders = cfg.train_dataloader
+        loaders = {'the training set': loaders} if 'dataset' in loaders else dict(loaders)
+        unknown = set(args.sources or ()) - set(loaders)
+        if unknown:
+            raise ValueError(f'--sources: {sorted(unknown)}; {args.config} has {sorted(loaders)}')
+        model = MODELS.build(cfg.model)
+        load_weights(model, args.weights, allow_missing=['tasks.segmentation.pixel_names.*'])
+        own = model.tasks['segmentation'].pixel_names
+        if own is None or 0 not in own.levels:
+            raise ValueError(f'{args.config}: its segmentation task has no PixelNames on level 0')
+        if not hasattr(model.pixel_decoder, 'encoder_out_proj'):
+            raise ValueError(f'{args.config}: a {type(model.pixel_decoder).__name__} has no encoder on the deepest map')
+        images = []
+        for name in args.sources or loaders:
+            images += encode(model, DATASETS.build(loaders[name].dataset), args.images, args.seed, name)
+        if not images:
+            raise ValueError(f'{args.config}: no image with masks in {", ".join(args.sources or loaders)}')
+        names = PixelNames(1, 1, levels=[0], weight=own.weight, void_weight=own.void_weight)
+        names.projections[0] = own.projections[own.levels.index(0)]
+        train(model, names, images, args)
+        save_weights(model, args.target)
+    print(f'{args.target}: from {len(images)} images')
+
+
+if __name__ == '__main__':
+    main()
