@@ -95,6 +95,28 @@ def test_queries_take_the_names_of_their_pixels() -> None:
         torch.testing.assert_close(found[:, :3], expected, atol=2e-3, rtol=0)
 
 
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_joined_queries_hear_what_lies_under_their_masks(dtype: torch.dtype) -> None:
+    """In all layers at once; to "no object" nothing is added."""
+    module, text, maps = head(joined=True), texts(4), memory(8, 4, 4)
+    features = torch.full((2, 16, 16), -20.0)  # the left half, the lower half
+    features[0, :, :8] = features[1, 8:] = 20
+    embeds = torch.eye(2).expand(3, 2, 2)
+    logits = torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(3))
+    found = module.join(logits, embeds.to(dtype), features.to(dtype), [maps], text, SCALE)
+    embedded = torch.nn.functional.normalize(module.projections[0](maps).flatten(1).T, dim=-1).view(4, 4, 6)
+    pixels = SCALE.exp() * embedded @ text[:3].T
+    pooled = torch.stack([part.flatten(0, 1).mean(0) for part in (pixels[:, :2], pixels[2:])]).log_softmax(-1)
+    torch.testing.assert_close(found[..., :3], logits[..., :3] + pooled, atol=1e-4, rtol=0)
+    assert torch.equal(found[..., 3], logits[..., 3])
+
+
+def test_joined_names_move_pixels_and_not_masks() -> None:
+    maps, embeds, features = (memory(*shape).requires_grad_() for shape in ((8, 4, 4), (2, 5), (5, 16, 16)))
+    head(joined=True).join(torch.zeros(2, 4), embeds, features, [maps], texts(4), SCALE)[:, 0].sum().backward()
+    assert maps.grad.abs().sum() > 0 and embeds.grad is None and features.grad is None
+
+
 @pytest.mark.parametrize('options', [dict(share=1.1), dict(share=float('nan')), dict(weight=-1), dict(void_weight=-1)])
 def test_refused(options: dict) -> None:
     with pytest.raises(ValueError, match='PixelNames: .* accepted are'):

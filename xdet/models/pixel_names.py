@@ -25,6 +25,9 @@ class PixelNames(nn.Module):
     may have a say in its name (geometric mixture of pooled features: arXiv 2308.02487); whether there is an object
     remains the query's own business. Not part of the paper's model.
 
+    With ``joined`` they have it in training, too: what a query's pixels say is added to its class logits before it is
+    matched and its loss computed, so that a query has to learn of names only what its pixels do not know.
+
     The coarsest map matters most: all that the deepest map of the backbone knows of names reaches the decoder through
     it, and a pixel decoder that only masks have taught does not pass it on.
 
@@ -36,6 +39,8 @@ class PixelNames(nn.Module):
         void_weight (float): Weight of pixels without a segment, which learn to be no object. 0 where such pixels are
             unlabelled rather than background. Padding has no segment either.
         share (float): Say of the pixels in the names of queries at inference, in [0, 1]; 0 changes nothing.
+        joined (bool): Add what the pixels say to the class logits, in training and at inference, in place of the
+            mixture by ``share``.
 
     Raises:
         ValueError: A share or weight is out of range.
@@ -49,6 +54,7 @@ class PixelNames(nn.Module):
         weight: float = 1.0,
         void_weight: float = 0.0,
         share: float = 0.0,
+        joined: bool = False,
     ) -> None:
         super().__init__()
         if not (0 <= share <= 1 and weight >= 0 and void_weight >= 0):
@@ -64,6 +70,7 @@ class PixelNames(nn.Module):
         self.weight = weight
         self.void_weight = void_weight
         self.share = share
+        self.joined = joined
 
     def forward(self, memory: Sequence[Tensor]) -> list[Tensor]:
         """Embeddings ``[B, h * w, C]`` of the pixels of every level, from all maps ``[B, channels, h, w]``."""
@@ -110,6 +117,40 @@ class PixelNames(nn.Module):
             void = (1 - area.sum(0)).clamp(min=0)
             total = total + self.void_weight * (void * surprise[:, -1]).sum() / void.sum().clamp(min=1)
         return total
+
+    def join(
+        self,
+        logits: Tensor,
+        mask_embeds: Tensor,
+        mask_features: Tensor,
+        memory: Sequence[Tensor],
+        text: Tensor,
+        logit_scale: Tensor,
+    ) -> Tensor:
+        """Class logits of the queries of an image with what the pixels under their masks say, for ``joined``.
+
+        Names move the pixels, not the masks.
+
+        Args:
+            logits (Tensor): ``[..., n, K + 1]``, "no object" last.
+            mask_embeds (Tensor): ``[..., n, C]``.
+            mask_features (Tensor): ``[C, H, W]``.
+            memory (Sequence[Tensor]): Maps ``[channels, h, w]`` of the image.
+            text (Tensor): ``[K + 1, C]`` normalised.
+            logit_scale (Tensor): As in :meth:`loss`.
+
+        Returns:
+            Tensor: ``[..., n, K + 1]``: logarithms of probabilities among the names are added, to "no object" nothing.
+        """
+        with torch.autocast(logits.device.type, enabled=False):
+            pooled = logits.new_zeros(())
+            for level, embeddings in zip(self.levels, self([of_level[None] for of_level in memory]), strict=True):
+                with torch.no_grad():
+                    features = F.adaptive_avg_pool2d(at_least_single(mask_features), _size(memory[level]))
+                    inside = (at_least_single(mask_embeds) @ features.flatten(1)).sigmoid()
+                    inside = inside / inside.sum(-1, keepdim=True).clamp(min=1e-6)
+                pooled = pooled + inside @ cosine_logits(embeddings[0], text[:-1], logit_scale) / len(self.levels)
+            return logits + F.pad(pooled.log_softmax(-1), (0, 1))
 
     def mix(self, logits: Tensor, masks: Tensor, memory: Sequence[Tensor], text: Tensor, logit_scale: Tensor) -> Tensor:
         """Class logits of queries in which their pixels have a say.

@@ -96,12 +96,21 @@ class SegmentationTask(TaskAdapter):
         class_logits = _class_logits(class_embeds, vocabularies, text, context.text.logit_scale)
         segments = [sample.gt_segments for sample in context.samples]
         targets = SegmentTargets(segments, input_size(outputs), image_names(context))
-        predictions = [layer.rows(layer.mask_embed, OBJECT) for layer in outputs.layers], class_logits
+        mask_embeds = [layer.rows(layer.mask_embed, OBJECT) for layer in outputs.layers]
+        embeddings = [text[vocabulary] for vocabulary in vocabularies]
+        memory = [level[rows] for level in context.features.memory] if self.pixel_names is not None else []
+        if self.pixel_names is not None and self.pixel_names.joined:
+            for index, embedding in enumerate(embeddings):
+                image = outputs.mask_features[index], [level[index] for level in memory]
+                own = torch.stack([layer[index] for layer in class_logits])
+                masks = torch.stack([layer[index] for layer in mask_embeds])
+                joined = self.pixel_names.join(own, masks, *image, embedding, context.text.logit_scale)
+                for layer, logits in zip(class_logits, joined, strict=True):
+                    layer[index] = logits
+        predictions = mask_embeds, class_logits
         matches = self.criterion.match(*predictions, outputs.mask_features, targets)
         losses = self.criterion(*predictions, outputs.mask_features, targets, matches)
-        embeddings = [text[vocabulary] for vocabulary in vocabularies]
         if self.pixel_names is not None:
-            memory = [level[rows] for level in context.features.memory]
             losses.update(self.pixel_names.loss(memory, embeddings, targets, context.text.logit_scale))
         if any(map(self._learns_nouns, context.samples)):
             losses.update(self._noun_loss(context, class_embeds, matches, embeddings, targets))
@@ -142,16 +151,28 @@ class SegmentationTask(TaskAdapter):
     def predict(self, context: TaskContext) -> None:
         """Write ``pred_sem_seg``, ``pred_instances`` and ``pred_panoptic_seg`` as each sample asks."""
         layer = context.outputs.last
+        mask_embed = layer.rows(layer.mask_embed, OBJECT, IMAGE)
+        for index, (sample, logits) in enumerate(zip(context.samples, self.class_logits(context), strict=True)):
+            self._predict_one(sample, logits, mask_embed[index], context.features.mask_features[index])
+
+    def class_logits(self, context: TaskContext) -> list[Tensor]:
+        """Class logits ``[Nq, K_b + 1]`` of the object queries and the image query, per image."""
+        layer, scale = context.outputs.last, context.text.logit_scale
         class_embed = layer.rows(layer.class_embed, OBJECT, IMAGE)
         mask_embed = layer.rows(layer.mask_embed, OBJECT, IMAGE)
+        found = []
         for index, sample in enumerate(context.samples):
             text = context.vocabulary(vocabulary_of(sample))
-            logits = cosine_logits(class_embed[index], text, context.text.logit_scale)
-            if self.pixel_names is not None and self.pixel_names.share:
-                masks = torch.einsum('nc,chw->nhw', mask_embed[index], context.features.mask_features[index])
-                memory = [level[index] for level in context.features.memory]
-                logits = self.pixel_names.mix(logits, masks, memory, text, context.text.logit_scale)
-            self._predict_one(sample, logits, mask_embed[index], context.features.mask_features[index])
+            logits = cosine_logits(class_embed[index], text, scale)
+            features = context.features.mask_features[index]
+            memory = [level[index] for level in context.features.memory]
+            if self.pixel_names is not None and self.pixel_names.joined:
+                logits = self.pixel_names.join(logits, mask_embed[index], features, memory, text, scale)
+            elif self.pixel_names is not None and self.pixel_names.share:
+                masks = torch.einsum('nc,chw->nhw', mask_embed[index], features)
+                logits = self.pixel_names.mix(logits, masks, memory, text, scale)
+            found.append(logits)
+        return found
 
     def _predict_one(self, sample: XDetDataSample, logits: Tensor, mask_embed: Tensor, mask_features: Tensor) -> None:
         vocabulary, size = vocabulary_of(sample), tuple(sample.ori_shape[:2])
