@@ -35,8 +35,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--format',
         choices=FORMATS,
-        help="also write the predictions as COCO's results: segm.json, bbox.json, panoptic.json with its PNGs "
-        '(default folder: WORK_DIR/coco_results)',
+        help="also write the predictions as COCO's results: segm.json, bbox.json, keypoints.json, "
+        'panoptic.json with its PNGs (default folder: WORK_DIR/coco_results)',
     )
     parser.add_argument('--show-dir', metavar='DIR', help='draw the predictions into WORK_DIR/TIMESTAMP/DIR')
     parser.add_argument(

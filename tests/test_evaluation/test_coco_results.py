@@ -72,7 +72,7 @@ def test_panoptic_maps(tiny_coco: TinyCoco, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ('found', 'message'),
-    [(sample(), 'it has neither'), (sample(5, pred_instances=instances()), 'its id 5 is not in')],
+    [(sample(), 'it has none of them'), (sample(5, pred_instances=instances()), 'its id 5 is not in')],
 )
 def test_what_cannot_be_written(tiny_coco: TinyCoco, tmp_path: Path, found: dict, message: str) -> None:
     writer = metric(CocoResults, tiny_coco.instance_cfg()['ann_file'], out_dir=str(tmp_path / 'out'))

@@ -20,6 +20,7 @@ PAIRS = (
     ('gt_panoptic_seg', 'pred_instances'),
     ('gt_sem_seg', 'pred_sem_seg'),
     ('gt_phrases', 'pred_phrases'),
+    ('gt_poses', 'pred_poses'),
 )
 """Fields that belong beside each other."""
 
@@ -32,6 +33,7 @@ FIELDS = dict(
     region_caption=('pred_region_captions',),
     vqa=('pred_answers',),
     classification=('pred_classes',),
+    pose=('pred_poses',),
 )
 """What metrics judge, by the prefix of their values."""
 
@@ -90,7 +92,16 @@ def training_picture(visualizer: XDetLocalVisualizer, image: np.ndarray, sample:
             segments['bboxes'] = segments.pop('boxes')
         drawn.gt_instances = InstanceData(**segments)
         panels.append(_captioned(visualizer.draw(image, drawn), 'segments'))
-    for field, title in (('gt_panoptic_seg', 'segments'), ('gt_sem_seg', 'classes'), ('gt_phrases', 'phrases')):
+        if 'keypoints' in segments:
+            drawn = XDetDataSample(metainfo=sample.metainfo)
+            drawn.gt_poses = sample.gt_segments[sample.gt_segments.posed == 1]
+            panels.append(_captioned(visualizer.draw(image, drawn), 'poses'))
+    for field, title in (
+        ('gt_panoptic_seg', 'segments'),
+        ('gt_sem_seg', 'classes'),
+        ('gt_phrases', 'phrases'),
+        ('gt_poses', 'poses'),
+    ):
         if field in sample and not (field == 'gt_sem_seg' and panels):
             panels.append(_captioned(visualizer.draw(image, only(sample, field)), title))
     if 'gt_regions' in sample:

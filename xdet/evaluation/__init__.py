@@ -6,6 +6,7 @@ from .fields import field
 from .instance_ap import InstanceAP
 from .oracle import OracleSemanticIoU
 from .panoptic_quality import ClassCounts, PanopticQuality, match_segments
+from .pose import PoseAccuracy, correct_keypoints
 from .referring import ReferringIoU
 from .region_captioning import RegionCaptionMatch
 from .retrieval import RetrievalRecall, retrieval_ranks
@@ -20,6 +21,7 @@ __all__ = [
     'InstanceAP',
     'OracleSemanticIoU',
     'PanopticQuality',
+    'PoseAccuracy',
     'ReferringIoU',
     'RegionCaptionMatch',
     'RetrievalRecall',
@@ -27,6 +29,7 @@ __all__ = [
     'VQAAccuracy',
     'answer_score',
     'cider_d',
+    'correct_keypoints',
     'class_areas',
     'field',
     'match_segments',

@@ -15,6 +15,7 @@ from xdet.datasets.files.coco_json import load_coco_json
 from xdet.io.writing import write_image, write_json
 from xdet.registry import METRICS
 from xdet.structures import Vocabulary
+from xdet.tasks.pose_format import CocoPose, coco_poses
 
 from .fields import check_finite, check_labels, name_of, require_results
 
@@ -25,9 +26,9 @@ PANOPTIC = 'panoptic'
 class CocoResults(BaseMetric):
     """Writes what a model predicts; measures nothing.
 
-    Instances become ``segm.json`` and ``bbox.json``, panoptic segmentations ``panoptic.json`` and PNGs of segment ids
-    in ``panoptic/``. Image and category ids are those of the annotation file; predictions of classes that it does not
-    have are left out.
+    Instances become ``segm.json`` and ``bbox.json``, poses ``keypoints.json``, panoptic segmentations ``panoptic.json``
+    and PNGs of segment ids in ``panoptic/``. Image and category ids are those of the annotation file; predictions of
+    classes that it does not have are left out.
 
     Args:
         ann_file (str): COCO annotation file with the images and categories.
@@ -51,25 +52,28 @@ class CocoResults(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the instances of a batch of images, and write its panoptic maps."""
         for sample in data_samples:
-            if not {'pred_instances', 'pred_panoptic_seg'} & sample.keys():
+            if not {'pred_instances', 'pred_panoptic_seg', 'pred_poses'} & sample.keys():
                 raise ValueError(
-                    f'{name_of(sample)}: CocoResults writes instances and panoptic segments; it has neither'
+                    f'{name_of(sample)}: CocoResults writes instances, panoptic segments and poses; it has none of them'
                 )
             if sample['img_id'] not in self.file_names:
                 raise ValueError(f'{name_of(sample)}: its id {sample["img_id"]!r} is not in {self.ann_file}')
             instances = self._instances(sample) if 'pred_instances' in sample else None
             panoptic = self._panoptic(sample) if 'pred_panoptic_seg' in sample else None
-            self.results.append((instances, panoptic))
+            poses = self._poses(sample) if 'pred_poses' in sample else None
+            self.results.append((instances, panoptic, poses))
 
-    def compute_metrics(self, results: Sequence[tuple[list[dict] | None, dict | None]]) -> dict[str, float]:
+    def compute_metrics(
+        self, results: Sequence[tuple[list[dict] | None, dict | None, list[CocoPose] | None]]
+    ) -> dict[str, float]:
         """Write the files.
 
         Returns:
-            dict[str, float]: Number of instances and of panoptic segments in them.
+            dict[str, float]: Number of instances, of panoptic segments and of poses in them.
         """
         require_results(self, results)
         written: dict[str, float] = {}
-        lists = [instances for instances, _ in results if instances is not None]
+        lists = [instances for instances, *_ in results if instances is not None]
         if lists:
             rows = [row for instances in lists for row in instances]
             for kind, key in (('segm', 'segmentation'), ('bbox', 'bbox')):
@@ -77,10 +81,14 @@ class CocoResults(BaseMetric):
                 content = [{name: value for name, value in row.items() if name not in other} for row in rows]
                 write_json(self.out_dir / f'{kind}.json', content)
             written['instances'] = len(rows)
-        maps = [panoptic for _, panoptic in results if panoptic is not None]
+        maps = [panoptic for _, panoptic, _ in results if panoptic is not None]
         if maps:
             write_json(self.out_dir / f'{PANOPTIC}.json', dict(annotations=maps))
             written['panoptic_segments'] = sum(len(entry['segments_info']) for entry in maps)
+        if any(poses is not None for *_, poses in results):
+            all_poses = [row for *_, poses in results for row in poses or ()]
+            write_json(self.out_dir / 'keypoints.json', all_poses)
+            written['poses'] = len(all_poses)
         print_log(f'predictions of {len(results)} images are in {self.out_dir}', logger='current')
         return written
 
@@ -110,6 +118,14 @@ class CocoResults(BaseMetric):
                     )
                 )
         return rows
+
+    def _poses(self, sample: dict) -> list[CocoPose]:
+        found = sample['pred_poses']
+        for key in ('scores', 'keypoints'):
+            check_finite(sample, f'{key} of pose', found[key])
+        names = self.dataset_meta['vocabulary'].names
+        check_labels(sample, 'prediction', found['labels'].tolist(), len(names))
+        return coco_poses(found, sample['img_id'], [self.category_ids.get(name) for name in names])
 
     def _panoptic(self, sample: dict) -> dict:
         """Write the map of segment ids and return the image's entry."""

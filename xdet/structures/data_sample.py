@@ -62,7 +62,11 @@ class XDetDataSample(BaseDataElement):
             resolution for testing, and ``texts``, a list of n phrases.
         gt_regions (InstanceData): ``masks`` as in ``gt_segments`` and ``texts`` that describe them, for training.
         gt_segments (InstanceData): ``masks`` bool ``[n, H, W]`` in the (augmented, un-padded) network image,
-            ``labels`` int64 ``[n]`` into the vocabulary. What segmentation training needs, nothing else.
+            ``labels`` int64 ``[n]`` into the vocabulary. What segmentation training needs, nothing else; for pose also
+            ``keypoints`` float ``[n, K, 3]`` (x, y, and v: 0 where a point is unlabelled) and ``posed`` int8 ``[n]``,
+            whether a segment has keypoints: 1, 0, or -1 where that is not known.
+        gt_poses (InstanceData): ``keypoints`` float ``[n, K, 3]``, ``bboxes`` and ``labels`` in original resolution,
+            with ``keypoint_names`` and ``skeleton`` as meta information, for drawing.
         gt_instances (InstanceData): ``bboxes`` xyxy ``[n, 4]``, ``labels`` and, unless only boxes are annotated,
             ``masks`` bool ``[n, H, W]`` in original resolution, without crowds, for drawing.
         gt_sem_seg (PixelData): ``sem_seg`` int64 ``[1, H, W]`` in original resolution, :data:`IGNORE` where unlabelled.
@@ -81,6 +85,8 @@ class XDetDataSample(BaseDataElement):
         pred_region_captions (list[list[dict]]): The same for every region.
         pred_answers (list[list[dict]]): For every question ``answer`` and ``score`` (probability), best first.
         pred_classes (InstanceData): ``labels`` into the vocabulary and ``scores`` ``[k]``, best first.
+        pred_poses (InstanceData): ``keypoints`` float ``[n, K, 2]`` (x, y), ``keypoint_scores`` ``[n, K]`` (probability
+            to be visible), ``masks``, ``labels``, ``scores``, ``bboxes``; meta information as of ``gt_poses``.
         pred_embedding (Tensor): ``[2, C]`` unit vectors for retrieval, of the decoder and of the backbone;
             with texts to compare also ``pred_text_embeddings`` ``[m, C]`` and ``pred_text_scores`` ``[m]``.
     """

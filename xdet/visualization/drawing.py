@@ -5,6 +5,7 @@ Pictures are RGB uint8 ``[H, W, 3]`` and are changed in place where a function s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,6 +106,36 @@ def draw_box(image: np.ndarray, box: np.ndarray, color: np.ndarray, line: int) -
     start = (min(max(x1, 0), width - 1), min(max(y1, 0), height - 1))
     end = (min(max(x2 - 1, 0), width - 1), min(max(y2 - 1, 0), height - 1))
     cv2.rectangle(image, start, end, tuple(int(channel) for channel in color), line, lineType=cv2.LINE_8)
+
+
+def draw_pose(
+    image: np.ndarray,
+    points: np.ndarray,
+    shown: np.ndarray,
+    skeleton: Sequence[Sequence[int]],
+    colors: np.ndarray,
+    line: int,
+) -> None:
+    """Draw keypoints and the lines between them, in place.
+
+    Args:
+        image (np.ndarray): RGB uint8 ``[H, W, 3]``.
+        points (np.ndarray): float ``[K, 2]``, x and y in pixels; those outside of the picture are cut off.
+        shown (np.ndarray): bool ``[K]``, which points to draw. A line is drawn where both its ends are.
+        skeleton (Sequence[Sequence[int]]): Pairs of points.
+        colors (np.ndarray): uint8 ``[K, 3]``; a line has the colour of its second end.
+        line (int): Width of lines in pixels.
+    """
+    reach = 4 * max(image.shape)
+    places = [tuple(int(value) for value in point) for point in np.clip(np.round(points), -reach, reach)]
+    for first, second in skeleton:
+        if shown[first] and shown[second]:
+            color = tuple(int(channel) for channel in colors[second])
+            cv2.line(image, places[first], places[second], color, 2 * line, lineType=cv2.LINE_AA)
+    for place, color, there in zip(places, colors, shown, strict=True):
+        if there:
+            cv2.circle(image, place, 3 * line, (255, 255, 255), cv2.FILLED, lineType=cv2.LINE_AA)
+            cv2.circle(image, place, 2 * line, tuple(int(channel) for channel in color), cv2.FILLED, cv2.LINE_AA)
 
 
 def mask_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:

@@ -14,8 +14,9 @@ from scipy.ndimage import find_objects
 from xdet.io.writing import write_image
 from xdet.registry import VISUALIZERS
 from xdet.structures import XDetDataSample
+from xdet.tasks.pose_format import VISIBLE
 
-from .drawing import Style, draw_box, enlarge, enlarge_factor, inner_point, paint_map, paint_mask
+from .drawing import Style, draw_box, draw_pose, enlarge, enlarge_factor, inner_point, paint_map, paint_mask
 from .labels import Label, draw_labels
 from .palette import class_colors, shade
 from .sample_texts import captioned_regions, paragraphs, phrase_regions, true_phrase_regions
@@ -163,6 +164,9 @@ class XDetLocalVisualizer(Visualizer):
             if isinstance(data, InstanceData):
                 if 'scores' in data:
                     data = data[data.scores >= score_thr]
+                if field.endswith('poses'):
+                    panels.append(self._draw_poses(image, data, classes, palette, color_by))
+                    continue
                 panels.append(self._draw_instances(image, data, classes, palette, color_by))
             elif field.endswith('panoptic_seg'):
                 panels.append(self._draw_panoptic_seg(image, data, classes, palette, color_by))
@@ -245,6 +249,24 @@ class XDetLocalVisualizer(Visualizer):
                 marks.append(Label(text, place[0], place[1], tints[index], weight))
         return draw_labels(canvas, marks, style.font)
 
+    def _draw_poses(
+        self,
+        image: np.ndarray,
+        poses: InstanceData,
+        classes: list[str] | None,
+        palette: Any,
+        color_by: str = 'class',
+    ) -> np.ndarray:
+        """Draw boxes, names and scores of objects with keypoints, then the points."""
+        boxes = InstanceData(**{key: value for key, value in poses.items() if key in ('bboxes', 'labels', 'scores')})
+        picture = np.ascontiguousarray(self._draw_instances(image, boxes, classes, palette, color_by))
+        _, factor, style = self._canvas(image)
+        colors = class_colors([str(name) for name in poses.keypoint_names])
+        scores = poses.keypoint_scores >= VISIBLE if 'keypoint_scores' in poses else poses.keypoints[..., 2] > 0
+        for points, shown in zip(np.asarray(poses.keypoints, dtype=np.float32), np.asarray(scores), strict=True):
+            draw_pose(picture, points[:, :2] * factor, shown, poses.skeleton, colors, style.line)
+        return picture
+
     def _draw_map(
         self, image: np.ndarray, index_map: np.ndarray, colors: np.ndarray, texts: dict[int, str]
     ) -> np.ndarray:
@@ -274,8 +296,15 @@ class XDetLocalVisualizer(Visualizer):
         return list(classes) if classes is not None else None
 
 
-_GROUND_TRUTH = ('gt_panoptic_seg', 'gt_instances', 'gt_sem_seg', 'gt_phrases')
-_PREDICTIONS = ('pred_panoptic_seg', 'pred_instances', 'pred_sem_seg', 'pred_phrases', 'pred_region_captions')
+_GROUND_TRUTH = ('gt_poses', 'gt_panoptic_seg', 'gt_instances', 'gt_sem_seg', 'gt_phrases')
+_PREDICTIONS = (
+    'pred_panoptic_seg',
+    'pred_instances',
+    'pred_sem_seg',
+    'pred_phrases',
+    'pred_region_captions',
+    'pred_poses',
+)
 # Fields whose regions have words of their own instead of classes.
 _WORDED = dict(gt_phrases=true_phrase_regions, pred_phrases=phrase_regions, pred_region_captions=captioned_regions)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os.path as osp
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from pycocotools import mask as mask_util
@@ -18,7 +19,9 @@ from .left_out import LeftOut
 from .outlines import check_coordinates, describe, is_line, rasterize, read_outline
 
 
-def read_objects(path: str, content: dict, *, boxes_only: bool = False) -> tuple[dict[Any, dict], list[dict]]:
+def read_objects(
+    path: str, content: dict, *, boxes_only: bool = False, carry: Sequence[str] = ()
+) -> tuple[dict[Any, dict], list[dict]]:
     """Images and objects of an annotation file.
 
     An object is what has an outline in its image; with ``boxes_only`` what has a box of positive width and height. The
@@ -30,6 +33,7 @@ def read_objects(path: str, content: dict, *, boxes_only: bool = False) -> tuple
         path (str): Name of the file, for errors.
         content (dict): Result of :func:`~xdet.datasets.files.coco_json.load_coco_json`.
         boxes_only (bool): Use boxes, not outlines, which need not be there.
+        carry (Sequence[str]): Further fields of annotations to put into the objects as they are, None where absent.
 
     Returns:
         tuple[dict, list[dict]]: Entries of images by id, see :func:`~xdet.datasets.files.coco_json.index_images`, and
@@ -72,8 +76,9 @@ def read_objects(path: str, content: dict, *, boxes_only: bool = False) -> tuple
         if isinstance(found, str):
             left_out.add(found, name)
             continue
+        more = {key: annotation.get(key) for key in carry}
         crowd = require(annotation, 'iscrowd', bool, where, False) or require(annotation, 'ignore', bool, where, False)
-        objects.append(dict(image_id=image_id, category_id=category_id, iscrowd=int(crowd), **found))
+        objects.append(dict(image_id=image_id, category_id=category_id, iscrowd=int(crowd), **found, **more))
     if left_out.total and not objects:
         advice = '' if boxes_only else '; to use boxes without outlines, set boxes_only=True (training), metric="bbox"'
         raise ValueError(f'{left_out}{advice}')

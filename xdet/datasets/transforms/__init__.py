@@ -3,6 +3,7 @@
 from .describe_segments import DescribeSegments
 from .flipping import RandomFlipWithTexts
 from .formatting import PackXDetInputs
+from .keypoints import LoadKeypoints
 from .large_scale_jitter import LargeScaleJitter
 from .loading import LoadSegments, LoadXDetImage
 from .oracle import OracleVocabulary
@@ -16,6 +17,7 @@ __all__ = [
     'ChooseQuestions',
     'DescribeSegments',
     'LargeScaleJitter',
+    'LoadKeypoints',
     'LoadSegments',
     'LoadXDetImage',
     'OracleVocabulary',

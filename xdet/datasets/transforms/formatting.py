@@ -40,6 +40,8 @@ class PackXDetInputs(BaseTransform):
     ``box_affinity`` the meta information ``alike`` of ``gt_segments``, see
     :func:`~xdet.datasets.transforms.box_affinity.like_neighbours`.
 
+    What ``LoadKeypoints`` found becomes ``keypoints`` and ``posed`` of ``gt_segments``, or for testing ``gt_poses``.
+
     Texts that the pipeline has are carried along in the meta information: ``caption`` str, ``nouns`` tuple[str] and
     ``phrase_mode`` str for training; ``captions`` tuple[str] for testing; ``questions`` tuple[str] and ``answers``
     tuple[dict[str, float]], one per question, for both, and what else ``VQADataset`` says about each question.
@@ -102,11 +104,15 @@ class PackXDetInputs(BaseTransform):
 
     def _segments(self, results: dict) -> InstanceData:
         if results.get('boxes_only'):
+            if 'loaded_keypoints' in results:
+                raise ValueError(f'{results.get("img_path")}: keypoints need segments with masks, not boxes_only=True')
             return self._boxes(results)
         if 'gt_seg_map' in results:
             masks, labels = _masks_of_map(results['gt_seg_map'], results['segments_info'])
+            kept = ~np.array([segment['iscrowd'] for segment in results['segments_info']], dtype=bool)
         elif 'gt_masks' in results:
             masks, labels = _masks_of_instances(results)
+            kept = ~np.asarray(results['gt_ignore_flags'], dtype=bool)
         else:
             raise ValueError(
                 f'{results.get("img_path")}: no annotations to train on; put LoadSegments before PackXDetInputs, '
@@ -115,7 +121,11 @@ class PackXDetInputs(BaseTransform):
         if not self.keep_empty:
             filled = masks.flatten(1).any(1)
             masks, labels = masks[filled], labels[filled]
-        return InstanceData(masks=masks, labels=labels)
+            kept[kept] = filled.numpy()
+        segments = InstanceData(masks=masks, labels=labels)
+        if 'loaded_keypoints' in results:
+            results['loaded_keypoints'].add_to(segments, results, kept)
+        return segments
 
     def _boxes(self, results: dict) -> InstanceData:
         """Boxes that are no crowd and of which cropping left something."""
@@ -130,6 +140,8 @@ class PackXDetInputs(BaseTransform):
     def _add_ground_truth(sample: XDetDataSample, results: dict) -> None:
         if 'gt_bboxes' in results:
             sample.gt_instances = _true_instances(results)
+        if 'loaded_keypoints' in results:
+            sample.gt_poses = results['loaded_keypoints'].poses()
         if 'gt_seg_map' not in results:
             return
         indices = torch.from_numpy(results['gt_seg_map'].astype(np.int64))

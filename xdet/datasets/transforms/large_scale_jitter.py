@@ -20,7 +20,7 @@ class LargeScaleJitter(BaseTransform):
     offset, what is missing is padded at the right and bottom.
 
     Required keys: ``img``. Modified if present: ``gt_seg_map``, or ``gt_masks`` with ``gt_bboxes``.
-    Added keys: ``img_shape``, ``scale_factor``.
+    Added keys: ``img_shape``, ``scale_factor``, ``homography_matrix`` (as mmdet's transforms).
 
     Args:
         size (tuple[int, int]): Height and width of the result.
@@ -73,6 +73,9 @@ class LargeScaleJitter(BaseTransform):
             results['gt_bboxes'].translate_((-int(offset[1]), -int(offset[0])))
             results['gt_bboxes'].clip_(self.size)
         results.update(img_shape=self.size, scale_factor=scale_factor)
+        matrix = np.array([[scale_factor[0], 0, -offset[1]], [0, scale_factor[1], -offset[0]], [0, 0, 1]], np.float32)
+        before = results.get('homography_matrix')
+        results['homography_matrix'] = matrix if before is None else matrix @ before
         return results
 
     def _resized_shape(self, shape: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from .distillation import RelationalDistillationLoss
 from .distributed import RowGather
 from .grounding import GroundingLoss
 from .identity import text_ids
+from .keypoints import KeypointLoss
 from .matcher import HungarianMatcher
 from .nouns import NounContrastiveLoss
 from .points import sample_points, uncertain_points, uniform_points
@@ -22,6 +23,7 @@ __all__ = [
     'GroundingTargets',
     'HungarianMatcher',
     'ImageTextContrastiveLoss',
+    'KeypointLoss',
     'NounContrastiveLoss',
     'NounTargets',
     'RelationalDistillationLoss',
