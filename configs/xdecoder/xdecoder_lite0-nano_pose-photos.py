@@ -63,7 +63,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(pipeline=pose_test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = [dict(type='PoseAccuracy', ann_file=val_keypoints, pck=0.2, sigmas=sigmas)]
+val_evaluator = [dict(type='PoseAccuracy', ann_file=val_keypoints, keypoints=keypoints, pck=0.2, sigmas=sigmas)]
 test_evaluator = val_evaluator
 
 model = dict(

@@ -68,3 +68,21 @@ def test_parts_and_facts(sample):
     part = only(sample, 'pred_captions', 'pred_instances')
     assert 'pred_captions' in part and 'pred_panoptic_seg' not in part and part.img_id == 3
     assert facts(sample)['answers'] == [dict(ball=1.0, dot=0.3), {}] and 'vocabulary' not in facts(sample)
+
+
+def test_keypoints_have_a_panel():
+    sample = XDetDataSample(metainfo=dict(vocabulary=WORDS))
+    masks = torch.zeros((2, 60, 80), dtype=torch.bool)
+    masks[:, 10:50, 10:50] = True
+    sample.gt_segments = InstanceData(
+        metainfo=dict(keypoint_names=('eye', 'nose'), skeleton=((0, 1),)),
+        masks=masks, labels=torch.tensor([1, 1]), posed=torch.tensor([0, 1]),
+        keypoints=torch.tensor([[[5.0, 5, 2], [9, 9, 2]], [[30, 30, 2], [60, 50, 1]]]),
+    )  # fmt: skip
+    picture = training_picture(XDetLocalVisualizer(), IMAGE, sample)
+    assert picture.shape[1] == 2 * 480 + 6
+    panel = picture[:, -480:]
+    assert (panel[180, 180] != 120).any() and (panel[30, 30] == 120).all()
+    plain = XDetDataSample(metainfo=dict(vocabulary=WORDS))
+    plain.gt_poses = plain.pred_poses = sample.gt_segments[1:]
+    assert comparison(XDetLocalVisualizer(), IMAGE, plain, fields=FIELDS['pose']).shape[1] == 2 * 480 + 6

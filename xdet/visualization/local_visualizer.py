@@ -259,7 +259,7 @@ class XDetLocalVisualizer(Visualizer):
     ) -> np.ndarray:
         """Draw boxes, names and scores of objects with keypoints, then the points."""
         boxes = InstanceData(**{key: value for key, value in poses.items() if key in ('bboxes', 'labels', 'scores')})
-        picture = np.ascontiguousarray(self._draw_instances(image, boxes, classes, palette, color_by))
+        picture = self._draw_instances(image, boxes, classes, palette, color_by).copy()
         _, factor, style = self._canvas(image)
         colors = class_colors([str(name) for name in poses.keypoint_names])
         scores = poses.keypoint_scores >= VISIBLE if 'keypoint_scores' in poses else poses.keypoints[..., 2] > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import mmcv.transforms
 import numpy as np
 import pytest
 import torch
@@ -22,7 +23,7 @@ def poses(tmp_path_factory: pytest.TempPathFactory) -> TinyPoses:
     return TinyPoses(tmp_path_factory.mktemp('poses') / 'data', 2)
 
 
-def run(poses: TinyPoses, *moves: dict, info: dict | None = None, **options: Any):
+def run(poses: TinyPoses, *moves: Any, info: dict | None = None, **options: Any):
     load = dict(type='LoadKeypoints', ann_file=str(poses.keypoint_file))
     steps = [
         dict(type='LoadXDetImage'),
@@ -40,7 +41,7 @@ MOVES = {
     'vertical flip': [dict(type='mmdet.RandomFlip', prob=1.0, direction='vertical')],
     'half a turn': [dict(type='mmdet.RandomFlip', prob=1.0, direction='diagonal')],
     'flip with texts': [dict(type='RandomFlipWithTexts', prob=1.0)],
-    'two flips': [dict(type='RandomFlipWithTexts', prob=1.0), dict(type='mmdet.Resize', scale=(96, 96))],
+    'flip, then resize': [dict(type='RandomFlipWithTexts', prob=1.0), dict(type='mmdet.Resize', scale=(96, 96))],
     'resize': [dict(type='mmdet.Resize', scale=(128, 48), keep_ratio=False)],
     'shortest edge': [dict(type='ResizeShortestEdge', scale=96)],
     'jitter': [dict(type='LargeScaleJitter', size=(60, 60), scale_range=(1.0, 1.0))],
@@ -90,12 +91,14 @@ def test_which_segments_have_keypoints(poses: TinyPoses) -> None:
     names = [poses.panoptic['categories'][label]['name'] for label in segments.labels.tolist()]
     assert dict(zip(names, segments.posed.tolist(), strict=True)) == dict(dog=1, chair=0)
     info = poses.sample()
+    box = poses.keypoints['annotations'][0]['bbox']
     poses.keypoints['annotations'][0]['bbox'] = [40, 30, 5, 5]  # somebody else
     try:
         poses.write()
         unknown = run(poses, info=info)['data_samples'].gt_segments
     finally:
-        poses.keypoints['annotations'][0]['bbox'] = [*poses.keypoints['annotations'][0]['keypoints'][3:5], 20, 24]
+        poses.keypoints['annotations'][0]['bbox'] = box
+        poses.write()
     assert sorted(unknown.posed.tolist()) == [-1, 0] and not unknown.keypoints.any()
 
 
@@ -125,12 +128,12 @@ def test_testing_gets_all_objects_in_pixels_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('steps', 'message'),
     [
-        ([dict(type='mmcv.RandomFlip', prob=1.0)], 'without recording it as homography_matrix'),
-        ([dict(type='mmcv.Resize', scale=(32, 24))], 'without recording it as homography_matrix'),
-        ([dict(type='mmdet.Resize', scale=(96, 96)), dict(type='mmcv.RandomFlip', prob=1.0)], 'without recording it'),
+        ([mmcv.transforms.RandomFlip(prob=1.0)], 'without recording it as homography_matrix'),
+        ([mmcv.transforms.Resize(scale=(32, 24))], 'without recording it as homography_matrix'),
+        ([dict(type='mmdet.Resize', scale=(96, 96)), mmcv.transforms.RandomFlip(prob=1.0)], 'without recording it'),
     ],
 )
-def test_pixels_that_moved_unseen_are_an_error(poses: TinyPoses, steps: list[dict], message: str) -> None:
+def test_pixels_that_moved_unseen_are_an_error(poses: TinyPoses, steps: list, message: str) -> None:
     poses.write()
     with pytest.raises(ValueError, match=message) as info:
         run(poses, *steps)

@@ -57,7 +57,7 @@ class KeypointLoss(nn.Module):
             targets = gaussians(places.to(heat.dtype), heat.shape[-1], self.sigma)
             entropy = -(targets * heat.flatten(2).log_softmax(-1)).sum(-1)
             counted = labelled & ((places >= 0) & (places <= 1)).all(-1)
-            points = mean_over_ranks(counted.sum(), heat).clamp(min=1)
+            points = mean_over_ranks(float(counted.sum()), heat).clamp(min=1)
             all_points = mean_over_ranks(labelled.numel(), heat).clamp(min=1)
             objects = mean_over_ranks(has_pose.numel(), heat).clamp(min=1)
             bce = F.binary_cross_entropy_with_logits
