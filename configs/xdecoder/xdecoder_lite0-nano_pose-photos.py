@@ -1,77 +1,25 @@
 # Keypoints of animals, read from the object queries of a model for photographs, which stays as it is: only the pose
-# task learns. data/photos/voc_animals/ also holds keypoints_{train,val}.json in COCO's layout (docs/photos.md, Pose).
+# task learns (docs/photos.md, Pose).
 #   python tools/train.py xdecoder_lite0-nano_pose-photos --load-from photos.safetensors
-# With the whole model, at a small rate: --cfg-options model.tasks.pose.detach=False trainable="['*']"
-#   optim_wrapper.paramwise_cfg.lr_mults="{'backbone':0.01,'pixel_decoder':0.1,'decoder':0.1,'text_encoder':0.02}"
-_base_ = './xdecoder_lite0-nano_joint-photos.py'
-
-data_root = 'data/photos/'
-val_keypoints = data_root + 'voc_animals/keypoints_val.json'
-
-# Of one layout for the five animals, in the order of the files.
-keypoints = [
-    'left_eye', 'right_eye', 'nose', 'left_ear', 'right_ear',
-    'left_front_elbow', 'right_front_elbow', 'left_back_elbow', 'right_back_elbow',
-    'left_front_knee', 'right_front_knee', 'left_back_knee', 'right_back_knee',
-    'left_front_paw', 'right_front_paw', 'left_back_paw', 'right_back_paw',
-    'throat', 'withers', 'tailbase',
-]  # fmt: skip
-skeleton = [
-    ('left_eye', 'right_eye'), ('left_eye', 'nose'), ('right_eye', 'nose'), ('left_eye', 'left_ear'),
-    ('right_eye', 'right_ear'), ('nose', 'throat'), ('withers', 'tailbase'),
-    ('left_front_elbow', 'left_front_knee'), ('right_front_elbow', 'right_front_knee'),
-    ('left_back_elbow', 'left_back_knee'), ('right_back_elbow', 'right_back_knee'),
-    ('left_front_knee', 'left_front_paw'), ('right_front_knee', 'right_front_paw'),
-    ('left_back_knee', 'left_back_paw'), ('right_back_knee', 'right_back_paw'),
-]  # fmt: skip
-# Tolerances of OKS: those of COCO for eyes, nose, ears, elbows and knees; the others are ours, like those of ankles and
-# hips there.
-sigmas = dict(paw=0.089, throat=0.107, withers=0.107, tailbase=0.107)
-
-pose_pipeline = [
-    dict(type='LoadXDetImage'),
-    dict(type='LoadSegments'),
-    dict(type='LoadKeypoints', ann_file=data_root + 'voc_animals/keypoints_train.json', keypoints=keypoints),
-    dict(type='RandomFlipWithTexts', prob=0.5),
-    dict(type='LargeScaleJitter', size=(256, 256), scale_range=(0.8, 1.5), shared_offset=False),
-    dict(type='PackXDetInputs', tasks=('pose',)),
+_base_ = [
+    '../_base_/models/lite0-nano.py',
+    '../_base_/datasets/photos_pose.py',
+    '../_base_/schedules/xdecoder_tiny_cpu.py',
+    '../_base_/default_runtime.py',
 ]
-pose_test_pipeline = [
-    dict(type='LoadXDetImage'),
-    dict(type='ResizeShortestEdge', scale=256, max_size=512),
-    dict(type='LoadSegments'),
-    dict(type='LoadKeypoints', ann_file=val_keypoints, keypoints=keypoints),
-    dict(type='PackXDetInputs', test_mode=True, tasks=('pose',)),
-]
-
-train_dataloader = dict(
-    _delete_=True,
-    batch_size=8,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='ResumableSampler'),
-    dataset=dict(
-        type='SeededDataset',
-        dataset=dict(
-            type='CocoPanopticSegDataset',
-            data_root=data_root,
-            ann_file='voc_animals/panoptic_train.json',
-            data_prefix=dict(img='voc_animals/images/train/', seg='voc_animals/panoptic/train/'),
-            pipeline=pose_pipeline,
-        ),
-    ),
-)
-val_dataloader = dict(dataset=dict(pipeline=pose_test_pipeline))
-test_dataloader = val_dataloader
-val_evaluator = [dict(type='PoseAccuracy', ann_file=val_keypoints, keypoints=keypoints, pck=0.2, sigmas=sigmas)]
-test_evaluator = val_evaluator
 
 model = dict(
     tasks=dict(
+        # As in xdecoder_lite0-nano_joint-photos.
+        segmentation=dict(
+            pixel_names=dict(type='PixelNames', channels=128, embed_dims=128, weight=4.0, void_weight=0.2, share=0.5),
+            object_mask_threshold=0.5,
+        ),
+        vqa=dict(type='VQATask', answers={{_base_.answers}}, embed_dims=128, content='tokens'),
         pose=dict(
             type='PoseTask',
-            keypoints=keypoints,
-            skeleton=skeleton,
+            keypoints={{_base_.keypoints}},
+            skeleton={{_base_.skeleton}},
             embed_dims=128,
             head=dict(backbone_channels=(24, 40, 112, 320)),
             matcher=dict(num_points=1024, class_weight=4.0),
@@ -81,9 +29,10 @@ model = dict(
 )
 trainable = ['tasks.pose']
 
-train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=600, val_interval=600)
+train_cfg = dict(max_iters=400, val_interval=400)
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = [
     dict(type='LinearLR', by_epoch=False, begin=0, end=30, start_factor=0.02),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=30, end=1.0, eta_min=1e-5),
 ]
+find_unused_parameters = True

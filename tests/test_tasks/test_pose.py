@@ -140,7 +140,7 @@ def model():
 
 
 def predicted(model, image: torch.Tensor, ori_shape: tuple[int, int] | None = None) -> InstanceData:
-    given = sample_of(image, None, vocabulary=ANIMALS, tasks=('pose',))
+    given = sample_of(image, None, vocabulary=ANIMALS, tasks=('instance', 'pose'))
     if ori_shape is not None:
         given.set_metainfo(dict(ori_shape=ori_shape))
     data = model.data_preprocessor(dict(inputs=[image], data_samples=[given]), training=False)
@@ -161,7 +161,7 @@ def test_predictions_are_in_the_original_size(model, picture) -> None:
 
 def test_neighbours_in_the_batch_do_not_matter(model, picture) -> None:
     images = [picture(64, 96), picture(64, 96, 1)]
-    samples = [sample_of(image, None, vocabulary=ANIMALS, tasks=('pose',)) for image in images]
+    samples = [sample_of(image, None, vocabulary=ANIMALS, tasks=('instance', 'pose')) for image in images]
     data = model.data_preprocessor(dict(inputs=images, data_samples=samples), training=False)
     together = model(**data, mode='predict')
     for image, made in zip(images, together, strict=True):

@@ -31,7 +31,7 @@ test_pipeline = [
     dict(type='ResizeShortestEdge', scale=64),
     dict(type='LoadSegments'),
     dict(type='LoadKeypoints', ann_file=keypoint_file, keypoints=names),
-    dict(type='PackXDetInputs', test_mode=True, tasks=('pose',)),
+    dict(type='PackXDetInputs', test_mode=True, tasks=('instance', 'pose')),
 ]
 dataset = dict(
     _delete_=True,

@@ -78,7 +78,7 @@ class XDetDataSample(BaseDataElement):
         pred_panoptic_seg (PixelData): ``sem_seg`` int32 ``[1, H, W]`` segment ids, 0 = void, with ``segments_info`` as
             meta information: dicts of ``id, label, is_thing, score``.
         pred_instances (InstanceData): ``masks`` bool ``[n, H, W]``, ``labels``, ``scores``, ``bboxes`` xyxy ``[n, 4]``
-            in pixels, tight around the masks.
+            in pixels, tight around the masks, and ``queries``, which object query made each.
         pred_phrases (InstanceData): A row per phrase, in order: ``masks`` bool ``[n, H, W]``, ``scores`` (mean
             foreground probability inside the mask), ``similarities`` (cosine of phrase and query), ``bboxes``.
         pred_captions (list[dict]): ``text`` and ``score`` (mean log-probability per token), best first.

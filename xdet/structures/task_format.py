@@ -23,6 +23,7 @@ class TaskFormat:
         one_of (tuple[str, ...]): Prompts of which it needs exactly one.
         options (type | None): A ``TypedDict`` of prompts that xdet does not have, declared as in ``xdet/options.py``.
             Their values arrive in :attr:`TextPrompts.more <xdet.structures.TextPrompts>`.
+        builds_on (tuple[str, ...]): Tasks that are asked for as well, because it reads what they predict.
         writes (bool): Whether it takes settings of generated texts.
         ranks (bool): Whether its scores rank the images of a call (:mod:`xdet.inference.outputs.ranking`).
     """
@@ -31,6 +32,7 @@ class TaskFormat:
     prompts: ClassVar[tuple[str, ...]] = ()
     one_of: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[type | None] = None
+    builds_on: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[bool] = False
     ranks: ClassVar[bool] = False
 

@@ -17,7 +17,6 @@ from xdet.models.keypoint_head import KeypointHead, from_grid, peaks, to_grid
 from xdet.models.losses import HungarianMatcher
 from xdet.models.losses.common import pad_masks
 from xdet.models.losses.matcher import assign
-from xdet.models.postprocess.resize import query_chunks
 from xdet.models.similarity import cosine_logits
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, ImageFeatures, XDetDataSample
@@ -30,10 +29,10 @@ from .segmentation import vocabulary_of
 class PoseTask(TaskAdapter):
     """Poses: another output of the queries that segment (docs/photos.md, Pose).
 
-    It needs no query group of its own. An object query that found something says in addition whether that has keypoints
-    and, on a grid over its mask's box, where each of them is. Whose keypoints a query has to learn is decided by the
-    matching of the segmentation task: classes and masks. Any class can be asked for; what has keypoints is learned, so
-    a "puppy" has a pose as well, and a sofa none.
+    It needs no query group of its own, and builds on the task ``instance``: an object query that found something says
+    in addition whether that has keypoints and, on a grid over its mask's box, where each of them is. Whose keypoints a
+    query has to learn is decided as in segmentation, by classes and masks. Any class can be asked for; what has
+    keypoints is learned, so a "puppy" has a pose as well, and a sofa none.
 
     Args:
         keypoints (Sequence[str]): Names of the K keypoints.
@@ -44,7 +43,7 @@ class PoseTask(TaskAdapter):
             are. Otherwise the pose loss trains the whole model, as far as it is not frozen.
         matcher (Mapping, optional): Options of :class:`~xdet.models.losses.HungarianMatcher`.
         max_per_image (int): Most poses of an image.
-        min_score (float): Least probability of a query to be of a class and to have keypoints.
+        min_score (float): Least score: that of the instance times the probability that it has keypoints.
         loss (dict, optional): Config of the criterion; None for a model that is only used, not trained.
 
     Raises:
@@ -52,6 +51,7 @@ class PoseTask(TaskAdapter):
     """
 
     names = ('pose',)
+    reads_predictions = True  # the instances
     targets = 'poses'
 
     def __init__(
@@ -150,65 +150,45 @@ class PoseTask(TaskAdapter):
 
     @torch.no_grad()
     def predict(self, context: TaskContext) -> None:
-        """Write ``pred_poses``: objects of the classes asked for that have keypoints, best first."""
+        """Write ``pred_poses``: of the instances that were found, those that have keypoints, best first.
+
+        Raises:
+            ValueError: No instances were asked for.
+        """
         layer = context.outputs.last
-        state, class_embed, mask_embed = (
-            layer.rows(tensor, OBJECT) for tensor in (layer.state, layer.class_embed, layer.mask_embed)
-        )
+        state, mask_embed = (layer.rows(tensor, OBJECT) for tensor in (layer.state, layer.mask_embed))
         for index, sample in enumerate(context.samples):
-            text = context.vocabulary(vocabulary_of(sample))
-            logits = cosine_logits(class_embed[index], text, context.text.logit_scale)
-            scores, labels = logits.softmax(-1)[:, :-1].max(-1)
-            scores = scores * self.posed(state[index])[:, 0].float().sigmoid()
+            if 'pred_instances' not in sample or 'queries' not in sample.pred_instances:
+                raise ValueError(
+                    f"{describe(sample)}: poses are those of instances; ask for the tasks 'instance' and 'pose'"
+                )
+            found = sample.pred_instances
+            found = found[(found.queries < state.shape[1]) & found.masks.flatten(1).any(1)]
+            found = found[_first(found.queries)]  # the best class of each query
+            scores = found.scores * self.posed(state[index, found.queries])[:, 0].float().sigmoid()
             best = scores.argsort(descending=True, stable=True)[: self.max_per_image]
             best = best[scores[best] >= self.min_score]
-            queries = state[index, best], mask_embed[index, best], labels[best], scores[best]
-            sample.pred_poses = self._poses(sample, context.features.select([index]), *queries)
-
-    def _poses(
-        self,
-        sample: XDetDataSample,
-        features: ImageFeatures,
-        state: Tensor,
-        mask_embed: Tensor,
-        labels: Tensor,
-        scores: Tensor,
-    ) -> InstanceData:
-        """Poses of the n queries of one image whose masks are not empty."""
-        seen, size = tuple(sample.img_shape[:2]), tuple(sample.ori_shape[:2])
-        # Boxes in the network's image, where the features are; masks where results are.
-        small, _ = _masks(mask_embed, features.mask_features[0], seen, seen)
-        kept = small.flatten(1).any(1)
-        small, state, mask_embed, labels, scores = (rows[kept] for rows in (small, state, mask_embed, labels, scores))
-        boxes = postprocess.mask_boxes(small)
-        heat, visible = self.head(features, [boxes], state, mask_embed)
-        points = from_grid(peaks(heat.float()), boxes, self.head.margin)
-        scale = points.new_tensor([size[1] / seen[1], size[0] / seen[0]])
-        masks, quality = _masks(mask_embed, features.mask_features[0], seen, size)
-        scores = scores * quality
-        order = scores.argsort(descending=True, stable=True)
-        return InstanceData(
-            metainfo=dict(keypoint_names=self.keypoints, skeleton=self.skeleton),
-            keypoints=(points * scale)[order],
-            keypoint_scores=visible.float().sigmoid()[order],
-            masks=masks[order],
-            bboxes=postprocess.mask_boxes(masks)[order],
-            labels=labels[order],
-            scores=scores[order],
-        )
+            found, scores = found[best], scores[best]
+            queries = state[index, found.queries], mask_embed[index, found.queries]
+            (height, width), (seen_height, seen_width) = sample.ori_shape[:2], sample.img_shape[:2]
+            scale = found.bboxes.new_tensor([width / seen_width, height / seen_height])
+            boxes = found.bboxes / scale.repeat(2)
+            heat, visible = self.head(context.features.select([index]), [boxes], *queries)
+            sample.pred_poses = InstanceData(
+                metainfo=dict(keypoint_names=self.keypoints, skeleton=self.skeleton),
+                keypoints=from_grid(peaks(heat.float()), boxes, self.head.margin) * scale,
+                keypoint_scores=visible.float().sigmoid(),
+                masks=found.masks,
+                bboxes=found.bboxes,
+                labels=found.labels,
+                scores=scores,
+            )
 
 
-def _masks(
-    mask_embed: Tensor, mask_features: Tensor, seen: tuple[int, int], size: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Bool masks ``[n, *size]`` of n queries and how sure they are, ``[n]``; made in pieces that bound memory."""
-    masks = torch.zeros((len(mask_embed), *size), dtype=torch.bool, device=mask_embed.device)
-    quality = torch.zeros(len(mask_embed), device=mask_embed.device)
-    for part in query_chunks(len(mask_embed), size):
-        logits = postprocess.mask_logits(mask_embed[part], mask_features, seen, size)
-        masks[part] = logits > 0
-        quality[part] = postprocess.mask_scores(logits, masks[part])
-    return masks, quality
+def _first(values: Tensor) -> Tensor:
+    """Positions at which a value of ``[n]`` occurs for the first time."""
+    alike = values[:, None] == values
+    return (~alike.tril(-1).any(1)).nonzero()[:, 0]
 
 
 def _detached(features: ImageFeatures) -> ImageFeatures:

@@ -52,6 +52,7 @@ class PoseFormat(TaskFormat):
 
     field = 'pred_poses'
     prompts = NAMES
+    builds_on = ('instance',)
 
     def results(self, sample: XDetDataSample) -> PoseResult:
         """A pose per object, best first."""

@@ -132,7 +132,9 @@ class XDetLocalVisualizer(Visualizer):
             panels += self._panels(image, sample, _GROUND_TRUTH, classes, palette, 0.0, color_by)[:1]
         if draw_pred:
             described = 'pred_region_captions' in sample  # regions of phrases need no second panel then
-            fields = [field for field in _PREDICTIONS if not (described and field == 'pred_phrases')]
+            # Poses are instances with points, and drawn with their masks.
+            shown_elsewhere = {'pred_phrases': described, 'pred_instances': 'pred_poses' in sample}
+            fields = [field for field in _PREDICTIONS if not shown_elsewhere.get(field)]
             panels += self._panels(image, sample, fields, classes, palette, pred_score_thr, color_by)
         lines = paragraphs(sample, pred_score_thr) if draw_pred else []
         if not lines:
@@ -257,9 +259,8 @@ class XDetLocalVisualizer(Visualizer):
         palette: Any,
         color_by: str = 'class',
     ) -> np.ndarray:
-        """Draw boxes, names and scores of objects with keypoints, then the points."""
-        boxes = InstanceData(**{key: value for key, value in poses.items() if key in ('bboxes', 'labels', 'scores')})
-        picture = self._draw_instances(image, boxes, classes, palette, color_by).copy()
+        """Draw masks, boxes, names and scores of objects with keypoints, then the points."""
+        picture = self._draw_instances(image, poses, classes, palette, color_by).copy()
         _, factor, style = self._canvas(image)
         colors = class_colors([str(name) for name in poses.keypoint_names])
         scores = poses.keypoint_scores >= VISIBLE if 'keypoint_scores' in poses else poses.keypoints[..., 2] > 0

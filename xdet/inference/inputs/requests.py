@@ -48,7 +48,7 @@ def make_requests(
     form, known = FORMATS[task], known_prompts()
     _check(task, prompts, generation, prompts_needed)
     # What phrases mean has to be found first.
-    tasks = ('refseg', task) if 'phrases' in prompts and task != 'refseg' else (task,)
+    tasks = ('refseg', task) if 'phrases' in prompts and task != 'refseg' else (*form.builds_on, task)
     columns: dict[str, list[Any]] = {}
     names = {key: value for key, value in prompts.items() if known[key].kind == 'names'}
     if any(known[key].kind == 'names' for key in form.prompts):

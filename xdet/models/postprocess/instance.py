@@ -32,7 +32,8 @@ def instances(
 
     Returns:
         InstanceData: ``masks`` bool ``[m, H, W]``, ``labels`` int64, ``scores`` (class probability times the mean mask
-        probability inside the mask) and ``bboxes`` float ``[m, 4]`` (x1, y1, x2, y2), tight around the masks.
+        probability inside the mask), ``bboxes`` float ``[m, 4]`` (x1, y1, x2, y2), tight around the masks, and
+        ``queries`` int64, which of the n made each.
     """
     probabilities = class_logits.float().softmax(dim=-1)[:, :-1]
     num_classes = probabilities.shape[1]
@@ -59,6 +60,7 @@ def instances(
         labels=labels[order],
         scores=scores[order],
         bboxes=mask_boxes(binary)[which],
+        queries=needed[which],
     )
 
 
