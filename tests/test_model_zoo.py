@@ -103,7 +103,7 @@ def test_embedded_models_say_what_they_know():
     assert len({model.knows for model in EMBEDDED.values()}) == len(EMBEDDED)
     for model in EMBEDDED.values():
         assert '\n' not in model.knows + model.elsewhere and len(model.vocabulary.names) > 1
-    assert EMBEDDED['scenes'].unknown(['a red circle', 'a cat']) == ['cat']
+    assert EMBEDDED['scenes'].known_words.unfamiliar('a red circle, a cat', 'texts') == ('cat',)
     answers = load_config(find_config('photos')).model.tasks.vqa.answers
     assert set(EMBEDDED['photos'].vocabulary.names) <= set(answers)
 

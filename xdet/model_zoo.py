@@ -6,7 +6,6 @@ import difflib
 import fnmatch
 import os
 import tempfile
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from xdet import config_references
 from xdet.io.errors import cause
 from xdet.io.reading import expand, shorten
 from xdet.scenes.description import VOCABULARY as SCENES
-from xdet.scenes.words import unknown_words
-from xdet.structures import Vocabulary
+from xdet.scenes.words import WORLD
+from xdet.structures import KnownWords, Vocabulary
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -34,7 +33,7 @@ class EmbeddedModel:
         vocabulary (Vocabulary): Class names that it was trained with; for users who name none.
         knows (str): What it knows and where it means little, in one line.
         elsewhere (str): What to use there.
-        unknown (Callable): Words of texts that it cannot know, each once, in order.
+        known_words (KnownWords | None): Training vocabulary, where the file does not hold it.
     """
 
     name: str
@@ -43,7 +42,7 @@ class EmbeddedModel:
     vocabulary: Vocabulary
     knows: str
     elsewhere: str
-    unknown: Callable[[Iterable[str]], list[str]]
+    known_words: KnownWords | None = None
 
     @property
     def weights(self) -> Path:
@@ -80,8 +79,6 @@ EMBEDDED = {
             knows='this small model knows the 20 classes of PASCAL VOC in photographs, above all cats, dogs, horses '
             'and people; what else an image shows is missed or gets one of their names',
             elsewhere='Other things need official weights (docs/inference.md) or a training (docs/own_data.md)',
-            # Its text tower has learned from a sentence encoder what many more words mean.
-            unknown=lambda texts: [],
         ),
         EmbeddedModel(
             name='scenes',
@@ -90,7 +87,7 @@ EMBEDDED = {
             vocabulary=SCENES,
             knows='this small model knows generated scenes only, so what it says means little on photographs',
             elsewhere='Photographs need another model (docs/inference.md)',
-            unknown=unknown_words,
+            known_words=KnownWords(SCENES.names, phrase_words=WORLD),  # all words of the generator
         ),
     )
 }

@@ -6,6 +6,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='SafeCheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    known_words=dict(type='KnownWordsHook'),
 )
 custom_hooks = [dict(type='IterationSeedHook'), dict(type='InvalidLossHook'), dict(type='BrokenSamplesHook')]
 

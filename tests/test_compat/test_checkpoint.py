@@ -20,7 +20,7 @@ from xdet.compat import checkpoint as module
 from xdet.compat.checkpoint import CheckpointError, load_weights, read_checkpoint, read_state_dict, save_weights
 from xdet.compat.official_weights import xdet_to_official
 from xdet.registry import MODELS
-from xdet.structures import Vocabulary
+from xdet.structures import KnownWords, Vocabulary
 
 
 def _model(**changes):
@@ -437,3 +437,43 @@ def test_buffers_of_other_storages_are_read_safely(monkeypatch, tmp_path):
 def test_what_is_no_path_is_named(value):
     with pytest.raises(CheckpointError, match='checkpoint is .*; accepted are a path and a URL'):
         read_checkpoint(value)
+
+
+KNOWN = KnownWords(('dog',), frozenset(['été']), also=('puppy',), others=('hat',), threshold=0.25)
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_training_vocabularies_travel_with_the_weights(source, tmp_path, suffix):
+    model = _model()
+    path = tmp_path / f'w{suffix}'
+    save_weights(model, path, known_words=KNOWN)
+    assert load_weights(_model(), path) == dict(known_words=KNOWN)
+    assert read_state_dict(path).keys() == source.keys()
+    loaded = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    assert mmengine_checkpoint.get_state_dict(loaded).keys() == source.keys()
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_weights_without_a_vocabulary_bring_none(tmp_path, suffix):
+    save_weights(_model(), tmp_path / f'w{suffix}')
+    assert load_weights(_model(), tmp_path / f'w{suffix}') == {}
+    assert 'meta' not in read_checkpoint(tmp_path / f'w{suffix}')
+
+
+@pytest.mark.parametrize(
+    ('header', 'reason'),
+    [
+        ('{"names": "dog"}', "'names' is no list of texts"),
+        ('{"names": ', 'no object with keys'),
+        ('[' * 100_000, 'no object with keys'),
+        ('null', None),
+    ],
+)
+def test_damaged_vocabularies_are_left_out(tmp_path, caplog, header, reason):
+    model, path = _model(), tmp_path / 'w.safetensors'
+    weights = {key: value.contiguous() for key, value in model.state_dict().items()}
+    module.safetensors.torch.save_file(weights, path, metadata={'format': 'pt', 'known_words': header})
+    messages = []
+    with mock.patch.object(module, 'print_log', side_effect=lambda message, **_: messages.append(message)):
+        assert load_weights(_model(), path) == {}
+    assert (len(messages) == 1 and reason in messages[0] and 'w.safetensors' in messages[0]) if reason else not messages

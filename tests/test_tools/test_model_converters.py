@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from xdet.compat.checkpoint import read_state_dict
-from xdet.structures import Vocabulary
+from xdet.compat.checkpoint import known_words_of, read_checkpoint, read_state_dict
+from xdet.structures import KnownWords, Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 OFFICIAL = {
@@ -72,3 +72,13 @@ def test_wrong_files_end_in_one_line(tool, content, reason, run, tmp_path):
         run(tool, tmp_path / 'source.pt', tmp_path / 'target.pt')
     assert str(tmp_path / 'source.pt') in str(caught.value) and '\n' not in str(caught.value)
     assert not (tmp_path / 'target.pt').exists()
+
+
+def test_published_weights_keep_the_training_vocabulary(run, tmp_path):
+    known = KnownWords(('dog',), frozenset(['the']))
+    meta = dict(known_words=known.to_plain())
+    torch.save(dict(meta=meta, state_dict={'decoder.class_embed': torch.ones(2, 2)}), tmp_path / 'iter_1.pth')
+    run('publish_model', tmp_path / 'iter_1.pth', tmp_path / 'out.safetensors')
+    run('publish_model', tmp_path / 'out.safetensors', tmp_path / 'again.pth')
+    for name in ('out.safetensors', 'again.pth'):
+        assert known_words_of(read_checkpoint(tmp_path / name), name) == known

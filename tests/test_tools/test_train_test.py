@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny.data import write_pictures
+from tiny.data import CLASSES, write_pictures
 from tiny.tools import CONFIG, data_options, run_tool
 
 from xdet.compat.checkpoint import read_checkpoint
@@ -51,6 +51,11 @@ def test_training_writes_checkpoints_logs_and_metrics(trained: Path) -> None:
     assert [line['step'] for line in steps] == [1, 2, 3, 4, 5, 6]
     assert steps[-1]['loss'] < steps[0]['loss']
     assert 0 <= scalars(trained)[-1]['semantic/mIoU'] <= 100
+
+
+def test_training_writes_down_its_words(trained: Path) -> None:
+    known = read_checkpoint(trained / 'iter_3.pth')['meta']['known_words']
+    assert sorted(known['names']) == sorted(CLASSES) and known['threshold'] is None
 
 
 def test_resumed_training_equals_an_uninterrupted_one(data: Path, trained: Path, tmp_path: Path) -> None:

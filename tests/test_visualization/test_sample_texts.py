@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.structures import InstanceData
+from mmengine.structures import InstanceData, PixelData
 
-from xdet.structures import Vocabulary, XDetDataSample
+from xdet.structures import TextPrompts, Vocabulary, XDetDataSample
 from xdet.visualization import XDetLocalVisualizer, class_colors
 from xdet.visualization.sample_texts import captioned_regions, paragraphs, phrase_regions
 
@@ -104,3 +104,29 @@ def test_annotated_phrases(image, visualizer):
     sample.gt_phrases = InstanceData(masks=masks, texts=['the red car'])
     drawn = visualizer.draw(image, sample)
     assert (drawn[20, 20] != 128).any() and (drawn[20, 300] == 128).all()
+
+
+def test_prompts_far_from_the_training_are_marked(image, visualizer):
+    sample = phrase_sample()
+    sample.prompts = TextPrompts(phrases=PHRASES, far={'a zebra': ('zebra',), 'the red car': ('car',)})
+    assert phrase_regions(sample)[1] == ['the red car (?)', 'a person', 'a zebra (?)']
+    assert text_of(sample)[-1] == 'not trained with (?): a zebra, the red car'
+    unmarked = visualizer.draw(image, phrase_sample())
+    drawn = visualizer.draw(image, sample)
+    assert (drawn[10:30, 10:30] == unmarked[10:30, 10:30]).all()  # the colour is that of the name without its mark
+    assert len(drawn) > len(unmarked) and (drawn[: SIZE[0]] != unmarked[: SIZE[0]]).any()
+
+
+def test_names_of_classes_are_marked(image, visualizer):
+    names, far = ('dog', 'zebra'), {'zebra': ('zebra',)}
+    pictures = []
+    for prompts in (TextPrompts(), TextPrompts(far=far)):
+        sample = XDetDataSample(metainfo=dict(vocabulary=Vocabulary(names, (True, True))))
+        sample.prompts = prompts
+        sem_seg = torch.zeros(1, *SIZE, dtype=torch.int64)
+        sem_seg[..., 160:] = 1
+        sample.pred_sem_seg = PixelData(sem_seg=sem_seg)
+        pictures.append(visualizer.draw(image, sample))
+    plain, marked = pictures
+    assert (plain[: SIZE[0], :150] == marked[: SIZE[0], :150]).all()
+    assert (plain[:30, 170:] == marked[:30, 170:]).all() and (plain[: SIZE[0]] != marked[: SIZE[0]]).any()

@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.config import Config
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from xdet.analysis.known_words import brought_along
+from xdet.compat.checkpoint import read_checkpoint, state_dict_of, write_state_dict
 from xdet.models.losses.distillation import RelationalDistillationLoss, centred, neighbour_agreement
 from xdet.models.text import CausalTextEncoder, random_prompts
 from xdet.models.text.tokenizer import VOCAB_SIZE, _bpe
@@ -180,7 +181,9 @@ def main() -> None:
     torch.manual_seed(args.seed)
     config = Config.fromfile(args.config)
     encoder = MODELS.build(config.model.text_encoder)
-    weights = load_file(args.weights) if args.weights else {}
+    checkpoint = read_checkpoint(args.weights) if args.weights else {}
+    weights = state_dict_of(checkpoint, args.weights) if args.weights else {}
+    known = brought_along(checkpoint, args.weights) if args.weights else None
     own = {
         key.removeprefix('text_encoder.'): value for key, value in weights.items() if key.startswith('text_encoder.')
     }
@@ -191,7 +194,7 @@ def main() -> None:
     state = {
         f'text_encoder.{key}': value.detach().to(dtype).contiguous() for key, value in encoder.state_dict().items()
     }
-    save_file({**weights, **state}, args.target, metadata=dict(format='pt'))
+    write_state_dict({**weights, **state}, args.target, known_words=known and known.unmeasured())
 
 
 if __name__ == '__main__':

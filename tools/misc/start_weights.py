@@ -18,8 +18,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
+from xdet.analysis.known_words import brought_along
 from xdet.cli.errors import one_line_errors
-from xdet.compat.checkpoint import read_state_dict, write_state_dict
+from xdet.compat.checkpoint import read_checkpoint, read_state_dict, state_dict_of, write_state_dict
 from xdet.model_zoo import EMBEDDED, find_config
 from xdet.registry import MODELS
 
@@ -107,12 +108,14 @@ def main() -> None:
             if cfg.model.backbone.type != 'TimmBackbone':
                 raise ValueError(f'--backbone: {args.config} has a {cfg.model.backbone.type}, not a TimmBackbone')
             cfg.model.backbone.weights = args.backbone
-        base = read_state_dict(args.base)
+        checkpoint = read_checkpoint(args.base)
+        base = state_dict_of(checkpoint, args.base)
+        known = brought_along(checkpoint, args.base)
         text = read_state_dict(args.text) if args.text else {}
         model = MODELS.build(cfg.model)
         model.init_weights()
         found, new = compose(model.state_dict(), base, text, answers_of(cfg), answers_of(base_cfg))
-        write_state_dict(found, args.target, 'float16')
+        write_state_dict(found, args.target, 'float16', known and known.unmeasured())
     print(f'{args.target}: {len(found)} tensors, {len(new)} of them new: {", ".join(new) or "none"}')
 
 

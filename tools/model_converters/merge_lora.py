@@ -17,6 +17,7 @@ from xdet.compat.checkpoint import load_weights, write_state_dict
 from xdet.engine.optim.lora import ENTRIES, add_lora, check_options, merge_lora
 from xdet.model_zoo import find_config, load_config
 from xdet.registry import MODELS
+from xdet.structures.known_words import KEY as KNOWN_WORDS
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,11 +45,11 @@ def main() -> None:
         model = MODELS.build(cfg.model)
         add_lora(model, **check_options(cfg.lora))
     with one_line_errors(f'merging {args.source}', ValueError):
-        load_weights(model, args.source)
+        known_words = load_weights(model, args.source).get(KNOWN_WORDS)
         merged = merge_lora(model)
         weights = model.state_dict()
         assert not any(fnmatchcase(name, ENTRIES) for name in weights)
-        write_state_dict(weights, args.target, args.dtype)
+        write_state_dict(weights, args.target, args.dtype, known_words)
     print(f'merged {merged} layers, wrote {len(weights)} entries to {args.target}')
 
 

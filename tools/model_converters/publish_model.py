@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from xdet.compat.checkpoint import read_state_dict, to_xdet, write_state_dict
+from xdet.compat.checkpoint import known_words_of, read_checkpoint, state_dict_of, to_xdet, write_state_dict
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,8 +25,9 @@ def main() -> None:
     """Read, strip, write."""
     args = parse_args()
     try:
-        weights = to_xdet(read_state_dict(args.source))
-        write_state_dict(weights, args.target, args.dtype)
+        checkpoint = read_checkpoint(args.source)
+        weights = to_xdet(state_dict_of(checkpoint, args.source))
+        write_state_dict(weights, args.target, args.dtype, known_words_of(checkpoint, args.source))
     except ValueError as error:
         raise SystemExit(f'error: {args.source}: {error}') from None
     print(f'wrote {len(weights)} entries to {args.target}')

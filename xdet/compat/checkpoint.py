@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import pickle
@@ -22,9 +23,11 @@ from mmengine.logging import HistoryBuffer, print_log
 from torch import Tensor, nn
 
 from xdet.io.locking import locked
-from xdet.io.reading import download, expand, shorten
+from xdet.io.reading import download, expand, parse_json, shorten
 from xdet.io.schema import shown
 from xdet.io.writing import replacing
+from xdet.structures.known_words import KEY as KNOWN_WORDS
+from xdet.structures.known_words import KnownWords
 from xdet.structures.vocabulary import Vocabulary
 
 from .official_weights import is_official, official_to_xdet, strip_wrappers
@@ -64,13 +67,14 @@ def load_weights(
 
     Returns:
         dict[str, Any]: Meta information of the data set the weights were trained on (``classes``, ``vocabulary``), as
-        MMEngine stores it; empty for files that hold weights only.
+        MMEngine stores it, and ``known_words`` (:class:`~xdet.structures.KnownWords`); empty for files that hold
+        weights only.
 
     Raises:
         CheckpointError: The file cannot be read, is of another model, or does not fit; all problems are listed.
     """
     checkpoint = read_checkpoint(path_or_url)
-    weights = to_xdet(_state_dict(checkpoint, path_or_url))
+    weights = to_xdet(state_dict_of(checkpoint, path_or_url))
     own = model.state_dict()
     if not weights.keys() & own.keys():
         some = ', '.join(list(weights)[:3])
@@ -98,8 +102,8 @@ def load_weights(
     weights = {key: weights[key] for key in weights if key in own and key not in different}
     check_finite(weights, own, path_or_url)
     model.load_state_dict(weights, strict=False)
-    meta = checkpoint.get('meta') if isinstance(checkpoint.get('state_dict'), Mapping) else None
-    return _dataset_meta(meta, path_or_url)
+    known = known_words_of(checkpoint, path_or_url)
+    return _dataset_meta(_meta(checkpoint), path_or_url) | ({} if known is None else {KNOWN_WORDS: known})
 
 
 def check_finite(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], name: str | os.PathLike) -> None:
@@ -145,6 +149,30 @@ def _dataset_meta(meta: Any, name: str | os.PathLike) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in wrong}
 
 
+def _meta(checkpoint: Any) -> Any:
+    """Meta information of a checkpoint; None for plain weights, whose entries are all parameters."""
+    return checkpoint.get('meta') if isinstance(checkpoint.get('state_dict'), Mapping) else None
+
+
+def known_words_of(checkpoint: Any, name: str | os.PathLike) -> KnownWords | None:
+    """Training vocabulary that came with weights; None if there is none, or, with a warning, none that can be meant.
+
+    Args:
+        checkpoint (Any): What :func:`read_checkpoint` read.
+        name (str | PathLike): Of the file, for the warning.
+    """
+    meta = _meta(checkpoint) if isinstance(checkpoint, Mapping) else None
+    found = meta.get(KNOWN_WORDS) if isinstance(meta, Mapping) else None
+    if found is None:
+        return None
+    try:
+        return KnownWords.from_plain(found)
+    except ValueError as error:
+        message = f"'{name}': its training vocabulary ({KNOWN_WORDS}) is left out: {error}"
+        print_log(message, logger='current', level=logging.WARNING)
+        return None
+
+
 def _are_names(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
 
@@ -164,10 +192,15 @@ def read_state_dict(path_or_url: str | os.PathLike) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The file cannot be read or is no checkpoint.
     """
-    return _state_dict(read_checkpoint(path_or_url), path_or_url)
+    return state_dict_of(read_checkpoint(path_or_url), path_or_url)
 
 
-def _state_dict(checkpoint: Any, path_or_url: str | os.PathLike) -> dict[str, Tensor]:
+def state_dict_of(checkpoint: Any, path_or_url: str | os.PathLike) -> dict[str, Tensor]:
+    """Weights of what :func:`read_checkpoint` read, in whatever layout.
+
+    Raises:
+        CheckpointError: There are none.
+    """
     weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
     if not isinstance(weights, Mapping) or not weights or not all(isinstance(v, Tensor) for v in weights.values()):
         raise CheckpointError(f"'{path_or_url}' holds no weights (a dict of tensors, or one under 'state_dict')")
@@ -206,13 +239,26 @@ def read_checkpoint(path_or_url: str | os.PathLike, map_location: Any = 'cpu') -
     try:
         if path.suffix == '.safetensors':
             device = 'cpu' if map_location is None or callable(map_location) else str(map_location)
-            return safetensors.torch.load_file(path, device=device)
+            return _with_header(safetensors.torch.load_file(path, device=device), path)
         _check_sums(path)
         return load_plain(path, map_location=map_location)
     except CheckpointError as error:
         raise CheckpointError(f"checkpoint '{name}' {error}") from error.__cause__
     except Exception as error:  # damaged bytes make the readers stumble over anything
         raise CheckpointError(f"checkpoint '{name}' is damaged or truncated: {_first_line(error)}") from error
+
+
+def _with_header(weights: dict[str, Tensor], path: Path) -> dict[str, Any]:
+    """Weights, or, if the header of their file holds a training vocabulary, a checkpoint with both."""
+    with safetensors.safe_open(path, 'pt') as file:
+        text = (file.metadata() or {}).get(KNOWN_WORDS)
+    if text is None:
+        return weights
+    try:
+        known = parse_json(text, f'{KNOWN_WORDS} in its header')
+    except ValueError as error:
+        known = str(error)  # refused, with a warning, where it is asked for
+    return dict(state_dict=weights, meta={KNOWN_WORDS: known})
 
 
 def load_plain(file: str | os.PathLike | IO[bytes], types: Sequence[type] = (), map_location: Any = 'cpu') -> Any:
@@ -271,30 +317,41 @@ def local_file(path_or_url: str | os.PathLike) -> Path:
         raise CheckpointError(f'checkpoint {error}') from error
 
 
-def save_weights(model: nn.Module, path: str | os.PathLike, dtype: str | None = 'float16') -> None:
+def save_weights(
+    model: nn.Module, path: str | os.PathLike, dtype: str | None = 'float16', known_words: KnownWords | None = None
+) -> None:
     """Write a model's weights to a ``.safetensors`` file, see :func:`write_state_dict`."""
-    write_state_dict(model.state_dict(), path, dtype)
+    write_state_dict(model.state_dict(), path, dtype, known_words)
 
 
-def write_state_dict(state_dict: Mapping[str, Tensor], path: str | os.PathLike, dtype: str | None = None) -> None:
+def write_state_dict(
+    state_dict: Mapping[str, Tensor],
+    path: str | os.PathLike,
+    dtype: str | None = None,
+    known_words: KnownWords | None = None,
+) -> None:
     """Write weights to a file, which afterwards is either complete or as it was before.
 
     Args:
         state_dict (Mapping[str, Tensor]): The weights.
         path (str | os.PathLike): The file: ``.safetensors``, or anything else for ``torch.save``.
         dtype (str, optional): Type to store floating-point weights in; None keeps theirs.
+        known_words (KnownWords, optional): Training vocabulary that goes with them: in the header of a
+            ``.safetensors`` file, else as meta information beside ``state_dict``.
 
     Raises:
         CheckpointError: The type cannot hold a weight, or the file cannot be written (disk full, no permission).
     """
     path = Path(path)
     weights = {key: _stored(key, value, path, dtype) for key, value in state_dict.items()}
+    plain = None if known_words is None else known_words.to_plain()
     try:
         with replacing(path) as file:
             if path.suffix == '.safetensors':
-                file.write(safetensors.torch.save(weights, metadata={'format': 'pt'}))
+                header = {} if plain is None else {KNOWN_WORDS: json.dumps(plain, ensure_ascii=False)}
+                file.write(safetensors.torch.save(weights, metadata={'format': 'pt', **header}))
             else:
-                torch.save(weights, file)
+                torch.save(weights if plain is None else dict(state_dict=weights, meta={KNOWN_WORDS: plain}), file)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
         raise CheckpointError(f"cannot write '{path}': {reason}") from error

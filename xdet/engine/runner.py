@@ -67,7 +67,13 @@ class XDetRunner(Runner):
     For fine-tuning (docs/finetune.md) configs may say ``trainable`` and ``frozen``, patterns for parameters, see
     :func:`~xdet.engine.optim.trainable.select_trainable`, and ``lora``, arguments of
     :func:`~xdet.engine.optim.lora.add_lora`; with ``lora`` alone only the adapters are trained.
+
+    Attributes:
+        trained_on (dict[str, Any] | None): What :func:`~xdet.compat.checkpoint.load_weights` returned for the weights
+            that the training starts from; None without such weights.
     """
+
+    trained_on: dict[str, Any] | None = None
 
     @property
     def bare_model(self) -> nn.Module:
@@ -128,11 +134,14 @@ class XDetRunner(Runner):
         return checkpoint
 
     def _load_weights(self, model: nn.Module, filename: str) -> None:
-        """Load weights into a whole model; adapters, which files need not have, keep what they were built with."""
+        """Load weights into a whole model; adapters, which files need not have, keep what they were built with.
+
+        What the file says of their training is kept in ``trained_on``.
+        """
         allowed = {key: list(self.cfg.get(key, ())) for key in ('allow_missing', 'allow_unexpected')}
         if self.cfg.get('lora'):
             allowed['allow_missing'].append(lora.ENTRIES)
-        load_weights(model, filename, **allowed)
+        self.trained_on = load_weights(model, filename, **allowed)
 
     def build_evaluator(self, evaluator: Evaluator | dict | list) -> Evaluator:
         """Build an evaluator that names what a metric asks a sample for in vain."""

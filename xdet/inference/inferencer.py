@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,8 @@ from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images
 from xdet.inference.inputs.options import split_options
 from xdet.inference.inputs.regions import RegionError
 from xdet.inference.inputs.requests import make_requests
-from xdet.inference.outputs.provenance import Origin, texts_of
+from xdet.inference.known_words import WordCheck
+from xdet.inference.outputs.provenance import Origin
 from xdet.inference.outputs.reporting import Report
 from xdet.inference.outputs.results import TASK_FORMATS
 from xdet.inference.outputs.selection import Selection
@@ -37,6 +38,7 @@ from xdet.io.reading import expand, is_address, listed, shorten
 from xdet.io.schema import number, shown
 from xdet.registry import MODELS, TASKS, TRANSFORMS
 from xdet.structures import ImageFeatures, TextPrompts, XDetDataSample
+from xdet.structures.known_words import KEY as KNOWN_WORDS
 
 from .pipeline import build_pipeline, collate, inference_transforms, is_out_of_memory, prepare
 
@@ -123,6 +125,8 @@ class XDecoderInferencer:
         self.model.to(self.device).eval()
         if text_embeddings is not None:
             self.model.vocabulary.load(text_embeddings)
+        known = trained_on.get(KNOWN_WORDS, spec.embedded.known_words if spec.embedded else None)
+        self.word_check = None if known is None else WordCheck(known, self.model.text_encoder)
         self.default_vocabulary = spec.embedded.vocabulary if spec.embedded else trained_on.get('vocabulary')
         from xdet.visualization import XDetLocalVisualizer
 
@@ -327,20 +331,30 @@ class XDecoderInferencer:
                     f"task '{task}' with phrases needs '{name}', which this model does not have; "
                     'give boxes or masks instead'
                 )
-        self._warn_of_unknown_words(requests)
+        requests = self._marked(requests)
         return requests, self._report(task, names, out_dir, **report)
 
-    def _warn_of_unknown_words(self, requests: list[TextPrompts]) -> None:
-        """Say once per call that a model of the package is asked for what it cannot know."""
-        if self.embedded is None:
-            return
-        texts = dict.fromkeys(
-            text for request in {id(one): one for one in requests}.values() for text in texts_of(request)
-        )
-        if words := self.embedded.unknown(texts):
+    def _marked(self, requests: list[TextPrompts]) -> list[TextPrompts]:
+        """Requests with those of their prompts marked that are far from what the model was trained with."""
+        if self.word_check is None:
+            return requests
+        marked = [replace(request, far=self.word_check.of_prompts(request)) for request in requests]
+        self._warn(dict.fromkeys(word for request in marked for words in request.far.values() for word in words))
+        return marked
+
+    def warn_of_far(self, texts: Sequence[str]) -> None:
+        """Say which words of texts about whole images are far from what the model was trained with."""
+        if self.word_check is not None:
+            self._warn(
+                dict.fromkeys(word for words in self.word_check.far_words(texts, 'texts').values() for word in words)
+            )
+
+    def _warn(self, words: Collection[str]) -> None:
+        if words:
+            hint = f'. {self.embedded.elsewhere}' if self.embedded is not None else ''
             _LOGGER.warning(
-                f"asked for {listed(words, 5)}, which the model '{self.embedded.name}' of the package cannot know, so "
-                f'that means little. {self.embedded.elsewhere}'
+                f'asked for {listed(words, 5)}, far from what this model was trained with, so that means little '
+                f'(docs/known_words.md){hint}'
             )
 
     def _check_task(self, task: str) -> None:

@@ -230,6 +230,7 @@ class ImageIndex(_SavedIndex):
             ValueError: An empty text, or an impossible number.
         """
         queries = _check_texts([texts] if isinstance(texts, str) else texts)
+        self.embedder.inferencer.warn_of_far(queries)
         vectors = self._weights(decoder_weight) * self.embedder.texts(queries)[:, None]
         found = self._search(vectors.reshape(len(queries), -1), k, min_score)
         return [[ImageHit(str(self.root / path), score) for path, _, score in hits] for hits in found]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from xdet.structures import Vocabulary
 
@@ -93,9 +93,3 @@ WORLD = frozenset(
     ' '.join([_GRAMMAR, *NUMBERS, *COLOURS, *MATERIALS, *SHAPES, *map(plural, SHAPES), *VOCABULARY.names]).split()
 )
 """All words that the generator knows, in lower case; it speaks English and spells ``colour`` with a u."""
-
-
-def unknown_words(texts: Iterable[str]) -> list[str]:
-    """Words of texts that do not belong to the generated world, each once, in order."""
-    words = (word for text in texts for word in re.findall(r'[^\W\d_]+', text.lower()))
-    return list(dict.fromkeys(word for word in words if word not in WORLD))

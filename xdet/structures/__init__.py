@@ -5,6 +5,7 @@ from typing import Any
 from . import templates
 from .data_sample import XDetDataSample, described_masks, phrase_names, segment_map
 from .decoder_io import DecoderOutput, ImageFeatures, KeysValues, LayerPrediction, Pixels, QueryGroup
+from .known_words import KnownWords
 from .mask_codes import EncodedMask, MaskResult, decode_mask, encode_mask, mask_results
 from .prompts import TextPrompts
 from .task_format import FORMATS, TaskFormat, TaskFormats
@@ -19,6 +20,7 @@ __all__ = [
     'FORMATS',
     'ImageFeatures',
     'KeysValues',
+    'KnownWords',
     'LayerPrediction',
     'MaskResult',
     'Pixels',

@@ -34,6 +34,8 @@ class TextPrompts:
         regions (Tensor | Shapes | None): What to describe, bool ``[n, H, W]`` in the size of the original image.
         generation (Mapping[str, Any]): Changes to the model's :class:`~xdet.tasks.generation.GenerationSettings`.
         more (Mapping[str, Any]): Prompts of tasks that do not come with xdet, by name.
+        far (Mapping[str, tuple[str, ...]]): Those of the prompts that are far from what the model was trained with,
+            each with the words that make it so.
     """
 
     tasks: tuple[str, ...] | None = None
@@ -44,6 +46,7 @@ class TextPrompts:
     regions: Tensor | Shapes | None = None
     generation: Mapping[str, Any] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
+    far: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def about_ground_truth(cls, sample: XDetDataSample) -> TextPrompts:

@@ -14,12 +14,13 @@ from scipy.ndimage import find_objects
 from xdet.io.writing import write_image
 from xdet.registry import VISUALIZERS
 from xdet.structures import XDetDataSample
+from xdet.structures.known_words import FAR_MARK
 from xdet.tasks.pose_format import VISIBLE
 
 from .drawing import Style, draw_box, draw_pose, enlarge, enlarge_factor, inner_point, paint_map, paint_mask
 from .labels import Label, draw_labels
 from .palette import class_colors, shade
-from .sample_texts import captioned_regions, paragraphs, phrase_regions, true_phrase_regions
+from .sample_texts import captioned_regions, marked_names, paragraphs, phrase_regions, true_phrase_regions
 from .text_strip import add_text_strip
 
 _GAP = 6  # white pixels between panels
@@ -292,7 +293,7 @@ class XDetLocalVisualizer(Visualizer):
     def _classes_of(self, sample: XDetDataSample) -> list[str] | None:
         vocabulary = sample.get('vocabulary')
         if vocabulary is not None:
-            return list(vocabulary.names)
+            return marked_names(sample, vocabulary.names)
         classes = self.dataset_meta.get('classes') if self.dataset_meta else None
         return list(classes) if classes is not None else None
 
@@ -315,7 +316,7 @@ def _names_and_colors(classes: list[str] | None, palette: Any, count: int) -> tu
     names = classes if classes is not None else [f'class {label}' for label in range(count)]
     if palette is not None and not isinstance(palette, str) and len(palette) >= len(names):
         return names, np.asarray(palette, dtype=np.uint8)
-    return names, class_colors(names)
+    return names, class_colors([name.removesuffix(FAR_MARK) for name in names])
 
 
 def _indices(id_map: np.ndarray, ids: Sequence[int]) -> np.ndarray:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from mmengine.structures import InstanceData
 
 from xdet.structures import FORMATS, TextLine, XDetDataSample, described_masks, phrase_names
+from xdet.structures.known_words import FAR_MARK, far_line
 
 
 def phrase_regions(sample: XDetDataSample) -> tuple[InstanceData, list[str]]:
     """Masks found for phrases, ``labels`` being rows of the returned names; phrases without a mask are left out."""
     found = sample.pred_phrases
-    return _named(found.masks, found.scores), phrase_names(sample)
+    return _named(found.masks, found.scores), marked_names(sample, phrase_names(sample))
 
 
 def true_phrase_regions(sample: XDetDataSample) -> tuple[InstanceData, list[str]]:
@@ -30,7 +32,13 @@ def captioned_regions(sample: XDetDataSample) -> tuple[InstanceData, list[str]]:
 
 def paragraphs(sample: XDetDataSample, score_thr: float) -> list[TextLine]:
     """Everything the predictions of a sample say in words."""
-    return [line for form in FORMATS.values() if form.field in sample for line in form.lines(sample, score_thr)]
+    lines = [line for form in FORMATS.values() if form.field in sample for line in form.lines(sample, score_thr)]
+    return [*lines, TextLine(far_line(sample.prompts.far))] if sample.prompts.far else lines
+
+
+def marked_names(sample: XDetDataSample, names: Iterable[str]) -> list[str]:
+    """Names, with a mark behind those that are far from what the model was trained with."""
+    return [f'{name}{FAR_MARK}' if name in sample.prompts.far else name for name in names]
 
 
 def _beginning(text: str, letters: int = 24) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from xdet.inference.inputs.requests import make_requests
-from xdet.inference.outputs.provenance import Origin, asked, texts_of
+from xdet.inference.outputs.provenance import Origin, asked
 from xdet.version import __version__
 
 
@@ -47,8 +47,3 @@ def test_untrained_models_have_no_weights() -> None:
 def test_prompts_are_plain_data(task: str, prompts: dict, generation: dict, expected: dict) -> None:
     (request,) = make_requests(task, prompts, generation, 1)
     assert json.loads(json.dumps(asked(request))) == expected
-
-
-def test_words_of_a_request() -> None:
-    (request,) = make_requests('panoptic', dict(things='red circle', stuff='street'), {}, 1)
-    assert texts_of(request) == ['red circle', 'street']

@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 
 from xdet.structures import clean_name
+from xdet.structures.known_words import singulars
 
 Tags = list[tuple[str, str]]
 """Words and their Penn Treebank tags."""
@@ -66,7 +67,7 @@ def nouns_beside(nouns: Iterable[str], class_names: Sequence[str]) -> tuple[str,
     part before a hyphen ("wall": wall-brick), or, where there is a class ``person``, one of :data:`PERSON_WORDS`.
     """
     known = _words_of_classes(tuple(class_names))
-    return tuple(noun for noun in nouns if not known & _numbers(noun))
+    return tuple(noun for noun in nouns if not known & singulars(noun))
 
 
 def _is_noun(tags: Tags, index: int) -> bool:
@@ -103,16 +104,7 @@ def _words_of_classes(class_names: tuple[str, ...]) -> frozenset[str]:
     for name in map(str.lower, class_names):
         stem = clean_name(name).split('-')[0].split(',')[0].strip()
         for form in filter(None, (name, stem, stem.split(' ')[-1])):
-            words |= _numbers(form)
+            words |= singulars(form)
         if name == 'person':
             words |= PERSON_WORDS
     return frozenset(words)
-
-
-def _numbers(word: str) -> set[str]:
-    """The word and what its singular may be."""
-    forms = {word}
-    for plural, singular in (('ves', 'f'), ('ves', 'fe'), ('ies', 'y'), ('es', ''), ('s', '')):
-        if word.endswith(plural) and not word.endswith('ss') and len(word) > len(plural) + 1:
-            forms.add(word[: len(word) - len(plural)] + singular)
-    return forms

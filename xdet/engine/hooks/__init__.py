@@ -4,6 +4,7 @@ from .broken_samples import BrokenSamplesHook
 from .checkpoint import SafeCheckpointHook
 from .invalid_loss import InvalidLossHook
 from .iteration_seed import IterationSeedHook, seed_everything
+from .known_words import KnownWordsHook
 from .time_budget import TimeBudgetHook
 from .visualization import DrawPredictionsHook
 
@@ -12,6 +13,7 @@ __all__ = [
     'DrawPredictionsHook',
     'InvalidLossHook',
     'IterationSeedHook',
+    'KnownWordsHook',
     'SafeCheckpointHook',
     'TimeBudgetHook',
     'seed_everything',

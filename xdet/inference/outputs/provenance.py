@@ -70,12 +70,6 @@ def asked(prompts: TextPrompts) -> dict[str, Any]:
     return plain | {key: value for key, value in prompts.more.items() if _is_plain(value)}
 
 
-def texts_of(prompts: TextPrompts) -> list[str]:
-    """All words that a user chose for an image."""
-    names = list(prompts.vocabulary.names) if prompts.vocabulary is not None else []
-    return [*names, *prompts.phrases, *prompts.questions, *prompts.texts]
-
-
 def _is_plain(value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(isinstance(key, str) and _is_plain(entry) for key, entry in value.items())

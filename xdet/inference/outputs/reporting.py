@@ -10,6 +10,7 @@ import numpy as np
 
 from xdet.inference.inputs.images import ImageSource
 from xdet.structures import XDetDataSample
+from xdet.structures.known_words import far_line
 
 from .provenance import Origin, asked
 from .ranking import Ranking
@@ -129,7 +130,10 @@ class Report:
 
     def summary(self, prediction: dict[str, Any]) -> list[str]:
         """Lines that tell a person what was found in one image."""
-        return [f'  {line}' for line in TASK_FORMATS[self.task].summary(prediction, self.pred_score_thr)]
+        lines = TASK_FORMATS[self.task].summary(prediction, self.pred_score_thr)
+        if far := prediction.get('unknown_prompts'):
+            lines = [*lines, far_line(entry['prompt'] for entry in far)]
+        return [f'  {line}' for line in lines]
 
     def _rankings(self) -> dict[str, list]:
         """Rankings of the images, for tasks that rank; also written and printed."""
@@ -149,6 +153,10 @@ class Report:
         if 'vocabulary' in sample:
             prediction['classes'] = list(sample.vocabulary.names)
         prediction.update(TASK_FORMATS[self.task].results(sample))
+        if sample.prompts.far:
+            prediction['unknown_prompts'] = [
+                dict(prompt=prompt, words=list(words)) for prompt, words in sample.prompts.far.items()
+            ]
         if self.origin is not None:
             prediction['provenance'] = dict(
                 **self.origin.describe(), task=self.task, settings=self._settings(), prompts=asked(sample.prompts)

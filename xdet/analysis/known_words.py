@@ -1,0 +1,174 @@
+"""Measures the threshold by which a model tells prompts that are far from its training vocabulary."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from xdet.compat.checkpoint import known_words_of
+from xdet.datasets.order.seeding import seeded_rng
+from xdet.inference.known_words import embed, familiarity
+from xdet.model_zoo import EMBEDDED
+from xdet.structures import KnownWords
+from xdet.structures.known_words import singulars, words_of
+from xdet.structures.vocabulary import same_text
+
+if TYPE_CHECKING:
+    from xdet.models.text import CausalTextEncoder
+
+PASS, FLAG = 0.95, 0.80
+"""Aims: shares of related names that pass and of unrelated ones that are marked."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How well a threshold tells related from unrelated names, on the halves of the lists that did not choose it.
+
+    No name is compared with itself or with one that it shares a word with, so each stands for one that no list has.
+
+    Attributes:
+        threshold (float): Smallest familiarity that passes.
+        passed (float): Share of the related names that pass.
+        marked (float): Share of the unrelated names that are marked.
+        counts (tuple[int, int]): How many these are.
+        near (float | None): Share of the third list that is marked.
+        wrong (tuple[tuple[str, ...], tuple[str, ...]]): Related names that are marked, unrelated ones that pass.
+    """
+
+    threshold: float
+    passed: float
+    marked: float
+    counts: tuple[int, int]
+    near: float | None
+    wrong: tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def measure(
+    known: KnownWords,
+    text_encoder: CausalTextEncoder,
+    related: Sequence[str],
+    unrelated: Sequence[str],
+    near: Sequence[str] = (),
+    seed: int = 0,
+) -> tuple[KnownWords, Measurement]:
+    """Choose a threshold, and say how well it does.
+
+    Args:
+        known (KnownWords): Training vocabulary of the model.
+        text_encoder (CausalTextEncoder): Its text encoder.
+        related (Sequence[str]): Other words for the trained names, and kinds of them: these should pass.
+        unrelated (Sequence[str]): Names of other things: these should be marked.
+        near (Sequence[str]): Names of things that were not trained but are like those that were. They are compared with
+            as well, and what becomes of them is only reported.
+        seed (int): Decides about the halves.
+
+    Returns:
+        tuple[KnownWords, Measurement]: The vocabulary with all lists and the threshold, and what it is worth.
+
+    Raises:
+        ValueError: A list has less than 8 names that are not trained themselves.
+    """
+    trained = {same_text(name) for name in known.names}
+    related, unrelated, near = (
+        [name for name in dict.fromkeys(names) if same_text(name) not in trained]
+        for names in (related, unrelated, near)
+    )
+    for what, names in (('related', related), ('unrelated', unrelated)):
+        if len(names) < 8:
+            raise ValueError(f'the list of {what} names has {len(names)} that were not trained; at least 8 are needed')
+    of_trained, of_related, of_unrelated, of_near = (
+        embed(text_encoder, names) for names in (known.names, related, unrelated, near)
+    )
+    of_others, others = torch.cat([of_unrelated, of_near]), [*unrelated, *near]
+
+    def familiar(names: Sequence[str], rows: Tensor) -> Tensor:
+        alike = (rows @ of_related.T).masked_fill(_share_word(names, related), -1.0)
+        unlike = (rows @ of_others.T).masked_fill(_share_word(names, others), -1.0)
+        return familiarity(torch.cat([rows @ of_trained.T, alike], dim=1), unlike)
+
+    shares = [familiar(related, of_related), familiar(unrelated, of_unrelated)]
+    generator = torch.Generator().manual_seed(seed)
+    orders = [torch.randperm(len(values), generator=generator) for values in shares]
+    threshold = choose(*(values[order[::2]] for values, order in zip(shares, orders, strict=True)))
+    passes = [values >= threshold for values in shares]
+    held_out = [order[1::2] for order in orders]
+    measurement = Measurement(
+        threshold,
+        float(passes[0][held_out[0]].float().mean()),
+        float((~passes[1][held_out[1]]).float().mean()),
+        (len(held_out[0]), len(held_out[1])),
+        float((familiar(near, of_near) < threshold).float().mean()) if near else None,
+        (
+            tuple(related[i] for i in held_out[0].tolist() if not passes[0][i]),
+            tuple(unrelated[i] for i in held_out[1].tolist() if passes[1][i]),
+        ),
+    )
+    return replace(known, also=tuple(related), others=tuple(others), threshold=threshold), measurement
+
+
+def choose(related: Tensor, unrelated: Tensor) -> float:
+    """Threshold at which the worse of the two shares, compared with its aim, is best."""
+    values = torch.cat([related, unrelated]).sort().values
+    between = (values[1:] + values[:-1]) / 2
+    passed = (related[None] >= between[:, None]).float().mean(dim=1)
+    marked = (unrelated[None] < between[:, None]).float().mean(dim=1)
+    return round(float(between[torch.minimum(passed - PASS, marked - FLAG).argmax()]), 4)
+
+
+def read_lists(lines: Sequence[str], where: str) -> list[str]:
+    """Names of a list: one per line, or several with commas between them, after a heading and a colon or without one.
+
+    Raises:
+        ValueError: There are none.
+    """
+    names = [
+        name.strip()
+        for line in lines
+        if not line.lstrip().startswith('#')
+        for name in line.rsplit(':', 1)[-1].split(',')
+        if name.strip()
+    ]
+    if not names:
+        raise ValueError(f'{where} has no names; accepted are lines with one name, or several with commas between them')
+    return list(dict.fromkeys(names))
+
+
+def brought_along(checkpoint: Any, path: str | os.PathLike) -> KnownWords | None:
+    """Training vocabulary of weights that were read from a file; also of those in the package, which do not hold it."""
+    known = known_words_of(checkpoint, path)
+    if known is None:
+        embedded = (model.known_words for model in EMBEDDED.values() if model.weights == Path(path).absolute())
+        return next(embedded, None)
+    return known
+
+
+def collect(datasets: Iterable[Any], most: int) -> KnownWords:
+    """Training vocabulary of samples of data sets, for weights whose training did not write it down.
+
+    Args:
+        datasets (Iterable[Any]): Data sets with training pipelines.
+        most (int): Most samples of each, taken at even distances.
+    """
+    known = KnownWords()
+    for dataset in datasets:
+        for index in range(0, len(dataset), max(1, -(-len(dataset) // most))):
+            with seeded_rng(0, 0, index):
+                known |= KnownWords.of_samples([dataset[index]['data_samples']])
+    return known
+
+
+def _share_word(left: Sequence[str], right: Sequence[str]) -> Tensor:
+    """Bool ``[n, m]``: which texts have a word in common, in singular or plural."""
+    forms = [[_forms(text) for text in texts] for texts in (left, right)]
+    shared = [[not one.isdisjoint(other) for other in forms[1]] for one in forms[0]]
+    return torch.tensor(shared, dtype=torch.bool).reshape(len(left), len(right))
+
+
+def _forms(text: str) -> set[str]:
+    return {form for word in words_of([text]) for form in singulars(word)}
