@@ -51,9 +51,9 @@ def test_wrong_names_are_listed() -> None:
     related, unrelated = [*names('a', 20), *names('b', 4)], [*names('x', 40), *names('ay', 4)]
     _, result = measure(KNOWN, Encoder(), related, unrelated)
     assert result.near is None and 0.5 < result.passed < 1 and 0.5 < result.marked < 1
-    assert {name[0] for name in result.wrong[0]} == {'b'} and {name[0] for name in result.wrong[1]} == {'a'}
-    assert result.passed == 1 - len(result.wrong[0]) / result.counts[0]
-    assert result.marked == 1 - len(result.wrong[1]) / result.counts[1]
+    assert {name[0] for name in result.wrong[0]} == {'b'} and 'a' in {name[0] for name in result.wrong[1]}
+    assert result.passed == pytest.approx(1 - len(result.wrong[0]) / result.counts[0])
+    assert result.marked == pytest.approx(1 - len(result.wrong[1]) / result.counts[1])
 
 
 def test_names_that_share_a_word_do_not_vote_on_each_other() -> None:
