@@ -13,6 +13,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from tiny.poses import KEYPOINTS, TinyPoses
 
+from xdet.datasets.sets import CocoInstanceSegDataset
 from xdet.datasets.transforms import LoadKeypoints
 from xdet.datasets.transforms.keypoints import mirror_order
 
@@ -168,3 +169,45 @@ def test_what_a_flip_exchanges(poses: TinyPoses) -> None:
     assert mirror_order(['a', 'b', 'nose'], dict(a='b'), 'x.json').tolist() == [1, 0, 2]
     with pytest.raises(ValueError, match="x.json: the keypoint 'left_eye' has no counterpart 'right_eye'"):
         mirror_order(['left_eye', 'nose'], {}, 'x.json')
+
+
+@pytest.fixture
+def instances(tmp_path: Path) -> tuple[TinyPoses, dict]:
+    """The file of keypoints with outlines, as COCO's own for people, read as instances."""
+    init_default_scope('xdet')
+    poses = TinyPoses(tmp_path / 'data', 1)
+    [dog] = poses.keypoints['annotations']
+    x, y, width, height = dog['bbox']
+    dog['segmentation'] = [[x, y, x + width, y, x + width, y + height, x, y + height]]
+    crowd = dict(dog, id=9, iscrowd=1, bbox=[50, 10, 10, 30], segmentation=[[50, 10, 60, 10, 60, 40, 50, 40]])
+    poses.keypoints['annotations'] = [crowd, dog]
+    path = poses.write()
+    dataset = CocoInstanceSegDataset(
+        ann_file=path, data_root=str(poses.root), data_prefix=dict(img='images'), serialize_data=False
+    )
+    return poses, dataset.get_data_info(0)
+
+
+@pytest.mark.parametrize('flip', [0.0, 1.0])
+def test_instances_have_keypoints_too(instances: tuple[TinyPoses, dict], flip: float) -> None:
+    poses, info = instances
+    moves = [dict(type='mmdet.RandomFlip', prob=flip), dict(type='mmdet.Resize', scale=(128, 96))]
+    segments = run(poses, *moves, info=info)['data_samples'].gt_segments
+    assert segments.posed.tolist() == [1], 'a crowd is no segment to learn'
+    expected = np.reshape(poses.keypoints['annotations'][1]['keypoints'], (4, 3)).astype(float)
+    if flip:
+        expected = expected[[1, 0, 2, 3]]
+        expected[:3, 0] = 64 - expected[:3, 0]
+    expected[:, :2] *= 2
+    np.testing.assert_allclose(segments.keypoints[0], expected, atol=1e-4)
+
+
+def test_what_loses_segments_or_has_no_masks_is_an_error(instances: tuple[TinyPoses, dict]) -> None:
+    poses, info = instances
+    np.random.seed(0)
+    crop = dict(type='mmdet.RandomCrop', crop_size=(20, 14), allow_negative_crop=True)
+    with pytest.raises(ValueError, match='a transform left . of 2 segments'):
+        for _ in range(20):
+            run(poses, crop, info=dict(info))
+    with pytest.raises(ValueError, match='keypoints need segments with masks'):
+        run(poses, info=dict(info, boxes_only=True))
