@@ -230,6 +230,14 @@ def test_a_run_from_training_to_pictures(tmp_path: Path, capsys: pytest.CaptureF
     written = json.loads((tmp_path / 'out' / 'preds' / '0.json').read_text())
     assert written['poses'] == json.loads(json.dumps(prediction['poses']))
     assert Image.open(tmp_path / 'out' / 'vis' / '0.png').size[0] >= 480
+    capsys.readouterr()
+    run_tool('misc/poses_to_coco', tmp_path / 'out' / 'preds', file, tmp_path / 'poses.json')
+    dogs = [pose for pose in prediction['poses'] if pose['name'] == 'dog']
+    assert f'{len(dogs)} poses of 1 images' in capsys.readouterr().out
+    rows = json.loads((tmp_path / 'poses.json').read_text())
+    assert [(row['image_id'], row['category_id'], row['score']) for row in rows] == [
+        (100, 1, pose['score']) for pose in dogs
+    ]
 
 
 def test_pose_is_a_task_of_the_registry() -> None:

@@ -90,12 +90,25 @@ VISIBLE = 0.5
 """Least probability of a point to be visible for it to be drawn, printed, and marked visible (2) in COCO's files."""
 
 
+def coco_pose(pose: Mapping[str, Any], image_id: int | str, category_id: int | str) -> CocoPose:
+    """A reported pose as a row of COCO's result file, whose keypoints are x, y, v in turn.
+
+    Evaluation reads x and y of all points; v is 2 for those that can probably be seen, else 1.
+    """
+    points = [(point['x'], point['y'], 2 if point['score'] >= VISIBLE else 1) for point in pose['keypoints']]
+    return dict(
+        image_id=image_id,
+        category_id=category_id,
+        keypoints=[value for point in points for value in point],
+        score=pose['score'],
+        bbox=[float(side) for side in pose['bbox']],
+    )
+
+
 def coco_poses(
     found: Mapping[str, Any], image_id: int | str, category_ids: Sequence[int | str | None]
 ) -> list[CocoPose]:
-    """Predicted poses of an image as rows of COCO's result file, whose keypoints are x, y, v in turn.
-
-    Evaluation reads x and y of all points; v is 2 for those that can probably be seen, else 1.
+    """Predicted poses of an image as rows of COCO's result file, see :func:`coco_pose`.
 
     Args:
         found (Mapping[str, Any]): Fields of ``pred_poses``.
@@ -108,16 +121,12 @@ def coco_poses(
         category = category_ids[label]
         if category is None:
             continue
-        seen = (found['keypoint_scores'][row] >= VISIBLE).tolist()
-        points = zip(found['keypoints'][row].tolist(), seen, strict=True)
+        points = zip(found['keypoints'][row].tolist(), found['keypoint_scores'][row].tolist(), strict=True)
         left, top, right, bottom = found['bboxes'][row].tolist()
-        rows.append(
-            dict(
-                image_id=image_id,
-                category_id=category,
-                keypoints=[value for (x, y), visible in points for value in (x, y, 1 + visible)],
-                score=score,
-                bbox=[left, top, right - left, bottom - top],
-            )
+        pose = dict(
+            score=score,
+            bbox=[left, top, right - left, bottom - top],
+            keypoints=[dict(x=x, y=y, score=share) for (x, y), share in points],
         )
+        rows.append(coco_pose(pose, image_id, category))
     return rows
