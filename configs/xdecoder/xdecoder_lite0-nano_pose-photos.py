@@ -27,6 +27,7 @@ model = dict(
         ),
     ),
 )
+allow_missing = ('tasks.pose.*',)  # weights that do not know the task yet
 trainable = ['tasks.pose']
 
 train_cfg = dict(max_iters=400, val_interval=400)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.structures import InstanceData
 from parity.model import sample_of
 from PIL import Image
@@ -16,7 +17,7 @@ from tiny.poses import KEYPOINTS, TinyPoses
 from tiny.tools import ROOT, run_tool
 
 from xdet.apis import XDecoderInferencer
-from xdet.registry import TASKS
+from xdet.registry import MODELS, TASKS
 from xdet.structures import FORMATS, Vocabulary, XDetDataSample
 from xdet.tasks import PoseTask
 
@@ -238,6 +239,19 @@ def test_a_run_from_training_to_pictures(tmp_path: Path, capsys: pytest.CaptureF
     assert [(row['image_id'], row['category_id'], row['score']) for row in rows] == [
         (100, 1, pose['score']) for pose in dogs
     ]
+
+
+def test_weights_for_photographs_fit_but_for_the_task() -> None:
+    keys = {}
+    for name in ('joint', 'pose'):
+        cfg = Config.fromfile(str(ROOT / f'configs/xdecoder/xdecoder_lite0-nano_{name}-photos.py'))
+        with torch.device('meta'):
+            model = MODELS.build(cfg.model)
+        keys[name] = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    added = keys['pose'].keys() - keys['joint'].keys()
+    assert added and all(key.startswith('tasks.pose.') for key in added)
+    assert keys['joint'].items() <= keys['pose'].items()
+    assert cfg.allow_missing == ('tasks.pose.*',) and cfg.trainable == ['tasks.pose']
 
 
 def test_pose_is_a_task_of_the_registry() -> None:
