@@ -48,7 +48,7 @@ def test_pixels_have_a_say_in_names(model, picture):
     image = picture(40, 40)
     found = {}
     for share in (None, 0.0, 1.0):
-        head = None if share is None else dict(type='PixelNames', channels=128, embed_dims=128, share=share)
+        head = None if share is None else dict(type='PixelNames', embed_dims=128, maps=dict(backbone_3=64), share=share)
         other = tiny_model(**{'segmentation.pixel_names': head}).eval()
         other.load_state_dict(model.state_dict(), strict=False)
         sample = sample_of(image, (50, 55), vocabulary=NAMES, tasks=('instance',))

@@ -25,7 +25,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    head = dict(type='PixelNames', channels=128, embed_dims=128)
+    head = dict(type='PixelNames', embed_dims=128, maps=dict(memory_0=128, memory_2=128, backbone_3=256))
     path = tmp_path / 'own.py'
     base = (CONFIGS / 'xdecoder_focal-nano_scenes-joint.py').as_posix()
     path.write_text(f'_base_ = {base!r}\nmodel = dict(tasks=dict(segmentation=dict(pixel_names={head!r})))\n')
@@ -45,8 +45,8 @@ def test_names_reach_the_memory(
     moved = {key for key in before if not torch.equal(before[key], after[key])}
     assert moved and all(key.startswith('pixel_decoder.encoder') for key in moved)
     assert {key for key in after if key not in before} == {
-        f'tasks.segmentation.pixel_names.projections.{level}.{layer}.{kind}'
-        for level in (0, 1)
+        f'tasks.segmentation.pixel_names.projections.{name}.{layer}.{kind}'
+        for name in ('memory_0', 'memory_2', 'backbone_3')
         for layer in (0, 2)
         for kind in ('weight', 'bias')
     }
@@ -68,7 +68,7 @@ def test_refused(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     plain = CONFIGS / 'xdecoder_focal-nano_scenes-joint.py'
     assert 'PixelNames' not in Config.fromfile(plain).pretty_text
     for arguments, message in (
-        ((plain, EMBEDDED['scenes'].weights, target), 'no PixelNames on level 0'),
+        ((plain, EMBEDDED['scenes'].weights, target), 'no PixelNames on memory_0'),
         ((config, tmp_path / 'none.pth', target), 'none.pth'),
         ((config, EMBEDDED['scenes'].weights, target, '--sources', 'cats'), "--sources: ['cats']"),
     ):

@@ -3,9 +3,9 @@
     python tools/misc/warm_up_pixels.py CONFIG start.safetensors warm.safetensors --minutes 3
 
 Images of the training set are encoded once. Then the part of the pixel decoder between the deepest map of the backbone
-and the coarsest memory, which sees an eighth of the width, learns from those maps alone: by the loss of the config's
-`PixelNames`, and to go on saying what it said before, so that the decoder still understands it. A step takes a
-thousandth of a step of the whole training.
+and the coarsest memory learns from those maps alone: by the loss of the config's `PixelNames`, and to go on saying what
+it said before, so that the decoder still understands it. A step takes a small part of a step of the whole training.
+With --only-heads the pixel decoder stays as it is: for weights that are trained already.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from xdet.models import XDecoder
 from xdet.models.losses import SegmentTargets
 from xdet.models.pixel_names import PixelNames
 from xdet.registry import DATASETS, MODELS
-from xdet.structures import Vocabulary
+from xdet.structures import ImageFeatures, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch', type=int, default=32)
     parser.add_argument('--lr', type=float, default=7e-4)
     parser.add_argument('--keep', type=float, default=0.3, help='weight of saying what was said before')
+    parser.add_argument('--only-heads', action='store_true', help='train the projections of PixelNames only')
     parser.add_argument('--seed', type=int, default=0)
     return parser.parse_args()
 
@@ -100,7 +101,8 @@ def train(model: XDecoder, names: PixelNames, images: list[Encoded], args: argpa
     with torch.no_grad():
         texts = {image.vocabulary: model.vocabulary(image.vocabulary) for image in images}
     decoder, scale = model.pixel_decoder, model.text_encoder.logit_scale.detach()
-    parts = [decoder.encoder_in_proj, decoder.encoder, decoder.encoder_out_proj, names]
+    parts = [] if args.only_heads else [decoder.encoder_in_proj, decoder.encoder, decoder.encoder_out_proj]
+    parts.append(names)
     parameters = [parameter for part in parts for parameter in part.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.05)
     model.train()
@@ -110,9 +112,11 @@ def train(model: XDecoder, names: PixelNames, images: list[Encoded], args: argpa
             group['lr'] = args.lr * min(1.0, (step + 1) / 50) * max(0.01, 0.5 * (1 + math.cos(math.pi * passed)))
         batch = rng.choices(rng.choices(groups, weights=[len(group) for group in groups])[0], k=args.batch)
         before = torch.stack([image.memory for image in batch])
-        memory = coarsest(model, torch.stack([image.deepest for image in batch]))
+        deepest = torch.stack([image.deepest for image in batch])
+        memory = before if args.only_heads else coarsest(model, deepest)
+        maps = ImageFeatures((deepest,), memory, (memory,))
         targets = SegmentTargets([image.segments for image in batch], tuple(memory.shape[-2:]))
-        named = names.loss([memory], [texts[batch[0].vocabulary]] * len(batch), targets, scale)['loss_pixel_names']
+        named = names.loss(maps, [texts[batch[0].vocabulary]] * len(batch), targets, scale)['loss_pixel_names']
         kept = F.mse_loss(memory, before) / before.var()
         optimizer.zero_grad()
         (named / max(names.weight, 1e-6) + args.keep * kept).backward()
@@ -138,8 +142,8 @@ def main() -> None:
         model = MODELS.build(cfg.model)
         load_weights(model, args.weights, allow_missing=['tasks.segmentation.pixel_names.*'])
         own = model.tasks['segmentation'].pixel_names
-        if own is None or 0 not in own.levels:
-            raise ValueError(f'{args.config}: its segmentation task has no PixelNames on level 0')
+        if own is None or 'memory_0' not in own.projections:
+            raise ValueError(f'{args.config}: its segmentation task has no PixelNames on memory_0')
         if not hasattr(model.pixel_decoder, 'encoder_out_proj'):
             raise ValueError(f'{args.config}: a {type(model.pixel_decoder).__name__} has no encoder on the deepest map')
         images = []
@@ -147,8 +151,12 @@ def main() -> None:
             images += encode(model, DATASETS.build(loaders[name].dataset), args.images, args.seed, name)
         if not images:
             raise ValueError(f'{args.config}: no image with masks in {", ".join(args.sources or loaders)}')
-        names = PixelNames(1, 1, levels=[0], weight=own.weight, void_weight=own.void_weight)
-        names.projections[0] = own.projections[own.levels.index(0)]
+        # Here the deepest map is the only one of the backbone.
+        deepest = f'backbone_{len(cfg.model.pixel_decoder.in_channels) - 1}'
+        names = PixelNames(1, {}, weight=own.weight, void_weight=own.void_weight)
+        for name, place in (('memory_0', 'memory_0'), (deepest, 'backbone_0')):
+            if name in own.projections:
+                names.projections[place] = own.projections[name]
         train(model, names, images, args)
         save_weights(model, args.target)
     print(f'{args.target}: from {len(images)} images')

@@ -87,8 +87,9 @@ class SegmentationTask(TaskAdapter):
         """
         assert self.criterion is not None
         rows = [row for row, sample in enumerate(context.samples) if 'gt_segments' in sample]
+        features = context.features
         if len(rows) < len(context.samples):
-            outputs = outputs.select(rows)
+            features, outputs = features.select(rows), outputs.select(rows)
             context = replace(context, samples=[context.samples[row] for row in rows])
         vocabularies = [vocabulary_of(sample) for sample in context.samples]
         text = {vocabulary: context.vocabulary.sample(vocabulary) for vocabulary in dict.fromkeys(vocabularies)}
@@ -96,22 +97,12 @@ class SegmentationTask(TaskAdapter):
         class_logits = _class_logits(class_embeds, vocabularies, text, context.text.logit_scale)
         segments = [sample.gt_segments for sample in context.samples]
         targets = SegmentTargets(segments, input_size(outputs), image_names(context))
-        mask_embeds = [layer.rows(layer.mask_embed, OBJECT) for layer in outputs.layers]
-        embeddings = [text[vocabulary] for vocabulary in vocabularies]
-        memory = [level[rows] for level in context.features.memory] if self.pixel_names is not None else []
-        if self.pixel_names is not None and self.pixel_names.joined:
-            for index, embedding in enumerate(embeddings):
-                image = outputs.mask_features[index], [level[index] for level in memory]
-                own = torch.stack([layer[index] for layer in class_logits])
-                masks = torch.stack([layer[index] for layer in mask_embeds])
-                joined = self.pixel_names.join(own, masks, *image, embedding, context.text.logit_scale)
-                for layer, logits in zip(class_logits, joined, strict=True):
-                    layer[index] = logits
-        predictions = mask_embeds, class_logits
+        predictions = [layer.rows(layer.mask_embed, OBJECT) for layer in outputs.layers], class_logits
         matches = self.criterion.match(*predictions, outputs.mask_features, targets)
         losses = self.criterion(*predictions, outputs.mask_features, targets, matches)
+        embeddings = [text[vocabulary] for vocabulary in vocabularies]
         if self.pixel_names is not None:
-            losses.update(self.pixel_names.loss(memory, embeddings, targets, context.text.logit_scale))
+            losses.update(self.pixel_names.loss(features, embeddings, targets, context.text.logit_scale))
         if any(map(self._learns_nouns, context.samples)):
             losses.update(self._noun_loss(context, class_embeds, matches, embeddings, targets))
         return losses
@@ -164,13 +155,9 @@ class SegmentationTask(TaskAdapter):
         for index, sample in enumerate(context.samples):
             text = context.vocabulary(vocabulary_of(sample))
             logits = cosine_logits(class_embed[index], text, scale)
-            features = context.features.mask_features[index]
-            memory = [level[index] for level in context.features.memory]
-            if self.pixel_names is not None and self.pixel_names.joined:
-                logits = self.pixel_names.join(logits, mask_embed[index], features, memory, text, scale)
-            elif self.pixel_names is not None and self.pixel_names.share:
-                masks = torch.einsum('nc,chw->nhw', mask_embed[index], features)
-                logits = self.pixel_names.mix(logits, masks, memory, text, scale)
+            if self.pixel_names is not None and self.pixel_names.share:
+                image = context.features.select([index])
+                logits = self.pixel_names.mix(logits, mask_embed[index], image, text, scale)
             found.append(logits)
         return found
 
