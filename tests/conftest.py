@@ -15,7 +15,7 @@ from parity.weights import filler_state, golden_state, official_keys
 
 import xdet  # noqa: F401
 
-pytest_plugins = ['tiny.coco', 'tiny.model']
+pytest_plugins = ['tiny.coco', 'tiny.exported', 'tiny.model']
 
 State = dict[str, torch.Tensor]
 

@@ -28,7 +28,9 @@ ALLOWED = {
     'config_references': set(),
     'model_zoo': {'config_references', 'structures', 'scenes'},
     'inference': RUN | {'model_zoo'},
+    'runtime': {'structures', 'datasets', 'inference'},
     'retrieval': RUN | {'model_zoo', 'inference'},
+    'export': RUN | {'scenes', 'model_zoo', 'inference', 'runtime'},
     'cli': RUN | {'config_references', 'model_zoo'},
     'benchmarks': RUN | {'model_zoo', 'inference'},
     # A page of imports: what users import.

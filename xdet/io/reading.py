@@ -19,8 +19,6 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 
-from mmengine import fileio
-
 from .writing import replacing
 
 MAX_IMAGE_BYTES = 1 << 30
@@ -66,6 +64,8 @@ def read_bytes(
             return _download(name, max_bytes, timeout)
         if backend_args is None and not scheme:
             return _read_regular(name, max_bytes)
+        from mmengine import fileio  # exported models run without it
+
         return fileio.get(name, backend_args=backend_args)
     except UnreadableError:
         raise

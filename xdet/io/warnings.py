@@ -1,10 +1,9 @@
-"""Warnings about users' files, said once."""
+"""Warnings about users' files and words."""
 
 from __future__ import annotations
 
 import logging
-
-from mmengine.logging import print_log
+import sys
 
 _reported: set[str] = set()
 
@@ -13,4 +12,14 @@ def warn_once(message: str) -> None:
     """Log a warning about a file, unless this process has said the same already."""
     if message not in _reported:
         _reported.add(message)
-        print_log(message, logger='current', level=logging.WARNING)
+        warn(message)
+
+
+def warn(message: str) -> None:
+    """Log a warning where MMEngine logs now; where exported models run without MMEngine, to the logger ``xdet``."""
+    if 'mmengine' not in sys.modules:
+        logging.getLogger('xdet').warning(message)
+        return
+    from mmengine.logging import print_log
+
+    print_log(message, logger='current', level=logging.WARNING)

@@ -1,51 +1,53 @@
-"""Typed data that crosses rooms, and how tasks look from outside. Imports no other room of xdet."""
+"""Typed data that crosses rooms, and how tasks look from outside. Imports no other room of xdet.
 
-from typing import Any
+Names are imported when they are asked for: vocabularies and the settings of generated texts need no torch.
+"""
 
-from . import templates
-from .data_sample import XDetDataSample, described_masks, phrase_names, segment_map
-from .decoder_io import DecoderOutput, ImageFeatures, KeysValues, LayerPrediction, Pixels, QueryGroup
-from .known_words import KnownWords
-from .mask_codes import EncodedMask, MaskResult, decode_mask, encode_mask, mask_results
-from .prompts import TextPrompts
-from .task_format import FORMATS, TaskFormat, TaskFormats
-from .templates import clean_name, training_prompt
-from .text_line import TextLine
-from .vocabulary import BACKGROUND, Vocabulary, split_prompts
+from typing import TYPE_CHECKING
 
-__all__ = [
-    'BACKGROUND',
-    'DecoderOutput',
-    'EncodedMask',
-    'FORMATS',
-    'ImageFeatures',
-    'KeysValues',
-    'KnownWords',
-    'LayerPrediction',
-    'MaskResult',
-    'Pixels',
-    'QueryGroup',
-    'TEMPLATES',
-    'TaskFormat',
-    'TaskFormats',
-    'TextLine',
-    'TextPrompts',
-    'Vocabulary',
-    'XDetDataSample',
-    'clean_name',
-    'decode_mask',
-    'described_masks',
-    'encode_mask',
-    'mask_results',
-    'phrase_names',
-    'segment_map',
-    'split_prompts',
-    'training_prompt',
-]
+from xdet.lazy import lazy_exports
 
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        'data_sample': 'XDetDataSample described_masks phrase_names segment_map',
+        'decoder_io': 'DecoderOutput ImageFeatures KeysValues LayerPrediction Pixels QueryGroup',
+        'known_words': 'KnownWords',
+        'mask_codes': 'EncodedMask MaskResult decode_mask encode_mask mask_results',
+        'prompts': 'TextPrompts',
+        'task_format': 'FORMATS TaskFormat TaskFormats',
+        'templates': 'TEMPLATES clean_name training_prompt',
+        'text_line': 'TextLine',
+        'vocabulary': 'BACKGROUND Vocabulary split_prompts',
+    },
+)
 
-def __getattr__(name: str) -> Any:
-    """``TEMPLATES`` takes long to import."""
-    if name == 'TEMPLATES':
-        return templates.TEMPLATES
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+if TYPE_CHECKING:  # what `__getattr__` returns has no type
+    from .data_sample import XDetDataSample as XDetDataSample
+    from .data_sample import described_masks as described_masks
+    from .data_sample import phrase_names as phrase_names
+    from .data_sample import segment_map as segment_map
+    from .decoder_io import DecoderOutput as DecoderOutput
+    from .decoder_io import ImageFeatures as ImageFeatures
+    from .decoder_io import KeysValues as KeysValues
+    from .decoder_io import LayerPrediction as LayerPrediction
+    from .decoder_io import Pixels as Pixels
+    from .decoder_io import QueryGroup as QueryGroup
+    from .known_words import KnownWords as KnownWords
+    from .mask_codes import EncodedMask as EncodedMask
+    from .mask_codes import MaskResult as MaskResult
+    from .mask_codes import decode_mask as decode_mask
+    from .mask_codes import encode_mask as encode_mask
+    from .mask_codes import mask_results as mask_results
+    from .prompts import TextPrompts as TextPrompts
+    from .task_format import FORMATS as FORMATS
+    from .task_format import TaskFormat as TaskFormat
+    from .task_format import TaskFormats as TaskFormats
+    from .templates import clean_name as clean_name
+    from .templates import training_prompt as training_prompt
+    from .text_line import TextLine as TextLine
+    from .vocabulary import BACKGROUND as BACKGROUND
+    from .vocabulary import Vocabulary as Vocabulary
+    from .vocabulary import split_prompts as split_prompts
+
+    TEMPLATES: tuple[str, ...]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mmengine.logging import print_log
-
 from xdet.io.reading import listed, shorten
 from xdet.io.schema import shown
+from xdet.io.warnings import warn
 
 from .templates import clean_name
 
@@ -156,11 +154,9 @@ def split_prompts(prompts: str | Iterable[str] | None) -> list[str]:
         return _named([*parts[:-1], parts[-1].removesuffix('.')]) if parts else []
     parts = _named(_STOP_AFTER_WORD.split(prompts))
     if len(parts) > 1 and not prompts.rstrip().endswith('.'):
-        print_log(
+        warn(
             f'{shorten(prompts)!r} is read as {len(parts)} names: {listed(parts)}; a list, or full stops that stand '
-            "alone (' . '), keep full stops in names",
-            logger='current',
-            level=logging.WARNING,
+            "alone (' . '), keep full stops in names"
         )
     return parts
 

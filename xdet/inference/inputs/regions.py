@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from xdet.datasets.files.image_io import ImageReadError, read_image
 from xdet.io.reading import expand
 from xdet.io.schema import shown
 from xdet.options import parse_boxes
+
+if TYPE_CHECKING:  # exported models run without torch
+    from torch import Tensor
 
 _MOST_BYTES = 4 * 2**30
 
@@ -37,6 +39,12 @@ class Regions:
     masks: tuple[np.ndarray | Path, ...] = ()
 
     def rasterize(self, height: int, width: int, name: str) -> Tensor:
+        """Bool ``[n, H, W]`` masks; see :meth:`arrays`."""
+        import torch
+
+        return torch.from_numpy(self.arrays(height, width, name))
+
+    def arrays(self, height: int, width: int, name: str) -> np.ndarray:
         """Bool ``[n, H, W]`` masks.
 
         Args:
@@ -52,7 +60,7 @@ class Regions:
         if number * height * width > _MOST_BYTES:
             raise RegionError(f'{name}: {number} regions of {width}x{height} pixels are too many at once; give fewer')
         if self.boxes is not None:
-            return torch.from_numpy(np.stack([_fill(box, height, width, name) for box in self.boxes]))
+            return np.stack([_fill(box, height, width, name) for box in self.boxes])
         masks = [_read_mask(mask, name) if isinstance(mask, Path) else mask for mask in self.masks]
         for mask in masks:
             if mask.shape != (height, width):
@@ -61,7 +69,7 @@ class Regions:
                 )
             if not mask.any():
                 raise RegionError(f'{name}: a mask is empty: all of its pixels are black')
-        return torch.from_numpy(np.stack(masks))
+        return np.stack(masks)
 
 
 def resolve_boxes(value: Any, count: int) -> list[Regions]:
@@ -177,7 +185,8 @@ def _depth(value: Any, most: int = 4) -> int:
 
 def _without_tensors(value: Any, most: int = 3) -> Any:
     """The value with arrays in place of tensors, wherever these live and whether or not they have gradients."""
-    if isinstance(value, Tensor):
+    torch = sys.modules.get('torch')  # without it there are no tensors
+    if torch is not None and isinstance(value, torch.Tensor):
         plain = value.detach().cpu()
         return (plain.double() if plain.is_floating_point() else plain).numpy()
     if most and isinstance(value, (list, tuple)):

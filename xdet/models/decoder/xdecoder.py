@@ -19,6 +19,7 @@ from .layers import DecoderLayer
 from .positions import sine_positions
 from .queries import PackedQueries, pack
 from .regions import visible_pixels
+from .resizing import shrinking_matrix
 from .visibility import self_attention_mask
 
 OBJECT, IMAGE = 'object', 'image'
@@ -175,7 +176,11 @@ def _free_pixels(queries: PackedQueries, size: tuple[int, ...]) -> Tensor:
 def _resize(features: Tensor, size: tuple[int, ...]) -> Tensor:
     """Anti-aliased bicubic resizing, the only kind the official model uses for masks (docs/model.md, 5).
 
-    In single precision, since torch has no half-precision version of it on CPUs.
+    In single precision, since torch has no half-precision version of it on CPUs. In an exported graph it is a matrix
+    per axis, as runtimes have another kernel or none.
     """
+    if torch.compiler.is_exporting():
+        rows, columns = (shrinking_matrix(*pair) for pair in zip(features.shape[-2:], size, strict=True))
+        return rows @ (features @ columns.T)
     resized = F.interpolate(features.float(), size=size, mode='bicubic', align_corners=False, antialias=True)
     return resized.to(features.dtype)

@@ -13,8 +13,8 @@ from open_clip import SimpleTokenizer
 from torch import Tensor
 
 from xdet.io.reading import shorten
+from xdet.structures.generation import END_TOKEN, START_TOKEN
 
-START_TOKEN, END_TOKEN = 49406, 49407
 VOCAB_SIZE = 49408
 
 

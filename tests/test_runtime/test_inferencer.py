@@ -1,0 +1,213 @@
+"""Exported models give the results of the toolkit's inferencer, for the same calls, and refuse the same mistakes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xdet.apis import XDecoderInferencer
+from xdet.runtime import ExportError, OnnxInferencer
+
+NAMES = dict(things='dog . red circle', stuff='sky')
+CALLS: dict[str, dict[str, Any]] = dict(
+    semantic=NAMES,
+    instance=dict(NAMES, min_area=1),
+    panoptic=NAMES,
+    refseg=dict(phrases='a dog . the left one . something very much longer than the others'),
+    caption=dict(max_tokens=5),
+    refcaption=dict(boxes=[[3, 4, 30, 20], [0, 0, 1, 1]], max_tokens=4),
+    vqa=dict(questions='what is it? . how many dogs are there?'),
+    retrieval=dict(texts='a dog . sky', return_embeddings=True),
+    classification=dict(classes='dog . cat . sky'),
+)
+
+
+@pytest.fixture(scope='module')
+def exported_inferencer(exported: Path) -> OnnxInferencer:
+    return OnnxInferencer(exported, threads=1)
+
+
+@pytest.fixture(scope='module')
+def picture() -> np.ndarray:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(noise).resize((91, 53), Image.Resampling.BICUBIC))
+
+
+def same(here: Any, there: Any, where: str = '') -> None:
+    """Equal plain data, numbers up to rounding."""
+    if isinstance(here, dict):
+        assert list(here) == list(there), where
+        for key in here:
+            same(here[key], there[key], f'{where}/{key}')
+    elif isinstance(here, list):
+        assert len(here) == len(there), where
+        for number, pair in enumerate(zip(here, there, strict=True)):
+            same(*pair, f'{where}/{number}')
+    elif isinstance(here, float):
+        assert there == pytest.approx(here, abs=2e-4), where
+    else:
+        assert here == there, where
+
+
+@pytest.mark.parametrize('task', CALLS)
+def test_results_of_the_toolkit(
+    exported_inferencer: OnnxInferencer, inferencer: XDecoderInferencer, picture: np.ndarray, task: str
+) -> None:
+    same(inferencer(picture, task, **CALLS[task]), exported_inferencer(picture, task, **CALLS[task]))
+
+
+@pytest.mark.parametrize(
+    'settings',
+    [dict(num_beams=3, num_texts=2), dict(top_p=0.9, num_texts=3, seed=5), dict(num_beams=2, length_penalty=0.0)],
+)
+def test_other_ways_to_write_captions(
+    exported_inferencer: OnnxInferencer, inferencer: XDecoderInferencer, picture: np.ndarray, settings: dict
+) -> None:
+    here, there = (one(picture, 'caption', **settings) for one in (inferencer, exported_inferencer))
+    same(here, there)
+
+
+@pytest.mark.parametrize('size', [(1, 1), (7, 300), (64, 64)])
+def test_images_of_any_shape(
+    exported_inferencer: OnnxInferencer, inferencer: XDecoderInferencer, size: tuple[int, int]
+) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
+    here, there = (one(image, 'panoptic', classes='dog') for one in (inferencer, exported_inferencer))
+    same(here['predictions'][0]['classes'], there['predictions'][0]['classes'])
+    assert there['predictions'][0]['height'] == size[0]
+
+
+def test_folder_with_files_that_are_no_images(
+    exported_inferencer: OnnxInferencer, picture: np.ndarray, tmp_path: Path
+) -> None:
+    Image.fromarray(picture).save(tmp_path / 'a.png')
+    (tmp_path / 'b.png').write_bytes(b'no image')
+    result = exported_inferencer(tmp_path, 'retrieval', texts='a dog', out_dir=tmp_path / 'out')
+    assert [row['image'] for row in result['predictions']] == [str(tmp_path / 'a.png')]
+    assert [(row['index'], row['image']) for row in result['failed']] == [(1, str(tmp_path / 'b.png'))]
+    assert 'not an image' in result['failed'][0]['error']
+    assert result['rankings'][0]['images'][0]['rank'] == 1
+    assert json.loads((tmp_path / 'out' / 'preds' / 'a.json').read_text())['texts'][0]['text'] == 'a dog'
+    assert (tmp_path / 'out' / 'rankings.json').exists()
+
+
+def test_one_image_with_many_prompts(exported_inferencer: OnnxInferencer, picture: np.ndarray) -> None:
+    image = exported_inferencer.set_image(picture)
+    assert exported_inferencer.predict('panoptic', **NAMES)['predictions'][0]['classes'] == ['dog', 'red circle', 'sky']
+    assert exported_inferencer.predict('caption', image)['predictions'][0]['captions']
+
+
+def test_labels_do_not_depend_on_the_parts_they_are_made_in(
+    exported_inferencer: OnnxInferencer, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = exported_inferencer(picture, 'semantic', **NAMES)
+    monkeypatch.setattr('xdet.runtime.inferencer._SCORE_BYTES', 4 * 11 * 37)
+    same(whole, exported_inferencer(picture, 'semantic', **NAMES))
+
+
+@pytest.mark.parametrize(
+    ('task', 'options', 'message'),
+    [
+        ('panoptic', dict(things=''), 'the list of class names is empty'),
+        ('panoptic', dict(phrases='a dog'), "task 'panoptic' does not take phrases"),
+        ('panoptic', {}, 'no class names were given'),
+        ('refseg', {}, "task 'refseg' takes one of phrases, but got none"),
+        ('caption', dict(max_tokens=5000), 'max_tokens'),
+        ('panoptic', dict(NAMES, return_vis=True), 'return_vis needs the toolkit'),
+        ('panoptic', dict(NAMES, min_area=3), 'does not take nms_iou'),
+        ('depth', {}, "unknown task 'depth'"),
+        ('refcaption', dict(boxes=[[500, 500, 600, 600]]), 'covers no pixel'),
+    ],
+)
+def test_bad_calls_end_in_one_line(
+    exported_inferencer: OnnxInferencer, picture: np.ndarray, task: str, options: dict, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        exported_inferencer(picture, task, **options)
+    assert '\n' not in str(error.value)
+
+
+def test_unknown_argument(exported_inferencer: OnnxInferencer, picture: np.ndarray) -> None:
+    with pytest.raises(TypeError, match='unknown argument thing; did you mean things'):
+        exported_inferencer(picture, thing='dog')
+
+
+def damaged(change: Callable[[Path], Any], folder: Path, target: Path) -> Path:
+    shutil.copytree(folder, target)
+    change(target)
+    return target
+
+
+def cut(name: str) -> Callable[[Path], Any]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-1])
+
+
+def exchange(folder: Path) -> None:
+    data = bytearray((folder / 'weights.bin').read_bytes())
+    data[100] ^= 1
+    (folder / 'weights.bin').write_bytes(data)
+
+
+def set_format(folder: Path) -> None:
+    facts = json.loads((folder / 'model.json').read_text())
+    (folder / 'model.json').write_text(json.dumps(dict(facts, format=99)))
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (cut('image_encoder.onnx'), r'image_encoder.onnx: has \d+ of \d+ bytes; it is damaged'),
+        (cut('weights.bin'), r'weights.bin: has \d+ of \d+ bytes'),
+        (exchange, 'weights.bin: is not the file that was exported'),
+        (lambda folder: (folder / 'panoptic.onnx').unlink(), 'panoptic.onnx: No such file'),
+        (cut('tokens.txt.gz'), 'tokens.txt.gz: no table of tokens'),
+        (cut('model.json'), None),
+        (lambda folder: (folder / 'model.json').write_text('{'), 'model.json: not valid JSON'),
+        (lambda folder: (folder / 'model.json').unlink(), 'holds no exported model'),
+        (set_format, 'is of format 99; this version of xdet reads format 1'),
+    ],
+)
+def test_damaged_folders(
+    exported: Path, picture: np.ndarray, tmp_path: Path, change: Callable, message: str | None
+) -> None:
+    folder = damaged(change, exported, tmp_path / 'damaged')
+    if message is None:  # a line end more or less
+        OnnxInferencer(folder)
+        return
+    with pytest.raises(ExportError, match=message) as error:
+        OnnxInferencer(folder)(picture, 'panoptic', **NAMES)
+    assert '\n' not in str(error.value)
+
+
+def test_embeddings_made_before(
+    exported: Path, inferencer: XDecoderInferencer, picture: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / 'names.safetensors'
+    inferencer(picture, 'panoptic', **NAMES)
+    inferencer.model.vocabulary.save(path)
+    ready = OnnxInferencer(exported, text_embeddings=path)
+    assert {'dog', 'red circle', 'sky'} <= set(ready.texts._names)
+    same(inferencer(picture, 'panoptic', **NAMES), ready(picture, 'panoptic', **NAMES))
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(ExportError, match='are damaged'):
+        OnnxInferencer(exported, text_embeddings=path)
+
+
+def test_embeddings_of_other_weights(exported: Path, tmp_path: Path) -> None:
+    other = XDecoderInferencer(device='cpu')
+    other.model.vocabulary(other.default_vocabulary)
+    other.model.vocabulary.save(tmp_path / 'names.safetensors')
+    with pytest.raises(ExportError, match='were made with other weights of the text encoder'):
+        OnnxInferencer(exported, text_embeddings=tmp_path / 'names.safetensors')
+
+
+def test_unknown_provider(exported: Path) -> None:
+    with pytest.raises(ExportError, match='providers AbacusProvider are not available'):
+        OnnxInferencer(exported, providers=['AbacusProvider'])

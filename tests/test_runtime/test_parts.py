@@ -1,0 +1,118 @@
+"""What the runtime does with numpy, against what the toolkit does with other libraries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from open_clip.tokenizer import default_bpe
+from PIL import Image
+
+from xdet.datasets.transforms import ResizeShortestEdge
+from xdet.export.sizes import size_rule
+from xdet.models.decoder import resize_regions as torch_regions
+from xdet.models.decoder.resizing import shrinking_matrix
+from xdet.models.postprocess.resize import _resizing_matrix
+from xdet.models.text.tokenizer import decode, tokenize
+from xdet.runtime.masks import mask_results, overlaps
+from xdet.runtime.regions import resize_regions
+from xdet.runtime.resizing import network_image, resizing_matrix
+from xdet.runtime.tokenizer import Tokenizer
+from xdet.structures import mask_results as toolkit_results
+
+
+@pytest.fixture(scope='module')
+def tokenizer() -> Tokenizer:
+    return Tokenizer(Path(default_bpe()), 77)
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        *('a photo of a dog.', '', 'Zebras   running!!! 3 times', "it's the dogs' 1234 naïve cafés", 'aaaaaaa banana'),
+        *(
+            '<end_of_text> is text',
+            '&lt;b&gt; &amp;amp; x',
+            '日本語 und Ökologie 🙂',
+            'x' * 300,
+            'word ' * 100,
+            '\ud800',
+        ),
+    ],
+)
+def test_tokens(tokenizer: Tokenizer, text: str) -> None:
+    try:
+        expected = tokenize([text, 'a'])
+    except UnicodeEncodeError:  # half a surrogate pair
+        assert tokenizer([text]).shape[1] >= 2
+        return
+    assert tokenizer([text, 'a']).tolist() == expected.tolist()
+    assert tokenizer.decode(expected[0].tolist()) == decode(expected[0].tolist())
+
+
+def test_damaged_table_of_tokens(tmp_path: Path) -> None:
+    (tmp_path / 'tokens.gz').write_bytes(Path(default_bpe()).read_bytes()[:1000])
+    with pytest.raises(ValueError, match='tokens.gz: no table of tokens'):
+        Tokenizer(tmp_path / 'tokens.gz', 77)
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (1, 9), (33, 20), (64, 48)])
+@pytest.mark.parametrize('share', [0.0, 0.03, 0.5, 1.0])
+def test_masks_as_plain_data(shape: tuple[int, int], share: float) -> None:
+    mask = np.random.default_rng(0).random(shape) < share
+    assert mask_results(mask) == toolkit_results(mask)
+
+
+def test_long_runs() -> None:
+    mask = np.zeros((700, 900), dtype=bool)
+    mask[100:600, 200:210] = mask[:, 800:] = True
+    assert mask_results(mask) == toolkit_results(mask)
+
+
+def test_overlaps_of_masks() -> None:
+    masks = np.zeros((3, 4, 4), dtype=bool)
+    masks[0, :2] = masks[1, 1:3] = True
+    assert overlaps(masks).tolist() == [[1, pytest.approx(1 / 3), 0], [pytest.approx(1 / 3), 1, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(('length', 'cut', 'size'), [(8, 32, 32), (8, 30, 30), (8, 29, 71), (16, 64, 5), (56, 200, 1)])
+def test_matrix_of_both_resizings(length: int, cut: int, size: int) -> None:
+    expected = _resizing_matrix(length, 4 * length, cut, size)
+    np.testing.assert_allclose(resizing_matrix(length, 4 * length, cut, size), expected.numpy(), atol=2e-6)
+
+
+@pytest.mark.parametrize(('size', 'factor'), [(1, 2), (1, 8), (2, 4), (7, 2), (25, 8)])
+def test_matrix_of_the_decoder(size: int, factor: int) -> None:
+    eye = torch.eye(size * factor)[None, None]
+    expected = F.interpolate(eye, (size, size * factor), mode='bicubic', antialias=True, align_corners=False)[0, 0]
+    torch.testing.assert_close(shrinking_matrix(size * factor, size), expected, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize('shape', [(96, 128), (128, 96), (7, 300), (301, 5), (64, 64)])
+@pytest.mark.parametrize('rule', ['detectron2', 'torchvision'])
+def test_sizes_of_images(shape: tuple[int, int], rule: str) -> None:
+    from mmengine.dataset import Compose
+
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    resize = ResizeShortestEdge(scale=40, max_size=100, rule=rule)
+    expected = resize.transform(dict(img=image, img_shape=shape))['img']
+    np.testing.assert_array_equal(network_image(image, size_rule(Compose([resize]))), expected)
+
+
+@pytest.mark.parametrize('size', [(3, 4), (9, 5), (20, 31)])
+def test_regions_in_other_sizes(size: tuple[int, int]) -> None:
+    regions = np.zeros((3, 17, 23), dtype=bool)
+    regions[0, 3:9, 4:20] = regions[1, 16, 22] = True
+    expected = torch_regions(torch.from_numpy(regions)[None], size)[0].numpy()
+    for region, wanted in zip(regions, expected, strict=True):
+        np.testing.assert_array_equal(resize_regions(region, size), wanted)
+
+
+def test_images_are_resized_by_pillow() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    rule = dict(kind='exact', width=20, height=11, interpolation='bicubic')
+    expected = np.asarray(Image.fromarray(image).resize((20, 11), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(network_image(image, rule), expected)

@@ -1,0 +1,1 @@
+"""Models as ONNX graphs, with proof that they compute the same."""

@@ -1,0 +1,279 @@
+"""Writes a model as ONNX graphs beside what running them needs, and lets nobody have them before they are proven."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xdet.inference.inferencer import XDecoderInferencer
+from xdet.io.reading import expand, shorten
+from xdet.models.text.embedding_file import templates_fingerprint
+from xdet.runtime.model import FORMAT, MANIFEST, file_sha256
+from xdet.structures import FORMATS, TEMPLATES
+from xdet.tasks import CaptioningTask, ClassificationTask, ReferringTask, VQATask
+from xdet.version import __version__
+
+from .graphs import Graph, graphs
+from .sizes import size_rule
+
+OPSETS = range(18, 24)
+"""Accepted versions of ONNX's operators: torch's exporter writes no older ones and converts to no newer ones."""
+WEIGHTS = 'weights.bin'
+TOKENS = 'tokens.txt.gz'
+_FORBIDDEN = dict(GridSample='grid_sample', Resize='anti-aliased resizing')
+_SHARED_FROM = 1024  # bytes
+
+
+def export(
+    inferencer: XDecoderInferencer,
+    folder: str | os.PathLike,
+    prove: Callable[[Path], Mapping[str, Any]],
+    opset: int = 20,
+    say: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Write a folder that :class:`xdet.runtime.OnnxInferencer` runs. After an error there is none.
+
+    Args:
+        inferencer (XDecoderInferencer): The model, on a CPU.
+        folder (str | os.PathLike): New folder.
+        prove (Callable[[Path], Mapping[str, Any]]): Gets the finished folder and returns the certificate, see
+            :func:`xdet.export.certificate.certify`; what it raises ends the export.
+        opset (int): One of :data:`OPSETS`.
+        say (Callable[[str], None]): Gets a line per step.
+
+    Raises:
+        ValueError: The opset, the folder or the model cannot be used, or the graphs are not proven.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ValueError(f'exporting needs onnx and onnxscript ({error}): pip install "xdet[export]"') from None
+    if isinstance(opset, bool) or not isinstance(opset, int) or opset not in OPSETS:
+        raise ValueError(f'opset is {shorten(repr(opset))}; accepted are {OPSETS[0]} to {OPSETS[-1]}')
+    target = expand(folder)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"'{target}' exists; give a new or an empty folder")
+    if inferencer.device.type != 'cpu':
+        raise ValueError(f'the model is on {inferencer.device}; it is exported from the CPU')
+    sizes = _sizes(inferencer)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f'.{target.name[:40]}-', suffix='.part', dir=target.parent))
+    try:
+        facts = dict(_facts(inferencer, sizes), opset=opset)
+        facts.update(_write_graphs(inferencer, unfinished, opset, say))
+        _write_tokens(unfinished / TOKENS)
+        _write_json(unfinished / MANIFEST, facts)
+        certificate = dict(prove(unfinished))
+        _write_json(unfinished / 'certificate.json', certificate)
+        unfinished.chmod(0o755)
+        if target.exists():
+            target.rmdir()
+        unfinished.rename(target)
+    except OSError as error:
+        raise ValueError(f"'{target}' cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return target
+
+
+def _sizes(inferencer: XDecoderInferencer) -> dict[str, Any]:
+    return {task or '': size_rule(pipeline) for task, pipeline in inferencer.pipelines.items()}
+
+
+def _facts(inferencer: XDecoderInferencer, sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """What running the graphs needs to know."""
+    model, origin = inferencer.model, inferencer.origin.describe()
+    text, decoder, pixels = model.text_encoder, model.decoder, model.data_preprocessor
+    tasks = {type(task): task for task in model.tasks.values()}
+    blocks = text.transformer.resblocks
+    facts: dict[str, Any] = dict(
+        format=FORMAT,
+        xdet=__version__,
+        model=origin['model'],
+        weights=origin['weights'],
+        weights_sha256=origin['weights_sha256'],
+        note=origin.get('note'),
+        versions={name: metadata.version(name) for name in ('torch', 'onnx', 'onnxscript')},
+        pixels=dict(
+            mean=pixels.mean.flatten().tolist(),
+            std=pixels.std.flatten().tolist(),
+            divisor=pixels.pad_size_divisor,
+            bgr_to_rgb=pixels.bgr_to_rgb,
+        ),
+        sizes=sizes,
+        text=dict(
+            tokens=TOKENS,
+            context_length=text.context_length,
+            encoder=text.fingerprint(),
+            templates=list(TEMPLATES),
+            templates_sha256=templates_fingerprint(),
+        ),
+        vocabulary=None,
+        tasks={
+            name: dict(
+                prompts=list(FORMATS[name].prompts),
+                one_of=list(FORMATS[name].one_of),
+                writes=FORMATS[name].writes,
+                ranks=FORMATS[name].ranks,
+            )
+            for name in inferencer.task_names
+        },
+    )
+    if (default := inferencer.default_vocabulary) is not None:
+        facts['vocabulary'] = dict(names=list(default.names), is_thing=list(default.is_thing))
+    if (referring := tasks.get(ReferringTask)) is not None:
+        facts['phrases'] = dict(mode=referring.mode, per_pass=referring.phrases_per_pass)
+    if (captioning := tasks.get(CaptioningTask)) is not None:
+        heads = decoder.layers[0].self_attn.num_heads
+        facts['captions'] = dict(
+            generation=vars(captioning.generation),
+            positions=captioning.position_embed.num_embeddings,
+            first_sentence=captioning.first_sentence,
+            text_keys=[len(blocks), blocks[0].attn.num_heads, text.width // blocks[0].attn.num_heads],
+            keys=[len(decoder.layers), heads, text.embed_dims // heads],
+        )
+    if (answering := tasks.get(VQATask)) is not None:
+        facts['answers'] = dict(names=list(answering.answers), top_k=answering.top_k)
+    if (classifying := tasks.get(ClassificationTask)) is not None:
+        facts['top_k'] = classifying.top_k
+    return facts
+
+
+def _write_graphs(
+    inferencer: XDecoderInferencer, folder: Path, opset: int, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Graphs, and the weights of all of them in one file, each once."""
+    written: dict[str, Any] = {}
+    places: dict[bytes, int] = {}
+    with open(folder / WEIGHTS, 'wb') as weights, torch.no_grad():
+        for graph in graphs(inferencer.model):
+            say(f'exporting {graph.name}')
+            proto = _convert(graph, opset)
+            _share_weights(proto, weights, places)
+            path = folder / f'{graph.name}.onnx'
+            path.write_bytes(proto.SerializeToString())
+            written[graph.name] = dict(
+                file=path.name,
+                bytes=path.stat().st_size,
+                sha256=file_sha256(path),
+                inputs=list(graph.inputs),
+                outputs=list(graph.outputs),
+            )
+    data = folder / WEIGHTS
+    return dict(graphs=written, data=dict(file=WEIGHTS, bytes=data.stat().st_size, sha256=file_sha256(data)))
+
+
+def _convert(graph: Graph, opset: int) -> Any:
+    """The graph as ONNX, checked for what exporters get wrong."""
+    arguments, sizes = _arguments(graph, graph.inputs), _arguments(graph, graph.sizes)
+    with _quiet():
+        program = torch.onnx.export(
+            graph.module,
+            arguments,
+            dynamo=True,
+            dynamic_shapes=sizes,
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            opset_version=opset,
+            verbose=False,
+        )
+        proto = program.model_proto
+    found = next(entry.version for entry in proto.opset_import if entry.domain in ('', 'ai.onnx'))
+    if found != opset:
+        raise ValueError(f'graph {graph.name}: torch {torch.__version__} writes opset {found}, not {opset}')
+    for node in proto.graph.node:
+        attributes = {attribute.name: attribute.i for attribute in node.attribute}
+        if node.op_type == 'GridSample' or (node.op_type == 'Resize' and attributes.get('antialias')):
+            what = _FORBIDDEN[node.op_type]
+            raise ValueError(f'graph {graph.name} holds {what}, which runtimes compute otherwise')
+    for entry in proto.graph.input:
+        shape = entry.type.tensor_type.shape.dim
+        for axis in graph.sizes[entry.name]:
+            if shape[axis].HasField('dim_value'):
+                raise ValueError(
+                    f'graph {graph.name}: axis {axis} of {entry.name} was fixed to {shape[axis].dim_value}'
+                )
+    _forget_origin(proto)
+    return proto
+
+
+def _arguments(graph: Graph, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Values by input as the arguments of the graph's module, which takes what belongs together as one tuple."""
+    result: list[Any] = []
+    last = ''
+    for name in graph.inputs:
+        stem = name.rsplit('_', 1)[0] if name.startswith(('visible_', 'image_keys_')) else ''
+        if stem and stem == last:
+            result[-1] += (values[name],)
+        else:
+            result.append((values[name],) if stem else values[name])
+        last = stem
+    return tuple(result)
+
+
+def _forget_origin(proto: Any) -> None:
+    """Drop notes about the modules and files that a graph was made from."""
+    del proto.metadata_props[:]
+    for part in (proto.graph, *proto.functions):
+        del part.metadata_props[:]
+        for entry in (*part.node, *getattr(part, 'initializer', ()), *part.value_info):
+            del entry.metadata_props[:]
+            entry.doc_string = ''
+    for entry in (*proto.graph.input, *proto.graph.output):
+        del entry.metadata_props[:]
+
+
+def _share_weights(proto: Any, weights: io.BufferedWriter, places: dict[bytes, int]) -> None:
+    """Move large constants into the common file."""
+    from onnx.external_data_helper import set_external_data
+
+    for tensor in proto.graph.initializer:
+        if len(tensor.raw_data) < _SHARED_FROM:
+            continue
+        key = hashlib.sha256(tensor.raw_data).digest()
+        if key not in places:
+            weights.write(b'\0' * (-weights.tell() % 64))
+            places[key] = weights.tell()
+            weights.write(tensor.raw_data)
+        set_external_data(tensor, WEIGHTS, places[key], len(tensor.raw_data))
+        tensor.ClearField('raw_data')
+
+
+def _write_tokens(path: Path) -> None:
+    from open_clip.tokenizer import default_bpe
+
+    shutil.copyfile(default_bpe(), path)
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + '\n', encoding='utf-8')
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch's notes on each step."""
+    loggers = [logging.getLogger(name) for name in ('torch.onnx', 'onnxscript', 'onnx_ir')]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,140 @@
+"""A folder of exported graphs: what it says about itself, and sessions that run the graphs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdet.io.reading import expand, read_json, shorten
+from xdet.io.schema import require
+
+FORMAT = 1
+MANIFEST = 'model.json'
+
+
+class ExportError(ValueError):
+    """An exported model cannot be used; the message is one line that names the file."""
+
+
+class ExportedModel:
+    """Graphs of one model, loaded when they are first run.
+
+    Args:
+        folder (str | Path): Written by ``tools/deployment/export_onnx.py``.
+        threads (int, optional): Threads per graph; None leaves it to onnxruntime.
+        providers (Sequence[str]): Of onnxruntime.
+
+    Raises:
+        ExportError: There is no exported model, onnxruntime is missing, or a file is missing or damaged.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        threads: int | None = None,
+        providers: Sequence[str] = ('CPUExecutionProvider',),
+    ) -> None:
+        self.folder = expand(folder)
+        path = self.folder / MANIFEST
+        try:
+            self.facts: dict[str, Any] = read_json(path)
+            found = require(self.facts, 'format', int, str(path))
+            self._graphs: Mapping[str, Mapping[str, Any]] = require(self.facts, 'graphs', dict, str(path))
+            self._weights: Mapping[str, Any] = require(self.facts, 'data', dict, str(path))
+        except FileNotFoundError:
+            raise ExportError(
+                f"folder '{shorten(str(self.folder))}' holds no exported model (no {MANIFEST}); "
+                'tools/deployment/export_onnx.py writes one'
+            ) from None
+        except (OSError, ValueError) as error:
+            raise ExportError(str(error)) from None
+        if found != FORMAT:
+            raise ExportError(f'{path}: is of format {found}; this version of xdet reads format {FORMAT}')
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ExportError(
+                f'running exported models needs onnxruntime ({shorten(str(error))}): pip install "xdet[runtime]"'
+            ) from None
+        self._library = onnxruntime
+        unknown = sorted(set(providers) - set(onnxruntime.get_available_providers()))
+        if unknown:
+            available = ', '.join(onnxruntime.get_available_providers())
+            raise ExportError(f'providers {", ".join(unknown)} are not available; this onnxruntime has {available}')
+        self._threads, self._providers = threads, list(providers)
+        self._sessions: dict[str, Any] = {}
+
+    def __contains__(self, graph: str) -> bool:
+        return graph in self._graphs
+
+    def run(self, graph: str, **inputs: NDArray[Any]) -> list[NDArray[Any]]:
+        """Results of a graph, in its order.
+
+        Raises:
+            ExportError: A file of it is missing or damaged, or it does not take these inputs.
+        """
+        session = self._sessions.get(graph) or self._session(graph)
+        try:
+            results: list[NDArray[Any]] = session.run(None, inputs)
+        except (self._library.capi.onnxruntime_pybind11_state.InvalidArgument, ValueError) as error:
+            reason = shorten(str(error).replace('\n', ' '), 300)
+            raise ExportError(f'{self.folder / self._graphs[graph]["file"]}: {reason}') from None
+        return results
+
+    def _session(self, graph: str) -> Any:
+        """Load a graph, whose file must be the one that was exported."""
+        if graph not in self._graphs:
+            raise ExportError(f'{self.folder / MANIFEST}: has no graph {graph!r}; it has {", ".join(self._graphs)}')
+        self._check_weights  # noqa: B018
+        facts = self._graphs[graph]
+        path = self.folder / facts['file']
+        _check(path, facts['bytes'], facts['sha256'])
+        options = self._library.SessionOptions()
+        options.log_severity_level = 3
+        if self._threads:
+            options.intra_op_num_threads = self._threads
+        try:
+            session = self._library.InferenceSession(str(path), options, providers=self._providers)
+        except Exception as error:  # of the library, by types of its own
+            raise ExportError(f'{path}: onnxruntime cannot load it ({shorten(str(error), 300)})') from None
+        self._sessions[graph] = session
+        return session
+
+    @cached_property
+    def _check_weights(self) -> None:
+        _check(self.folder / self._weights['file'], self._weights['bytes'], self._weights['sha256'])
+
+
+def _check(path: Path, size: int, digest: str) -> None:
+    """Raise :class:`ExportError` unless a file is the one that was exported."""
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        raise ExportError(f'{path}: {error.strerror or error}') from None
+    if found != size:
+        raise ExportError(f'{path}: has {found} of {size} bytes; it is damaged, export the model again')
+    if file_sha256(path) != digest:
+        raise ExportError(f'{path}: is not the file that was exported (its hash differs); export the model again')
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Over the last axis."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    result: NDArray[np.float32] = powers / powers.sum(axis=-1, keepdims=True)
+    return result

@@ -1,0 +1,95 @@
+"""Results as plain data, equal to those of the toolkit's task formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdet.structures import Vocabulary
+
+from .masks import mask_results, overlaps
+
+Array = NDArray[Any]
+
+
+def segment(mask: Array, label: int, vocabulary: Vocabulary, score: float | None = None) -> dict[str, Any]:
+    """A segment with its class."""
+    scored = {} if score is None else dict(score=float(score))
+    names = dict(label=int(label), name=vocabulary.names[label], is_thing=bool(vocabulary.is_thing[label]))
+    return {**names, **scored, **mask_results(mask)}
+
+
+def semantic(labels: Array, vocabulary: Vocabulary) -> dict[str, Any]:
+    """A segment per class."""
+    return dict(segments=[segment(labels == label, int(label), vocabulary) for label in np.unique(labels)])
+
+
+def panoptic(ids: Array, labels: Array, scores: Array, vocabulary: Vocabulary) -> dict[str, Any]:
+    """A segment per id, from 1."""
+    rows = enumerate(zip(labels.tolist(), scores.tolist(), strict=True), start=1)
+    return dict(segments=[{'id': i, **segment(ids == i, label, vocabulary, score)} for i, (label, score) in rows])
+
+
+def instance(
+    labels: Array, scores: Array, queries: Array, masks: Array, vocabulary: Vocabulary, selection: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A segment per instance, best first, of those that a user wants (``nms_iou``, ``min_area``, ``max_per_image``)."""
+    rows = np.arange(len(labels))
+    if selection.get('min_area'):
+        rows = rows[masks.sum(axis=(1, 2))[queries] >= selection['min_area']]
+    if selection.get('nms_iou') is not None and len(rows):
+        shared = overlaps(masks)[np.ix_(queries[rows], queries[rows])] > selection['nms_iou']
+        shared &= labels[rows][:, None] == labels[rows][None]
+        kept: list[int] = []
+        for row in range(len(rows)):
+            if not shared[row, kept].any():
+                kept.append(row)
+        rows = rows[kept]
+    rows = rows[: selection.get('max_per_image')]
+    return dict(segments=[segment(masks[queries[row]], int(labels[row]), vocabulary, scores[row]) for row in rows])
+
+
+def phrases(texts: Sequence[str], masks: Array, scores: Array, similarities: Array) -> dict[str, Any]:
+    """A segment per phrase, in order."""
+    rows = zip(texts, masks, scores.tolist(), similarities.tolist(), strict=True)
+    return dict(
+        segments=[
+            {'phrase': text, 'score': score, 'similarity': similarity, **mask_results(mask)}
+            for text, mask, score, similarity in rows
+        ]
+    )
+
+
+def best(probabilities: Array, names: Sequence[str], count: int) -> list[tuple[int, str, float]]:
+    """The most probable names: number, name and probability."""
+    order = np.argsort(-probabilities, kind='stable')[:count].tolist()
+    return [(number, names[number], float(probabilities[number])) for number in order]
+
+
+def id_map(ids: Array) -> Array:
+    """Segment ids in COCO's panoptic coding."""
+    return np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)
+
+
+def label_map(labels: Array, vocabulary: Vocabulary) -> Array:
+    """Index map of labels."""
+    return labels.astype(np.uint8 if len(vocabulary) < 256 else np.uint16)
+
+
+def rankings(predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For every text, all images by falling score."""
+    if not predictions or 'texts' not in predictions[0]:
+        return []
+    found = []
+    for column, text in enumerate(row['text'] for row in predictions[0]['texts']):
+        scored = [(one['texts'][column]['score'], one['index'], one['image']) for one in predictions]
+        scored.sort(key=lambda row: (-row[0], row[1]))
+        images = [
+            dict(rank=rank, index=index, image=image, score=score)
+            for rank, (score, index, image) in enumerate(scored, start=1)
+        ]
+        found.append(dict(text=text, images=images))
+    return found
