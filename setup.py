@@ -17,6 +17,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 MIM_CONTENT = ('configs', 'demo', 'tools', 'model-index.yml')
 MIM_ROOTS = ('xdet', '_xdet_mim')
+EXTRAS = ('data', 'edit', 'export', 'lora', 'mim', 'openmmlab', 'retrieval', 'tests', 'track')
 
 
 class BuildWithMim(build_py):
@@ -82,9 +83,13 @@ setup(
     include_package_data=True,
     package_data={'xdet': ['py.typed']},
     python_requires='>=3.10,<3.13',
-    install_requires=requirements('runtime'),
+    # The least that some part of the package needs, so that `xdet[runtime]` runs exported models without torch. All
+    # other extras bring the toolkit, `toolkit` nothing else.
+    install_requires=[line for line in requirements('onnxruntime') if line.startswith(('numpy', 'pillow'))],
     extras_require={
-        name: requirements(name) for name in ('data', 'edit', 'lora', 'mim', 'openmmlab', 'retrieval', 'tests', 'track')
+        'runtime': requirements('onnxruntime'),
+        'toolkit': requirements('runtime'),
+        **{name: requirements('runtime') + requirements(name) for name in EXTRAS},
     },
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,

@@ -11,6 +11,7 @@ import ast
 import functools
 import http.server
 import os
+import re
 import shutil
 import site
 import subprocess
@@ -178,6 +179,21 @@ def test_scoped_config_names(python: Path, source: Path, tmp_path: Path) -> None
     imported = Path(call(python, '-c', SCOPED_NAMES, cwd=tmp_path).splitlines()[-1])
     installed = [source, python.parents[1]]
     assert any(imported.is_relative_to(folder) for folder in installed), f'{imported} is not the installed package'
+
+
+def test_exported_models_run_without_the_toolkit(wheel: Path) -> None:
+    content = zipfile.ZipFile(wheel)
+    [path] = [name for name in content.namelist() if name.endswith('.dist-info/METADATA')]
+    lines = content.read(path).decode().split('\n\n')[0].splitlines()
+    extras = {line.removeprefix('Provides-Extra: ') for line in lines if line.startswith('Provides-Extra')}
+    needed: dict[str, set[str]] = {name: set() for name in ('', *extras)}
+    for line in (line.removeprefix('Requires-Dist: ') for line in lines if line.startswith('Requires-Dist')):
+        requirement, _, condition = line.partition(';')
+        name = re.match(r'[\w.-]+', requirement).group()
+        needed[condition.partition('"')[2].partition('"')[0]].add(name)
+    assert needed.pop('') == {'numpy', 'pillow'}
+    assert needed.pop('runtime') == {'numpy', 'pillow', 'onnxruntime', 'ftfy', 'regex'}
+    assert all('torch' in names for names in needed.values())
 
 
 def test_content_of_the_wheel(wheel: Path, source: Path) -> None:

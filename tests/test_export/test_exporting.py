@@ -79,27 +79,27 @@ def test_certificate_says_what_was_compared(exported: Path) -> None:
 
 
 @pytest.mark.parametrize('opset', [17, 24, 20.0, True, 'newest'])
-def test_opset_that_cannot_be_written(inferencer: XDecoderInferencer, tmp_path: Path, opset: Any) -> None:
+def test_opset_that_cannot_be_written(exportable: XDecoderInferencer, tmp_path: Path, opset: Any) -> None:
     pytest.importorskip('onnxscript')
     from xdet.export.exporting import export
 
     with pytest.raises(ValueError, match=f"opset is '?{opset}'?; accepted are 18 to 23"):
-        export(inferencer, tmp_path / 'out', lambda folder: {}, opset)
+        export(exportable, tmp_path / 'out', lambda folder: {}, opset)
     assert not list(tmp_path.iterdir())
 
 
-def test_folder_with_something_in_it_is_kept(inferencer: XDecoderInferencer, tmp_path: Path) -> None:
+def test_folder_with_something_in_it_is_kept(exportable: XDecoderInferencer, tmp_path: Path) -> None:
     pytest.importorskip('onnxscript')
     from xdet.export.exporting import export
 
     (tmp_path / 'mine.txt').write_text('mine')
     with pytest.raises(ValueError, match='exists; give a new or an empty folder'):
-        export(inferencer, tmp_path, lambda folder: {})
+        export(exportable, tmp_path, lambda folder: {})
     assert [path.name for path in tmp_path.iterdir()] == ['mine.txt']
 
 
 def test_without_proof_nothing_is_left(
-    inferencer: XDecoderInferencer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exportable: XDecoderInferencer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip('onnxscript')
     from xdet.export import exporting
@@ -110,30 +110,30 @@ def test_without_proof_nothing_is_left(
 
     monkeypatch.setattr(exporting, '_write_graphs', lambda *args: dict(graphs={}, data={}))
     with pytest.raises(ValueError, match='mask_features differs'):
-        exporting.export(inferencer, tmp_path / 'out', differ)
+        exporting.export(exportable, tmp_path / 'out', differ)
     assert not list(tmp_path.iterdir())
 
 
-def test_weights_that_changed_are_refused(exported: Path, inferencer: XDecoderInferencer) -> None:
+def test_weights_that_changed_are_refused(exported: Path, exportable: XDecoderInferencer) -> None:
     from xdet.export.certificate import certify, default_images
 
-    bias = inferencer.model.decoder.mask_embed.layers[-1].bias
+    bias = exportable.model.decoder.mask_embed.layers[-1].bias
     kept = bias.detach().clone()
     try:
         with torch.no_grad():
             bias += 1
         with pytest.raises(ValueError, match='mask_embed differs by .* accepted are 0.001 and 99 %'):
-            certify(inferencer, exported, default_images(20))
+            certify(exportable, exported, default_images(20))
     finally:
         with torch.no_grad():
             bias.copy_(kept)
 
 
-def test_too_few_images_prove_nothing(exported: Path, inferencer: XDecoderInferencer) -> None:
+def test_too_few_images_prove_nothing(exported: Path, exportable: XDecoderInferencer) -> None:
     from xdet.export.certificate import certify, default_images
 
     with pytest.raises(ValueError, match='3 images are too few for a certificate; 20 are needed'):
-        certify(inferencer, exported, default_images(3))
+        certify(exportable, exported, default_images(3))
 
 
 @pytest.mark.parametrize(

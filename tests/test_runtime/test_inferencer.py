@@ -58,9 +58,9 @@ def same(here: Any, there: Any, where: str = '') -> None:
 
 @pytest.mark.parametrize('task', CALLS)
 def test_results_of_the_toolkit(
-    exported_inferencer: OnnxInferencer, inferencer: XDecoderInferencer, picture: np.ndarray, task: str
+    exported_inferencer: OnnxInferencer, exportable: XDecoderInferencer, picture: np.ndarray, task: str
 ) -> None:
-    same(inferencer(picture, task, **CALLS[task]), exported_inferencer(picture, task, **CALLS[task]))
+    same(exportable(picture, task, **CALLS[task]), exported_inferencer(picture, task, **CALLS[task]))
 
 
 @pytest.mark.parametrize(
@@ -68,18 +68,18 @@ def test_results_of_the_toolkit(
     [dict(num_beams=3, num_texts=2), dict(top_p=0.9, num_texts=3, seed=5), dict(num_beams=2, length_penalty=0.0)],
 )
 def test_other_ways_to_write_captions(
-    exported_inferencer: OnnxInferencer, inferencer: XDecoderInferencer, picture: np.ndarray, settings: dict
+    exported_inferencer: OnnxInferencer, exportable: XDecoderInferencer, picture: np.ndarray, settings: dict
 ) -> None:
-    here, there = (one(picture, 'caption', **settings) for one in (inferencer, exported_inferencer))
+    here, there = (one(picture, 'caption', **settings) for one in (exportable, exported_inferencer))
     same(here, there)
 
 
 @pytest.mark.parametrize('size', [(1, 1), (7, 300), (64, 64)])
 def test_images_of_any_shape(
-    exported_inferencer: OnnxInferencer, inferencer: XDecoderInferencer, size: tuple[int, int]
+    exported_inferencer: OnnxInferencer, exportable: XDecoderInferencer, size: tuple[int, int]
 ) -> None:
     image = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
-    here, there = (one(image, 'panoptic', classes='dog') for one in (inferencer, exported_inferencer))
+    here, there = (one(image, 'panoptic', classes='dog') for one in (exportable, exported_inferencer))
     same(here['predictions'][0]['classes'], there['predictions'][0]['classes'])
     assert there['predictions'][0]['height'] == size[0]
 
@@ -187,14 +187,14 @@ def test_damaged_folders(
 
 
 def test_embeddings_made_before(
-    exported: Path, inferencer: XDecoderInferencer, picture: np.ndarray, tmp_path: Path
+    exported: Path, exportable: XDecoderInferencer, picture: np.ndarray, tmp_path: Path
 ) -> None:
     path = tmp_path / 'names.safetensors'
-    inferencer(picture, 'panoptic', **NAMES)
-    inferencer.model.vocabulary.save(path)
+    exportable(picture, 'panoptic', **NAMES)
+    exportable.model.vocabulary.save(path)
     ready = OnnxInferencer(exported, text_embeddings=path)
     assert {'dog', 'red circle', 'sky'} <= set(ready.texts._names)
-    same(inferencer(picture, 'panoptic', **NAMES), ready(picture, 'panoptic', **NAMES))
+    same(exportable(picture, 'panoptic', **NAMES), ready(picture, 'panoptic', **NAMES))
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(ExportError, match='are damaged'):
         OnnxInferencer(exported, text_embeddings=path)

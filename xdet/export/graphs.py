@@ -222,19 +222,21 @@ class Panoptic(_WithVocabulary):
         probabilities = _mask_logits(mask_embed[keep], mask_features, rows, columns).sigmoid()
         inside = probabilities >= 0.5
         owner = (probabilities * weights[:, None, None]).argmax(dim=0)
-        owned = owner[None] == torch.arange(len(keep), device=owner.device)[:, None, None]
-        kept = owned & inside
-        own_area, owned_area, kept_area = (pixels.flatten(1).sum(dim=1) for pixels in (inside, owned, kept))
+        owned_inside = inside.gather(0, owner[None])[0]
+        own_area, owners = inside.flatten(1).sum(dim=1), owner.flatten()
+        none = torch.zeros_like(own_area)
+        owned_area = none.scatter_add(0, owners, torch.ones_like(owners))
+        kept_area = none.scatter_add(0, owners, owned_inside.flatten().long())
         share = owned_area.double() / own_area.double()
         valid = found & (own_area > 0) & (owned_area > 0) & (kept_area > 0) & (share >= self.overlap)
         thing = torch.cat((is_thing, is_thing.new_ones(1)))[labels]
         # Queries of one stuff class are one segment, that of the first of them.
-        index = torch.arange(len(keep), device=owner.device)
+        index = torch.arange(keep.shape[0], device=owner.device)
         same = (labels[:, None] == labels[None]) & ~thing[:, None] & valid[None]
         leader = torch.where(thing, index, same.long().argmax(dim=1))
         founds = valid & (leader == index)
         ids = torch.where(valid, founds.long().cumsum(dim=0)[leader], 0).int()
-        segments = (kept * ids[:, None, None]).sum(dim=0, dtype=torch.int32)
+        segments = torch.where(owned_inside, ids[owner], 0)
         chosen = founds.nonzero()[:, 0]
         return segments, labels[chosen], scores[chosen]
 
@@ -451,7 +453,7 @@ class _Examples:
         self.visible = ('visible_32', 'visible_16', 'visible_8')
         self.image_keys = tuple(f'image_keys_{number}' for number in range(layers))
         h, w = Dim('h', min=1, max=4096), Dim('w', min=1, max=4096)
-        dims = {name: Dim(name, min=1, max=2**20) for name in ('K', 'H', 'W', 'n', 'S', 'T', 'm', 'R', 'L')}
+        dims = {name: Dim(name, min=1, max=2**20) for name in ('K', 'H', 'W', 'n', 'S', 'T', 'm', 'R', 'tokens')}
         past = Dim('P', min=0, max=text.context_length - 1)
         height, width_ = 2, 3
         self._inputs: dict[str, Tensor] = {}
@@ -470,15 +472,16 @@ class _Examples:
             add(f'memory_{stride}', (1, channels, factor * height, factor * width_), open_sizes)
         last = model.tasks.retrieval.backbone_proj.shape[0] if 'retrieval' in model.tasks else 1
         add('image_mean', (1, last), {})
-        add('ids', (5, 7), {0: dims['n'], 1: dims['L']}, torch.int64)
+        most = Dim('L', min=1, max=text.context_length)
+        add('ids', (5, 7), {0: dims['n'], 1: most}, torch.int64)
         add('class_embed', (queries, channels), {})
         add('mask_embed', (queries, channels), {})
         add('text', (4, channels), {0: dims['K']})
         add('is_thing', (4,), {0: dims['K']}, torch.bool)
         add('rows', (41, 8 * height), {0: dims['H'], 1: 8 * h})
         add('columns', (53, 8 * width_), {0: dims['W'], 1: 8 * w})
-        add('phrase_tokens', (2, 6, channels), {0: dims['S'], 1: dims['L']})
-        add('valid', (2, 6), {0: dims['S'], 1: dims['L']}, torch.bool)
+        add('phrase_tokens', (2, 6, channels), {0: dims['S'], 1: dims['tokens']})
+        add('valid', (2, 6), {0: dims['S'], 1: dims['tokens']}, torch.bool)
         add('phrase_features', (2, 3, channels), {0: dims['S'], 1: dims['T']})
         add('pooled', (3, channels), {0: dims['m']})
         add('next_ids', (5, 1), {0: dims['R']}, torch.int64)
@@ -491,7 +494,7 @@ class _Examples:
             add(name, (5, length), {0: dims['R'], 1: place}, torch.bool)
         for number, name in enumerate(self.image_keys):
             add(name, (2, heads, lengths[number % 3], channels // heads), {2: places[number % 3]})
-        add('question_tokens', (5, 7, channels), {0: dims['R'], 1: dims['L']})
+        add('question_tokens', (5, 7, channels), {0: dims['R'], 1: most})
         add('ends', (5,), {0: dims['R']}, torch.int64)
 
     def graph(self, name: str, module: nn.Module, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Graph:

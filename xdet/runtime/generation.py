@@ -43,7 +43,7 @@ def _one_by_one(model: NextToken, settings: GenerationSettings) -> list[Hypothes
     rows = settings.rows
     # torch's generator of the same seed gives the same numbers.
     source = np.random.RandomState(settings.seed & 0xFFFFFFFF)
-    ids = np.full(rows, START_TOKEN)
+    ids: NDArray[np.int64] = np.full(rows, START_TOKEN)
     going = np.ones(rows, dtype=bool)
     tokens, totals = [], np.zeros(rows)
     for _ in range(settings.max_tokens):
@@ -80,8 +80,8 @@ def _sample(logits: Floats, settings: GenerationSettings, source: np.random.Rand
 def _beam_search(model: NextToken, settings: GenerationSettings) -> list[Hypothesis]:
     """Beam search: the ``num_beams`` best open texts go on until none can beat the finished ones."""
     beams = settings.num_beams
-    ids = np.full(beams, START_TOKEN)
-    totals = np.full(beams, -np.inf, dtype=np.float32)
+    ids: NDArray[np.int64] = np.full(beams, START_TOKEN)
+    totals: Floats = np.full(beams, -np.inf, dtype=np.float32)
     totals[0] = 0  # all rows are equal at first; only one may branch
     texts: list[tuple[int, ...]] = [()] * beams
     pool = HypothesisPool(settings)

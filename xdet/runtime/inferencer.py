@@ -341,7 +341,12 @@ class OnnxInferencer:
                 writer.write_rankings(result['rankings'], [])
         return result
 
-    def _encode(self, source: ImageSource, task: str | None) -> EncodedImage:
+    def network_input(self, source: ImageSource, task: str | None) -> tuple[NDArray[np.float32], EncodedImage]:
+        """Normalised, padded image ``[1, 3, H, W]`` in the size of a task, and the sizes, still without features.
+
+        Raises:
+            ImageReadError: The image cannot be read or resized.
+        """
         image, pixels = source.read(), self.facts['pixels']
         rule = self.facts['sizes'].get(task) or self.facts['sizes']['']
         try:
@@ -354,11 +359,15 @@ class OnnxInferencer:
         height, width = seen.shape[:2]
         divisor = pixels['divisor']
         sides = (-(-side // divisor) * divisor for side in (height, width))
-        seen_by_network = np.zeros((1, 3, *sides), dtype=np.float32)
-        seen_by_network[0, :, :height, :width] = (channels.transpose(2, 0, 1).astype(np.float32) - mean) / std
+        result = np.zeros((1, 3, *sides), dtype=np.float32)
+        result[0, :, :height, :width] = (channels.transpose(2, 0, 1).astype(np.float32) - mean) / std
+        return result, EncodedImage(source, (image.shape[0], image.shape[1]), (height, width), {})
+
+    def _encode(self, source: ImageSource, task: str | None) -> EncodedImage:
+        seen, image = self.network_input(source, task)
         names = (*_FEATURES, 'image_mean')
-        features = dict(zip(names, self.model.run('image_encoder', image=seen_by_network), strict=True))
-        return EncodedImage(source, (image.shape[0], image.shape[1]), (height, width), features)
+        image.features.update(zip(names, self.model.run('image_encoder', image=seen), strict=True))
+        return image
 
     def _features(self, image: EncodedImage) -> dict[str, Array]:
         return {name: image.features[name] for name in _FEATURES}
@@ -522,7 +531,7 @@ class _CaptionWriter:
         self._fixed = dict(latent_keys=inferencer._latents(image)['latent_keys'], **inferencer._image_keys(image))
         levels = [image.features[name].shape[2:] for name in _FEATURES[1:]]
         for stride, size in zip((32, 16, 8), levels, strict=True):
-            seen = np.ones((1, size[0] * size[1]), dtype=bool)
+            seen: Array = np.ones((1, size[0] * size[1]), dtype=bool)
             if region is not None:
                 whole = np.zeros([32 * side for side in levels[0]], dtype=bool)
                 whole[: image.seen[0], : image.seen[1]] = resize_regions(region, image.seen)

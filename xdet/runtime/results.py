@@ -37,7 +37,7 @@ def instance(
     labels: Array, scores: Array, queries: Array, masks: Array, vocabulary: Vocabulary, selection: Mapping[str, Any]
 ) -> dict[str, Any]:
     """A segment per instance, best first, of those that a user wants (``nms_iou``, ``min_area``, ``max_per_image``)."""
-    rows = np.arange(len(labels))
+    rows: Array = np.arange(len(labels))
     if selection.get('min_area'):
         rows = rows[masks.sum(axis=(1, 2))[queries] >= selection['min_area']]
     if selection.get('nms_iou') is not None and len(rows):

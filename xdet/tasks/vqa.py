@@ -126,7 +126,7 @@ class VQATask(TaskAdapter):
 
     def _content(self, tokens: Tensor) -> Tensor:
         """Initial content of the queries of questions with ``tokens`` ``[R, n, C]``."""
-        content = self.query_feat.weight[: tokens.shape[1]].expand(len(tokens), -1, -1)
+        content = self.query_feat.weight[: tokens.shape[1]].expand(tokens.shape[0], -1, -1)
         return content + tokens if self.adds_tokens else content
 
     @torch.no_grad()

@@ -164,7 +164,7 @@ class XDecoderTransformerDecoder(PredictionHeads):
 def _free_pixels(queries: PackedQueries, size: tuple[int, ...]) -> Tensor:
     """Pixels of a feature level that queries without masked attention see: bool ``[B, n, h * w]``."""
     num = queries.num_attending - queries.num_masked
-    free = queries.content.new_ones((len(queries.content), num, size[0] * size[1]), dtype=torch.bool)
+    free = queries.content.new_ones((queries.content.shape[0], num, size[0] * size[1]), dtype=torch.bool)
     for group in queries.groups:
         if group.region is not None:
             rows = queries.slices[group.name]

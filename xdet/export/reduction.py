@@ -1,0 +1,181 @@
+"""Exported graphs in fewer bytes: weights in half precision or 8 bits, and an image encoder that computes in 8 bits."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdet.inference.inputs.images import ImageSource
+from xdet.io.reading import expand
+from xdet.runtime import OnnxInferencer
+from xdet.runtime.model import MANIFEST, file_sha256
+
+from .exporting import WEIGHTS, _share_weights
+
+KINDS = ('fp16', 'bf16', 'int8-weights', 'int8')
+_LEAST_IMAGES = 8
+_LEAST_VALUES = 1024
+"""Smaller constants stay as they are."""
+_COMPUTED = ('image_encoder',)
+"""Graphs that compute in 8 bits: nearly all of an image's time, and what few words depend on."""
+
+
+def reduce_model(
+    source: str | os.PathLike,
+    target: str | os.PathLike,
+    kind: str,
+    images: Sequence[ImageSource] = (),
+    judge: Callable[[Path], Mapping[str, Any]] | None = None,
+) -> Path:
+    """Write an exported model in fewer bytes. After an error there is none.
+
+    ``fp16`` and ``bf16`` store weights in half precision and compute in single. ``int8-weights`` stores matrices and
+    kernels in 8 bits with a scale per output channel. ``int8`` does that too, and in the image encoder convolutions and
+    matrix products also compute in 8 bits, with ranges found on images (static quantisation).
+
+    Args:
+        source (str | os.PathLike): Exported model in single precision.
+        target (str | os.PathLike): New folder.
+        kind (str): One of :data:`KINDS`.
+        images (Sequence[ImageSource]): At least 8 images for ``int8``.
+        judge (Callable[[Path], Mapping[str, Any]], optional): Gets the finished folder and returns the content of its
+            ``certificate.json``, such as :func:`xdet.export.certificate.compare`.
+
+    Raises:
+        ValueError: The kind, the images or a folder cannot be used.
+    """
+    if kind not in KINDS:
+        raise ValueError(f'kind is {kind!r}; accepted are {", ".join(KINDS)}')
+    if kind == 'int8' and len(images) < _LEAST_IMAGES:
+        raise ValueError(f'{len(images)} images are too few to find ranges on; int8 needs {_LEAST_IMAGES}')
+    try:
+        import onnx
+    except ImportError as error:
+        raise ValueError(f'reducing exported models needs onnx ({error}): pip install "xdet[export]"') from None
+    model = OnnxInferencer(source)
+    if 'reduced' in model.facts:
+        raise ValueError(f"'{source}' is {model.facts['reduced']} already; start from the model in single precision")
+    place = expand(target)
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise ValueError(f"'{place}' exists; give a new or an empty folder")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f'.{place.name[:40]}-', suffix='.part', dir=place.parent))
+    facts = dict(model.facts, reduced=kind)
+    try:
+        shutil.copyfile(model.model.folder / facts['text']['tokens'], unfinished / facts['text']['tokens'])
+        shared: dict[bytes, int] = {}
+        graphs = {}
+        with open(unfinished / WEIGHTS, 'wb') as weights:
+            for name, row in facts['graphs'].items():
+                path = model.model.folder / row['file']
+                if kind == 'int8' and name in _COMPUTED:
+                    proto = _computing_in_8_bits(path, _inputs(model, images))
+                else:
+                    proto = onnx.load(str(path))
+                _store(proto, kind)
+                _share_weights(proto, weights, shared)
+                new = unfinished / row['file']
+                new.write_bytes(proto.SerializeToString())
+                graphs[name] = dict(row, bytes=new.stat().st_size, sha256=file_sha256(new))
+        data = unfinished / WEIGHTS
+        facts['graphs'] = graphs
+        facts['data'] = dict(file=WEIGHTS, bytes=data.stat().st_size, sha256=file_sha256(data))
+        _write_json(unfinished / MANIFEST, facts)
+        if judge is not None:
+            _write_json(unfinished / 'certificate.json', judge(unfinished))
+        unfinished.chmod(0o755)
+        if place.exists():
+            place.rmdir()
+        unfinished.rename(place)
+    except OSError as error:
+        raise ValueError(f"'{place}' cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return place
+
+
+def _inputs(model: OnnxInferencer, images: Sequence[ImageSource]) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """What the image encoder sees of images, in all sizes that tasks ask for."""
+    rules = list(model.facts['sizes'])
+    for index, source in enumerate(images):
+        seen, _ = model.network_input(source, rules[index % len(rules)])
+        if not np.isfinite(seen).all():
+            raise ValueError(f'{source.name}: has pixels that are not finite')
+        yield dict(image=seen)
+
+
+def _computing_in_8_bits(path: Path, inputs: Iterator[dict[str, Any]]) -> Any:
+    """Static quantisation by onnxruntime: activations per tensor, weights per channel."""
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def get_next(self) -> dict[str, Any] | None:
+            return next(inputs, None)
+
+    logging.getLogger().setLevel(max(logging.getLogger().level, logging.WARNING))
+    with tempfile.TemporaryDirectory() as folder:
+        prepared, result = str(Path(folder, 'prepared.onnx')), str(Path(folder, 'result.onnx'))
+        quant_pre_process(str(path), prepared, skip_symbolic_shape=True)
+        quantize_static(
+            prepared,
+            result,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=['Conv', 'MatMul', 'Gemm'],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return onnx.load(result)
+
+
+def _store(proto: Any, kind: str) -> None:
+    """Replace large constants of single precision by smaller ones, and nodes that make the values of them."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = []
+    initializers = list(proto.graph.initializer)
+    del proto.graph.initializer[:]
+    for tensor in initializers:
+        small = tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims, dtype=np.int64) < _LEAST_VALUES
+        if small or (kind.startswith('int8') and len(tensor.dims) < 2):
+            proto.graph.initializer.append(tensor)
+            continue
+        values, name = numpy_helper.to_array(tensor), tensor.name
+        stored = f'{name}.stored'
+        if kind.startswith('int8'):
+            axis = 0 if values.shape[0] >= values.shape[-1] or values.ndim > 2 else values.ndim - 1
+            others = tuple(place for place in range(values.ndim) if place != axis)
+            scale = np.maximum(np.abs(values).max(axis=others), 1e-12).astype(np.float32) / 127
+            shape = [-1 if place == axis else 1 for place in range(values.ndim)]
+            rounded = np.clip(np.rint(values / scale.reshape(shape)), -127, 127).astype(np.int8)
+            proto.graph.initializer.append(numpy_helper.from_array(rounded, stored))
+            proto.graph.initializer.append(numpy_helper.from_array(scale, f'{name}.scale'))
+            nodes.append(helper.make_node('DequantizeLinear', [stored, f'{name}.scale'], [name], axis=axis))
+            continue
+        wanted = TensorProto.FLOAT16 if kind == 'fp16' else TensorProto.BFLOAT16
+        if kind == 'fp16':
+            data = values.astype(np.float16).tobytes()
+        else:  # the upper half of the bits, rounded to the nearest, to even in the middle
+            bits = values.view(np.uint32).astype(np.uint64)
+            data = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16).tobytes()
+        proto.graph.initializer.append(helper.make_tensor(stored, wanted, values.shape, data, raw=True))
+        nodes.append(helper.make_node('Cast', [stored], [name], to=TensorProto.FLOAT))
+    rest = list(proto.graph.node)
+    del proto.graph.node[:]
+    proto.graph.node.extend([*nodes, *rest])
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + '\n', encoding='utf-8')
