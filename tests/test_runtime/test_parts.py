@@ -17,11 +17,14 @@ from xdet.models.decoder import resize_regions as torch_regions
 from xdet.models.decoder.resizing import shrinking_matrix
 from xdet.models.postprocess.resize import _resizing_matrix
 from xdet.models.text.tokenizer import decode, tokenize
+from xdet.runtime.generation import _sample
 from xdet.runtime.masks import mask_results, overlaps
 from xdet.runtime.regions import resize_regions
 from xdet.runtime.resizing import network_image, resizing_matrix
 from xdet.runtime.tokenizer import Tokenizer
 from xdet.structures import mask_results as toolkit_results
+from xdet.structures.generation import GenerationSettings
+from xdet.tasks.generation import _Nucleus
 
 
 @pytest.fixture(scope='module')
@@ -109,6 +112,15 @@ def test_regions_in_other_sizes(size: tuple[int, int]) -> None:
     expected = torch_regions(torch.from_numpy(regions)[None], size)[0].numpy()
     for region, wanted in zip(regions, expected, strict=True):
         np.testing.assert_array_equal(resize_regions(region, size), wanted)
+
+
+@pytest.mark.parametrize('seed', [0, 5, -3, 2**40 + 7])
+def test_sampled_words(seed: int) -> None:
+    settings = GenerationSettings(top_p=0.8, num_texts=4, seed=seed, temperature=0.7)
+    theirs, ours = _Nucleus(1, settings), np.random.RandomState(seed & 0xFFFFFFFF)
+    for step in range(5):
+        logits = 3 * torch.randn(4, 50, generator=torch.Generator().manual_seed(step))
+        assert _sample(logits.numpy(), settings, ours).tolist() == theirs(logits).tolist()
 
 
 def test_images_are_resized_by_pillow() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from xdet.inference.inferencer import XDecoderInferencer
+from xdet.io.errors import cause
 from xdet.io.reading import expand, shorten
 from xdet.models.text.embedding_file import templates_fingerprint
 from xdet.runtime.model import FORMAT, MANIFEST, file_sha256
@@ -180,18 +181,22 @@ def _write_graphs(
 def _convert(graph: Graph, opset: int) -> Any:
     """The graph as ONNX, checked for what exporters get wrong."""
     arguments, sizes = _arguments(graph, graph.inputs), _arguments(graph, graph.sizes)
-    with _quiet():
-        program = torch.onnx.export(
-            graph.module,
-            arguments,
-            dynamo=True,
-            dynamic_shapes=sizes,
-            input_names=list(graph.inputs),
-            output_names=list(graph.outputs),
-            opset_version=opset,
-            verbose=False,
-        )
-        proto = program.model_proto
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                graph.module,
+                arguments,
+                dynamo=True,
+                dynamic_shapes=sizes,
+                input_names=list(graph.inputs),
+                output_names=list(graph.outputs),
+                opset_version=opset,
+                verbose=False,
+            )
+            proto = program.model_proto
+    except Exception as error:  # of any type: each step of the exporter has its own
+        reason = shorten(cause(error.__cause__ or error), 300)
+        raise ValueError(f'graph {graph.name}: torch {torch.__version__} cannot export it ({reason})') from error
     found = next(entry.version for entry in proto.opset_import if entry.domain in ('', 'ai.onnx'))
     if found != opset:
         raise ValueError(f'graph {graph.name}: torch {torch.__version__} writes opset {found}, not {opset}')

@@ -189,7 +189,7 @@ class Instance(_WithVocabulary):
         logits = _mask_logits(mask_embed[needed], mask_features, rows, columns)
         masks = logits > 0
         scores = scores * mask_scores(logits, masks)[which]
-        scores, order = scores.sort(descending=True, stable=True)
+        scores, order = scores.sort(descending=True)  # ONNX keeps the order of equal ones
         return labels[order], scores, which[order], masks, _boxes(masks)
 
 

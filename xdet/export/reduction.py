@@ -125,8 +125,10 @@ def _computing_in_8_bits(path: Path, inputs: Iterator[dict[str, Any]]) -> Any:
 
     logging.getLogger().setLevel(max(logging.getLogger().level, logging.WARNING))
     with tempfile.TemporaryDirectory() as folder:
-        prepared, result = str(Path(folder, 'prepared.onnx')), str(Path(folder, 'result.onnx'))
-        quant_pre_process(str(path), prepared, skip_symbolic_shape=True)
+        whole, prepared, result = (str(Path(folder, f'{name}.onnx')) for name in ('whole', 'prepared', 'result'))
+        # In one file: the library follows no links to the file of weights.
+        onnx.save_model(onnx.load(str(path)), whole)
+        quant_pre_process(whole, prepared, skip_symbolic_shape=True)
         quantize_static(
             prepared,
             result,

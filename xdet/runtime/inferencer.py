@@ -556,8 +556,7 @@ def _asked(task: str, request: Request) -> dict[str, Any]:
     """Prompts as plain data; class names stand in the result itself, masks are only counted."""
     kinds = dict(vqa='questions', retrieval='texts')
     plain: dict[str, Any] = {kinds.get(task, 'phrases'): list(request.texts)} if request.texts else {}
-    if request.regions is not None and request.regions.boxes is not None:
-        plain['boxes'] = request.regions.boxes.tolist()
-    elif request.regions is not None:
-        plain['masks'] = len(request.regions.masks)
+    if request.regions is not None:
+        given = request.regions.masks if request.regions.boxes is None else request.regions.boxes
+        plain['masks'] = len(given)
     return plain | (dict(generation=dict(request.generation)) if request.generation else {})
