@@ -19,8 +19,9 @@ from torch.export import Dim
 
 from xdet.models import XDecoder
 from xdet.models.decoder import IMAGE, OBJECT
+from xdet.models.pixel_names import PixelNames
 from xdet.models.postprocess import mask_scores
-from xdet.models.similarity import cosine_logits, cosines
+from xdet.models.similarity import cosine_logits, cosines, normalize
 from xdet.structures import BACKGROUND, ImageFeatures, KeysValues, QueryGroup, Vocabulary
 from xdet.tasks import (
     CaptioningTask,
@@ -105,17 +106,49 @@ class Decoder(nn.Module):
     def __init__(self, model: XDecoder) -> None:
         super().__init__()
         self.decoder = model.decoder
+        self.pixel_names = _pixel_names(model)
 
     def forward(
         self, mask_features: Tensor, memory_32: Tensor, memory_16: Tensor, memory_8: Tensor
     ) -> tuple[Tensor, ...]:
         """Features to ``class_embed`` and ``mask_embed`` ``[N, C]`` of the object queries and, last, the image query,
-        and ``latent_keys`` ``[layers, 2, heads, N, d]`` for :class:`CaptionStep` and :class:`Answers`."""
+        and ``latent_keys`` ``[layers, 2, heads, N, d]`` for :class:`CaptionStep` and :class:`Answers`. Where pixels
+        have a say in names, also ``pixel_embed`` ``[N, C]``, the mean direction of the pixels of every query."""
         features = ImageFeatures((), mask_features, (memory_32, memory_16, memory_8))
         outputs = self.decoder(features, self.decoder.latent_queries(1))
         layer = outputs.last
         keys = torch.stack([torch.stack((layer.keys[0], layer.values[0])) for layer in outputs.keys])
-        return layer.rows(layer.class_embed, OBJECT, IMAGE)[0], layer.rows(layer.mask_embed, OBJECT, IMAGE)[0], keys
+        class_embed, mask_embed = (layer.rows(part, OBJECT, IMAGE)[0] for part in (layer.class_embed, layer.mask_embed))
+        if self.pixel_names is None:
+            return class_embed, mask_embed, keys
+        return class_embed, mask_embed, keys, self._pixels(features, mask_embed)
+
+    def _pixels(self, features: ImageFeatures, mask_embed: Tensor) -> Tensor:
+        """What :class:`~xdet.models.pixel_names.PixelNames` compares with names, but before it does."""
+        assert self.pixel_names is not None
+        total = mask_embed.new_zeros(())
+        for level, embeddings in zip(self.pixel_names.levels, self.pixel_names(features.memory), strict=True):
+            factor = 8 >> level  # of the mask features, for strides 32, 16 and 8
+            if self.pixel_names.joined:
+                pooled = F.avg_pool2d(features.mask_features[0], factor)
+                inside = (mask_embed @ pooled.flatten(1)).sigmoid()
+                inside = inside / inside.sum(-1, keepdim=True).clamp(min=1e-6)
+            else:
+                masks = (mask_embed @ features.mask_features[0].flatten(1)).sigmoid()
+                inside = F.avg_pool2d(masks.unflatten(1, features.mask_features.shape[2:]), factor).flatten(1)
+                inside = torch.where(inside > 0.5, inside, 1e-4 * inside)
+                inside = inside / inside.sum(1, keepdim=True).clamp(min=1e-12)
+            total = total + inside @ normalize(embeddings[0]) / len(self.pixel_names.levels)
+        return total
+
+
+def _pixel_names(model: XDecoder) -> PixelNames | None:
+    """Of a model whose pixels have a say in the names of queries."""
+    for task in model.tasks.values():
+        own = getattr(task, 'pixel_names', None)
+        if own is not None and (own.joined or own.share):
+            return own
+    return None
 
 
 class _WithVocabulary(nn.Module):
@@ -125,10 +158,22 @@ class _WithVocabulary(nn.Module):
         super().__init__()
         self.logit_scale = model.text_encoder.logit_scale
         self.register_buffer('background', model.vocabulary(Vocabulary((BACKGROUND,), (True,)))[-1:].clone())
+        names = _pixel_names(model)
+        self.joined, self.share = names is not None and names.joined, 0.0 if names is None else names.share
 
-    def probabilities(self, class_embed: Tensor, text: Tensor) -> Tensor:
+    def probabilities(self, class_embed: Tensor, text: Tensor, pixel_embed: Tensor | None) -> Tensor:
         """Of every query, over the K names and, last, no object: ``[N, K + 1]``."""
-        return cosine_logits(class_embed, torch.cat((text, self.background)), self.logit_scale).softmax(dim=-1)
+        logits = cosine_logits(class_embed, torch.cat((text, self.background)), self.logit_scale)
+        if pixel_embed is not None:
+            said = (self.logit_scale.exp() * (pixel_embed @ text.T)).log_softmax(dim=-1)
+            own = logits[:, :-1]
+            if self.joined:
+                own = own + said
+            else:
+                there = own.logsumexp(dim=-1, keepdim=True)
+                own = ((1 - self.share) * own.log_softmax(dim=-1) + self.share * said).log_softmax(dim=-1) + there
+            logits = torch.cat((own, logits[:, -1:]), dim=1)
+        return logits.softmax(dim=-1)
 
 
 class Semantic(_WithVocabulary):
@@ -142,11 +187,12 @@ class Semantic(_WithVocabulary):
         text: Tensor,
         rows: Tensor,
         columns: Tensor,
+        pixel_embed: Tensor | None = None,
     ) -> Tensor:
         """``labels`` int32 ``[H, W]`` for ``rows`` ``[H, h]`` and ``columns`` ``[W, w]``. A part of the rows gives
         that part of the result, so that memory can be bounded."""
         masks = _mask_logits(mask_embed, mask_features, rows, columns).sigmoid()
-        probabilities = self.probabilities(class_embed, text)[:, :-1]
+        probabilities = self.probabilities(class_embed, text, pixel_embed)[:, :-1]
         scores = (probabilities.T @ masks.flatten(1)).unflatten(1, masks.shape[1:])
         return scores.argmax(dim=0).int()
 
@@ -167,10 +213,11 @@ class Instance(_WithVocabulary):
         is_thing: Tensor,
         rows: Tensor,
         columns: Tensor,
+        pixel_embed: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Of m pairs, best first: ``labels``, ``scores``, ``queries`` (rows of the other two), and of the q queries
         that occur: ``masks`` bool ``[q, H, W]`` and ``boxes`` ``[q, 4]``."""
-        probabilities = self.probabilities(class_embed, text)[:, :-1]
+        probabilities = self.probabilities(class_embed, text, pixel_embed)[:, :-1]
         number = probabilities.shape[1]
         # Fewer pairs than wanted are filled up with ones that do not count.
         filled = F.pad(probabilities.flatten(), (0, self.most), value=-1.0)
@@ -209,10 +256,11 @@ class Panoptic(_WithVocabulary):
         is_thing: Tensor,
         rows: Tensor,
         columns: Tensor,
+        pixel_embed: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """``segments`` int32 ``[H, W]`` (0 = void), and of the n segments, in the order of their ids from 1:
         ``labels`` and ``scores``."""
-        scores, labels = self.probabilities(class_embed, text).max(dim=-1)
+        scores, labels = self.probabilities(class_embed, text, pixel_embed).max(dim=-1)
         found = (labels != text.shape[0]) & (scores > self.threshold)
         # One query always takes part, so that no tensor is empty; it counts only if it was found.
         part = found | (torch.arange(len(scores), device=scores.device) == 0)
@@ -405,22 +453,23 @@ def graphs(model: XDecoder) -> Iterator[Graph]:
     """All graphs of a model, those of its tasks last."""
     examples = _Examples(model)
     features = ('mask_features', 'memory_32', 'memory_16', 'memory_8')
-    segmenting = ('class_embed', 'mask_embed', 'mask_features', 'text')
-    sized = ('rows', 'columns')
+    segmenting, sized = ('class_embed', 'mask_embed', 'mask_features', 'text'), ('rows', 'columns')
     yield examples.graph('image_encoder', ImageEncoder(model), ('image',), (*features, 'image_mean'))
     yield examples.graph('text_encoder', TextEncoder(model), ('ids',), ('tokens', 'pooled'))
-    yield examples.graph('decoder', Decoder(model), features, ('class_embed', 'mask_embed', 'latent_keys'))
+    pixels = ('pixel_embed',) if _pixel_names(model) is not None else ()
+    made = ('class_embed', 'mask_embed', 'latent_keys', *pixels)
+    yield examples.graph('decoder', Decoder(model), features, made)
     keys = examples.image_keys
     tasks = tuple(model.tasks.values())
     if any(isinstance(task, (CaptioningTask, VQATask)) for task in tasks):
         yield examples.graph('image_keys', ImageKeys(model), features, keys)
     for task in tasks:
         if isinstance(task, SegmentationTask):
-            yield examples.graph('semantic', Semantic(model), (*segmenting, *sized), ('labels',))
+            yield examples.graph('semantic', Semantic(model), (*segmenting, *sized, *pixels), ('labels',))
             outputs: tuple[str, ...] = ('labels', 'scores', 'queries', 'masks', 'boxes')
-            yield examples.graph('instance', Instance(model, task), (*segmenting, 'is_thing', *sized), outputs)
+            yield examples.graph('instance', Instance(model, task), (*segmenting, 'is_thing', *sized, *pixels), outputs)
             outputs = ('segments', 'labels', 'scores')
-            yield examples.graph('panoptic', Panoptic(model, task), (*segmenting, 'is_thing', *sized), outputs)
+            yield examples.graph('panoptic', Panoptic(model, task), (*segmenting, 'is_thing', *sized, *pixels), outputs)
         elif isinstance(task, ReferringTask):
             inputs = (*features, 'phrase_tokens', 'valid', 'phrase_features', *sized)
             yield examples.graph('phrases', Phrases(model), inputs, ('masks', 'scores', 'similarities', 'boxes'))
@@ -476,6 +525,7 @@ class _Examples:
         add('ids', (5, 7), {0: dims['n'], 1: most}, torch.int64)
         add('class_embed', (queries, channels), {})
         add('mask_embed', (queries, channels), {})
+        add('pixel_embed', (queries, channels), {})
         add('text', (4, channels), {0: dims['K']})
         add('is_thing', (4,), {0: dims['K']}, torch.bool)
         add('rows', (41, 8 * height), {0: dims['H'], 1: 8 * h})

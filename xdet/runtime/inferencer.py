@@ -373,7 +373,7 @@ class OnnxInferencer:
         return {name: image.features[name] for name in _FEATURES}
 
     def _latents(self, image: EncodedImage) -> dict[str, Array]:
-        names = ('class_embed', 'mask_embed', 'latent_keys')
+        names = self.facts['graphs']['decoder']['outputs']
         return image.once(
             'latents', lambda: dict(zip(names, self.model.run('decoder', **self._features(image)), strict=True))
         )
@@ -395,8 +395,7 @@ class OnnxInferencer:
     def _segmenting(self, image: EncodedImage, vocabulary: Vocabulary) -> dict[str, Array]:
         latents = self._latents(image)
         return dict(
-            class_embed=latents['class_embed'],
-            mask_embed=latents['mask_embed'],
+            **{name: value for name, value in latents.items() if name != 'latent_keys'},
             mask_features=image.features['mask_features'],
             text=self.texts.vocabulary(vocabulary),
         )
