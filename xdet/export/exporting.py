@@ -193,6 +193,7 @@ def _convert(graph: Graph, opset: int) -> Any:
                 opset_version=opset,
                 verbose=False,
             )
+            assert program is not None  # as it is where a file is written
             proto = program.model_proto
     except Exception as error:  # of any type: each step of the exporter has its own
         reason = shorten(cause(error.__cause__ or error), 300)

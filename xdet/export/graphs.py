@@ -90,10 +90,10 @@ class TextEncoder(nn.Module):
         for number, block in enumerate(self.encoder.transformer.resblocks):
             attention = block.attn
             new = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
-            query, *keys = new.unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
+            query, *keys = new.unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind()
             if past is not None:
                 keys = [torch.cat((before, own), dim=2) for before, own in zip(past[number], keys, strict=True)]
-            attended = F.scaled_dot_product_attention(query, *keys, attn_mask=mask)
+            attended = F.scaled_dot_product_attention(query, keys[0], keys[1], attn_mask=mask)
             x = x + block.ls_1(attention.out_proj(attended.transpose(1, 2).flatten(2)))
             x = x + block.ls_2(block.mlp(block.ln_2(x)))
             present.append(torch.stack(keys))
@@ -156,6 +156,7 @@ class _WithVocabulary(nn.Module):
 
     def __init__(self, model: XDecoder) -> None:
         super().__init__()
+        self.background: Tensor
         self.logit_scale = model.text_encoder.logit_scale
         self.register_buffer('background', model.vocabulary(Vocabulary((BACKGROUND,), (True,)))[-1:].clone())
         names = _pixel_names(model)
@@ -471,7 +472,7 @@ def graphs(model: XDecoder) -> Iterator[Graph]:
             outputs = ('segments', 'labels', 'scores')
             yield examples.graph('panoptic', Panoptic(model, task), (*segmenting, 'is_thing', *sized, *pixels), outputs)
         elif isinstance(task, ReferringTask):
-            inputs = (*features, 'phrase_tokens', 'valid', 'phrase_features', *sized)
+            inputs: tuple[str, ...] = (*features, 'phrase_tokens', 'valid', 'phrase_features', *sized)
             yield examples.graph('phrases', Phrases(model), inputs, ('masks', 'scores', 'similarities', 'boxes'))
         elif isinstance(task, CaptioningTask):
             inputs = ('next_ids', 'text_past', 'past', 'latent_keys', *examples.visible, *keys)

@@ -119,7 +119,7 @@ def _computing_in_8_bits(path: Path, inputs: Iterator[dict[str, Any]]) -> Any:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):
         def get_next(self) -> dict[str, Any] | None:
             return next(inputs, None)
 
