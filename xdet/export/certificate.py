@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xdet.evaluation.panoptic_quality import ClassCounts, match_segments, summarise
+from xdet.evaluation.panoptic_quality import ClassCounts, match_segments
 from xdet.inference.inferencer import EncodedImage, XDecoderInferencer
 from xdet.io.schema import number
 from xdet.runtime import OnnxInferencer
@@ -102,13 +102,15 @@ class _Comparison:
         self._vocabulary = inferencer.default_vocabulary or _NAMES
         self._largest: dict[str, float] = defaultdict(float)
         self._scale: dict[str, float] = defaultdict(float)
-        self._counts: dict[int, ClassCounts] = defaultdict(ClassCounts)
+        self._counts = ClassCounts()
         self._agreement: dict[str, list[float]] = defaultdict(list)
         self._sizes: set[str] = set()
+        self._images = 0
 
     def add(self, picture: Any, rule: str | None) -> None:
         """Run everything on one image, in the size of task ``rule``."""
         here, there = self._model.set_image(picture, rule), self._exported.set_image(picture, rule)
+        self._images += 1
         height, width = there.features['mask_features'].shape[2:]
         self._sizes.add(f'{4 * height}x{4 * width}')
         self._outputs(here, there)
@@ -130,14 +132,14 @@ class _Comparison:
     def report(self) -> dict[str, Any]:
         """What was found."""
         agreement = {name: float(100 * np.mean(values)) for name, values in sorted(self._agreement.items())}
-        if self._counts:
-            agreement['panoptic_quality'] = summarise(dict(self._counts), self._vocabulary)['PQ']
+        if self._counts.seen:
+            # Over all segments, not the mean of classes, of which some have one segment of a few pixels.
+            agreement['panoptic_quality'] = 100 * self._counts.quality[0]
         outputs = {
             name: dict(largest=largest, relative=largest / max(self._scale[name], 1e-12))
             for name, largest in sorted(self._largest.items())
         }
-        images = max((len(values) for values in self._agreement.values()), default=0)
-        return dict(images=images, sizes=sorted(self._sizes), outputs=outputs, agreement=agreement)
+        return dict(images=self._images, sizes=sorted(self._sizes), outputs=outputs, agreement=agreement)
 
     def _differ(self, name: str, here: Any, there: Any) -> None:
         here, there = np.asarray(here, dtype=np.float64), np.asarray(there, dtype=np.float64)
@@ -165,8 +167,8 @@ class _Comparison:
     def _panoptic(self, here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
         maps = [_id_map(result) for result in (here, there)]
         found = match_segments(maps[0], here['segments'], maps[1], there['segments'])
-        for label, counts in found.items():
-            self._counts[label] += counts
+        for counts in found.values():
+            self._counts += counts
         self._agreement['panoptic_pixels'].append(float((maps[0] == maps[1]).double().mean()))
         if len(here['segments']) == len(there['segments']):
             self._scores('panoptic_scores', here['segments'], there['segments'])
