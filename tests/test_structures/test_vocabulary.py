@@ -80,7 +80,7 @@ def test_names_of_any_prompt_are_not_empty(text):
 
 def test_a_guess_is_said(monkeypatch):
     said = []
-    monkeypatch.setattr(vocabulary, 'print_log', lambda message, **kwargs: said.append(message))
+    monkeypatch.setattr(vocabulary, 'warn', said.append)
     assert split_prompts('St. Bernard') == ['St', 'Bernard']
     split_prompts('cat. dog.')
     assert len(said) == 1 and "'St. Bernard' is read as 2 names: St, Bernard" in said[0]
