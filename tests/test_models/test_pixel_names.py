@@ -104,6 +104,31 @@ def test_queries_take_the_names_of_their_pixels() -> None:
         torch.testing.assert_close(found[:, :3], expected, atol=2e-3, rtol=0)
 
 
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_joined_queries_hear_what_lies_under_their_masks(dtype: torch.dtype) -> None:
+    """Every image its own pixels and names, in all layers at once; to "no object" nothing is added."""
+    module, names, maps = head(joined=True), [texts(4), texts(6)], memory(2, 8, 4, 4)
+    halves = torch.full((2, 2, 16, 16), -20.0)  # the left half, the lower half
+    halves[:, 0, :, :8] = halves[:, 1, 8:] = 20
+    image = features(maps, masks=halves.to(dtype))
+    logits = [memory(3, 2, len(own)) for own in names]
+    found = module.join(logits, torch.eye(2).expand(2, 3, 2, 2).to(dtype), image, names, SCALE)
+    embedded = torch.nn.functional.normalize(module.projections['memory_0'](maps), dim=1).permute(0, 2, 3, 1)
+    for own, text, pixels, before in zip(found, names, embedded, logits, strict=True):
+        said = SCALE.exp() * pixels @ text[:-1].T
+        pooled = torch.stack([part.flatten(0, 1).mean(0) for part in (said[:, :2], said[2:])]).log_softmax(-1)
+        torch.testing.assert_close(own[..., :-1], before[..., :-1] + pooled, atol=1e-4, rtol=0)
+        assert torch.equal(own[..., -1], before[..., -1])
+
+
+def test_joined_names_move_pixels_and_not_masks() -> None:
+    maps, embeds, masks = (memory(*shape).requires_grad_() for shape in ((1, 8, 4, 4), (1, 2, 5), (1, 5, 16, 16)))
+    module = head(joined=True)
+    found = module.join([torch.zeros(2, 4)], embeds, features(maps, masks=masks), [texts(4)], SCALE)[0]
+    found[:, 0].sum().backward()
+    assert maps.grad.abs().sum() > 0 and embeds.grad is None and masks.grad is None
+
+
 @pytest.mark.parametrize(
     'options',
     [

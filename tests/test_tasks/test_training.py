@@ -79,6 +79,28 @@ def test_targets_decide_which_losses_there_are(picture, targets, kinds):
     assert {name.split('.')[-1] for name in losses} == kinds
 
 
+def test_joined_pixels_are_heard_in_training_and_in_prediction(picture):
+    """The classification loss teaches them, and the same is added to the logits at inference."""
+    head = dict(type='PixelNames', embed_dims=128, maps=dict(memory_0=128, backbone_3=64), joined=True)
+    model = tiny_model(**{'segmentation.pixel_names': head}).train()
+    images = [picture(60, 70), picture(64, 40, 1)]
+    samples = [sample(images[0], caption='no segments'), sample(images[1], [0, 2])]
+    losses = losses_of(model, images, samples)
+    sum(value for name, value in losses.items() if 'loss_cls' in name).backward()
+    task = model.tasks['segmentation']
+    assert all(parameter.grad.abs().sum() > 0 for parameter in task.pixel_names.parameters())
+
+    model.eval()
+    data = model.data_preprocessor(dict(inputs=images[:1], data_samples=samples[:1]), training=False)
+    with torch.no_grad():
+        context = model._context(model.latent_pass(model.encode(data['inputs'][0][None])), samples[:1])
+        joined, task.pixel_names = task.class_logits(context)[0], None
+        alone = task.class_logits(context)[0]
+    added = joined - alone
+    torch.testing.assert_close(added[:, :-1].exp().sum(-1), torch.ones(len(added)), atol=1e-3, rtol=0)
+    assert torch.equal(joined[:, -1], alone[:, -1])
+
+
 def test_samples_may_say_which_tasks_learn_from_them(picture):
     image = picture(40, 40)
     made = sample(image, segments=[0], caption='a cat', nouns=('cat',))

@@ -27,6 +27,9 @@ class PixelNames(nn.Module):
     may have a say in its name (geometric mixture of pooled features: arXiv 2308.02487); whether there is an object
     remains the query's own business. Not part of the paper's model.
 
+    With ``joined`` they have it in training, too: what they say is added to the class logits of the queries before
+    these are matched and their losses computed. So a query has to learn of names only what its pixels do not know.
+
     Two maps matter most. All that the deepest map of the backbone knows of names reaches the decoder through the
     coarsest memory map, and a pixel decoder that only masks have taught does not pass it on. And a pretrained backbone
     knows names better than any query that few images have taught.
@@ -40,6 +43,8 @@ class PixelNames(nn.Module):
         void_weight (float): Weight of pixels without a segment, which learn to be no object. 0 where such pixels are
             unlabelled rather than background. Padding has no segment either.
         share (float): Say of the pixels in the names of queries at inference, in [0, 1]; 0 changes nothing.
+        joined (bool): Add what the pixels say to the class logits, in training and at inference, in place of the
+            mixture by ``share``.
 
     Raises:
         ValueError: A share or weight is out of range, or a map has no such name.
@@ -53,6 +58,7 @@ class PixelNames(nn.Module):
         weight: float = 1.0,
         void_weight: float = 0.0,
         share: float = 0.0,
+        joined: bool = False,
     ) -> None:
         super().__init__()
         if not (0 <= share <= 1 and weight >= 0 and void_weight >= 0):
@@ -75,6 +81,7 @@ class PixelNames(nn.Module):
         self.weight = weight
         self.void_weight = void_weight
         self.share = share
+        self.joined = joined
 
     def embed(self, name: str, features: ImageFeatures) -> tuple[Tensor, tuple[int, int]]:
         """Embeddings ``[B, h * w, C]`` of the pixels of a map, and its size."""
@@ -121,6 +128,45 @@ class PixelNames(nn.Module):
             void = (1 - area.sum(0)).clamp(min=0)
             total = total + self.void_weight * (void * surprise[:, -1]).sum() / void.sum().clamp(min=1)
         return total
+
+    def join(
+        self,
+        logits: Sequence[Tensor],
+        mask_embeds: Tensor,
+        features: ImageFeatures,
+        texts: Sequence[Tensor],
+        logit_scale: Tensor,
+    ) -> list[Tensor]:
+        """Class logits of queries with what the pixels under their masks say, for ``joined``.
+
+        Names move the pixels, not the masks.
+
+        Args:
+            logits (Sequence[Tensor]): ``[..., n, K_b + 1]`` per image, "no object" last.
+            mask_embeds (Tensor): ``[B, ..., n, C]``.
+            features (ImageFeatures): Of the B images.
+            texts (Sequence[Tensor]): ``[K_b + 1, C]`` normalised per image.
+            logit_scale (Tensor): As in :meth:`loss`.
+
+        Returns:
+            list[Tensor]: Shapes of ``logits``: logarithms of probabilities among the names are added, to "no object"
+            nothing.
+        """
+        with torch.autocast(logit_scale.device.type, enabled=False):
+            said = [logit_scale.new_zeros(())] * len(texts)
+            for name in self.heard:
+                embeddings, size = self.embed(name, features)
+                with torch.no_grad():
+                    small = F.adaptive_avg_pool2d(at_least_single(features.mask_features), size).flatten(2)
+                    insides = [
+                        (at_least_single(own) @ pixels).sigmoid()
+                        for own, pixels in zip(mask_embeds, small, strict=True)
+                    ]
+                for index, (inside, text) in enumerate(zip(insides, texts, strict=True)):
+                    share = inside / inside.sum(-1, keepdim=True).clamp(min=1e-6)
+                    pixels = cosine_logits(embeddings[index], text[:-1], logit_scale)
+                    said[index] = said[index] + share @ pixels / len(self.heard)
+            return [own + F.pad(more.log_softmax(-1), (0, 1)) for own, more in zip(logits, said, strict=True)]
 
     def mix(
         self, logits: Tensor, mask_embeds: Tensor, features: ImageFeatures, text: Tensor, logit_scale: Tensor

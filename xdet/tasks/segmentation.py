@@ -97,10 +97,16 @@ class SegmentationTask(TaskAdapter):
         class_logits = _class_logits(class_embeds, vocabularies, text, context.text.logit_scale)
         segments = [sample.gt_segments for sample in context.samples]
         targets = SegmentTargets(segments, input_size(outputs), image_names(context))
-        predictions = [layer.rows(layer.mask_embed, OBJECT) for layer in outputs.layers], class_logits
+        embeddings = [text[vocabulary] for vocabulary in vocabularies]
+        mask_embeds = [layer.rows(layer.mask_embed, OBJECT) for layer in outputs.layers]
+        if self.pixel_names is not None and self.pixel_names.joined:
+            of_images = [torch.stack(layers) for layers in zip(*class_logits, strict=True)]
+            masks, scale = torch.stack(mask_embeds, 1), context.text.logit_scale
+            joined = self.pixel_names.join(of_images, masks, features, embeddings, scale)
+            class_logits = [list(layer) for layer in zip(*joined, strict=True)]
+        predictions = mask_embeds, class_logits
         matches = self.criterion.match(*predictions, outputs.mask_features, targets)
         losses = self.criterion(*predictions, outputs.mask_features, targets, matches)
-        embeddings = [text[vocabulary] for vocabulary in vocabularies]
         if self.pixel_names is not None:
             losses.update(self.pixel_names.loss(features, embeddings, targets, context.text.logit_scale))
         if any(map(self._learns_nouns, context.samples)):
@@ -155,8 +161,10 @@ class SegmentationTask(TaskAdapter):
         for index, sample in enumerate(context.samples):
             text = context.vocabulary(vocabulary_of(sample))
             logits = cosine_logits(class_embed[index], text, scale)
-            if self.pixel_names is not None and self.pixel_names.share:
-                image = context.features.select([index])
+            image = context.features.select([index])
+            if self.pixel_names is not None and self.pixel_names.joined:
+                logits = self.pixel_names.join([logits], mask_embed[index : index + 1], image, [text], scale)[0]
+            elif self.pixel_names is not None and self.pixel_names.share:
                 logits = self.pixel_names.mix(logits, mask_embed[index], image, text, scale)
             found.append(logits)
         return found
