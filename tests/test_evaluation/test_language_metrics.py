@@ -10,6 +10,7 @@ from mmengine.structures import InstanceData
 
 from xdet.evaluation import (
     CaptionMatch,
+    CaptionNames,
     ReferringIoU,
     RetrievalRecall,
     VQAAccuracy,
@@ -254,3 +255,29 @@ def test_vqa_errors() -> None:
         VQAAccuracy().process(None, [vqa_sample(['no'], [{'no': 1.0}, {'yes': 1.0}])])
     with pytest.raises(ValueError, match='no image has a question'):
         evaluate(VQAAccuracy(), VQA[3:])
+
+
+@pytest.mark.parametrize(
+    ('caption', 'references', 'expected'),
+    [
+        ('Two dogs , a person', ('a dog and a person', 'a cat'), 100.0),
+        ('a dog', ('a dog and a cat',), 0.0),
+        ('a dog and a sheep', ('a dog',), 0.0),
+        ('a sofa', ('people',), 100.0),
+        ('a scowl', ('a cow',), 0.0),  # part of another word is none
+        ('anything', (), math.nan),
+    ],
+)
+def test_captions_name_the_right_things(caption: str, references: tuple[str, ...], expected: float) -> None:
+    sample = XDetDataSample(metainfo=dict(img_path='a.png', captions=references))
+    sample.set_field([dict(text=caption, score=0.0)], 'pred_captions')
+    found = evaluate(CaptionNames(['cat', 'dog', 'cow', 'sheep']), [sample.to_dict()])
+    assert found == pytest.approx({'caption/names': expected}, nan_ok=True)
+
+
+def test_names_to_look_for_are_a_list() -> None:
+    for names in ('dog', []):
+        with pytest.raises(ValueError, match='CaptionNames: names is .*at least one name'):
+            CaptionNames(names)
+    with pytest.raises(ValueError, match='CaptionNames: no sample was evaluated'):
+        CaptionNames(['dog']).evaluate(size=0)

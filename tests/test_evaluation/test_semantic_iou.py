@@ -109,3 +109,44 @@ def test_classes_of_one_name_are_told_apart() -> None:
 def test_other_sizes_are_errors() -> None:
     with pytest.raises(ValueError, match='a.jpg: predicted labels are .*original resolution'):
         metric(4).process(None, [sample(GT, PRED[:, :-1])])
+
+
+IGNORE, BACKGROUND = XDetDataSample.IGNORE, XDetDataSample.BACKGROUND
+
+
+def test_background_is_the_last_class() -> None:
+    gt = torch.tensor([[0, 0, BACKGROUND, BACKGROUND, IGNORE, 1]])
+    pred = torch.tensor([[0, BACKGROUND, BACKGROUND, 1, BACKGROUND, 1]])
+    semantic_iou = metric(2, background=True, classwise=True)
+    semantic_iou.process(None, [sample(gt, pred)])
+    result = semantic_iou.evaluate(size=1)
+    # background: 1 of {false 0, right, missed}; class 0: 1 of 2; class 1: 1 of 2
+    assert result['semantic/IoU_background'] == pytest.approx(100 / 3)
+    assert result['semantic/mIoU'] == pytest.approx(100 * (1 / 3 + 1 / 2 + 1 / 2) / 3)
+
+
+def test_means_over_chosen_classes() -> None:
+    gt, pred = torch.tensor([[0, 1, 2, BACKGROUND]]), torch.tensor([[0, 2, 2, BACKGROUND]])
+    semantic_iou = metric(3, background=True, classwise=True, classes=('background', 'class 2'))
+    semantic_iou.process(None, [sample(gt, pred)])
+    result = semantic_iou.evaluate(size=1)
+    assert result['semantic/mIoU'] == 75.0 and set(result) >= {'semantic/IoU_background', 'semantic/IoU_class 2'}
+    assert 'semantic/IoU_class 0' not in result
+    semantic_iou = metric(3, classes=['cat'])
+    semantic_iou.process(None, [sample(GT, PRED[:, :].clamp(max=2))])
+    with pytest.raises(ValueError, match="SemanticIoU: classes has 'cat'; the data set has class 0, class 1, class 2"):
+        semantic_iou.evaluate(size=1)
+    with pytest.raises(ValueError, match='classes is empty'):
+        SemanticIoU(classes=())
+
+
+def test_background_that_nobody_asked_for_or_looks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    gt = torch.tensor([[0, BACKGROUND]])
+    with pytest.raises(ValueError, match=r'label -2.*SemanticIoU\(background=True\) counts background'):
+        metric(2).process(None, [sample(gt, torch.tensor([[0, 0]]))])
+    said: list[str] = []
+    monkeypatch.setattr('xdet.evaluation.semantic_iou.print_log', lambda text, **_: said.append(text))
+    semantic_iou = metric(2, background=True)
+    semantic_iou.process(None, [sample(gt, torch.tensor([[0, 0]]))])
+    assert semantic_iou.evaluate(size=1)['semantic/mIoU'] == 25.0
+    assert len(said) == 1 and 'background_score=0.5' in said[0]

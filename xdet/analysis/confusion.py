@@ -26,17 +26,19 @@ _IOU = 0.5  # above it at most one segment can be the partner of another
 
 
 def pixel_confusion(pred: Tensor, gt: Tensor, num_classes: int) -> Tensor:
-    """Matrix of the pixels that ground truth labels; they have no true "nothing".
+    """Matrix of the pixels that ground truth labels; their true "nothing" is background.
 
     Args:
         pred (Tensor): Integer ``[H, W]`` labels; values outside the classes count as nothing found.
-        gt (Tensor): Integer ``[H, W]`` labels, :data:`XDetDataSample.IGNORE` where unlabelled.
+        gt (Tensor): Integer ``[H, W]`` labels, :data:`XDetDataSample.IGNORE` where unlabelled and ``BACKGROUND`` where
+            there is none of the classes.
         num_classes (int): Number of classes K.
     """
     _same_size(pred, gt)
     labelled = gt != XDetDataSample.IGNORE
     pred, gt = pred[labelled].long(), gt[labelled].long()
     pred = torch.where((pred >= 0) & (pred < num_classes), pred, num_classes)
+    gt = torch.where(gt == XDetDataSample.BACKGROUND, num_classes, gt)
     side = num_classes + 1
     return torch.bincount(gt * side + pred, minlength=side * side).view(side, side)
 

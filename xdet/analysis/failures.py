@@ -73,13 +73,13 @@ class ImageScorer:
 
 
 def _alone(metric: BaseMetric, sample: XDetDataSample) -> dict[str, float]:
-    with _silence():
+    with silence():
         metric.process({}, [sample.to_dict()])
         return {key: float(value) for key, value in metric.evaluate(1).items()}
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Without the tables that some metrics print for every evaluation."""
     logger = MMLogger.get_current_instance()
     level = logger.level

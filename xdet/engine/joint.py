@@ -78,7 +78,8 @@ class JointTrainLoop(IterBasedTrainLoop):
 
     Args:
         runner (Runner): Runner of the training.
-        dataloader (dict[str, dict | DataLoader]): Data loaders, or their configs, by the name of their source.
+        dataloader (dict[str, dict | DataLoader | None]): Data loaders, or their configs, by the name of their source.
+            A source that is None is left out, so that a config can do without one of its base.
         max_iters (int): Iterations.
         weights (Mapping[str, float], optional): What the losses of a source are multiplied with, where not 1.
         kwargs: Other arguments of ``IterBasedTrainLoop``.
@@ -91,16 +92,16 @@ class JointTrainLoop(IterBasedTrainLoop):
     def __init__(
         self,
         runner: Runner,
-        dataloader: Mapping[str, dict | DataLoader],
+        dataloader: Mapping[str, dict | DataLoader | None],
         max_iters: int,
         weights: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        _check_sources(dataloader)
+        sources = _sources(dataloader)
         self.weights = {**dict.fromkeys(dataloader, 1.0), **(weights or {})}
         _check_weights(self.weights, dataloader)
-        _check_wrapper(runner.model, len(dataloader))
-        loaders = {name: _build_loader(runner, source) for name, source in dataloader.items()}
+        _check_wrapper(runner.model, len(sources))
+        loaders = {name: _build_loader(runner, source) for name, source in sources.items()}
         super().__init__(runner, JointDataLoader(loaders), max_iters, **kwargs)
         self.dataloader_iterator = iter(self.dataloader)
 
@@ -169,18 +170,25 @@ def _build_loader(runner: Runner, source: Mapping[str, Any] | DataLoader) -> Dat
     return runner.build_dataloader(source, seed=runner.seed, diff_rank_seed=diff_rank_seed)
 
 
-def _check_sources(dataloader: Mapping[str, dict | DataLoader]) -> None:
+def _sources(dataloader: Mapping[str, dict | DataLoader | None]) -> dict[str, dict | DataLoader]:
+    """The sources that there are.
+
+    Raises:
+        ValueError: ``dataloader`` is not by source, or there is none.
+    """
     example = 'train_dataloader=dict(coco=dict(...), pairs=dict(...))'
     if 'dataset' in dataloader:
         raise ValueError(
             f'JointTrainLoop: train_dataloader is a single data loader; name the sources, {example}, or use '
             'IterBasedTrainLoop'
         )
-    if not dataloader or not all(isinstance(source, (Mapping, DataLoader)) for source in dataloader.values()):
+    sources = {name: source for name, source in dataloader.items() if source is not None}
+    if not sources or not all(isinstance(source, (Mapping, DataLoader)) for source in sources.values()):
         raise ValueError(
             f'JointTrainLoop: train_dataloader has the keys {", ".join(dataloader)}; it must map the name of every '
             f'source to a data loader: {example}'
         )
+    return sources
 
 
 def _check_weights(weights: Mapping[str, float], sources: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Metrics of all tasks."""
 
-from .captioning import CaptionMatch, CaptionQuality, cider_d
+from .captioning import CaptionMatch, CaptionNames, CaptionQuality, cider_d
 from .coco_results import CocoResults
 from .fields import field
 from .instance_ap import InstanceAP
@@ -15,6 +15,7 @@ from .vqa import VQAAccuracy, answer_score
 
 __all__ = [
     'CaptionMatch',
+    'CaptionNames',
     'CaptionQuality',
     'ClassCounts',
     'CocoResults',

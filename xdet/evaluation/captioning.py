@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from xdet.datasets.transforms.describe_segments import plural
 from xdet.registry import METRICS
 
 from .caption_scores import bleu, cider_d_scores, rouge_l
@@ -87,6 +88,55 @@ class CaptionMatch(BaseMetric):
         """
         require_results(self, results)
         return match_scores(results)
+
+
+@METRICS.register_module()
+class CaptionNames(BaseMetric):
+    """Whether the best of ``pred_captions`` names the right things: exactly those that the first reference names.
+
+    ``names`` is the share of images, in percent, whose caption mentions the same of ``names`` as the reference, in
+    singular or plural, however often and whatever else it says. Images without a reference do not count.
+
+    Args:
+        names (Sequence[str]): Names to look for, such as those of all animals.
+        prefix (str, optional): Put before the names of the values.
+        kwargs: Arguments of :class:`mmengine.evaluator.BaseMetric`.
+    """
+
+    default_prefix = 'caption'
+
+    def __init__(self, names: Sequence[str], prefix: str | None = None, **kwargs: Any) -> None:
+        super().__init__(prefix=prefix, **kwargs)
+        if isinstance(names, str) or not names:
+            raise ValueError(f'CaptionNames: names is {names!r}; it must be a list of at least one name')
+        forms = {name: {name, plural(name)} for name in map(str.lower, names)}
+        self.patterns = {
+            name: re.compile('|'.join(rf'\b{re.escape(form)}\b' for form in sorted(both)))
+            for name, both in forms.items()
+        }
+
+    def named(self, text: str) -> set[str]:
+        """Which of the names a text mentions."""
+        return {name for name, pattern in self.patterns.items() if pattern.search(text.lower())}
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Compare the captions of a batch of images; None where nothing is known."""
+        for sample in data_samples:
+            if not field(sample, 'captions'):
+                self.results.append(None)
+                continue
+            caption, references = _process(sample)
+            self.results.append(self.named(caption) == self.named(references[0]))
+
+    def compute_metrics(self, results: Sequence[bool | None]) -> dict[str, float]:
+        """Share of the images with a reference; NaN where there is none.
+
+        Raises:
+            ValueError: There is no image.
+        """
+        require_results(self, results)
+        known = [result for result in results if result is not None]
+        return dict(names=100 * sum(known) / len(known) if known else math.nan)
 
 
 @METRICS.register_module()

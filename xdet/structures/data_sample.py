@@ -69,12 +69,14 @@ class XDetDataSample(BaseDataElement):
             with ``keypoint_names`` and ``skeleton`` as meta information, for drawing.
         gt_instances (InstanceData): ``bboxes`` xyxy ``[n, 4]``, ``labels`` and, unless only boxes are annotated,
             ``masks`` bool ``[n, H, W]`` in original resolution, without crowds, for drawing.
-        gt_sem_seg (PixelData): ``sem_seg`` int64 ``[1, H, W]`` in original resolution, :data:`IGNORE` where unlabelled.
+        gt_sem_seg (PixelData): ``sem_seg`` int64 ``[1, H, W]`` in original resolution, :data:`IGNORE` where unlabelled,
+            :data:`BACKGROUND` where none of the classes is.
         gt_panoptic_seg (PixelData): ``sem_seg`` int32 ``[1, H, W]`` segment ids (0 = void) in original resolution with
             ``segments_info`` as meta information: dicts of ``id, label, is_thing, iscrowd``.
 
     Predictions, all in ``ori_shape``:
-        pred_sem_seg (PixelData): ``sem_seg`` int64 ``[1, H, W]`` labels.
+        pred_sem_seg (PixelData): ``sem_seg`` int64 ``[1, H, W]`` labels; :data:`BACKGROUND` where the model found none
+            of the classes, if it was told to look for that.
         pred_panoptic_seg (PixelData): ``sem_seg`` int32 ``[1, H, W]`` segment ids, 0 = void, with ``segments_info`` as
             meta information: dicts of ``id, label, is_thing, score``.
         pred_instances (InstanceData): ``masks`` bool ``[n, H, W]``, ``labels``, ``scores``, ``bboxes`` xyxy ``[n, 4]``
@@ -93,6 +95,8 @@ class XDetDataSample(BaseDataElement):
 
     IGNORE = -1
     """Label of pixels that ``gt_sem_seg`` leaves unlabelled; outside any number of classes."""
+    BACKGROUND = -2
+    """Label of pixels that are known to show, or were found to show, none of the classes."""
 
     @property
     def prompts(self) -> TextPrompts:

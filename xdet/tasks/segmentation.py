@@ -42,6 +42,9 @@ class SegmentationTask(TaskAdapter):
         overlap_threshold (float): Panoptic: least share of its own mask that a query must keep.
         max_per_image (int): Instance: number of (query, class) pairs considered.
         things_only (bool): Instance: report only classes that the vocabulary marks as things.
+        background_score (float, optional): Semantic: pixels where no class has a score of more than this (the sum over
+            queries of class probability times mask probability, 0.5 is natural) are
+            :data:`XDetDataSample.BACKGROUND`. None gives every pixel a class, as the official model does.
     """
 
     names = ('semantic', 'instance', 'panoptic')
@@ -57,6 +60,7 @@ class SegmentationTask(TaskAdapter):
         overlap_threshold: float = 0.8,
         max_per_image: int = 100,
         things_only: bool = True,
+        background_score: float | None = None,
     ) -> None:
         super().__init__()
         unknown = set(default_tasks) - set(self.names)
@@ -70,6 +74,7 @@ class SegmentationTask(TaskAdapter):
         self.overlap_threshold = overlap_threshold
         self.max_per_image = max_per_image
         self.things_only = things_only
+        self.background_score = background_score
 
     def trains(self, sample: XDetDataSample) -> bool:
         """Whether it has ``gt_segments`` and the adapter a criterion."""
@@ -181,7 +186,7 @@ class SegmentationTask(TaskAdapter):
         if len(requested) > 1 and 4 * len(mask_embed) * math.prod(size) <= postprocess.SCORE_BYTES:
             masks = made(slice(None)).__getitem__
         if 'semantic' in requested:
-            labels = postprocess.semantic_labels(logits, masks, size)
+            labels = postprocess.semantic_labels(logits, masks, size, self.background_score)
             sample.pred_sem_seg = PixelData(sem_seg=labels[None])
         if 'instance' in requested:
             sample.pred_instances = postprocess.instances(

@@ -3,7 +3,7 @@
 #   voc_animals/    panoptic_{train,val}.json, panoptic/{train,val}/, images/{train,val}/: COCO's panoptic layout, the
 #                   20 classes of PASCAL VOC, the rest of the image void
 #   coco_captions/  captions_train.json, images/train/: COCO's layout of captions
-data_root = 'data/photos/'
+data_root = '{{$PHOTOS_ROOT:data/photos/}}'
 
 size = 256
 scene_size = 128  # what scenes are drawn at before they are enlarged

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from tiny.mutation import mutated
 
 from xdet.datasets import CocoPanopticSegDataset
@@ -33,6 +35,21 @@ def test_chosen_classes_make_the_others_void(tiny_coco) -> None:
     dataset = CocoPanopticSegDataset(**tiny_coco.panoptic_cfg(metainfo=dict(classes=('sky-merged', 'car'))))
     assert [segment['label'] for segment in dataset.get_data_info(0)['segments_info']] == [1, 0, -1]
     assert dataset.get_cat_ids(0) == [1, 0]
+
+
+def test_semantic_maps_may_know_the_background(tiny_coco) -> None:
+    (tiny_coco.root / 'sem').mkdir()
+    labels = np.zeros((6, 8), np.uint8)
+    labels[0, :3] = (1, 4, 255)
+    for name in ('a', 'b'):
+        Image.fromarray(labels).save(tiny_coco.root / 'sem' / f'{name}.png')
+    steps = [dict(type='LoadXDetImage'), dict(type='LoadSegments'), dict(type='PackXDetInputs', test_mode=True)]
+    cfg = tiny_coco.panoptic_cfg(data_prefix=dict(img='img', seg='seg', sem='sem'), pipeline=steps, test_mode=True)
+    values = dict(label_offset=1, background_label=0)
+    sample = CocoPanopticSegDataset(**cfg, sem_map_values=values)[0]['data_samples']
+    assert sample.gt_sem_seg.sem_seg[0, 0].tolist() == [0, 3, -1, *[-2] * 5]
+    with pytest.raises(ValueError, match="sem_map_values has 'background'; accepted are ignore_label, label_offset"):
+        CocoPanopticSegDataset(**cfg, sem_map_values=dict(background=0))
 
 
 def test_indices_choose_a_part(tiny_coco) -> None:

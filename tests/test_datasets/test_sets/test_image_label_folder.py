@@ -59,6 +59,33 @@ def test_offset_and_ignore_label(root: Path) -> None:
     np.testing.assert_array_equal(sample.gt_sem_seg.sem_seg[0], [[-1, 0, 2], [0, 0, 0]])
 
 
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(classes=['road', 'car'], label_offset=1),
+        dict(classes=['background', 'road', 'car']),
+        dict(classes='named.txt'),
+    ],
+)
+def test_background_is_known_to_be_none_of_the_classes(root: Path, options: dict) -> None:
+    (root / 'named.txt').write_text('background\nroad\ncar\n')
+    dataset = make(root, background_label=0, pipeline=TEST, test_mode=True, **options)
+    assert dataset.vocabulary.names == ('road', 'car')
+    sample = dataset[0]['data_samples']
+    assert sample.gt_sem_seg.sem_seg.tolist() == [[[-2, -2, 1], [-1, 1, 1]]]
+    assert sample.gt_panoptic_seg.sem_seg.tolist() == [[[0, 0, 1], [0, 1, 1]]]
+    assert make(root, background_label=0, **options)[0]['data_samples'].gt_segments.labels.tolist() == [1]
+
+
+def test_background_at_the_end_and_where_it_is_taken(root: Path) -> None:
+    dataset = make(root, classes=['sky', 'road', 'background'], background_label=2, pipeline=TEST, test_mode=True)
+    assert dataset.vocabulary.names == ('sky', 'road')
+    assert dataset[0]['data_samples'].gt_sem_seg.sem_seg.tolist() == [[[0, 0, -2], [-1, -2, -2]]]
+    for taken in (1, 255):
+        with pytest.raises(ValueError, match=f'background_label is {taken}, which is taken: classes have 0 to 2'):
+            make(root, background_label=taken)
+
+
 def test_16_bit_labels_of_many_classes(root: Path) -> None:
     labels = np.array([[0, 846, 500], [65535, 500, 500]], dtype=np.uint16)
     for path in (root / 'labels').rglob('*.png'):

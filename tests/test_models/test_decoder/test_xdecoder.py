@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from xdet.models.decoder import IMAGE, OBJECT, XDecoderTransformerDecoder
+from xdet.models.decoder import IMAGE, OBJECT, QueryStream, XDecoderTransformerDecoder
 from xdet.structures import ImageFeatures, QueryGroup
 
 
@@ -105,3 +105,31 @@ def test_checkpointing_changes_nothing():
     assert all(grad is not None for grad in gradients[0].values())
     for name, grad in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], grad)
+
+
+def test_layers_may_attend_some_levels_only():
+    model, inputs = decoder(levels=(1,)), features()
+    assert {name for name, _ in model.named_parameters()} == {name for name, _ in decoder().named_parameters()}
+    groups = model.latent_queries(2)
+    output = model(inputs, groups)
+    memory = torch.zeros(2, 16, 1, 1), inputs.memory[1], torch.ones(2, 16, 2, 2)
+    others = ImageFeatures((), inputs.mask_features, memory)
+    assert torch.equal(model(others, groups).last.state, output.last.state)
+    every, same = decoder(), decoder(levels=(0, 1, 2))
+    assert torch.equal(every(inputs, groups).last.state, same(inputs, groups).last.state)
+    assert not torch.equal(every(inputs, groups).last.state, output.last.state)
+    for wrong in ((), (3,), (-1,)):
+        with pytest.raises(ValueError, match='levels is .*one or several of 0 to 2'):
+            decoder(levels=wrong)
+
+
+def test_streams_attend_the_same_levels():
+    model, inputs = decoder(levels=(2, 0)), features()
+    with torch.no_grad():
+        latents = model(inputs, model.latent_queries(2))
+        region = torch.zeros(2, 1, 64, 96, dtype=torch.bool)
+        region[..., :40, :50] = True
+        text = torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(2))
+        stream = QueryStream(model, inputs, latents, 3, regions=region)
+        assert [visible.shape[-1] for visible in stream._visible] == [8 * 12, 2 * 3]
+        assert stream.step(text, text).shape == (2, 3, 16)

@@ -9,7 +9,7 @@ import numpy as np
 from xdet.io.errors import cause
 from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, shorten
 from xdet.io.schema import checked
-from xdet.structures import Vocabulary
+from xdet.structures import Vocabulary, XDetDataSample
 
 from .image_io import open_image
 
@@ -62,11 +62,51 @@ def read_label_map(
     Raises:
         ValueError: The file is no such image, or has a value outside the class list.
     """
+    return _segments(path, _label_values(path), vocabulary, void_values(ignore_label), label_offset)
+
+
+def read_semantic_map(
+    path: str,
+    vocabulary: Vocabulary,
+    ignore_label: int | Sequence[int] = 255,
+    label_offset: int = 0,
+    background_label: int | None = None,
+) -> np.ndarray:
+    """Read a label image as semantic ground truth.
+
+    Args:
+        path (str): As in :func:`read_label_map`, and so are the other arguments.
+        background_label (int, optional): Value of pixels that show none of the classes.
+
+    Returns:
+        np.ndarray: int64 ``[H, W]`` labels, ``XDetDataSample.IGNORE`` where unlabelled and ``BACKGROUND`` where none of
+        the classes is.
+
+    Raises:
+        ValueError: As :func:`read_label_map`.
+    """
+    values = _label_values(path)
+    void = void_values(ignore_label)
+    if background_label is not None:
+        void = (*void, background_label)
+    indices, segments = _segments(path, values, vocabulary, void, label_offset)
+    labels = np.array([XDetDataSample.IGNORE, *(segment['label'] for segment in segments)])[indices]
+    if background_label is not None:
+        labels[values == background_label] = XDetDataSample.BACKGROUND
+    return labels
+
+
+def _label_values(path: str) -> np.ndarray:
     values = read_pixels(path)
     if values.ndim != 2 or values.dtype.kind not in 'ui' or values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
         raise ValueError(f'{path}: not a label image (one channel of 8 or 16 bits), it has {_describe(values)}')
+    return values
+
+
+def _segments(
+    path: str, values: np.ndarray, vocabulary: Vocabulary, void: tuple[int, ...], label_offset: int
+) -> tuple[np.ndarray, list[dict]]:
     counts = np.bincount(values.ravel())
-    void = void_values(ignore_label)
     present = [value for value in np.flatnonzero(counts).tolist() if value not in void]
     outside = [value for value in present if not 0 <= value - label_offset < len(vocabulary)]
     if outside:

@@ -22,6 +22,8 @@ from xdet.registry import DATASETS
 
 from .base import SegmentationDataset
 
+_SEM_MAP_VALUES = ('ignore_label', 'label_offset', 'background_label')
+
 
 @DATASETS.register_module()
 class CocoPanopticSegDataset(SegmentationDataset):
@@ -39,12 +41,13 @@ class CocoPanopticSegDataset(SegmentationDataset):
         data_prefix (dict): Folders ``img``, ``seg`` and optionally ``sem``, of label images named like the images.
         classes (str | Mapping, optional): Name of a class list that comes with xdet, or
             ``dict(name=..., synonyms=True)``.
-        sem_map_values (Mapping): ``ignore_label`` and ``label_offset`` of the label images in ``sem``, which are PNG.
+        sem_map_values (Mapping): ``ignore_label``, ``label_offset`` and, where pixels of a value are known to show none
+            of the classes, ``background_label`` of the label images in ``sem``, which are PNG.
         kwargs: Arguments of :class:`SegmentationDataset`.
 
     Raises:
         FileNotFoundError: The annotation file or listed images are missing.
-        ValueError: The annotation file is unusable.
+        ValueError: The annotation file is unusable, or ``sem_map_values`` has another key.
     """
 
     def __init__(
@@ -56,6 +59,9 @@ class CocoPanopticSegDataset(SegmentationDataset):
     ) -> None:
         self.classes = classes
         self.sem_map_values = dict(sem_map_values)
+        unknown = sorted(self.sem_map_values.keys() - _SEM_MAP_VALUES)
+        if unknown:
+            raise ValueError(f"sem_map_values has '{unknown[0]}'; accepted are {', '.join(_SEM_MAP_VALUES)}")
         super().__init__(**kwargs)
 
     def load_data_list(self) -> list[dict]:

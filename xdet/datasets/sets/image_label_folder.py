@@ -12,11 +12,12 @@ import numpy as np
 
 from xdet.datasets.files.image_io import IMAGE_SUFFIXES, is_clutter
 from xdet.datasets.files.segment_maps import read_pixels, void_values
-from xdet.datasets.vocab import make_vocabulary
+from xdet.datasets.vocab import VOCABULARIES, load_class_names, make_vocabulary
 from xdet.io.reading import listed, read_text
 from xdet.io.schema import checked
 from xdet.io.warnings import warn_once
 from xdet.registry import DATASETS
+from xdet.structures import BACKGROUND
 
 from .base import SegmentationDataset, require_folder, without_suffix
 
@@ -40,6 +41,9 @@ class ImageLabelFolderDataset(SegmentationDataset):
         ignore_label (int | Sequence[int]): Value, or values, of unlabelled pixels; compared before ``label_offset`` is
             subtracted.
         label_offset (int): Value of the first class.
+        background_label (int, optional): Value of pixels that are known to show none of the classes. In training they
+            are no segment, as unlabelled pixels; in testing ``SemanticIoU(background=True)`` counts them as a class of
+            their own. A list of names may begin or end with ``background``, which the model is then not told.
         img_suffix (str | Sequence[str]): Ends of image file names, in any case.
         label_suffix (str): End of label file names, in any case, which replaces the image's.
         ann_file (str): Text file with the names to use, without suffix, one a line. Empty: all images of the folder.
@@ -58,6 +62,7 @@ class ImageLabelFolderDataset(SegmentationDataset):
         things: Sequence[str] | None = None,
         ignore_label: int | Sequence[int] = 255,
         label_offset: int = 0,
+        background_label: int | None = None,
         img_suffix: str | Sequence[str] = IMAGE_SUFFIXES,
         label_suffix: str = '.png',
         data_root: str = '',
@@ -66,13 +71,30 @@ class ImageLabelFolderDataset(SegmentationDataset):
     ) -> None:
         if isinstance(classes, str) and classes.endswith(('.json', '.txt')) and not osp.exists(classes):
             classes = osp.join(data_root, classes)
+        if background_label is not None:
+            classes, label_offset = _without_background(classes, background_label, label_offset)
         vocabulary = make_vocabulary(classes, things)
         metainfo = {**(metainfo or {}), 'vocabulary': vocabulary, 'classes': vocabulary.names}
         self.ignore_label = void_values(ignore_label)
         self.label_offset = checked(label_offset, int, 'label_offset')
+        if background_label is not None:
+            checked(background_label, int, 'background_label')
+            if background_label in self.ignore_label or 0 <= background_label - self.label_offset < len(vocabulary):
+                last = self.label_offset + len(vocabulary) - 1
+                raise ValueError(
+                    f'background_label is {background_label}, which is taken: classes have {self.label_offset} to '
+                    f'{last}, unlabelled pixels {listed(self.ignore_label)}'
+                )
+        self.background_label = background_label
         self.img_suffixes = (img_suffix,) if isinstance(img_suffix, str) else tuple(img_suffix)
         self.label_suffix = label_suffix
         super().__init__(data_root=data_root, metainfo=metainfo, **kwargs)
+
+    @property
+    def label_values(self) -> dict[str, Any]:
+        """What the values of label images mean, for :class:`LoadSegments`."""
+        values = dict(ignore_label=self.ignore_label, label_offset=self.label_offset)
+        return values if self.background_label is None else {**values, 'background_label': self.background_label}
 
     def load_data_list(self) -> list[dict]:
         """List the images, and name the label file of each."""
@@ -116,6 +138,8 @@ class ImageLabelFolderDataset(SegmentationDataset):
         void = [value for value in self.ignore_label if 0 <= value < len(counts)]
         unlabelled = int(counts[void].sum())
         counts[void] = 0
+        if self.background_label is not None and 0 <= self.background_label < len(counts):
+            counts[self.background_label] = 0
         seen = counts[max(self.label_offset, 0) :][: len(self.vocabulary)]
         absent = [name for name, count in zip(self.vocabulary.names, seen, strict=False) if not count]
         telling = len(some) == len(paths) or len(seen) - len(absent) < 2 or len(seen) <= _FEW_CLASSES
@@ -132,11 +156,8 @@ class ImageLabelFolderDataset(SegmentationDataset):
         stem = without_suffix(name, self.img_suffixes)
         info: dict = dict(img_path=str(folder / name), img_id=stem, seg_map_path=None)
         if label_folder is not None:
-            info.update(
-                seg_map_path=osp.join(label_folder, labels.get(stem, f'{stem}{self.label_suffix}')),
-                ignore_label=self.ignore_label,
-                label_offset=self.label_offset,
-            )
+            path = osp.join(label_folder, labels.get(stem, f'{stem}{self.label_suffix}'))
+            info.update(seg_map_path=path, **self.label_values)
         return info
 
     def _image_names(self, folder: Path) -> list[str]:
@@ -178,6 +199,20 @@ class ImageLabelFolderDataset(SegmentationDataset):
         stems = [line.strip() for line in read_text(self.ann_file).splitlines() if line.strip()]
         # A listed image that is not there keeps its guessed name, and is reported with the other missing files.
         return [by_stem.get(stem, f'{stem}{self.img_suffixes[0]}') for stem in stems]
+
+
+def _without_background(
+    classes: str | Mapping | Sequence[str], background_label: int, label_offset: int
+) -> tuple[str | Mapping | Sequence[str], int]:
+    """The class list without a first or last name that only says what ``background_label`` means, and its offset."""
+    if isinstance(classes, Mapping) or (isinstance(classes, str) and classes in VOCABULARIES):
+        return classes, label_offset
+    names = load_class_names(classes) if isinstance(classes, str) else tuple(classes)
+    if BACKGROUND not in names or names.index(BACKGROUND) != background_label - label_offset:
+        return names, label_offset
+    if names[0] == BACKGROUND:
+        return names[1:], label_offset + 1
+    return (names[:-1] if names[-1] == BACKGROUND else names), label_offset
 
 
 def _files_below(folder: Path, suffixes: Sequence[str]) -> list[str]:

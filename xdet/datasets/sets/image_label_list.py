@@ -64,6 +64,5 @@ class ImageLabelListDataset(ImageLabelFolderDataset):
             img_path=osp.join(self.data_prefix['img'], image),
             img_id=osp.splitext(image)[0],
             seg_map_path=osp.join(self.data_prefix['seg'], label),
-            ignore_label=self.ignore_label,
-            label_offset=self.label_offset,
+            **self.label_values,
         )

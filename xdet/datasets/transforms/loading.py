@@ -7,9 +7,8 @@ from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadAnnotations
 
 from xdet.datasets.files.image_io import as_bgr, decode_image, read_image
-from xdet.datasets.files.segment_maps import read_label_map, read_panoptic_map
+from xdet.datasets.files.segment_maps import read_label_map, read_panoptic_map, read_semantic_map, void_values
 from xdet.registry import TRANSFORMS
-from xdet.structures import XDetDataSample
 
 
 @TRANSFORMS.register_module()
@@ -46,15 +45,16 @@ class LoadSegments(BaseTransform):
     """Read the annotated segments of a sample in the one form that all transforms understand.
 
     From a panoptic PNG (sample has ``seg_map_path`` and ``segments_info``) or a label PNG (``seg_map_path``,
-    ``ignore_label`` and ``label_offset``): ``gt_seg_map``, uint8 or uint16 ``[H, W]``, where value i + 1 means
-    ``segments_info[i]`` and 0 void. Small indices instead of 24-bit ids survive every resize and flip of mmcv, mmdet
-    and mmseg. Crowds have entries, marked ``iscrowd``; segments without a label (-1) become void.
+    ``ignore_label``, ``label_offset`` and perhaps ``background_label``): ``gt_seg_map``, uint8 or uint16 ``[H, W]``,
+    where value i + 1 means ``segments_info[i]`` and 0 void. Small indices instead of 24-bit ids survive every resize
+    and flip of mmcv, mmdet and mmseg. Crowds have entries, marked ``iscrowd``; segments without a label (-1) become
+    void.
 
     From COCO instances (``instances``): ``gt_masks``, ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``, as
     mmdet's ``LoadAnnotations`` gives them; without ``gt_masks`` where the sample has ``boxes_only``.
 
-    From a sample with ``sem_map_path`` too: ``gt_sem_map``, int64 ``[H, W]`` labels, semantic ground truth for testing
-    that is not what the segments add up to.
+    From a sample with ``sem_map_path`` too, and from a label PNG with a ``background_label``: ``gt_sem_map``, int64
+    ``[H, W]`` labels, semantic ground truth for testing that is not what the segments add up to.
 
     A sample with ``seg_map_path=None`` passes through: test images without labels.
 
@@ -81,20 +81,24 @@ class LoadSegments(BaseTransform):
         if 'segments_info' in results:
             segment_map, segments = read_panoptic_map(path, results['segments_info'])
         else:
-            segment_map, segments = read_label_map(
-                path, results['vocabulary'], results['ignore_label'], results['label_offset']
-            )
+            segment_map, segments = self._label_map(results)
         self._check_size(results, segment_map.shape, path)
         if 'sem_map_path' in results:
-            results['gt_sem_map'] = self._semantic_labels(results)
+            path = results['sem_map_path']
+            results['gt_sem_map'] = read_semantic_map(path, results['vocabulary'], **results['sem_map_values'])
+            self._check_size(results, results['gt_sem_map'].shape, path)
         results.update(gt_seg_map=segment_map, segments_info=segments, seg_fields=['gt_seg_map'])
         return results
 
-    def _semantic_labels(self, results: dict) -> np.ndarray:
-        path = results['sem_map_path']
-        indices, segments = read_label_map(path, results['vocabulary'], **results['sem_map_values'])
-        self._check_size(results, indices.shape, path)
-        return np.array([XDetDataSample.IGNORE, *(segment['label'] for segment in segments)])[indices]
+    @staticmethod
+    def _label_map(results: dict) -> tuple[np.ndarray, list[dict]]:
+        """Segments of a label image. Background is none; where the data set names it, it is known to be none."""
+        path, vocabulary, background = results['seg_map_path'], results['vocabulary'], results.get('background_label')
+        void, offset = void_values(results['ignore_label']), results['label_offset']
+        if background is None:
+            return read_label_map(path, vocabulary, void, offset)
+        results['gt_sem_map'] = read_semantic_map(path, vocabulary, void, offset, background)
+        return read_label_map(path, vocabulary, (*void, background), offset)
 
     @staticmethod
     def _check_size(results: dict, annotated: tuple[int, ...], where: str) -> None:

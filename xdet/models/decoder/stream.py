@@ -56,11 +56,12 @@ class QueryStream:
         self._norm = decoder.decoder_norm
         self._batch = len(features.mask_features)
         self._image = decoder.image_keys(features) if image_keys is None else image_keys
-        self._visible: list[Tensor | None] = [None] * len(features.memory)
+        levels = decoder.attended(features)
+        self._visible: list[Tensor | None] = [None] * len(levels)
         if regions is not None:
             rows = rows_per_image // regions.shape[1]
             self._visible = [
-                visible_pixels(regions, level.shape[-2:]).repeat_interleave(rows, dim=1) for level in features.memory
+                visible_pixels(regions, level.shape[-2:]).repeat_interleave(rows, dim=1) for level in levels
             ]
         self._num_latents = latents.keys[0].keys.shape[2]
         self._seen = [_Buffer(keys, rows_per_image, length) for keys in latents.keys]

@@ -41,7 +41,9 @@ class XDecoderTransformerDecoder(PredictionHeads):
         num_heads (int): Attention heads.
         num_layers (int): Decoder layers; there is one prediction more.
         feedforward_channels (int): Hidden width of the feed-forward networks.
-        num_levels (int): Feature levels, used in turn by the layers.
+        num_levels (int): Feature levels that there are: 3 of strides 32, 16 and 8.
+        levels (Sequence[int], optional): Which of them the layers attend, in turn, such as ``(1,)`` for stride 16 only.
+            None: all.
         unmasked_query (str): Which query ignores its predicted mask and attends all pixels. ``'image'`` is what was
             meant. ``'official'`` reproduces the official index, which is one too far: it hits the first query behind
             the latent ones (the first of :meth:`object_copies`, none where there are no copies), and the released
@@ -57,6 +59,7 @@ class XDecoderTransformerDecoder(PredictionHeads):
         num_layers: int = 9,
         feedforward_channels: int = 2048,
         num_levels: int = 3,
+        levels: Sequence[int] | None = None,
         unmasked_query: str = 'official',
         with_cp: bool = False,
     ) -> None:
@@ -65,6 +68,9 @@ class XDecoderTransformerDecoder(PredictionHeads):
             raise ValueError(f"unmasked_query is {unmasked_query!r}; accepted are 'official' and 'image'")
         if num_queries < 2:
             raise ValueError(f'num_queries is {num_queries}; at least 2 are needed: one object and the image query')
+        self.levels = tuple(range(num_levels)) if levels is None else tuple(levels)
+        if not self.levels or not set(self.levels) <= set(range(num_levels)):
+            raise ValueError(f'levels is {levels!r}; accepted are one or several of 0 to {num_levels - 1}')
         self.num_queries = num_queries
         self.unmasked_query = unmasked_query
         self.with_cp = with_cp
@@ -119,8 +125,9 @@ class XDecoderTransformerDecoder(PredictionHeads):
         """
         queries = pack(groups)
         pixels = self._pixels(features)
-        levels = [_resize(features.mask_features.detach(), level.shape[-2:]) for level in features.memory]
-        free = [_free_pixels(queries, level.shape[-2:]) for level in features.memory]
+        sizes = [level.shape[-2:] for level in self.attended(features)]
+        levels = [_resize(features.mask_features.detach(), size) for size in sizes]
+        free = [_free_pixels(queries, size) for size in sizes]
         self_mask = self_attention_mask(queries)
 
         x = queries.content
@@ -137,10 +144,14 @@ class XDecoderTransformerDecoder(PredictionHeads):
                 keys.append(layer_keys)
         return DecoderOutput(tuple(predictions), features.mask_features, None if recorded else tuple(keys))
 
+    def attended(self, features: ImageFeatures) -> list[Tensor]:
+        """The feature levels ``[B, C, h, w]`` that the layers attend in turn."""
+        return [features.memory[level] for level in self.levels]
+
     def _pixels(self, features: ImageFeatures) -> list[Pixels]:
         """Image tokens with their level embedding, and their positions, per level."""
         pixels = []
-        for level, embed in zip(features.memory, self.level_embed.weight, strict=True):
+        for level, embed in zip(self.attended(features), self.level_embed.weight[list(self.levels)], strict=True):
             _, channels, height, width = level.shape
             position = sine_positions(channels, height, width, level.device).to(level.dtype)
             pixels.append(Pixels(level.flatten(2).transpose(1, 2) + embed, position))
