@@ -67,23 +67,19 @@ class Variant(NamedTuple):
 VARIANTS = {
     'before': Variant('nothing trained', trains=False),
     'base': Variant('photographs: segments and texts from labels'),
-    'single-task': Variant('segments alone, no texts', segments_only=True),
-    'joint': Variant('with captions and generated world', sources={'segments': 4, 'pairs': 2, 'scenes': 2}),
-    'boxes': Variant(
-        'with COCO images of which boxes are known',
-        {f'{LOSS}.box_loss.type': 'BoxMaskLoss'},
-        {'segments': 6, 'boxes': 2},
-    ),
-    'stuff': Variant('with COCO panoptic images', sources={'segments': 6, 'stuff': 2}),
-    'queries-26': Variant('26 queries in place of 51', {'model.decoder.num_queries': 26}),
-    'queries-101': Variant('101 queries', {'model.decoder.num_queries': 101}),
-    'stride-16': Variant('layers attend stride 16 only', {'model.decoder.levels': (1,)}),
     'no-object-0.02': Variant('no-object weight 0.02 in place of 0.1', {f'{LOSS}.no_object_weight': 0.02}),
     'no-object-0.4': Variant('no-object weight 0.4', {f'{LOSS}.no_object_weight': 0.4}),
-    'larger-end': Variant('last quarter of the steps, and test, at 1.5 times the size', larger=1.5),
-    'larger-test': Variant('the base row tested at 1.5 times the size', larger=1.5, trains=False),
+    'stride-16': Variant('layers attend stride 16 only', {'model.decoder.levels': (1,)}),
+    'queries-26': Variant('26 queries in place of 51', {'model.decoder.num_queries': 26}),
+    'queries-101': Variant('101 queries', {'model.decoder.num_queries': 101}),
+    'joint': Variant('with captions and generated world', sources={'segments': 4, 'pairs': 2, 'scenes': 2}),
+    'single-task': Variant('segments alone, no texts', segments_only=True),
+    'boxes': Variant('with COCO images of which boxes are known', sources={'segments': 6, 'boxes': 2}),
     'distilled': Variant('from START: distilled text tower', weights='start'),
     'undistilled': Variant('from START with the text tower of the generated world', weights='undistilled'),
+    'larger-end': Variant('last quarter of the steps, and test, at 1.5 times the size', larger=1.5),
+    'larger-test': Variant('the base row tested at 1.5 times the size', larger=1.5, trains=False),
+    'stuff': Variant('with COCO panoptic images', sources={'segments': 6, 'stuff': 2}),
 }
 
 
@@ -117,7 +113,8 @@ def config_of(name: str, args: argparse.Namespace, weights: Path) -> Config:
     """The config of a row."""
     variant = VARIANTS[name]
     cfg = load_config(find_config(CONFIG))
-    cfg.model.tasks.segmentation.loss.box_loss = None
+    if 'boxes' not in variant.sources:
+        cfg.model.tasks.segmentation.loss.box_loss = None
     cfg.merge_from_dict(dict(variant.options))
     cfg.work_dir, cfg.experiment_name = str(args.out / name), f'{name}_{time.time_ns()}'
     cfg.load_from = str(weights)

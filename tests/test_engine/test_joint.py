@@ -157,6 +157,14 @@ def test_every_source_cycles_on_its_own(tmp_path):
         assert sorted(drawn[:size]) == sorted(drawn[size : 2 * size]) == list(all_of_them)
 
 
+def test_sources_of_a_base_may_be_left_out(tmp_path):
+    sources = dict(small=source(5, 2), large=None)
+    seen = train(tmp_path / 'one', train_dataloader=sources)  # whose weight stands in the base, too
+    assert [list(values) for values, _ in seen] == [['small']] * MAX_ITERS
+    with pytest.raises(ValueError, match='must map the name of every source to a data loader'):
+        runner_of(tmp_path / 'none', train_dataloader=dict(small=None, large=None)).train()
+
+
 def test_logged_losses_add_up(tmp_path):
     for _, outputs in train(tmp_path):
         assert set(outputs) == {

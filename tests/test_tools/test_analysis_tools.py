@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from tiny.data import write_pictures
+from tiny.photos import write_photos
 from tiny.tools import CONFIG, ROOT, run_tool
 
 from xdet.compat.checkpoint import save_weights
@@ -96,6 +97,38 @@ def test_failures(subject: list, tmp_path: Path) -> None:
     assert (tmp_path / 'worst_1.png').is_file() and len(list((tmp_path / 'pictures').iterdir())) == 2
     with pytest.raises(SystemExit, match="error: scoring: cannot sort by 'mIoU'; .* semantic/mIoU"):
         run('failure_cases', *subject, '--by', 'mIoU', '--out-dir', tmp_path)
+
+
+def test_photo_report(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    config = ROOT / 'tests' / 'tiny' / 'photo_run.py'
+    torch.manual_seed(0)
+    save_weights(MODELS.build(Config.fromfile(str(config)).model), tmp_path / 'tiny.safetensors', dtype=None)
+    write_photos(tmp_path / 'photos')
+    sets = f'test_sets.again.dataset.data_root={tmp_path / "photos"}'
+    subject = [config, tmp_path / 'tiny.safetensors', '--data-root', tmp_path / 'photos', '--device', 'cpu']
+    out = ['--out-dir', tmp_path / 'out']
+    run('photo_report', *subject, *out, '--scenes', '2', '--sets', 'again', '--pictures', '--draw-every', '2',
+        '--synonyms', 'dog=puppy, hound', '--worst', '2', '--cfg-options', sets)  # fmt: skip
+    found = json.loads((tmp_path / 'out' / 'report.json').read_text())
+    assert (
+        found['photographs']['images'] == 3 and found['scenes']['images'] == 2 and found['sets']['again']['images'] == 3
+    )
+    assert [row['synonym'] for row in found['synonyms']['words']] == ['puppy', 'hound']
+    assert found['sets']['again']['panoptic/PQ'] == pytest.approx(found['photographs']['panoptic/PQ'], rel=1e-4)
+    assert '## Aims' in capsys.readouterr().out and '## Aims' in (tmp_path / 'out' / 'report.md').read_text()
+    assert [path.name for path in sorted((tmp_path / 'out' / 'examples').iterdir())] == ['0000_0.png', '0002_2.png']
+    assert {path.name for path in (tmp_path / 'out').glob('worst_*.png')} == {
+        f'worst_{name}_1.png' for name in ('panoptic-PQ', 'referring-mIoU', 'vqa-accuracy')
+    }
+    scores = json.loads((tmp_path / 'out' / 'scores.json').read_text())
+    assert scores['by'] == 'panoptic/PQ' and len(scores['images']) == 3
+    for wrong, message in (
+        (['--synonyms', 'dog'], "--synonyms 'dog' is not CLASS=WORD"),
+        (['--sets', 'camvid'], '--sets camvid: the test_sets of the config are again'),
+        (['--split', 'test'], 'has no panoptic_test.json'),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            run('photo_report', *subject, *out, *wrong)
 
 
 def test_robustness(subject: list, tmp_path: Path) -> None:
