@@ -39,6 +39,7 @@ CONFIG = 'xdecoder_lite0-nano_joint-photos-more'
 START_WEIGHTS = Path(__file__).resolve().parents[1] / 'tools' / 'misc' / 'start_weights.py'
 SIZES = {'LargeScaleJitter': ('size',), 'mmdet.Resize': ('scale',), 'ResizeShortestEdge': ('scale', 'max_size')}
 LOSS = 'model.tasks.segmentation.loss'
+PIXEL_NAMES = 'tasks.segmentation.pixel_names'
 SHOWN = {'mIoU7': 'mIoU7', 'PQ_animals': 'PQ animals', 'PQ_person': 'PQ people', 'class_loss': 'class loss'}
 
 
@@ -52,6 +53,7 @@ class Variant(NamedTuple):
         weights (str): Where it starts: ``'trained'``, ``'start'`` or ``'undistilled'``.
         segments_only (bool): Without the texts that are made from labels.
         larger (float): Factor of the image size in the last quarter of the steps, and in the test.
+        new_parts (Sequence[str]): Parts that start from nothing; WEIGHTS must not have them.
         trains (bool): False: what the weights can do before.
     """
 
@@ -61,6 +63,7 @@ class Variant(NamedTuple):
     weights: str = 'trained'
     segments_only: bool = False
     larger: float = 1.0
+    new_parts: Sequence[str] = ()
     trains: bool = True
 
 
@@ -69,6 +72,7 @@ VARIANTS = {
     'base': Variant('photographs: segments and texts from labels'),
     'no-object-0.02': Variant('no-object weight 0.02 in place of 0.1', {f'{LOSS}.no_object_weight': 0.02}),
     'no-object-0.4': Variant('no-object weight 0.4', {f'{LOSS}.no_object_weight': 0.4}),
+    'pixel-names': Variant('pixels learn names too (PixelNames), from nothing', new_parts=(PIXEL_NAMES,)),
     'stride-16': Variant('layers attend stride 16 only', {'model.decoder.levels': (1,)}),
     'queries-26': Variant('26 queries in place of 51', {'model.decoder.num_queries': 26}),
     'queries-101': Variant('101 queries', {'model.decoder.num_queries': 101}),
@@ -110,11 +114,15 @@ def resized(pipeline: Sequence[Mapping[str, Any]], factor: float) -> list[dict[s
 
 
 def config_of(name: str, args: argparse.Namespace, weights: Path) -> Config:
-    """The config of a row."""
+    """The config of a row; optional parts that the weights do not have, and the row does not add, are left out."""
     variant = VARIANTS[name]
     cfg = load_config(find_config(CONFIG))
     if 'boxes' not in variant.sources:
         cfg.model.tasks.segmentation.loss.box_loss = None
+    known = has_part(weights, PIXEL_NAMES)
+    if not known and PIXEL_NAMES not in variant.new_parts:
+        cfg.model.tasks.segmentation.pixel_names = None
+    cfg.allow_missing = tuple(f'{part}.*' for part in variant.new_parts)
     cfg.merge_from_dict(dict(variant.options))
     cfg.work_dir, cfg.experiment_name = str(args.out / name), f'{name}_{time.time_ns()}'
     cfg.load_from = str(weights)
@@ -141,6 +149,11 @@ def config_of(name: str, args: argparse.Namespace, weights: Path) -> Config:
     cfg.default_hooks.checkpoint.update(interval=args.steps, max_keep_ckpts=1, save_optimizer=False)
     cfg.randomness = dict(seed=0)
     return cfg
+
+
+def has_part(weights: str | Path, part: str) -> bool:
+    """Whether a file of weights has parameters of a part."""
+    return any(key.startswith(f'{part}.') for key in read_state_dict(str(weights)))
 
 
 class LargerImages(Hook):
@@ -234,6 +247,9 @@ def main() -> None:
         for name in args.only:
             if VARIANTS[name].weights != 'trained' and args.start is None:
                 print(f'{name}: left out, it needs --start')
+                continue
+            if any(has_part(args.weights, part) for part in VARIANTS[name].new_parts):
+                print(f'{name}: left out, the weights have that part already')
                 continue
             record = args.out / f'{name}_{args.steps}x{args.size}.json'
             if not record.exists():
