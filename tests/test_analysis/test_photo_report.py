@@ -67,7 +67,8 @@ def test_a_part_of_the_images_and_of_the_tasks(cfg: Config, model: torch.nn.Modu
     photographs = Photographs(model, images, tasks=('panoptic',))
     [(_, _, sample)] = photographs.run()
     assert 'pred_captions' not in sample and 'pred_sem_seg' not in sample
-    assert 'panoptic/PQ' in photographs.values() and math.isnan(photographs.values()['mIoU7'])
+    values = photographs.values()
+    assert 'panoptic/PQ' in values and math.isnan(values['mIoU7'])
 
 
 def test_background_is_looked_for_until_the_end_whatever_happens(cfg, model, folder) -> None:

@@ -100,15 +100,18 @@ def test_failures(subject: list, tmp_path: Path) -> None:
 
 
 def test_photo_report(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    config = ROOT / 'tests' / 'tiny' / 'photo_run.py'
+    write_photos(tmp_path / 'photos')
+    config = tmp_path / 'tiny_photos.py'
+    config.write_text(
+        f"_base_ = '{ROOT}/tests/tiny/photo_run.py'\n"
+        f"test_sets = dict(again=dict(dataset=dict(data_root='{tmp_path}/photos/')))\n"
+    )
     torch.manual_seed(0)
     save_weights(MODELS.build(Config.fromfile(str(config)).model), tmp_path / 'tiny.safetensors', dtype=None)
-    write_photos(tmp_path / 'photos')
-    sets = f'test_sets.again.dataset.data_root={tmp_path / "photos"}'
     subject = [config, tmp_path / 'tiny.safetensors', '--data-root', tmp_path / 'photos', '--device', 'cpu']
     out = ['--out-dir', tmp_path / 'out']
-    run('photo_report', *subject, *out, '--scenes', '2', '--sets', 'again', '--pictures', '--draw-every', '2',
-        '--synonyms', 'dog=puppy, hound', '--worst', '2', '--cfg-options', sets)  # fmt: skip
+    options = ['--scenes', '2', '--sets', 'again', '--synonyms', 'dog=puppy, hound']
+    run('photo_report', *subject, *out, *options, '--pictures', '--draw-every', '2', '--worst', '2')
     found = json.loads((tmp_path / 'out' / 'report.json').read_text())
     assert (
         found['photographs']['images'] == 3 and found['scenes']['images'] == 2 and found['sets']['again']['images'] == 3
