@@ -25,7 +25,7 @@ def cfg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_config: Config) ->
     cfg = load_config(find_config('xdecoder_lite0-nano_joint-photos-more'))
     tasks = cfg.model.tasks
     segmentation = dict(tasks.segmentation, loss=dict(tasks.segmentation.loss, num_points=64))
-    segmentation['pixel_names'].update(embed_dims=32, maps=dict(memory_0=32, backbone_3=64))
+    segmentation['pixel_names'] = dict(type='PixelNames', embed_dims=32, maps=dict(memory_0=32, backbone_3=64))
     cfg.model = dict(tiny_config.model, tasks=dict(segmentation=segmentation, referring=tasks.referring))
     cfg.work_dir = str(tmp_path / 'work')
     for part in ('val', 'test'):
