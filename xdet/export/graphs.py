@@ -488,7 +488,7 @@ def graphs(model: XDecoder) -> Iterator[Graph]:
             inputs = ('class_embed', 'text')
             yield examples.graph('classification', Classification(model), inputs, ('probabilities',))
         else:
-            raise ValueError(f'task {type(task).__name__} has no graph; the tasks of xdet have')
+            raise ValueError(f'task {type(task).__name__} has no graph; the tasks of xdet have, but for PoseTask')
 
 
 class _Examples:
