@@ -107,7 +107,7 @@ def test_familiarity_is_the_share_of_known_neighbours() -> None:
     assert familiarity(torch.tensor([[0.5], [-1.0]]), torch.tensor([[0.5], [1.0]])).tolist() == pytest.approx(
         [0.5, 0.0], abs=1e-6
     )
-    assert familiarity(torch.ones(1, 40), torch.ones(1, 0)).tolist() == pytest.approx([1.0])
+    assert familiarity(torch.ones(1, 400), torch.ones(1, 0)).tolist() == pytest.approx([1.0])
     near = familiarity(torch.tensor([[0.9, 0.2]]), torch.tensor([[0.8, 0.2]]))
     assert near.item() == pytest.approx(np.exp([9, 2]).sum() / np.exp([9, 8, 2, 2]).sum())
 

@@ -4,10 +4,11 @@
         --related tools/misc/known_words/photos_related.txt --unrelated tools/misc/known_words/unrelated.txt \\
         --near tools/misc/known_words/photos_near.txt
 
-The threshold is chosen on one half of the lists and judged on the other. It goes into the header of the file, or with
---out of a copy, together with the lists. Where the training left no vocabulary in the file, the words are collected
-from samples of the config's training data. A text encoder that cannot tell the lists apart gets no threshold: then only
-words that training never had count as far.
+The threshold is chosen on one half of the lists and judged on the other, many times, so that 95 % of the trained and
+related names pass and 80 % of the unrelated ones are marked, or as near as can be. It goes into the header of the file,
+or with --out of a copy, together with the lists. Where the training left no vocabulary in the file, the words are
+collected from samples of the config's training data. A text encoder that cannot tell the lists apart gets no threshold:
+then only words that training never had count as far.
 """
 
 from __future__ import annotations
@@ -103,8 +104,11 @@ def main() -> None:
         measured, result = measure(known, encoder.eval(), related, unrelated, near, args.seed)
         words = len(known.phrase_words), len(known.text_words)
         print(f'{len(known.names)} trained names, {words[0]} words of phrases, {words[1]} words of other texts')
-        print(f'threshold {result.threshold}, judged on names that it was not chosen with and that no list has:')
-        print(f'{100 * result.passed:.1f} % of {result.counts[0]} related ones pass')
+        print(f'threshold {result.threshold}, judged on names that did not choose it and that no list has:')
+        print(
+            f'{100 * result.passed:.1f} % of {result.counts[0]} related ones pass, with the trained ones '
+            f'{100 * result.passed_in_all:.1f} %'
+        )
         print(f'{100 * result.marked:.1f} % of {result.counts[1]} unrelated ones are marked')
         if result.near is not None:
             print(f'{100 * result.near:.1f} % of those that are like trained ones are marked')

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,21 +23,26 @@ from xdet.structures.vocabulary import same_text
 if TYPE_CHECKING:
     from xdet.models.text import CausalTextEncoder
 
+SPLITS = 20
+"""How often the lists are divided."""
+
 PASS, FLAG = 0.95, 0.80
-"""Aims: shares of related names that pass and of unrelated ones that are marked."""
+"""Aims: shares of trained and related names that pass, and of unrelated ones that are marked."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """How well a threshold tells related from unrelated names, on the halves of the lists that did not choose it.
+    """How well a threshold tells related from unrelated names.
 
     No name is compared with itself or with one that it shares a word with, so each stands for one that no list has.
+    Shares are means over random halves of the lists, for which the other half chose the threshold.
 
     Attributes:
-        threshold (float): Smallest familiarity that passes.
+        threshold (float): Smallest familiarity that passes; the median of those that the halves chose.
         passed (float): Share of the related names that pass.
         marked (float): Share of the unrelated names that are marked.
-        counts (tuple[int, int]): How many these are.
+        passed_in_all (float): Share of related and trained names that pass; the latter always do.
+        counts (tuple[int, int]): How many names the lists have.
         near (float | None): Share of the third list that is marked.
         wrong (tuple[tuple[str, ...], tuple[str, ...]]): Related names that are marked, unrelated ones that pass.
     """
@@ -44,6 +50,7 @@ class Measurement:
     threshold: float
     passed: float
     marked: float
+    passed_in_all: float
     counts: tuple[int, int]
     near: float | None
     wrong: tuple[tuple[str, ...], tuple[str, ...]]
@@ -94,31 +101,43 @@ def measure(
 
     shares = [familiar(related, of_related), familiar(unrelated, of_unrelated)]
     generator = torch.Generator().manual_seed(seed)
-    orders = [torch.randperm(len(values), generator=generator) for values in shares]
-    threshold = choose(*(values[order[::2]] for values, order in zip(shares, orders, strict=True)))
-    passes = [values >= threshold for values in shares]
-    held_out = [order[1::2] for order in orders]
+    thresholds, passed, marked = [], [], []
+    for _ in range(SPLITS):
+        halves = [values[torch.randperm(len(values), generator=generator)].tensor_split(2) for values in shares]
+        thresholds.append(choose(*(first for first, _ in halves), always=len(known.names) / 2))
+        passed.append(float((halves[0][1] >= thresholds[-1]).float().mean()))
+        marked.append(float((halves[1][1] < thresholds[-1]).float().mean()))
+    threshold = round(median(thresholds), 4)
+    passes = [(values >= threshold).tolist() for values in shares]
     measurement = Measurement(
         threshold,
-        float(passes[0][held_out[0]].float().mean()),
-        float((~passes[1][held_out[1]]).float().mean()),
-        (len(held_out[0]), len(held_out[1])),
+        fmean(passed),
+        fmean(marked),
+        (len(known.names) + fmean(passed) * len(related)) / (len(known.names) + len(related)),
+        (len(related), len(unrelated)),
         float((familiar(near, of_near) < threshold).float().mean()) if near else None,
         (
-            tuple(related[i] for i in held_out[0].tolist() if not passes[0][i]),
-            tuple(unrelated[i] for i in held_out[1].tolist() if passes[1][i]),
+            tuple(name for name, passes_ in zip(related, passes[0], strict=True) if not passes_),
+            tuple(name for name, passes_ in zip(unrelated, passes[1], strict=True) if passes_),
         ),
     )
     return replace(known, also=tuple(related), others=tuple(others), threshold=threshold), measurement
 
 
-def choose(related: Tensor, unrelated: Tensor) -> float:
-    """Threshold at which the worse of the two shares, compared with its aim, is best."""
+def choose(related: Tensor, unrelated: Tensor, always: float = 0) -> float:
+    """Threshold at which the worse of the two shares, compared with its aim, is best.
+
+    Args:
+        related (Tensor): Familiarity of names that should pass.
+        unrelated (Tensor): Familiarity of names that should be marked.
+        always (float): How many names pass whatever the threshold is, the trained ones.
+    """
     values = torch.cat([related, unrelated]).sort().values
     between = (values[1:] + values[:-1]) / 2
-    passed = (related[None] >= between[:, None]).float().mean(dim=1)
+    passed = ((related[None] >= between[:, None]).sum(dim=1) + always) / (len(related) + always)
     marked = (unrelated[None] < between[:, None]).float().mean(dim=1)
-    return round(float(between[torch.minimum(passed - PASS, marked - FLAG).argmax()]), 4)
+    worse = torch.minimum(passed - PASS, marked - FLAG)
+    return round(float(between[(worse + 1e-3 * (passed + marked)).argmax()]), 4)  # of equal ones, the best of the other
 
 
 def read_lists(lines: Sequence[str], where: str) -> list[str]:

@@ -16,7 +16,7 @@ from xdet.structures.vocabulary import same_text
 if TYPE_CHECKING:
     from xdet.models.text import CausalTextEncoder
 
-NEIGHBOURS, TEMPERATURE = 30, 0.1
+NEIGHBOURS, TEMPERATURE = 150, 0.1
 """How many names vote on another one, and how much the nearest of them count more; see :func:`familiarity`."""
 
 _TEXTS_PER_PASS = 256
