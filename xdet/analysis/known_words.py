@@ -134,10 +134,11 @@ def choose(related: Tensor, unrelated: Tensor, always: float = 0) -> float:
     """
     values = torch.cat([related, unrelated]).sort().values
     between = (values[1:] + values[:-1]) / 2
-    passed = ((related[None] >= between[:, None]).sum(dim=1) + always) / (len(related) + always)
-    marked = (unrelated[None] < between[:, None]).float().mean(dim=1)
+    passed = ((related[None] >= between[:, None]).sum(dim=1) + always).double() / (len(related) + always)
+    marked = (unrelated[None] < between[:, None]).double().mean(dim=1)
     worse = torch.minimum(passed - PASS, marked - FLAG)
-    return round(float(between[(worse + 1e-3 * (passed + marked)).argmax()]), 4)  # of equal ones, the best of the other
+    best = between[worse >= worse.amax() - 1e-9]  # the middle of those that are equally good
+    return round(float(best.amin() + best.amax()) / 2, 4)
 
 
 def read_lists(lines: Sequence[str], where: str) -> list[str]:
