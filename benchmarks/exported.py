@@ -3,7 +3,7 @@
     python benchmarks/exported.py exported exported_fp16 exported_int8 --scenes 200 --out exported.json
 
 Each runs in a process of its own, on the same images: panoptic segmentation, phrases and captions, and their speed.
-`torch` in place of a folder is the toolkit with the embedded weights.
+`torch` in place of a folder is the toolkit with the embedded model of the generated world.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def load(model: str) -> tuple[Any, dict[str, float]]:
     if model == 'torch':
         from xdet.apis import XDecoderInferencer
 
-        inferencer: Any = XDecoderInferencer(device='cpu')
+        inferencer: Any = XDecoderInferencer('scenes', device='cpu')
         size = Path(inferencer.origin.weights).stat().st_size
     else:
         from xdet.runtime import OnnxInferencer
@@ -80,7 +80,7 @@ def judge(inferencer: Any, scenes: int, captions: int) -> dict[str, float]:
     from mmengine.registry import init_default_scope
 
     from xdet.evaluation.panoptic_quality import ClassCounts, match_segments, summarise
-    from xdet.model_zoo import embedded_vocabulary, find_config, load_config
+    from xdet.model_zoo import find_config, load_config
     from xdet.registry import DATASETS
     from xdet.structures import decode_mask
 
@@ -108,7 +108,7 @@ def judge(inferencer: Any, scenes: int, captions: int) -> dict[str, float]:
         if index < captions:
             text = inferencer.predict('caption')['predictions'][0]['captions'][0]['text']
             right += any(text == caption.split('.')[0].strip() for caption in sample.metainfo['captions'])
-    pq = summarise(dict(counts), embedded_vocabulary())['PQ']
+    pq = summarise(dict(counts), inferencer.default_vocabulary)['PQ']
     return dict(PQ=pq, cIoU=100 * float(common / union), captions=100 * right / max(captions, 1))
 
 

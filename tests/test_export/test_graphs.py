@@ -17,15 +17,17 @@ NAMES = Vocabulary(('dog', 'sky', 'red circle'), (True, False, True))
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('settings', [None, dict(share=0.5), dict(joined=True), dict(share=0.0)])
+@pytest.mark.parametrize('settings', [None, dict(share=0.5), dict(share=0.6, heard=['backbone_3']), dict(share=0.0)])
 def test_names_of_queries(tiny_config: Config, settings: dict | None) -> None:
     cfg = copy.deepcopy(tiny_config.model)
+    maps = dict(memory_0=32, memory_2=32, backbone_3=64)
     if settings is not None:
-        cfg.tasks.segmentation.pixel_names = dict(type='PixelNames', channels=32, embed_dims=32, **settings)
+        cfg.tasks.segmentation.pixel_names = dict(type='PixelNames', embed_dims=32, maps=maps, **settings)
     model = MODELS.build(cfg).eval()
     image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
-    features = ImageEncoder(model)(image)[:4]
-    class_embed, mask_embed, _, *pixel_embed = Decoder(model)(*features)
+    *features, _ = ImageEncoder(model)(image)[:5]
+    pixels = ImageEncoder(model)(image)[5:]
+    class_embed, mask_embed, _, *pixel_embed = Decoder(model)(*features, pixels)
     assert len(pixel_embed) == (settings not in (None, dict(share=0.0)))
     text = model.vocabulary(NAMES)[:-1]
     found = Semantic(model).probabilities(class_embed, text, *pixel_embed or [None])

@@ -28,7 +28,9 @@ def exportable(tiny_config: Config) -> XDecoderInferencer:
         retrieval=_pipeline(type='mmdet.Resize', **square),
     )
     cfg.model.backbone.focal_levels = (1, 1, 1, 1)  # tracing takes time per operator
-    cfg.model.tasks.segmentation.pixel_names = dict(type='PixelNames', channels=32, embed_dims=32, share=0.5)
+    cfg.model.tasks.segmentation.pixel_names = dict(
+        type='PixelNames', embed_dims=32, maps=dict(memory_2=32, backbone_3=64), share=0.5
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return XDecoderInferencer(cfg, random_weights=True, device='cpu')

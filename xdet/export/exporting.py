@@ -222,7 +222,7 @@ def _arguments(graph: Graph, values: Mapping[str, Any]) -> tuple[Any, ...]:
     result: list[Any] = []
     last = ''
     for name in graph.inputs:
-        stem = name.rsplit('_', 1)[0] if name.startswith(('visible_', 'image_keys_')) else ''
+        stem = next((prefix for prefix in ('visible_', 'image_keys_', 'pixels_') if name.startswith(prefix)), '')
         if stem and stem == last:
             result[-1] += (values[name],)
         else:

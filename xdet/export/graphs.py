@@ -58,12 +58,20 @@ class ImageEncoder(nn.Module):
     def __init__(self, model: XDecoder) -> None:
         super().__init__()
         self.backbone, self.pixel_decoder = model.backbone, model.pixel_decoder
+        self.pixel_names = _pixel_names(model)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """The image to ``mask_features``, memory of strides 32, 16 and 8, and ``[1, C]``."""
+        """The image to ``mask_features``, memory of strides 32, 16 and 8, and ``[1, C]``; where pixels have a say in
+        names, also maps ``[1, C, h, w]`` of their directions."""
         maps = tuple(self.backbone(image))
         mask_features, memory = self.pixel_decoder(maps)
-        return mask_features, *memory, maps[-1].mean(dim=(-2, -1))
+        found = [mask_features, *memory, maps[-1].mean(dim=(-2, -1))]
+        if self.pixel_names is not None:
+            features = ImageFeatures(maps, mask_features, tuple(memory))
+            for name in self.pixel_names.heard:
+                embeddings, size = self.pixel_names.embed(name, features)
+                found.append(normalize(embeddings).transpose(1, 2).unflatten(2, size))
+        return tuple(found)
 
 
 class TextEncoder(nn.Module):
@@ -109,7 +117,12 @@ class Decoder(nn.Module):
         self.pixel_names = _pixel_names(model)
 
     def forward(
-        self, mask_features: Tensor, memory_32: Tensor, memory_16: Tensor, memory_8: Tensor
+        self,
+        mask_features: Tensor,
+        memory_32: Tensor,
+        memory_16: Tensor,
+        memory_8: Tensor,
+        pixels: tuple[Tensor, ...] = (),
     ) -> tuple[Tensor, ...]:
         """Features to ``class_embed`` and ``mask_embed`` ``[N, C]`` of the object queries and, last, the image query,
         and ``latent_keys`` ``[layers, 2, heads, N, d]`` for :class:`CaptionStep` and :class:`Answers`. Where pixels
@@ -121,32 +134,32 @@ class Decoder(nn.Module):
         class_embed, mask_embed = (layer.rows(part, OBJECT, IMAGE)[0] for part in (layer.class_embed, layer.mask_embed))
         if self.pixel_names is None:
             return class_embed, mask_embed, keys
-        return class_embed, mask_embed, keys, self._pixels(features, mask_embed)
+        return class_embed, mask_embed, keys, self._pixels(mask_features[0], mask_embed, pixels)
 
-    def _pixels(self, features: ImageFeatures, mask_embed: Tensor) -> Tensor:
-        """What :class:`~xdet.models.pixel_names.PixelNames` compares with names, but before it does."""
+    def _pixels(self, mask_features: Tensor, mask_embed: Tensor, pixels: tuple[Tensor, ...]) -> Tensor:
+        """What :class:`~xdet.models.pixel_names.PixelNames` compares with names, before it does: that is linear."""
         assert self.pixel_names is not None
+        masks = (mask_embed @ mask_features.flatten(1)).sigmoid().unflatten(1, mask_features.shape[1:])
         total = mask_embed.new_zeros(())
-        for level, embeddings in zip(self.pixel_names.levels, self.pixel_names(features.memory), strict=True):
-            factor = 8 >> level  # of the mask features, for strides 32, 16 and 8
-            if self.pixel_names.joined:
-                pooled = F.avg_pool2d(features.mask_features[0], factor)
-                inside = (mask_embed @ pooled.flatten(1)).sigmoid()
-                inside = inside / inside.sum(-1, keepdim=True).clamp(min=1e-6)
-            else:
-                masks = (mask_embed @ features.mask_features[0].flatten(1)).sigmoid()
-                inside = F.avg_pool2d(masks.unflatten(1, features.mask_features.shape[2:]), factor).flatten(1)
-                inside = torch.where(inside > 0.5, inside, 1e-4 * inside)
-                inside = inside / inside.sum(1, keepdim=True).clamp(min=1e-12)
-            total = total + inside @ normalize(embeddings[0]) / len(self.pixel_names.levels)
+        for name, directions in zip(self.pixel_names.heard, pixels, strict=True):
+            inside = F.avg_pool2d(masks, _factor(name)).flatten(1)
+            inside = torch.where(inside > 0.5, inside, 1e-4 * inside)
+            inside = inside / inside.sum(1, keepdim=True).clamp(min=1e-12)
+            total = total + inside @ directions[0].flatten(1).T / len(pixels)
         return total
+
+
+def _factor(name: str) -> int:
+    """By how much a map of features is smaller than the mask features."""
+    kind, level = name.split('_')
+    return 1 << int(level) if kind == 'backbone' else 8 >> int(level)
 
 
 def _pixel_names(model: XDecoder) -> PixelNames | None:
     """Of a model whose pixels have a say in the names of queries."""
     for task in model.tasks.values():
         own = getattr(task, 'pixel_names', None)
-        if own is not None and (own.joined or own.share):
+        if own is not None and own.share:
             return own
     return None
 
@@ -160,20 +173,16 @@ class _WithVocabulary(nn.Module):
         self.logit_scale = model.text_encoder.logit_scale
         self.register_buffer('background', model.vocabulary(Vocabulary((BACKGROUND,), (True,)))[-1:].clone())
         names = _pixel_names(model)
-        self.joined, self.share = names is not None and names.joined, 0.0 if names is None else names.share
+        self.share = 0.0 if names is None else names.share
 
     def probabilities(self, class_embed: Tensor, text: Tensor, pixel_embed: Tensor | None) -> Tensor:
         """Of every query, over the K names and, last, no object: ``[N, K + 1]``."""
         logits = cosine_logits(class_embed, torch.cat((text, self.background)), self.logit_scale)
         if pixel_embed is not None:
             said = (self.logit_scale.exp() * (pixel_embed @ text.T)).log_softmax(dim=-1)
-            own = logits[:, :-1]
-            if self.joined:
-                own = own + said
-            else:
-                there = own.logsumexp(dim=-1, keepdim=True)
-                own = ((1 - self.share) * own.log_softmax(dim=-1) + self.share * said).log_softmax(dim=-1) + there
-            logits = torch.cat((own, logits[:, -1:]), dim=1)
+            own, there = logits[:, :-1].log_softmax(dim=-1), logits[:, :-1].logsumexp(dim=-1, keepdim=True)
+            mixed = ((1 - self.share) * own + self.share * said).log_softmax(dim=-1) + there
+            logits = torch.cat((mixed, logits[:, -1:]), dim=1)
         return logits.softmax(dim=-1)
 
 
@@ -455,11 +464,13 @@ def graphs(model: XDecoder) -> Iterator[Graph]:
     examples = _Examples(model)
     features = ('mask_features', 'memory_32', 'memory_16', 'memory_8')
     segmenting, sized = ('class_embed', 'mask_embed', 'mask_features', 'text'), ('rows', 'columns')
-    yield examples.graph('image_encoder', ImageEncoder(model), ('image',), (*features, 'image_mean'))
+    names = _pixel_names(model)
+    maps = tuple(f'pixels_{name}' for name in names.heard) if names is not None else ()
+    pixels = ('pixel_embed',) if names is not None else ()
+    yield examples.graph('image_encoder', ImageEncoder(model), ('image',), (*features, 'image_mean', *maps))
     yield examples.graph('text_encoder', TextEncoder(model), ('ids',), ('tokens', 'pooled'))
-    pixels = ('pixel_embed',) if _pixel_names(model) is not None else ()
     made = ('class_embed', 'mask_embed', 'latent_keys', *pixels)
-    yield examples.graph('decoder', Decoder(model), features, made)
+    yield examples.graph('decoder', Decoder(model), (*features, *maps), made)
     keys = examples.image_keys
     tasks = tuple(model.tasks.values())
     if any(isinstance(task, (CaptioningTask, VQATask)) for task in tasks):
@@ -520,6 +531,11 @@ class _Examples:
         for stride, factor in ((32, 1), (16, 2), (8, 4)):
             open_sizes = {2: h if factor == 1 else factor * h, 3: w if factor == 1 else factor * w}
             add(f'memory_{stride}', (1, channels, factor * height, factor * width_), open_sizes)
+        if (names := _pixel_names(model)) is not None:
+            for name in names.heard:
+                factor = 8 // _factor(name)
+                open_sizes = {2: h if factor == 1 else factor * h, 3: w if factor == 1 else factor * w}
+                add(f'pixels_{name}', (1, channels, factor * height, factor * width_), open_sizes)
         last = model.tasks.retrieval.backbone_proj.shape[0] if 'retrieval' in model.tasks else 1
         add('image_mean', (1, last), {})
         most = Dim('L', min=1, max=text.context_length)

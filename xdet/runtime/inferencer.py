@@ -365,7 +365,7 @@ class OnnxInferencer:
 
     def _encode(self, source: ImageSource, task: str | None) -> EncodedImage:
         seen, image = self.network_input(source, task)
-        names = (*_FEATURES, 'image_mean')
+        names = self.facts['graphs']['image_encoder']['outputs']
         image.features.update(zip(names, self.model.run('image_encoder', image=seen), strict=True))
         return image
 
@@ -373,10 +373,12 @@ class OnnxInferencer:
         return {name: image.features[name] for name in _FEATURES}
 
     def _latents(self, image: EncodedImage) -> dict[str, Array]:
-        names = self.facts['graphs']['decoder']['outputs']
-        return image.once(
-            'latents', lambda: dict(zip(names, self.model.run('decoder', **self._features(image)), strict=True))
-        )
+        def make() -> dict[str, Array]:
+            graph = self.facts['graphs']['decoder']
+            found = self.model.run('decoder', **{name: image.features[name] for name in graph['inputs']})
+            return dict(zip(graph['outputs'], found, strict=True))
+
+        return image.once('latents', make)
 
     def _image_keys(self, image: EncodedImage) -> dict[str, Array]:
         def make() -> dict[str, Array]:
