@@ -35,6 +35,7 @@ from xdet.models.losses import SegmentTargets
 from xdet.models.pixel_names import PixelNames
 from xdet.registry import DATASETS, MODELS
 from xdet.structures import ImageFeatures, Vocabulary
+from xdet.structures.known_words import KEY as KNOWN_WORDS
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def main() -> None:
         if unknown:
             raise ValueError(f'--sources: {sorted(unknown)}; {args.config} has {sorted(loaders)}')
         model = MODELS.build(cfg.model)
-        load_weights(model, args.weights, allow_missing=['tasks.segmentation.pixel_names.*'])
+        loaded = load_weights(model, args.weights, allow_missing=['tasks.segmentation.pixel_names.*'])
         own = model.tasks['segmentation'].pixel_names
         if own is None or 'memory_0' not in own.projections:
             raise ValueError(f'{args.config}: its segmentation task has no PixelNames on memory_0')
@@ -158,7 +159,7 @@ def main() -> None:
             if name in own.projections:
                 names.projections[place] = own.projections[name]
         train(model, names, images, args)
-        save_weights(model, args.target)
+        save_weights(model, args.target, known_words=loaded.get(KNOWN_WORDS))
     print(f'{args.target}: from {len(images)} images')
 
 
