@@ -63,6 +63,25 @@ def test_segments_without_a_loop(
     assert scores.tolist() == pytest.approx([info['score'] for info in infos])
 
 
+@pytest.mark.parametrize(
+    ('part', 'name', 'value', 'message'),
+    [
+        ('decoder', 'levels', (1,), 'a decoder of levels'),
+        ('tasks.segmentation', 'background_score', 0.5, 'background_score has no graphs'),
+        ('tasks.segmentation.pixel_names', 'joined', True, 'joined pixel_names has no graphs'),
+    ],
+)
+def test_settings_that_graphs_would_lack(
+    tiny_config: Config, monkeypatch: pytest.MonkeyPatch, part: str, name: str, value: object, message: str
+) -> None:
+    cfg = copy.deepcopy(tiny_config.model)
+    cfg.tasks.segmentation.pixel_names = dict(type='PixelNames', embed_dims=32, maps=dict(memory_0=32))
+    model = MODELS.build(cfg).eval()
+    monkeypatch.setattr(model.get_submodule(part), name, value)
+    with pytest.raises(ValueError, match=message):
+        list(graphs(model))
+
+
 def test_task_without_graph(tiny_config: Config) -> None:
     model = MODELS.build(tiny_config.model).eval()
     model.tasks['mine'] = torch.nn.Identity()

@@ -460,7 +460,12 @@ class Classification(nn.Module):
 
 
 def graphs(model: XDecoder) -> Iterator[Graph]:
-    """All graphs of a model, those of its tasks last."""
+    """All graphs of a model, those of its tasks last.
+
+    Raises:
+        ValueError: It has a part that the graphs do not have.
+    """
+    _check(model)
     examples = _Examples(model)
     features = ('mask_features', 'memory_32', 'memory_16', 'memory_8')
     segmenting, sized = ('class_embed', 'mask_embed', 'mask_features', 'text'), ('rows', 'columns')
@@ -500,6 +505,17 @@ def graphs(model: XDecoder) -> Iterator[Graph]:
             yield examples.graph('classification', Classification(model), inputs, ('probabilities',))
         else:
             raise ValueError(f'task {type(task).__name__} has no graph; the tasks of xdet have, but for PoseTask')
+
+
+def _check(model: XDecoder) -> None:
+    """Refuse settings that the graphs would silently lack."""
+    if model.decoder.levels != (0, 1, 2):
+        raise ValueError(f'a decoder of levels {model.decoder.levels} has no graphs; those of levels 0, 1, 2 have')
+    for task in model.tasks.values():
+        if getattr(task, 'background_score', None) is not None:
+            raise ValueError('a model with a background_score has no graphs: their semantic labels are classes')
+        if (names := getattr(task, 'pixel_names', None)) is not None and names.joined:
+            raise ValueError('a model with joined pixel_names has no graphs; those that mix by share have')
 
 
 class _Examples:
