@@ -23,7 +23,7 @@ model = dict(
                 void_weight=0.2,
                 share=0.6,
             ),
-            object_mask_threshold=0.5,
+            object_mask_threshold=0.4,
         ),
         referring=dict(loss=dict(num_points=1024, class_weight=1.0, mask_weight=2.0, dice_weight=2.0, num_layers=3)),
         captioning=dict(loss=dict(weight=4.0, num_layers=1)),

@@ -19,8 +19,9 @@ TOWER = dict(type='XDecoderTextEncoder', width=16, num_heads=2, num_layers=1, em
 NAMES = ['dog', 'cat', 'horse', 'cow', 'sofa', 'car', 'bus', 'tree']
 
 
+@pytest.mark.parametrize('kind', ['keep', 'hold'])
 def test_writes_the_weights_with_another_text_encoder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     torch.manual_seed(0)
     (tmp_path / 'config.py').write_text(f'model = dict(text_encoder={TOWER})')
@@ -33,8 +34,10 @@ def test_writes_the_weights_with_another_text_encoder(
     (tmp_path / 'words.txt').write_text('dog\ncat\nred')
     np.save(tmp_path / 'vectors.npy', np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32))
     torch.save({text: torch.randn(4) for text in NAMES + sentences + keep}, tmp_path / 'teacher.pt')
-    options = dict(weights='start.safetensors', names='names.txt', sentences='sentences.txt', keep='keep.txt')
-    options |= {'word-vectors': 'vectors.npy', 'words': 'words.txt', 'cache': 'teacher.pt'}
+    options = dict(weights='start.safetensors', names='names.txt', sentences='sentences.txt', cache='teacher.pt')
+    options[kind] = 'keep.txt'
+    if kind == 'keep':
+        options |= {'word-vectors': 'vectors.npy', 'words': 'words.txt'}
     arguments = [tmp_path / 'config.py', tmp_path / 'teacher', tmp_path / 'out.safetensors', '--minutes', 0.02]
     for name, file in options.items():
         arguments += [f'--{name}', tmp_path / file]
@@ -45,5 +48,9 @@ def test_writes_the_weights_with_another_text_encoder(
     assert any(not torch.equal(after[key], before[key]) for key in before)
     assert all(value.isfinite().all() for value in after.values())
     printed = capsys.readouterr().out
-    assert '2 rows of the token table start from word vectors' in printed  # "red" is used by a text to keep
-    assert 'after' in printed and 'texts to keep' in printed
+    assert 'after' in printed and f'texts to {kind}' in printed
+    if kind == 'keep':
+        assert '2 rows of the token table start from word vectors' in printed  # "red" is used by a text to keep
+    else:  # captions are written with the table
+        table = 'text_encoder.token_embedding.weight'
+        assert torch.equal(after[table], before[table])

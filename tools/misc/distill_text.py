@@ -45,6 +45,14 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--sentences', type=Path, nargs='*', default=[], help='files with one sentence per line')
     parser.add_argument('--keep', type=Path, nargs='*', default=[], help='files with one text per line, see above')
+    parser.add_argument(
+        '--hold',
+        type=Path,
+        nargs='*',
+        default=[],
+        help='files with one name or sentence per line whose embeddings stay where they are, those of the first file '
+        'above all: for weights that have learned from images. The token table, which captions are written with, stays',
+    )
     parser.add_argument('--word-vectors', type=Path, help='.npy [n, d] for rows of the token table')
     parser.add_argument('--words', type=Path, help='the words of --word-vectors, one per line')
     parser.add_argument('--unseen', type=int, default=2000, help='names and sentences set apart for the measurement')
@@ -108,10 +116,10 @@ def embed(encoder: CausalTextEncoder, texts: list[str]) -> Tensor:
 
 def train(args: argparse.Namespace, encoder: CausalTextEncoder, old: CausalTextEncoder) -> None:
     """Distil for the time given."""
-    names, sentences, keep = (read_lines(paths) for paths in (args.names, args.sentences, args.keep))
+    names, sentences, keep, hold = map(read_lines, (args.names, args.sentences, args.keep, args.hold))
     rng = random.Random(args.seed)
     begun = time.time()
-    everything = names + sentences + keep
+    everything = names + sentences + keep + hold
     teacher = teach(args.teacher, everything, args.cache)
     teacher = centred(teacher, teacher[: len(names)])
     teacher = dict(zip(everything, teacher, strict=True))
@@ -144,6 +152,8 @@ def train(args: argparse.Namespace, encoder: CausalTextEncoder, old: CausalTextE
     optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98))
     criterion = RelationalDistillationLoss(weight=20.0, rank_weight=0.5)
     old_rows = torch.nn.functional.normalize(embed(old, keep), dim=1) if keep else None
+    first = read_lines(args.hold[:1])
+    encoder.token_embedding.requires_grad_(not hold)
     begun, step = time.time(), 0
     while (passed := (time.time() - begun) / 60 / args.minutes) < 1:
         for group in optimizer.param_groups:
@@ -161,6 +171,15 @@ def train(args: argparse.Namespace, encoder: CausalTextEncoder, old: CausalTextE
             kept = encoder([keep[row] for row in rows]).pooled
             across = criterion(student, wanted, kept, torch.stack([teacher[keep[row]] for row in rows]))
             loss = loss + sum(criterion(kept, old_rows[rows]).values()) + across['loss_relation']
+        if hold:
+            held = first + rng.sample(hold, min(len(hold), args.batch // 2))
+            shown = [rng.choice(random_prompts([text])) if rng.random() < 0.5 else text for text in held]
+            place = encoder(shown).pooled
+            with torch.no_grad():
+                before = old(shown).pooled
+            near = slice(len(first))
+            across = criterion(student, wanted, place[near], torch.stack([teacher[text] for text in first]))
+            loss = loss + sum(across.values()) + 20 * (1 - torch.cosine_similarity(place, before)).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for group in groups for p in group['params']], 1.0)
@@ -173,6 +192,9 @@ def train(args: argparse.Namespace, encoder: CausalTextEncoder, old: CausalTextE
         kept = torch.nn.functional.normalize(embed(encoder.eval(), keep[:2000]), dim=1)
         same = neighbour_agreement(kept, old_rows[:2000])
         print(f'texts to keep: {100 * same:.1f} % of the 10 nearest are those of before')
+    if hold:
+        cosines = torch.cosine_similarity(embed(encoder.eval(), hold[:2000]), embed(old, hold[:2000]))
+        print(f'texts to hold: cosine with before {cosines.mean():.3f} on average, {cosines.min():.3f} at least')
 
 
 def main() -> None:

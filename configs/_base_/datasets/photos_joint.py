@@ -5,7 +5,8 @@
 #   coco_captions/  captions_train.json, images/train/: COCO's layout of captions
 data_root = '{{$PHOTOS_ROOT:data/photos/}}'
 
-size = 256
+size = 256  # in training
+test_size = 352  # small things are found better
 scene_size = 128  # what scenes are drawn at before they are enlarged
 # For the answer classifier; other answers cannot be given. Those of the generated world come first.
 answers = [
@@ -52,7 +53,7 @@ scenes_pipeline = [
     fixed,
     dict(type='PackXDetInputs'),
 ]
-resize = dict(type='ResizeShortestEdge', scale=size, max_size=2 * size)
+resize = dict(type='ResizeShortestEdge', scale=test_size, max_size=2 * test_size)
 segments_test_pipeline = [
     dict(type='LoadXDetImage'),
     resize,
@@ -69,7 +70,7 @@ scenes_test_pipeline = [
     dict(type='RenderScene', size=scene_size),
     dict(type='DescribeScene', test_mode=True, num_captions=1),
     # The image alone: measured is at the size that scenes are drawn at.
-    dict(type='KeyMapper', mapping=dict(gt_seg_map=...), auto_remap=False, transforms=[resize]),
+    dict(type='KeyMapper', mapping=dict(gt_seg_map=...), auto_remap=False, transforms=[fixed]),
     dict(
         type='PackXDetInputs',
         test_mode=True,
