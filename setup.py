@@ -1,10 +1,10 @@
 """Packaging of xdet; tools are configured in ``pyproject.toml``.
 
 ``mim`` looks for configs, tools and the model index inside the installed distribution. A wheel therefore carries them
-twice: in ``xdet/.mim``, where MMEngine's inferencers look, and in ``_xdet_mim/.mim``. The second exists because
-onedl-mim 0.5.1 takes the first path of the wheel's RECORD as the package root, which for a distribution named like its
-package is ``xdet-<version>.dist-info``; ``_xdet_mim`` sorts before it. For the same reason there are no console
-scripts (they would come first in RECORD). Editable installs get neither copy: mim then uses the repository itself.
+twice: in ``xdet/.mim``, where MMEngine's inferencers look, and in ``+xdet_mim/.mim``. The second exists because
+onedl-mim 0.5.1 takes the folder of the first path in RECORD for the package. Installers sort RECORD, and the first path
+would be that of the command, ``../../../bin/xdet``; a plus sign sorts before a full stop. No name that can be imported
+does. Editable installs get neither copy: mim then uses the repository itself.
 """
 
 import re
@@ -16,8 +16,11 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 MIM_CONTENT = ('configs', 'demo', 'tools', 'model-index.yml')
-MIM_ROOTS = ('xdet', '_xdet_mim')
-EXTRAS = ('data', 'edit', 'export', 'lora', 'mim', 'openmmlab', 'retrieval', 'tests', 'track')
+MIM_ROOTS = ('xdet', '+xdet_mim')
+EXTRAS = (
+    *('completion', 'data', 'edit', 'export', 'lora', 'mim', 'openmmlab'),
+    *('results', 'retrieval', 'tests', 'track'),
+)
 
 
 class BuildWithMim(build_py):
@@ -91,6 +94,7 @@ setup(
         'toolkit': requirements('runtime'),
         **{name: requirements('runtime') + requirements(name) for name in EXTRAS},
     },
+    entry_points={'console_scripts': ['xdet = xdet.cli.main:main']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
 )

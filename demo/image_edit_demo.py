@@ -1,101 +1,11 @@
-"""Removes or replaces what a phrase means in an image, with an inpainting pipeline of yours.
+"""Removes or replaces what a phrase means in an image: the same as ``xdet edit`` (see ``xdet/cli/edit.py``).
 
-    python demo/image_edit_demo.py street.jpg --phrase "the red car" --pipeline FOLDER --model NAME --weights FILE
-    python demo/image_edit_demo.py street.jpg --phrase "the red car" --prompt "a horse" --pipeline FOLDER --model ...
-
-FOLDER is an inpainting pipeline that diffusers saved (pip install diffusers transformers); nothing is downloaded.
-Without --prompt, what the phrase means is removed. Without --model, a small model that comes with the package is
-used; --model photos and --model scenes choose one (docs/model_cards.md says what each knows).
-
-Exit codes: 0 done, 2 wrong usage or nothing could be done.
+python demo/image_edit_demo.py street.jpg --phrase "the red car" --pipeline FOLDER --model NAME --weights FILE
 """
 
-from __future__ import annotations
-
-import argparse
 import sys
-from pathlib import Path
 
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('image', help='image file or URL')
-    parser.add_argument('--phrase', required=True, help='what to edit, "the dog on the left"')
-    parser.add_argument('--prompt', help='what to paint in its place; nothing removes it')
-    parser.add_argument('--pipeline', required=True, help='folder of an inpainting pipeline')
-    parser.add_argument('--dilation', type=int, default=3, help='pixels by which the mask grows (3)')
-    parser.add_argument('--feather', type=int, default=0, help='pixels of a soft edge inside the mask (0)')
-    parser.add_argument('--size', type=int, default=512, help='shortest side at which the pipeline works (512)')
-    parser.add_argument('--steps', type=int, help="diffusion steps (the pipeline's own)")
-    parser.add_argument('--seed', type=int, help='of the pipeline')
-    parser.add_argument('--model', help='name of a shipped config or path of a config file')
-    parser.add_argument('--weights', help='checkpoint file or URL, official or ours')
-    parser.add_argument('--out-dir', default='outputs', help='folder for results (default: outputs)')
-    parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
-    parser.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
-    parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
-    return parser.parse_args(argv)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Edit, write the image and the mask, say where they lie; returns the exit code."""
-    import numpy as np
-
-    from xdet.compat.quiet import quiet_imports
-    from xdet.io.writing import write_image
-
-    with quiet_imports():
-        from xdet.apis import REMOVAL_PROMPT, XDecoderInferencer, edit_image, load_inpainting_pipeline
-        from xdet.inference.inputs.images import expand_images
-
-    for source in expand_images(args.image)[0]:
-        source.read()  # before the model is built, which takes seconds
-    if not Path(args.pipeline).expanduser().is_dir():
-        raise FileNotFoundError(f"inpainting pipeline '{args.pipeline}' is not a folder; give one that diffusers saved")
-    inferencer = XDecoderInferencer(args.model, args.weights, args.device, random_weights=args.random_weights)
-    if inferencer.embedded is not None:
-        print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
-    options = dict(num_inference_steps=args.steps) if args.steps is not None else {}
-    result = edit_image(
-        inferencer,
-        args.image,
-        args.phrase,
-        args.prompt or REMOVAL_PROMPT,
-        pipeline=load_inpainting_pipeline(args.pipeline, inferencer.device),
-        dilation=args.dilation,
-        feather=args.feather,
-        shortest_side=args.size,
-        seed=args.seed,
-        **options,
-    )
-    out_dir = Path(args.out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    stem = Path(args.image.split('?')[0]).stem
-    write_image(out_dir / f'{stem}_edited.png', np.asarray(result.image))
-    write_image(out_dir / f'{stem}_mask.png', result.mask)
-    print(f'{args.phrase}: {100 * result.mask.mean():.1f} % of the image, score {result.score:.2f}')
-    print(f'results in {out_dir}')
-    return 0
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
-    args = parse_args(argv)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, 'reconfigure'):
-            stream.reconfigure(errors='replace')  # a terminal may not know every letter of a text
-    try:
-        return run(args)
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
-        if args.debug:
-            raise
-        print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        return 130
-
+from xdet.cli.edit import main
 
 if __name__ == '__main__':
     sys.exit(main())

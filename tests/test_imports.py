@@ -31,8 +31,11 @@ ALLOWED = {
     'runtime': {'structures', 'datasets', 'inference'},
     'retrieval': RUN | {'model_zoo', 'inference'},
     'export': RUN | {'scenes', 'model_zoo', 'inference', 'runtime'},
-    'cli': RUN | {'config_references', 'model_zoo'},
     'benchmarks': RUN | {'model_zoo', 'inference'},
+    # Commands; what programs of other rooms share with them (`errors`, `launch`, ...) lies there too.
+    'cli': RUN
+    | {'config_references', 'model_zoo', 'inference', 'retrieval', 'benchmarks', 'editing', 'apis', 'scenes'},
+    '__main__': {'cli'},
     # A page of imports: what users import.
     'editing': RUN | {'inference', 'retrieval'},
     'apis': {'structures', 'compat', 'model_zoo', 'inference', 'retrieval', 'editing'},

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import http.server
+import json
 import os
 import re
 import shutil
@@ -160,6 +161,18 @@ def test_mim_commands(python: Path, data: Path, tmp_path: Path) -> None:
     assert list((tmp_path / 'scenes').rglob('*.png'))
 
 
+def test_command_is_installed(python: Path, tmp_path: Path) -> None:
+    command = python.parent / 'xdet'
+    told, models, _ = call_all(
+        [(command, '--version'), tmp_path],
+        [(command, 'models', NAME, '--json'), tmp_path],
+        [(command, 'convert', 'generate_scenes', 'scenes', '--num', '1', '--size', '64'), tmp_path],
+    )
+    assert told.strip() == f'xdet {__version__}'
+    assert [model['name'] for model in json.loads(models)] == [NAME]
+    assert list((tmp_path / 'scenes').rglob('*.png'))
+
+
 SCOPED_NAMES = """
 from mmengine.config import Config
 from mmengine.hub import get_config
@@ -199,15 +212,16 @@ def test_exported_models_run_without_the_toolkit(wheel: Path) -> None:
 def test_content_of_the_wheel(wheel: Path, source: Path) -> None:
     assert wheel.name == f'xdet-{__version__}-py3-none-any.whl'
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split('/')[0] for name in names} == {'xdet', '_xdet_mim', f'xdet-{__version__}.dist-info'}
-    assert min(names).startswith('_xdet_mim/'), 'mim takes the first entry as the package'
-    for root in ('xdet', '_xdet_mim'):
-        assert f'{root}/py.typed' in names or root == '_xdet_mim'
+    assert {name.split('/')[0] for name in names} == {'xdet', '+xdet_mim', f'xdet-{__version__}.dist-info'}
+    first = min([*names, '../../../bin/xdet'])
+    assert first.startswith('+xdet_mim/'), 'mim takes the folder of the first entry for the package'
+    assert 'xdet/py.typed' in names
+    for root in ('xdet', '+xdet_mim'):
         for path in ('model-index.yml', 'configs/xdecoder/xdecoder_focal-t.py', 'tools/train.py', 'demo/image_demo.py'):
             assert f'{root}/.mim/{path}' in names
     files = [path.relative_to(source) for path in (source / 'xdet').rglob('*') if path.is_file()]
     assert {path.as_posix() for path in files if not {'.mim', '__pycache__'} & {*path.parts}} <= set(names)
-    assert not [name for name in names if '__pycache__' in name or name.endswith('entry_points.txt')]
+    assert not [name for name in names if '__pycache__' in name]
 
 
 def test_no_source_file_is_ignored_by_git() -> None:
@@ -240,7 +254,7 @@ def test_requirements_agree() -> None:
 
     lines = (ROOT / 'requirements' / 'constraints-ci.txt').read_text().splitlines()
     pins = dict(line.split('==') for line in lines)
-    for file in ('runtime', 'data', 'edit', 'lora', 'mim', 'openmmlab', 'retrieval', 'tests'):
+    for file in ('runtime', 'completion', 'data', 'edit', 'lora', 'mim', 'openmmlab', 'results', 'retrieval', 'tests'):
         for line in (ROOT / 'requirements' / f'{file}.txt').read_text().splitlines():
             if line and not line.startswith(('#', '-r')):
                 requirement = Requirement(line)

@@ -18,6 +18,7 @@ from unittest import mock
 import pytest
 from packaging.requirements import Requirement
 
+from xdet.cli.main import COMMANDS, main
 from xdet.model_zoo import find_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +29,7 @@ DOCUMENTS = [
 ]
 FENCED = re.compile(r'(<!-- test -->\n)?^```(bash|python)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 SCRIPT = re.compile(r'(?:^|\s)((?:tools|demo|benchmarks)/[\w/]+\.(?:py|sh))((?:\s[^\n]*)?)')
+XDET = re.compile(rf'^\s*(?:python -m )?xdet ((?:{"|".join(COMMANDS)})(?:\s[^\n]*)?)$')
 VARIABLE = re.compile(r'^\s*([A-Z]+)="([^"]*)"$', re.MULTILINE)
 PATH = re.compile(r'(?<![\w/.:-])((?:tests|tools|demo|benchmarks|configs|docs|requirements|xdet)/[\w./+-]+\.\w+)\b')
 
@@ -39,7 +41,7 @@ def marked_blocks() -> Iterator[tuple[str, str]]:
 
 
 def commands(document: Path) -> Iterator[tuple[str, list[str]]]:
-    """Scripts that a document calls, with their arguments; what a user may leave out is in brackets there."""
+    """Scripts that a document calls, or ``xdet``, with their arguments; what may be left out is in brackets there."""
     text = document.read_text(encoding='utf-8').replace('\\\n', ' ')
     for name, value in VARIABLE.findall(text):
         text = text.replace(f'${name}', value)
@@ -47,6 +49,8 @@ def commands(document: Path) -> Iterator[tuple[str, list[str]]]:
         if re.match(r'\s*(\w+=\S+ )*(python|bash) ', line):
             for script, rest in SCRIPT.findall(line.replace('`', ' ')):
                 yield script, list(arguments_in(rest))
+        if called := XDET.match(line):
+            yield 'xdet', list(arguments_in(called[1]))
 
 
 def arguments_in(text: str) -> Iterator[str]:
@@ -80,14 +84,14 @@ def test_marked_block_runs(language: str, body: str, tmp_path: Path) -> None:
 def test_documents_are_read() -> None:
     assert len(list(marked_blocks())) >= 2
     scripts = {script for _, script, _ in ALL_COMMANDS}
-    assert {'demo/image_demo.py', 'tools/train.py', 'tools/test.py', 'tools/dist_train.sh'} <= scripts
+    assert {'xdet', 'tools/train.py', 'tools/test.py', 'tools/dist_train.sh'} <= scripts
 
 
 class Parsed(BaseException):
     """Ends a program when it has understood its arguments."""
 
 
-def parse(script: Path, arguments: list[str]) -> None:
+def parse(script: Path | str, arguments: list[str]) -> None:
     """Run a program up to the point where its arguments are parsed; a mistake in them is a ``SystemExit``."""
     understand = argparse.ArgumentParser.parse_args
 
@@ -103,7 +107,7 @@ def parse(script: Path, arguments: list[str]) -> None:
         mock.patch.dict(os.environ),
         pytest.raises(Parsed),
     ):
-        runpy.run_path(str(script), run_name='__main__')
+        main(arguments) if str(script) == 'xdet' else runpy.run_path(str(script), run_name='__main__')
 
 
 def program_of(script: str, arguments: list[str]) -> tuple[Path, list[str]]:
@@ -123,11 +127,15 @@ def program_of(script: str, arguments: list[str]) -> tuple[Path, list[str]]:
 )
 def test_command_is_understood(document: Path, script: str, arguments: list[str]) -> None:
     """Files, options, values and names of configs are right; the program is not run."""
+    if script == 'xdet':
+        parse(script, arguments)
+        return
     assert (ROOT / script).is_file()
     program, given = program_of(script, arguments)
     if '--benchmarks' in given and script.endswith('dist_test.sh'):
         program = ROOT / 'tools' / 'zeroshot_suite.py'
-    if 'ArgumentParser' in program.read_text(encoding='utf-8'):
+    text = program.read_text(encoding='utf-8')
+    if 'ArgumentParser' in text or 'from xdet.cli.' in text:
         parse(program, given)
     else:
         assert not given, f'{script} takes no arguments'

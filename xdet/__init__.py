@@ -5,12 +5,8 @@ from importlib.util import find_spec
 from .version import __version__
 
 if find_spec('mmengine') is not None:  # `xdet.runtime` also works where the toolkit's requirements are not installed
-    from mmengine.config.utils import MODULE2PACKAGE
-
     from .compat import install as _install_compat
 
-    # Lets `xdet::xdecoder/...` config names and `BaseInferencer(model='name')` resolve to this package.
-    MODULE2PACKAGE.setdefault('xdet', 'xdet')
     _install_compat()
 
 __all__ = ['__version__']

@@ -130,6 +130,18 @@ def config_root() -> Path:
     raise FileNotFoundError(f'no shipped configs in {" or ".join(map(str, candidates))}; reinstall xdet')
 
 
+def shipped_file(*parts: str) -> Path:
+    """A file or folder beside the shipped configs, in a checkout as well as in a wheel: ``('demo', 'demo_scene.png')``.
+
+    Raises:
+        FileNotFoundError: It is not there.
+    """
+    path = config_root().parent.joinpath(*parts)
+    if not path.exists():
+        raise FileNotFoundError(f'{path} is missing; reinstall xdet')
+    return path
+
+
 def list_models(pattern: str = '*') -> list[str]:
     """Names of the shipped configs that match a shell pattern such as ``'*focal-t*'``, sorted."""
     return sorted(name for name in _shipped() if fnmatch.fnmatch(name, pattern))

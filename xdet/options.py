@@ -34,10 +34,10 @@ class Option:
 
     Attributes:
         help (str): What it is, as the command line and the documentation say it.
-        kind (str | Resolver): What its values are: ``'texts'``, ``'boxes'``, ``'masks'``, or a plain ``'value'``, the
-            same for all images; ``'names'`` of classes, of which there are no others than those of xdet. A prompt of
-            another kind brings a function that makes one value per image out of its name (for errors), the given value
-            and the number of images, and raises ValueError for others.
+        kind (str | Resolver): What its values are: ``'texts'``, ``'boxes'``, ``'masks'``, ``'scores'`` (a number, or
+            numbers by name), or a plain ``'value'``, the same for all images; ``'names'`` of classes, of which there
+            are no others than those of xdet. A prompt of another kind brings a function that makes one value per image
+            out of its name (for errors), the given value and the number of images, and raises ValueError for others.
         default (str): What holds when it is not given, in words.
         example (str): How it is given in Python, for errors.
         shell (str): How it is given on the command line if not by its name with hyphens; empty: not at all.
@@ -66,6 +66,7 @@ class Option:
             texts='text, list of texts, or list per image',
             boxes='`[[x1, y1, x2, y2], ...]` in pixels, or list per image',
             masks='bool `[n, H, W]`, files, or list per image',
+            scores='`float`, or dict of numbers by name',
         )
         return words.get(self.kind, f'`{self.type.__name__}`') if isinstance(self.kind, str) else 'see its package'
 
@@ -110,6 +111,31 @@ class Prompts(TypedDict, total=False):
     ]
 
 
+class Thresholds(TypedDict, total=False):
+    """What results must reach to be reported, the same for all images; see :class:`xdet.structures.Thresholds`."""
+
+    background: Annotated[
+        Texts | None, Option('names that compete with the others and are not reported, "wall . floor"', 'names')
+    ]
+    score: Annotated[
+        float | Mapping[str, float] | None,
+        Option('least score, of all names or by name, "0.4" or "dog=0.6 . cat=0.3"', 'scores', "the task's own"),
+    ]
+    mask: Annotated[
+        float | None, Option('least probability of the pixels of a mask', default='0.5', shell='--mask-threshold')
+    ]
+    overlap: Annotated[
+        float | None, Option('least share of its own mask that a segment keeps', default="the model's, 0.8")
+    ]
+    presence: Annotated[
+        float | None,
+        Option(
+            'names and phrases whose presence is not above this are not there',
+            default='that of `xdet calibrate`, else none',
+        ),
+    ]
+
+
 class Generation(TypedDict, total=False):
     """How captions are written, see :class:`xdet.tasks.generation.GenerationSettings`."""
 
@@ -150,7 +176,7 @@ class ReportOptions(TypedDict, total=False):
     print_result: Annotated[bool, Option('print a summary of every image', shell='')]
 
 
-class Options(Prompts, Generation, ReportOptions, total=False):
+class Options(Prompts, Thresholds, Generation, ReportOptions, total=False):
     """All of them, as keyword arguments."""
 
 
@@ -165,7 +191,8 @@ def options_of(table: type) -> dict[str, Option]:
     return options
 
 
-PROMPTS = options_of(Prompts)
+THRESHOLDS = options_of(Thresholds)
+PROMPTS = options_of(Prompts) | THRESHOLDS
 GENERATION = options_of(Generation)
 REPORT = options_of(ReportOptions)
 
@@ -182,11 +209,39 @@ def add_arguments(group: argparse._ActionsContainer, options: Iterable[Option]) 
             keywords.update(action='append', metavar='FILE')
         elif option.kind == 'boxes':
             keywords.update(type=parse_boxes)
+        elif option.kind == 'scores':
+            keywords.update(type=parse_scores)
+        elif option.kind in ('names', 'texts'):
+            keywords.update(nargs='+', action=TextsAction, metavar='TEXT')
         elif option.type is bool:
             keywords.update(action='store_true')
         else:
             keywords.update(type=option.type)
         group.add_argument(option.flag, **keywords)
+
+
+class TextsAction(argparse.Action):
+    """One argument stays the text that it is, which may hold several; more than one are a list."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        """Add the texts to those that were given before."""
+        before = getattr(namespace, self.dest, None)
+        texts = [*([] if before is None else [before] if isinstance(before, str) else before), *values]
+        setattr(namespace, self.dest, texts[0] if len(texts) == 1 else texts)
+
+
+def parse_scores(text: str) -> float | dict[str, float]:
+    """A score ``'0.4'``, or scores by name ``'dog=0.6 . cat=0.3'``, separated by full stops that stand alone."""
+    try:
+        if '=' not in text:
+            return float(text)
+        pairs = [part.rpartition('=') for part in f' {text} '.split(' . ')]
+        return {name.strip(): float(value) for name, _, value in pairs}
+    except ValueError:
+        accepted = 'accepted are "0.4" and "dog=0.6 . cat=0.3"'
+        raise argparse.ArgumentTypeError(f'{shorten(repr(text))} is no score; {accepted}') from None
 
 
 def parse_boxes(text: str) -> list[list[float]]:

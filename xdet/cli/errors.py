@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from xdet.io.errors import cause
@@ -31,16 +31,46 @@ def one_line_errors(doing: str, *kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except accepted as error:
-        if os.environ.get(DEBUG_VARIABLE):
+        if shows_tracebacks():
             raise
         where = '' if isinstance(error, (OSError, ValueError)) else f', raised in {_place(error)}'
         line = shorten(cause(error), _LONGEST)
         raise SystemExit(f'error: {doing}: {line} ({DEBUG_VARIABLE}=1 shows the traceback{where})') from None
     except KeyboardInterrupt:
-        if os.environ.get(DEBUG_VARIABLE):
+        if shows_tracebacks():
             raise
         print(f'interrupted: {doing}', file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def shows_tracebacks() -> bool:
+    """Whether the user wants tracebacks instead of lines."""
+    return bool(os.environ.get(DEBUG_VARIABLE))
+
+
+def exit_code(body: Callable[[], int], debug: bool = False, interrupted: str = 'interrupted') -> int:
+    """Exit code of a program that works on images: that of ``body``, 2 after an error, 130 when interrupted.
+
+    Args:
+        body (Callable): The program. Every error that can be foreseen is one line on standard error.
+        debug (bool): Let errors through with their traceback, as ``XDET_DEBUG`` does.
+        interrupted (str): What to say when the user stops the program.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='replace')  # a terminal may not know every letter of a phrase
+    try:
+        return body()
+    except BrokenPipeError:  # of a reader that has seen enough; no input is wrong
+        raise
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        if debug or shows_tracebacks():
+            raise
+        print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return 130
 
 
 def _place(error: BaseException) -> str:

@@ -19,7 +19,8 @@ def install() -> None:
     * ``mmcv.ops`` is a stand-in when mmcv has no compiled operators (:mod:`~xdet.compat.mmcv_ops`);
     * old names of moved modules of xdet lead to the new ones (:mod:`~xdet.compat.moved`);
     * ``mmengine.runner.checkpoint`` reads files without running code (:mod:`~xdet.compat.checkpoint`);
-    * ``mmengine.config`` and ``mmengine.hub`` find the configs of a checkout (:mod:`~xdet.compat.checkout`);
+    * ``mmengine.config`` knows this package, so that ``xdet::xdecoder/...`` and ``BaseInferencer(model='name')`` lead
+      here, and finds the configs of a checkout, as does ``mmengine.hub`` (:mod:`~xdet.compat.checkout`);
     * ``mmengine.optim`` imports transformers when its optimizer is built, not before
       (:mod:`~xdet.compat.mmengine_optimizers`);
     * ``mmpretrain`` takes too new a transformers for absent (:mod:`~xdet.compat.mmpretrain_multimodal`).
@@ -32,8 +33,13 @@ def install() -> None:
     from .mmpretrain_multimodal import disable_multimodal_mmpretrain
 
     package = Path(__file__).resolve().parents[1]
-    for module in ('mmengine.config.utils', 'mmengine.hub.hub'):
-        after_import(module, lambda module: find_configs_in_checkout(package, (module,)))
+
+    def name_package(module: ModuleType) -> None:
+        module.MODULE2PACKAGE.setdefault('xdet', 'xdet')
+        find_configs_in_checkout(package, (module,))
+
+    after_import('mmengine.config.utils', name_package)
+    after_import('mmengine.hub.hub', lambda module: find_configs_in_checkout(package, (module,)))
     after_import('mmengine.runner.checkpoint', _install_safe_loader)
     after_import('mmengine.optim.optimizer.builder', register_adafactor, hidden_transformers)
     after_import('mmpretrain.utils.dependency', disable_multimodal_mmpretrain)

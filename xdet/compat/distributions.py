@@ -35,8 +35,7 @@ def conflicting_distributions(installed: Iterable[str]) -> list[tuple[str, str]]
 
 def check_distributions() -> None:
     """Raise ``ImportError`` when two distributions provide the same import package."""
-    names = [name for dist in metadata.distributions() if (name := dist.metadata['Name'])]
-    conflicts = conflicting_distributions(names)
+    conflicts = conflicting_distributions(filter(_is_installed, {*MAINTAINED, *MAINTAINED.values()}))
     if conflicts:
         pairs = ', '.join(f'{old} and {new}' for old, new in conflicts)
         old = ' '.join(old for old, _ in conflicts)
@@ -45,6 +44,14 @@ def check_distributions() -> None:
             f'xdet: these installed distributions overwrite each other: {pairs}. Only the maintained onedl-* ones are '
             f'supported. Run: pip uninstall -y {old} && pip install --force-reinstall --no-deps {new}'
         )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def check_optional_packages(cfg: Mapping[str, Any]) -> None:

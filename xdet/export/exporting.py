@@ -22,6 +22,7 @@ from xdet.inference.inferencer import XDecoderInferencer
 from xdet.io.errors import cause
 from xdet.io.reading import expand, shorten
 from xdet.models.text.embedding_file import templates_fingerprint
+from xdet.options import THRESHOLDS
 from xdet.runtime.model import FORMAT, MANIFEST, file_sha256
 from xdet.structures import FORMATS, TEMPLATES
 from xdet.tasks import CaptioningTask, ClassificationTask, ReferringTask, VQATask
@@ -126,7 +127,8 @@ def _facts(inferencer: XDecoderInferencer, sizes: Mapping[str, Any]) -> dict[str
         vocabulary=None,
         tasks={
             name: dict(
-                prompts=list(FORMATS[name].prompts),
+                # The runtime has no thresholds of its own.
+                prompts=[prompt for prompt in FORMATS[name].prompts if prompt not in THRESHOLDS],
                 one_of=list(FORMATS[name].one_of),
                 writes=FORMATS[name].writes,
                 ranks=FORMATS[name].ranks,

@@ -40,6 +40,8 @@ from xdet.registry import MODELS, TASKS, TRANSFORMS
 from xdet.structures import ImageFeatures, TextPrompts, XDetDataSample
 from xdet.structures.known_words import KEY as KNOWN_WORDS
 
+from .calibration import Calibration, load_beside
+from .methods import TaskMethods
 from .pipeline import build_pipeline, collate, inference_transforms, is_out_of_memory, prepare
 
 if TYPE_CHECKING:  # built through the registry; importing all of mmdet's models here would slow down every start
@@ -48,6 +50,8 @@ if TYPE_CHECKING:  # built through the registry; importing all of mmdet's models
     from xdet.models import XDecoder
     from xdet.models.context import LatentPass
     from xdet.options import Options
+
+    from .methods import Images
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -72,7 +76,7 @@ class EncodedImage:
     latent_pass: LatentPass
 
 
-class XDecoderInferencer:
+class XDecoderInferencer(TaskMethods):
     """Segments and describes pictures: every task of a model, with any words.
 
     Modelled on mmdet's ``DetInferencer`` (same arguments and return keys), but not derived from MMEngine's
@@ -90,6 +94,8 @@ class XDecoderInferencer:
         random_weights (bool): Build the model untrained.
         text_embeddings (str | Path, optional): File of class names embedded before with these weights
             (``tools/misc/embed_vocabulary.py``); only other names are embedded then.
+        calibration (str | Path, optional): File of ``xdet calibrate``; None is the one beside the weights, if there is
+            one.
 
     Raises:
         FileNotFoundError: Unknown model.
@@ -110,6 +116,7 @@ class XDecoderInferencer:
         device: str | torch.device = 'auto',
         random_weights: bool = False,
         text_embeddings: str | Path | None = None,
+        calibration: str | Path | None = None,
     ) -> None:
         spec = model_zoo.resolve_model(model, weights, random_weights)
         self.device = model_zoo.resolve_device(device)
@@ -120,6 +127,7 @@ class XDecoderInferencer:
         self.cfg = spec.cfg
         self.embedded = spec.embedded
         self.origin = Origin(spec.name, spec.weights, spec.embedded.knows if spec.embedded else '')
+        self.calibration = self._calibration(calibration)
         self.model, self.pipelines = _build(spec)
         trained_on = load_weights(self.model, spec.weights) if spec.weights is not None else {}
         self.model.to(self.device).eval()
@@ -184,9 +192,45 @@ class XDecoderInferencer:
             TypeError: Unknown options.
             ValueError: Unknown task, unusable prompts or options.
         """
+        return self._run_all(images, task, batch_size, out_dir, show_progress, options)[0].result()
+
+    def results(self, images: Images, task: str, batch_size: int = 1, **options: Any) -> Any:
+        """One typed result, or, for several images, a list of them; which type depends on the task.
+
+        Args:
+            images (ImageInput | EncodedImage | Sequence[ImageInput]): As in :meth:`__call__`, or what :meth:`set_image`
+                returned.
+            task (str): One of :attr:`task_names`.
+            batch_size (int): Images per forward pass.
+            **options: As in :meth:`__call__`.
+
+        Returns:
+            Result | Results: See :mod:`xdet.inference.outputs.typed`.
+
+        Raises:
+            As :meth:`__call__`.
+        """
+        if isinstance(images, EncodedImage):
+            return self._run_encoded(images, task, '', options, keep=True).typed()[0]
+        report, is_collection = self._run_all(images, task, batch_size, '', False, options, keep=True)
+        typed = report.typed()
+        return typed if is_collection else typed[0]
+
+    def _run_all(
+        self,
+        images: ImageInput | Sequence[ImageInput],
+        task: str,
+        batch_size: int,
+        out_dir: str | Path,
+        show_progress: bool,
+        options: Mapping[str, Any],
+        keep: bool = False,
+    ) -> tuple[Report, bool]:
+        """Run a task on images; the report of all, and whether they were a collection."""
         sources, is_collection = expand_images(images, leave_out=out_dir or None)
         batch_size = number('batch_size', batch_size, int, 1)
         requests, result = self._prepare(task, [source.name for source in sources], out_dir, options)
+        result.keep = keep
         indices = range(0, len(sources), batch_size)
         progress = track(
             indices,
@@ -198,7 +242,7 @@ class XDecoderInferencer:
             batch = list(range(start, min(start + batch_size, len(sources))))
             for index, image, sample in self._run(batch, sources, requests, result, is_collection):
                 result.add(index, sources[index], image, sample)
-        return result.result()
+        return result, is_collection
 
     def set_image(self, image: ImageInput, task: str | None = None) -> EncodedImage:
         """Encode one image, so that many prompts and tasks on it are cheap.
@@ -252,13 +296,20 @@ class XDecoderInferencer:
             raise ValueError('no image is set; call set_image(image) first')
         if not isinstance(image, EncodedImage):
             raise ValueError(f'image is a {type(image).__name__}; accepted is what set_image returned')
+        return self._run_encoded(image, task, out_dir, options).result()
+
+    def _run_encoded(
+        self, image: EncodedImage, task: str, out_dir: str | Path, options: Mapping[str, Any], keep: bool = False
+    ) -> Report:
+        """Run a task on an encoded image."""
         requests, result = self._prepare(task, [image.source.name], out_dir, options)
+        result.keep = keep
         sample = image.sample.clone()
         requests[0].apply(sample, image.source.name)
         sample = sample.to(self.device)
         self.model.predict_features(image.features, [sample], image.latent_pass)
         result.add(0, image.source, image.image, sample)
-        return result.result()
+        return result
 
     def _run(
         self,
@@ -312,6 +363,19 @@ class XDecoderInferencer:
         result.fail(index, sources[index], failure)
         return []
 
+    def _calibration(self, path: str | Path | None) -> Calibration | None:
+        """Thresholds of presence that a user names, or that lie beside the weights.
+
+        Raises:
+            ValueError: The file belongs to other weights, or is damaged.
+        """
+        if path is None:
+            return load_beside(self.origin.weights, lambda: self.origin.weights_sha256)
+        calibration = Calibration.load(path)
+        if calibration.weights_sha256 != self.origin.weights_sha256:
+            raise ValueError(f'{path} belongs to other weights than {self.origin.weights}; run xdet calibrate again')
+        return calibration
+
     def _pipeline(self, task: str | None) -> Compose:
         return self.pipelines.get(task, self.pipelines[None])
 
@@ -321,6 +385,11 @@ class XDecoderInferencer:
         """Check everything a user gave before any work is done; requests of all images, and the report to fill."""
         prompts, generation, report = split_options(options)
         self._check_task(task)
+        learned = self.calibration.presence(task) if self.calibration is not None else None
+        if learned is not None and 'presence' in TASK_FORMATS[task].prompts:
+            prompts.setdefault('presence', learned)
+        if 'score' in prompts:  # what is reported is also drawn and printed
+            report.setdefault('pred_score_thr', 0.0)
         if generation:
             self._check_generation(task, generation)
         prompts_needed = not (report.get('return_embeddings') or report.get('return_datasamples'))

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         'task_format': 'FORMATS TaskFormat TaskFormats',
         'templates': 'TEMPLATES clean_name training_prompt',
         'text_line': 'TextLine',
+        'thresholds': 'Thresholds',
         'vocabulary': 'BACKGROUND Vocabulary split_prompts',
     },
 )
@@ -46,6 +47,7 @@ if TYPE_CHECKING:  # what `__getattr__` returns has no type
     from .templates import clean_name as clean_name
     from .templates import training_prompt as training_prompt
     from .text_line import TextLine as TextLine
+    from .thresholds import Thresholds as Thresholds
     from .vocabulary import BACKGROUND as BACKGROUND
     from .vocabulary import Vocabulary as Vocabulary
     from .vocabulary import split_prompts as split_prompts

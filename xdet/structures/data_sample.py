@@ -81,8 +81,11 @@ class XDetDataSample(BaseDataElement):
             meta information: dicts of ``id, label, is_thing, score``.
         pred_instances (InstanceData): ``masks`` bool ``[n, H, W]``, ``labels``, ``scores``, ``bboxes`` xyxy ``[n, 4]``
             in pixels, tight around the masks, and ``queries``, which object query made each.
+        pred_presence (Tensor): ``[K]`` of segmentation: for every name of the vocabulary the highest probability that
+            a query gives it, whether the name is in the image at all.
         pred_phrases (InstanceData): A row per phrase, in order: ``masks`` bool ``[n, H, W]``, ``scores`` (mean
             foreground probability inside the mask), ``similarities`` (cosine of phrase and query), ``bboxes``.
+            A phrase below a threshold has an empty mask.
         pred_captions (list[dict]): ``text`` and ``score`` (mean log-probability per token), best first.
         pred_region_captions (list[list[dict]]): The same for every region.
         pred_answers (list[list[dict]]): For every question ``answer`` and ``score`` (probability), best first.

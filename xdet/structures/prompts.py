@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
+from .thresholds import Thresholds
 from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class TextPrompts:
         questions (tuple[str, ...]): What to answer.
         texts (tuple[str, ...]): What to compare the image with.
         regions (Tensor | Shapes | None): What to describe, bool ``[n, H, W]`` in the size of the original image.
+        background (tuple[str, ...]): Class names that compete with those of the vocabulary and are not reported.
+        thresholds (Thresholds): What results must reach.
         generation (Mapping[str, Any]): Changes to the model's :class:`~xdet.tasks.generation.GenerationSettings`.
         more (Mapping[str, Any]): Prompts of tasks that do not come with xdet, by name.
         far (Mapping[str, tuple[str, ...]]): Those of the prompts that are far from what the model was trained with,
@@ -44,6 +47,8 @@ class TextPrompts:
     questions: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     regions: Tensor | Shapes | None = None
+    background: tuple[str, ...] = ()
+    thresholds: Thresholds = field(default_factory=Thresholds)
     generation: Mapping[str, Any] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
     far: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

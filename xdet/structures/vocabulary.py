@@ -61,6 +61,27 @@ class Vocabulary:
         """What the text encoder is told about each class; at least one text for each."""
         return self.prompts or tuple((name,) for name in self.names)
 
+    def with_background(self, names: Sequence[str]) -> Vocabulary:
+        """With further names at the end, which compete with its own and are not to be reported.
+
+        Args:
+            names (Sequence[str]): None of them may be among its own.
+
+        Raises:
+            ValueError: One is.
+        """
+        if not names:
+            return self
+        own = {same_text(name): name for name in self.names}
+        twice = [name for name in names if same_text(name) in own]
+        if twice:
+            raise ValueError(f'background names {shown(twice[0])}, which is asked for, too; take it out of one of them')
+        return Vocabulary(
+            (*self.names, *names),
+            (*self.is_thing, *(True,) * len(names)),
+            (*self.prompts, *((name,) for name in names)) if self.prompts else (),
+        )
+
     @property
     def things(self) -> tuple[str, ...]:
         """Names of the things, in label order."""

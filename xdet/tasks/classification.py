@@ -36,7 +36,13 @@ class ClassificationTask(TaskAdapter):
         layer = context.outputs.last
         embeddings = layer.rows(layer.class_embed, IMAGE)[:, 0]
         for sample, embedding in zip(context.samples, embeddings, strict=True):
-            text = context.vocabulary(vocabulary_of(sample))[:-1]  # without background
+            vocabulary, limits = vocabulary_of(sample), sample.prompts.thresholds
+            # Without that of no object.
+            text = context.vocabulary(vocabulary.with_background(sample.prompts.background))[:-1]
             probabilities = cosine_logits(embedding, text, context.text.logit_scale).float().softmax(dim=-1)
+            probabilities = probabilities[: len(vocabulary)]
             scores, labels = probabilities.topk(min(self.top_k, len(probabilities)))
+            if limits.score is not None:
+                enough = scores >= scores.new_tensor(limits.scores(vocabulary.names, 0.0))[labels]
+                scores, labels = scores[enough], labels[enough]
             sample.pred_classes = InstanceData(labels=labels, scores=scores)

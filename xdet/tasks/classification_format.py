@@ -30,7 +30,7 @@ class ClassificationFormat(TaskFormat):
     """The most probable classes, best first."""
 
     field = 'pred_classes'
-    prompts = NAMES
+    prompts = (*NAMES, 'score')
 
     def results(self, sample: XDetDataSample) -> ClassResult:
         """The most probable classes, best first."""

@@ -146,13 +146,24 @@ class ReferringTask(TaskAdapter):
             sample.img_shape[:2],
             tuple(sample.ori_shape[:2]),
         )
-        masks = logits > 0
+        limits = sample.prompts.thresholds
+        masks = logits > limits.mask_logit
+        scores = postprocess.mask_scores(logits, masks)
+        if limits.score is not None:
+            masks = masks & (scores >= scores.new_tensor(limits.scores(texts, 0.0)))[:, None, None]
+        if limits.presence is not None:
+            masks = masks & (presence(best) > limits.presence)[:, None, None]
         return InstanceData(
             masks=masks,
-            scores=postprocess.mask_scores(logits, masks),
+            scores=scores,
             similarities=best,
             bboxes=postprocess.mask_boxes(masks),
         )
+
+
+def presence(similarities: Tensor) -> Tensor:
+    """Whether what a phrase means is in an image at all, from 0 to 1, from the cosine of phrase and best query."""
+    return ((1 + similarities) / 2).clamp(0, 1)
 
 
 def phrase_groups(

@@ -10,11 +10,15 @@ from xdet.structures import MaskResult, TaskFormat, TextLine, XDetDataSample, ma
 
 
 class PhraseSegment(MaskResult):
-    """What was found for a phrase; ``area`` 0 when that is nothing."""
+    """What was found for a phrase; ``area`` 0 when that is nothing.
+
+    ``presence`` is the similarity from 0 to 1: whether what the phrase means is in the image at all.
+    """
 
     phrase: str
     score: float
     similarity: float
+    presence: float
 
 
 class PhraseResult(TypedDict):
@@ -28,7 +32,7 @@ class ReferringFormat(TaskFormat):
     """One segment per phrase, in order."""
 
     field = 'pred_phrases'
-    prompts = ('phrases',)
+    prompts = ('phrases', 'score', 'mask', 'presence')
     one_of = ('phrases',)
 
     def results(self, sample: XDetDataSample) -> PhraseResult:
@@ -38,7 +42,13 @@ class ReferringFormat(TaskFormat):
         rows = zip(phrases, found.scores.tolist(), found.similarities.tolist(), found.masks.numpy(), strict=True)
         return dict(
             segments=[
-                {'phrase': phrase, 'score': score, 'similarity': similarity, **mask_results(mask)}
+                {
+                    'phrase': phrase,
+                    'score': score,
+                    'similarity': similarity,
+                    'presence': min(max((1 + similarity) / 2, 0.0), 1.0),
+                    **mask_results(mask),
+                }
                 for phrase, score, similarity, mask in rows
             ]
         )

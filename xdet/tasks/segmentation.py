@@ -158,13 +158,16 @@ class SegmentationTask(TaskAdapter):
             self._predict_one(sample, logits, mask_embed[index], context.features.mask_features[index])
 
     def class_logits(self, context: TaskContext) -> list[Tensor]:
-        """Class logits ``[Nq, K_b + 1]`` of the object queries and the image query, per image."""
+        """Class logits ``[Nq, K_b + 1]`` of the object queries and the image query, per image.
+
+        Names of the background are the last before the no-object class.
+        """
         layer, scale = context.outputs.last, context.text.logit_scale
         class_embed = layer.rows(layer.class_embed, OBJECT, IMAGE)
         mask_embed = layer.rows(layer.mask_embed, OBJECT, IMAGE)
         found = []
         for index, sample in enumerate(context.samples):
-            text = context.vocabulary(vocabulary_of(sample))
+            text = context.vocabulary(vocabulary_of(sample).with_background(sample.prompts.background))
             logits = cosine_logits(class_embed[index], text, scale)
             image = context.features.select([index])
             if self.pixel_names is not None and self.pixel_names.joined:
@@ -176,6 +179,11 @@ class SegmentationTask(TaskAdapter):
 
     def _predict_one(self, sample: XDetDataSample, logits: Tensor, mask_embed: Tensor, mask_features: Tensor) -> None:
         vocabulary, size = vocabulary_of(sample), tuple(sample.ori_shape[:2])
+        limits = sample.prompts.thresholds
+        sample.pred_presence = logits.float().softmax(dim=-1)[:, : len(vocabulary)].amax(dim=0)
+        shown = _reported(sample, logits.shape[1] - 1)
+        # Background names keep the rule of the task; they are no more than competitors.
+        everything = vocabulary.with_background(sample.prompts.background)
 
         def made(queries: Tensor | slice) -> Tensor:
             return postprocess.mask_logits(mask_embed[queries], mask_features, sample.img_shape[:2], size)
@@ -187,16 +195,55 @@ class SegmentationTask(TaskAdapter):
             masks = made(slice(None)).__getitem__
         if 'semantic' in requested:
             labels = postprocess.semantic_labels(logits, masks, size, self.background_score)
+            named = labels.clamp(min=0)  # beside names there may be pixels that the model gives none
+            unlabelled = torch.zeros_like(labels, dtype=torch.bool) if shown is None else ~shown[named]
+            if limits.score is not None:
+                least = logits.new_tensor(limits.scores(everything.names, 0.0))
+                unlabelled |= postprocess.label_scores(logits, masks, named) < least[named]
+            labels = labels.masked_fill(unlabelled & (labels >= 0), XDetDataSample.IGNORE)
             sample.pred_sem_seg = PixelData(sem_seg=labels[None])
         if 'instance' in requested:
-            sample.pred_instances = postprocess.instances(
-                logits, masks, size, vocabulary.is_thing, self.max_per_image, self.things_only
+            found = postprocess.instances(
+                logits,
+                masks,
+                size,
+                everything.is_thing,
+                self.max_per_image,
+                self.things_only,
+                shown,
+                limits.mask_logit,
             )
+            if limits.score is not None:
+                found = found[found.scores >= logits.new_tensor(limits.scores(everything.names, 0.0))[found.labels]]
+            sample.pred_instances = found
         if 'panoptic' in requested:
+            class_limit: float | Tensor = self.object_mask_threshold
+            if limits.score is not None:
+                scores = limits.scores(vocabulary.names, self.object_mask_threshold)
+                class_limit = logits.new_tensor(scores + [self.object_mask_threshold] * len(sample.prompts.background))
             segments, infos = postprocess.panoptic_segments(
-                logits, masks, size, vocabulary.is_thing, self.object_mask_threshold, self.overlap_threshold
+                logits,
+                masks,
+                size,
+                everything.is_thing,
+                class_limit,
+                self.overlap_threshold if limits.overlap is None else limits.overlap,
+                shown,
+                0.5 if limits.mask is None else limits.mask,
             )
             sample.pred_panoptic_seg = segment_map(segments, infos)
+
+
+def _reported(sample: XDetDataSample, count: int) -> Tensor | None:
+    """Bool ``[count]``: which of the names, those of the background last, may be reported; None means all.
+
+    A name whose presence is not above the threshold competes like one of the background.
+    """
+    least = sample.prompts.thresholds.presence
+    if least is None and not sample.prompts.background:
+        return None
+    there = sample.pred_presence > (-1.0 if least is None else least)
+    return torch.cat([there, there.new_zeros(count - len(there))])
 
 
 def _class_logits(

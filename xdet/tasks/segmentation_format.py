@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict, cast
+from typing import Any, ClassVar, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from typing_extensions import NotRequired
 from xdet.registry import TASK_FORMATS
 from xdet.structures import MaskResult, TaskFormat, Vocabulary, XDetDataSample, mask_results
 
-NAMES = ('things', 'stuff', 'classes', 'vocabulary')
+NAMES = ('things', 'stuff', 'classes', 'vocabulary', 'background')
 """Prompts by which classes are named."""
 
 
@@ -27,19 +27,26 @@ class Segment(MaskResult):
 
 
 class SegmentResult(TypedDict):
-    """Result of ``semantic``, ``instance`` and ``panoptic``."""
+    """Result of ``semantic``, ``instance`` and ``panoptic``.
+
+    ``presence`` is that of every class, in their order; ``absent`` are those that a threshold of presence left out.
+    """
 
     segments: list[Segment]
+    presence: NotRequired[list[float]]
+    absent: NotRequired[list[str]]
 
 
 class SegmentFormat(TaskFormat):
     """What the three tasks have in common."""
 
-    prompts = NAMES
+    prompts: ClassVar[tuple[str, ...]] = (*NAMES, 'score', 'mask', 'presence')
 
     def summary(self, prediction: Mapping[str, Any], score_thr: float) -> list[str]:
         """Name, score and share of the picture of every segment, as a table without a border."""
-        return summarize_segments(prediction, score_thr)
+        absent = prediction.get('absent')
+        told = [f'not there: {", ".join(absent)}'] if absent else []
+        return [*summarize_segments(prediction, score_thr), *told]
 
 
 @TASK_FORMATS.register_module(name='semantic')
@@ -47,12 +54,13 @@ class SemanticFormat(SegmentFormat):
     """One segment per class that occurs; semantic segmentation has no scores."""
 
     field = 'pred_sem_seg'
+    prompts = (*NAMES, 'score', 'presence')
 
     def results(self, sample: XDetDataSample) -> SegmentResult:
         """A segment per class, by falling label."""
         labels = _map(sample.pred_sem_seg.sem_seg)
         present = np.unique(labels[labels >= 0]).tolist()
-        return dict(segments=[_segment(labels == label, label, sample.vocabulary) for label in present])
+        return _result(sample, [_segment(labels == label, label, sample.vocabulary) for label in present])
 
     def maps(self, sample: XDetDataSample) -> dict[str, NDArray[Any]]:
         """Index map of labels; the largest value of its type (255 or 65535) marks pixels without a label."""
@@ -72,7 +80,7 @@ class InstanceFormat(SegmentFormat):
         instances = sample.pred_instances
         order = np.argsort(-instances.scores.numpy(), kind='stable')
         masks, labels, scores = instances.masks.numpy(), instances.labels.tolist(), instances.scores.tolist()
-        return dict(segments=[_segment(masks[i], labels[i], sample.vocabulary, scores[i]) for i in order])
+        return _result(sample, [_segment(masks[i], labels[i], sample.vocabulary, scores[i]) for i in order])
 
 
 @TASK_FORMATS.register_module(name='panoptic')
@@ -80,6 +88,7 @@ class PanopticFormat(SegmentFormat):
     """Segments without overlap."""
 
     field = 'pred_panoptic_seg'
+    prompts = (*NAMES, 'score', 'mask', 'overlap', 'presence')
 
     def results(self, sample: XDetDataSample) -> SegmentResult:
         """One segment per panoptic segment; ``id`` is its value in the id map."""
@@ -88,7 +97,7 @@ class PanopticFormat(SegmentFormat):
         for info in sample.pred_panoptic_seg.segments_info:
             segment = _segment(ids == info['id'], info['label'], sample.vocabulary, info.get('score'))
             segments.append({'id': int(info['id']), **segment})
-        return dict(segments=segments)
+        return _result(sample, segments)
 
     def maps(self, sample: XDetDataSample) -> dict[str, NDArray[Any]]:
         """Segment ids in COCO's panoptic coding ``id = R + 256 G + 65536 B``; 0 is void."""
@@ -108,6 +117,17 @@ def summarize_segments(prediction: Mapping[str, Any], score_thr: float) -> list[
         score = f'score {segment["score"]:.2f}  ' if 'score' in segment else ''
         lines.append(f'{segment["name"]:<{width}}  {score}area {100 * segment["area"] / pixels:5.1f} %')
     return lines
+
+
+def _result(sample: XDetDataSample, segments: list[Segment]) -> SegmentResult:
+    result = SegmentResult(segments=segments)
+    if 'pred_presence' in sample:
+        result['presence'] = sample.pred_presence.tolist()
+        least = sample.prompts.thresholds.presence
+        if least is not None:
+            pairs = zip(sample.vocabulary.names, result['presence'], strict=True)
+            result['absent'] = [name for name, presence in pairs if presence <= least]
+    return result
 
 
 def _segment(mask: NDArray[np.bool_], label: int, vocabulary: Vocabulary, score: float | None = None) -> Segment:

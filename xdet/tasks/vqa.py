@@ -142,9 +142,14 @@ class VQATask(TaskAdapter):
         logits = self.classifier(states[torch.arange(len(texts), device=states.device), ends])
         scores, labels = logits.float().softmax(dim=-1).topk(self.top_k)
         for index, (sample, row) in enumerate(zip(context.samples, questions, strict=True)):
+            (least,) = sample.prompts.thresholds.scores([''], 0.0)
             own = slice(index * most, index * most + len(row))
             sample.pred_answers = [
-                [dict(answer=self.answers[label], score=score) for label, score in zip(*pair, strict=True)]
+                [
+                    dict(answer=self.answers[label], score=score)
+                    for label, score in zip(*pair, strict=True)
+                    if score >= least
+                ]
                 for pair in zip(labels[own].tolist(), scores[own].tolist(), strict=True)
             ]
 

@@ -34,7 +34,7 @@ class VQAFormat(TaskFormat):
     """Questions in order, each with its most probable answers, best first."""
 
     field = 'pred_answers'
-    prompts = ('questions',)
+    prompts = ('questions', 'score')
     one_of = ('questions',)
 
     def results(self, sample: XDetDataSample) -> AnswerResult:

@@ -80,8 +80,10 @@ def resolve_texts(key: str, value: Any, count: int) -> list[tuple[str, ...]]:
     per_image = _per_image(key, value, count)
     result = []
     for index, item in enumerate(per_image):
-        texts = split_texts(item) if isinstance(item, str) else list(item)
         where = f'{key} of image {index}' if _is_nested(value) else key
+        if isinstance(item, str) and key == 'phrases':
+            refuse_two_readings(where, item)
+        texts = split_texts(item) if isinstance(item, str) else list(item)
         if not texts:
             raise ValueError(f"{where}: no text given; accepted are 'one text . another text' and lists of texts")
         for text in texts:
@@ -99,6 +101,44 @@ def split_texts(texts: str) -> list[str]:
     Unlike in lists of class names, commas and full stops after a word belong to the text.
     """
     return [part.strip() for part in re.split(r'\n|(?<!\S)\.(?!\S)', texts) if part.strip()]
+
+
+def read_texts(key: str, value: Any, separators: str = '.;') -> list[Any]:
+    """Texts that the argument of a method was given: a list as it is, one text as a list.
+
+    Args:
+        key (str): The argument, for errors.
+        value (str | Sequence): ``'the left dog'``, ``'the left dog . a cat'`` or a list.
+        separators (str): Characters after which another text may begin.
+
+    Raises:
+        ValueError: A text that may be one or several, or neither text nor list.
+    """
+    if isinstance(value, str):
+        refuse_two_readings(key, value, separators)
+        return split_texts(value) or [value]
+    if not _is_sequence(value):
+        raise ValueError(f'{key} is a {type(value).__name__}; accepted are a text and lists of texts')
+    return list(value)
+
+
+def refuse_two_readings(key: str, text: str, separators: str = '.;') -> None:
+    """Ask about a text that may be one phrase or several, as ``'a cat. a dog.'`` may, instead of guessing.
+
+    Raises:
+        ValueError: It may; the message names both readings and how each is written.
+    """
+    if re.search(r'\n|(?<!\S)\.(?!\S)', text):
+        return  # full stops that stand alone say it
+    parts = [part.strip() for part in re.split(rf'(?<=[{re.escape(separators)}])(?=\s|$)', text) if part.strip()]
+    if '?' not in separators:
+        parts = [part.rstrip(separators).strip() for part in parts]
+    if len(parts) > 1:
+        several = ', '.join(map(repr, parts[:4])) + (', ...' if len(parts) > 4 else '')
+        raise ValueError(
+            f'{key}: {shown(text)} may be {len(parts)} texts or one; write [{several}] or {" . ".join(parts[:4])!r} '
+            f'for {len(parts)}, and [{shown(text)}] or {shown(text + " .")} for one'
+        )
 
 
 def _from_prompts(prompts: dict[str, Any], index: int | None) -> Vocabulary:

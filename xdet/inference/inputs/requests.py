@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xdet.options import PROMPTS, Resolver
-from xdet.structures import FORMATS, TextPrompts, Vocabulary
+from xdet.options import PROMPTS, THRESHOLDS, Resolver
+from xdet.structures import FORMATS, TextPrompts, Thresholds, Vocabulary
 
 from .options import known_prompts
 from .prompts import resolve_texts, resolve_vocabularies
@@ -50,11 +50,16 @@ def make_requests(
     # What phrases mean has to be found first.
     tasks = ('refseg', task) if 'phrases' in prompts and task != 'refseg' else (*form.builds_on, task)
     columns: dict[str, list[Any]] = {}
+    background = prompts.get('background')
+    prompts = {key: value for key, value in prompts.items() if key != 'background'}
+    limits = Thresholds(**{key: prompts[key] for key in THRESHOLDS if key in prompts})
     names = {key: value for key, value in prompts.items() if known[key].kind == 'names'}
     if any(known[key].kind == 'names' for key in form.prompts):
         columns['vocabulary'] = resolve_vocabularies(count, **names, default=default)
+    if background is not None:
+        columns['background'] = [rivals.names for rivals in resolve_vocabularies(count, classes=background)]
     more: dict[str, list[Any]] = {}
-    for key in [key for key in prompts if key not in names]:
+    for key in [key for key in prompts if key not in names and key not in THRESHOLDS]:
         kind = known[key].kind
         values: list[Any] = (_RESOLVE[kind] if isinstance(kind, str) else kind)(key, prompts[key], count)
         if kind in _REGIONS:
@@ -67,11 +72,21 @@ def make_requests(
         TextPrompts(
             tasks=tasks,
             generation=dict(generation),
+            thresholds=limits,
             more={key: column[index] for key, column in more.items()},
             **{key: column[index] for key, column in columns.items()},
         )
         for index in range(count)
     ]
+    names = dict.fromkeys(
+        name
+        for one in {(id(request.vocabulary), request.phrases): request for request in asked}.values()
+        for name in (
+            *(one.vocabulary.with_background(one.background).names if one.vocabulary is not None else ()),
+            *one.phrases,
+        )
+    )
+    limits.check_names(list(names))
     if form.ranks and len({one.texts for one in asked}) > 1:
         raise ValueError('texts differ between images, but they rank all images of the call; give one list of texts')
     return asked
@@ -87,7 +102,7 @@ def _check(task: str, prompts: Mapping[str, Any], generation: Mapping[str, Any],
     if generation and not form.writes:
         writers = ', '.join(name for name, other in FORMATS.items() if other.writes)
         raise ValueError(f"task '{task}' does not take {', '.join(generation)}; only {writers} write texts")
-    if not form.one_of or not (prompts_needed or prompts):
+    if not form.one_of or not (prompts_needed or set(prompts) - set(THRESHOLDS)):
         return
     chosen = [key for key in form.one_of if key in prompts]
     if not chosen:

@@ -65,6 +65,10 @@ def asked(prompts: TextPrompts) -> dict[str, Any]:
         plain['boxes'] = regions.boxes.tolist()
     elif isinstance(regions, (Regions, Tensor)):
         plain['masks'] = len(regions.masks) if isinstance(regions, Regions) else len(regions)
+    if prompts.background:
+        plain['background'] = list(prompts.background)
+    if prompts.thresholds:
+        plain['thresholds'] = prompts.thresholds.plain()
     if prompts.generation:
         plain['generation'] = dict(prompts.generation)
     return plain | {key: value for key, value in prompts.more.items() if _is_plain(value)}

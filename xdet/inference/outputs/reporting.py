@@ -16,6 +16,7 @@ from .provenance import Origin, asked
 from .ranking import Ranking
 from .results import TASK_FORMATS
 from .selection import Selection
+from .typed import RESULTS, Result, Results
 from .writer import ResultWriter
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Report:
         color_by (str): Whether ``'class'`` or ``'instance'`` decides about colours.
         selection (Selection): Which instances count.
         origin (Origin, optional): What every result says about the model.
+        keep (bool): Keep typed results, for :meth:`typed`.
     """
 
     task: str
@@ -57,6 +59,8 @@ class Report:
     color_by: str = 'class'
     selection: Selection = field(default_factory=Selection)
     origin: Origin | None = None
+    keep: bool = False
+    _typed: dict[int, Result] = field(default_factory=dict)
     _predictions: dict[int, dict[str, Any] | XDetDataSample] = field(default_factory=dict)
     _pictures: dict[int, np.ndarray] = field(default_factory=dict)
     _failed: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -101,6 +105,9 @@ class Report:
         if self.print_result:
             print('\n'.join([source.name, *self.summary(prediction)]))
         self._predictions[index] = sample if self.return_datasamples else prediction
+        if self.keep:
+            kind = RESULTS.get(self.task, Result)
+            self._typed[index] = kind(prediction, sample, source, self.visualizer, self.pred_score_thr)
         if picture is not None and self.return_vis:
             self._pictures[index] = picture
         if self._ranking is not None:
@@ -109,6 +116,10 @@ class Report:
     def fail(self, index: int, source: ImageSource, error: Exception) -> None:
         """Note that an image gave no result."""
         self._failed[index] = dict(index=index, image=source.name, error=str(error))
+
+    def typed(self) -> Results:
+        """Typed results in the order of the images. Failures are also logged."""
+        return Results((self._typed[index] for index in sorted(self._typed)), self.result()['failed'])
 
     def result(self) -> dict[str, list]:
         """What the inferencer returns; results are in the order of the images. Failures are also logged.

@@ -3,12 +3,13 @@
 from .instance import instances, mask_boxes, mask_scores
 from .panoptic import panoptic_segments
 from .resize import mask_logits, resize_logits
-from .semantic import SCORE_BYTES, MaskFn, semantic_labels, semantic_scores
+from .semantic import SCORE_BYTES, MaskFn, label_scores, semantic_labels, semantic_scores
 
 __all__ = [
     'MaskFn',
     'SCORE_BYTES',
     'instances',
+    'label_scores',
     'mask_boxes',
     'mask_logits',
     'mask_scores',

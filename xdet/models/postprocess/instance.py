@@ -19,6 +19,8 @@ def instances(
     is_thing: Sequence[bool],
     max_per_image: int = 100,
     things_only: bool = True,
+    reported: Tensor | None = None,
+    mask_logit: float = 0.0,
 ) -> InstanceData:
     """The most probable (query, class) pairs as instances, best first.
 
@@ -29,6 +31,8 @@ def instances(
         is_thing (Sequence[bool]): K flags.
         max_per_image (int): Pairs considered. As in the official model, stuff pairs are dropped after this choice.
         things_only (bool): Drop pairs of stuff classes.
+        reported (Tensor, optional): Bool ``[K]``: classes that are considered; the others only compete.
+        mask_logit (float): What the logits of the pixels of a mask are above.
 
     Returns:
         InstanceData: ``masks`` bool ``[m, H, W]``, ``labels`` int64, ``scores`` (class probability times the mean mask
@@ -37,10 +41,15 @@ def instances(
     """
     probabilities = class_logits.float().softmax(dim=-1)[:, :-1]
     num_classes = probabilities.shape[1]
+    if reported is not None:
+        probabilities = probabilities * reported
     scores, pairs = probabilities.flatten().topk(min(max_per_image, probabilities.numel()))
     labels, queries = pairs % num_classes, pairs // num_classes
     if things_only:
         wanted = torch.tensor(list(is_thing), dtype=torch.bool, device=labels.device)[labels]
+        scores, labels, queries = scores[wanted], labels[wanted], queries[wanted]
+    if reported is not None:
+        wanted = reported[labels]
         scores, labels, queries = scores[wanted], labels[wanted], queries[wanted]
 
     needed, which = queries.unique(return_inverse=True)
@@ -48,7 +57,7 @@ def instances(
     quality = scores.new_zeros(len(needed))
     for part in query_chunks(len(needed), size):
         logits = masks(needed[part])
-        inside = logits > 0
+        inside = logits > mask_logit
         binary[part] = inside
         quality[part] = mask_scores(logits, inside)
 

@@ -16,8 +16,10 @@ def panoptic_segments(
     masks: MaskFn,
     size: tuple[int, int],
     is_thing: Sequence[bool],
-    object_mask_threshold: float = 0.8,
+    object_mask_threshold: float | Tensor = 0.8,
     overlap_threshold: float = 0.8,
+    reported: Tensor | None = None,
+    mask_threshold: float = 0.5,
 ) -> tuple[Tensor, list[dict]]:
     """Merge confident queries into one map of segments.
 
@@ -28,8 +30,12 @@ def panoptic_segments(
         masks (MaskFn): Makes mask logits on demand.
         size (tuple[int, int]): Height and width.
         is_thing (Sequence[bool]): K flags; queries of one stuff class form one segment.
-        object_mask_threshold (float): A query counts when its best class is more probable than this.
+        object_mask_threshold (float | Tensor): A query counts when its best class is more probable than this; a tensor
+            ``[K]`` has a value per class.
         overlap_threshold (float): A query is dropped when it keeps less than this share of its own mask.
+        reported (Tensor, optional): Bool ``[K]``: classes of which segments are kept; those of the others take their
+            pixels and are void.
+        mask_threshold (float): Least probability of the pixels of a mask.
 
     Returns:
         tuple[Tensor, list[dict]]: int32 ``[H, W]`` segment ids from 1 (0 = void), and per segment its
@@ -38,11 +44,13 @@ def panoptic_segments(
     segments = torch.zeros(size, dtype=torch.int32, device=class_logits.device)
     infos: list[dict] = []
     scores, labels = class_logits.float().softmax(dim=-1).max(dim=-1)
+    if isinstance(object_mask_threshold, Tensor):
+        object_mask_threshold = torch.cat([object_mask_threshold, object_mask_threshold.new_ones(1)])[labels]
     keep = ((labels != class_logits.shape[-1] - 1) & (scores > object_mask_threshold)).nonzero()[:, 0]
     if len(keep) == 0:
         return segments, infos
     scores, labels, count = scores[keep], labels[keep], len(keep)
-    owner, owned_inside, own_area = _owners(scores, lambda part: masks(keep[part]), size)
+    owner, owned_inside, own_area = _owners(scores, lambda part: masks(keep[part]), size, mask_threshold)
     owned_area = owner.flatten().bincount(minlength=count).tolist()
     kept_area = owner[owned_inside].bincount(minlength=count).tolist()
     stuff_segment: dict[int, int] = {}
@@ -51,6 +59,8 @@ def panoptic_segments(
         if min(owned_area[query], own_area[query], kept_area[query]) == 0:
             continue
         if owned_area[query] / own_area[query] < overlap_threshold:
+            continue
+        if reported is not None and not reported[label]:
             continue
         if not is_thing[label] and label in stuff_segment:
             segment_of_query[query] = stuff_segment[label]
@@ -63,7 +73,7 @@ def panoptic_segments(
 
 
 def _owners(
-    scores: Tensor, masks: Callable[[slice], Tensor], size: tuple[int, int]
+    scores: Tensor, masks: Callable[[slice], Tensor], size: tuple[int, int], mask_threshold: float = 0.5
 ) -> tuple[Tensor, Tensor, list[int]]:
     """Which query has the highest score times mask probability at every pixel; the first of equal ones.
 
@@ -77,7 +87,7 @@ def _owners(
     areas: list[int] = []
     for part in query_chunks(len(scores), size):
         probabilities = masks(part).sigmoid()
-        inside = probabilities >= 0.5
+        inside = probabilities >= mask_threshold
         areas += inside.flatten(1).sum(dim=1).tolist()
         highest, query = probabilities.mul_(scores[part, None, None]).max(dim=0)
         better = highest > best

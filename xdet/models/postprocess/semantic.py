@@ -64,6 +64,24 @@ def semantic_labels(
     return labels if background_score is None else _or_background(labels, best, background_score)
 
 
+def label_scores(class_logits: Tensor, masks: MaskFn, labels: Tensor) -> Tensor:
+    """Score of the label of every pixel, one of :func:`semantic_scores`; memory does not grow with the classes.
+
+    Args:
+        class_logits (Tensor): ``[n, K + 1]``, last column no-object.
+        masks (MaskFn): Makes mask logits on demand.
+        labels (Tensor): int64 ``[H, W]`` labels below K.
+
+    Returns:
+        Tensor: ``[H, W]``.
+    """
+    probabilities = class_logits.float().softmax(dim=-1)
+    scores = probabilities.new_zeros(labels.shape)
+    for part in query_chunks(len(probabilities), (labels.shape[0], labels.shape[1])):
+        scores += (probabilities[part][:, labels] * masks(part).sigmoid()).sum(dim=0)
+    return scores
+
+
 def _best(scores: Tensor, background_score: float | None) -> Tensor:
     """Labels ``[...]`` of the highest of the scores ``[K, ...]``."""
     labels = scores.argmax(dim=0)

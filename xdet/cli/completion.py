@@ -1,0 +1,56 @@
+"""Shell completion of all commands, as a script made once: nothing of xdet runs when a key is pressed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+
+from .errors import exit_code
+
+_DESCRIPTION = """Print a script that completes commands, options and files in your shell.
+
+    xdet completion bash > ~/.local/share/bash-completion/completions/xdet
+    xdet completion zsh > ~/.zfunc/_xdet          (with ~/.zfunc in fpath)
+    xdet completion tcsh >> ~/.tcshrc
+
+Make it again after an update. It needs the package shtab: pip install "xdet[completion]".
+"""
+
+
+def parser(prog: str | None = None) -> argparse.ArgumentParser:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog, description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('shell', choices=('bash', 'zsh', 'tcsh'))
+    return parser
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """The command lines of all commands under one, which is what ``xdet`` itself never builds."""
+    from .main import COMMANDS
+
+    whole = argparse.ArgumentParser('xdet', add_help=True)
+    commands = whole.add_subparsers(dest='command', metavar='COMMAND')
+    for name, command in COMMANDS.items():
+        make = import_module(f'xdet.cli.{command.module}').parser
+        own = make(f'xdet {name}', *((command.variant,) if command.variant else ()))
+        commands.add_parser(name, parents=[own], add_help=False, help=command.help)
+    return whole
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the script; returns the exit code."""
+    try:
+        import shtab
+    except ImportError as error:
+        raise ImportError(f'completion needs the package shtab; pip install "xdet[completion]" ({error})') from error
+    print(shtab.complete(whole_parser(), args.shell))
+    return 0
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
+    args = parser(prog).parse_args(argv)
+    return exit_code(lambda: run(args))

@@ -1,0 +1,61 @@
+"""The shipped models: their names, or what one of them is made of."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from .errors import exit_code
+
+
+def parser(prog: str | None = None) -> argparse.ArgumentParser:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog, description='List the shipped models, or show one.')
+    parser.add_argument('name', nargs='?', default='*', help="a model, or a pattern such as '*focal-t*' (default: all)")
+    parser.add_argument('--json', action='store_true', help='for programs: a list of objects')
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print names, configs and where weights can be had; returns the exit code."""
+    import json
+
+    import yaml
+
+    from xdet.model_zoo import EMBEDDED, config_root, find_config, list_models
+
+    index = yaml.safe_load((config_root() / 'xdecoder' / 'metafile.yml').read_text(encoding='utf-8'))
+    names = list_models(args.name)
+    if not names:
+        find_config(args.name)  # says which names are close
+    published: dict[str, list[str]] = {}
+    for entry in index['Models']:
+        config = entry['Config'].rsplit('/', 1)[-1].removesuffix('.py')
+        published.setdefault(config, []).append(entry['Weights'])
+    rows = [
+        dict(
+            name=name,
+            config=str(find_config(name)),
+            weights=published.get(name, []),
+            embedded=next((known.name for known in EMBEDDED.values() if known.config == name), None),
+        )
+        for name in names
+    ]
+    if args.json:
+        print(json.dumps(rows, indent=1))
+        return 0
+    for row in rows:
+        print(row['name'])
+        if len(rows) == 1:
+            print(f'  config   {row["config"]}')
+        if row['embedded']:
+            print(f'  weights  come with the package: --model {row["embedded"]}')
+        for weights in row['weights']:
+            print(f'  weights  {weights}')
+    return 0
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
+    args = parser(prog).parse_args(argv)
+    return exit_code(lambda: run(args))

@@ -1,0 +1,129 @@
+"""Every task of a model on your images, with the words you type.
+
+    xdet predict demo/demo_scene.png
+    xdet predict street.jpg --model xdecoder_focal-t --weights FILE --things "car . person" --stuff "road"
+    xdet predict street.jpg --model ... --task refseg --phrases "the red car . a person on the left"
+    xdet predict street.jpg --model ... --task caption --num-beams 5
+    xdet predict street.jpg --model ... --task refcaption --boxes "10 20 110 90; 0 0 50 50"
+    xdet predict street.jpg --model ... --task vqa --questions "what color is the car?"
+    xdet predict street.jpg --model ... --task classification --classes "street . beach . kitchen"
+    xdet predict photos/ --model ... --task retrieval --texts "a dog on a beach"
+
+Several phrases, questions or texts are separated by a full stop between spaces. Without --model, a small model that
+comes with the package is used; --model photos and --model scenes choose one (docs/model_cards.md says what each knows).
+
+Exit codes: 0 all images done, 1 some images of several failed, 2 wrong usage or nothing could be done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from xdet.options import GENERATION, PROMPTS, REPORT, THRESHOLDS, Option, add_arguments
+
+from .errors import exit_code
+
+
+def parser(prog: str | None = None) -> argparse.ArgumentParser:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('image', nargs='+', help='image files, folders (and the folders in them), patterns or URLs')
+    parser.add_argument(
+        '--task',
+        default='panoptic',
+        help='semantic, instance, panoptic (default), refseg, caption, refcaption, vqa, classification or retrieval',
+    )
+    _add_model(parser.add_argument_group('model'))
+    prompts = [option for name, option in PROMPTS.items() if name not in THRESHOLDS]
+    add_arguments(parser.add_argument_group('prompts (which of these depends on the task)'), prompts)
+    add_arguments(parser.add_argument_group('what is reported'), THRESHOLDS.values())
+    add_arguments(parser.add_argument_group('how captions are written (caption, refcaption)'), GENERATION.values())
+    output = parser.add_argument_group('output')
+    output.add_argument('--out-dir', default='outputs', help='folder for preds/ and vis/ (default: outputs)')
+    add_arguments(output, REPORT.values())
+    output.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    return parser
+
+
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> argparse.Namespace:
+    """What the user gave, including prompts of tasks that the model brings along."""
+    own = parser(prog)
+    args, unknown = own.parse_known_args(argv)
+    if unknown and args.model:
+        add_arguments(own.add_argument_group('prompts of other packages'), _foreign_options(args.model))
+    return own.parse_args(argv)
+
+
+def _foreign_options(model: str) -> list[Option]:
+    """Prompts of tasks that the model's config imports."""
+    from xdet.compat.quiet import quiet_imports
+
+    with quiet_imports():
+        from xdet.inference.inputs.options import known_prompts
+        from xdet.model_zoo import find_config, load_config
+
+        try:
+            load_config(find_config(model))
+        except (OSError, ValueError):
+            return []  # building the model says it
+        return [option for name, option in known_prompts().items() if name not in PROMPTS]
+
+
+def _add_model(group: argparse._ArgumentGroup) -> None:
+    group.add_argument('--model', help='name of a shipped config or path of a config file')
+    group.add_argument('--weights', help='checkpoint file or URL, official or ours')
+    group.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
+    group.add_argument('--text-embeddings', help='class names embedded before, by tools/misc/embed_vocabulary.py')
+    group.add_argument('--calibration', help='thresholds of presence, by xdet calibrate (default: beside the weights)')
+    group.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
+    group.add_argument('--batch-size', type=int, default=1, help='images per forward pass (1)')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the task, print what was found, say where the files lie; returns the exit code."""
+    from xdet.compat.quiet import quiet_imports
+
+    with quiet_imports():
+        from xdet.apis import XDecoderInferencer
+        from xdet.inference.inferencer import check_request
+        from xdet.inference.inputs.options import known_prompts
+
+    images = args.image[0] if len(args.image) == 1 else args.image
+    known = (*known_prompts(), *GENERATION, *REPORT)
+    options = {name: value for name, value in vars(args).items() if name in known}
+    check_request(images, args.task, args.out_dir, **options)  # before the model is built, which takes seconds
+    inferencer = XDecoderInferencer(
+        args.model,
+        args.weights,
+        args.device,
+        args.random_weights,
+        text_embeddings=args.text_embeddings,
+        calibration=args.calibration,
+    )
+    if inferencer.embedded is not None:
+        print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
+    result = inferencer(
+        images,
+        task=args.task,
+        batch_size=args.batch_size,
+        out_dir=args.out_dir,
+        print_result=True,
+        **options,
+    )
+    if not result['predictions']:
+        return 2
+    for key, wanted, what in (('vis', not args.no_save_vis, 'images'), ('preds', not args.no_save_pred, 'results')):
+        if wanted:
+            print(f'{what} in {Path(args.out_dir) / key}')
+    if result.get('rankings'):
+        print(f'rankings in {args.out_dir}')
+    return 1 if result['failed'] else 0
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
+    args = parse_args(argv, prog)
+    return exit_code(lambda: run(args), args.debug)
