@@ -578,7 +578,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         try:
             peer = PEERS[name](args, num_classes)
         except ImportError as error:
-            print(f'{name} is left out: {error}', file=sys.stderr)
+            print(f'{name} is left out: {error} (requirements/openmmlab.txt, transformers)', file=sys.stderr)
             continue
         trained = train(peer, cfg, args, name == 'xdecoder-joint')
         parameters = sum(parameter.numel() for parameter in peer.parameters())
