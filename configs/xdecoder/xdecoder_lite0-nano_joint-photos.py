@@ -14,16 +14,6 @@ model = dict(
             # The class side is what takes time: masks are learned at once.
             loss=dict(num_points=1024, class_weight=4.0),
             noun_loss=dict(num_layers=1),
-            pixel_names=dict(
-                type='PixelNames',
-                embed_dims=128,
-                maps=dict(memory_0=128, memory_2=128, backbone_3=320),
-                heard=['backbone_3'],
-                weight=4.0,
-                void_weight=0.2,
-                share=0.6,
-            ),
-            object_mask_threshold=0.4,
         ),
         referring=dict(loss=dict(num_points=1024, class_weight=1.0, mask_weight=2.0, dice_weight=2.0, num_layers=3)),
         captioning=dict(loss=dict(weight=4.0, num_layers=1)),

@@ -10,19 +10,6 @@ _base_ = [
 
 model = dict(
     tasks=dict(
-        # As in xdecoder_lite0-nano_joint-photos.
-        segmentation=dict(
-            pixel_names=dict(
-                type='PixelNames',
-                embed_dims=128,
-                maps=dict(memory_0=128, memory_2=128, backbone_3=320),
-                heard=['backbone_3'],
-                weight=4.0,
-                void_weight=0.2,
-                share=0.6,
-            ),
-            object_mask_threshold=0.5,
-        ),
         vqa=dict(type='VQATask', answers={{_base_.answers}}, embed_dims=128, content='tokens'),
         pose=dict(
             type='PoseTask',

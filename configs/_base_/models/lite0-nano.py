@@ -34,7 +34,17 @@ model = dict(
             type='SegmentationTask',
             loss=dict(type='SegmentationLoss'),
             noun_loss=dict(type='NounContrastiveLoss'),
-            object_mask_threshold=0.8,
+            # Names are what takes time: masks are learned at once.
+            pixel_names=dict(
+                type='PixelNames',
+                embed_dims=128,
+                maps=dict(memory_0=128, memory_2=128, backbone_3=320),
+                heard=['backbone_3'],
+                weight=4.0,
+                void_weight=0.2,
+                share=0.6,
+            ),
+            object_mask_threshold=0.4,
             overlap_threshold=0.8,
             max_per_image=100,
         ),
