@@ -20,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from xdet.inference.pipeline import build_pipeline
+from xdet.models.convolutions import direct_convolutions
 from xdet.structures import TextPrompts, Vocabulary, XDetDataSample
 
 PARTS = dict(
@@ -57,11 +58,13 @@ def count_parameters(module: nn.Module) -> int:
 
 @contextmanager
 def countable() -> Iterator[None]:
-    """Attention as matrix products that the counter sees, instead of fused kernels that it does not know."""
+    """Attention as matrix products that the counter sees, instead of fused kernels that it does not know.
+
+    And convolutions as their definition says, not as shorter ways to the same result."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        with sdpa_kernel(SDPBackend.MATH), direct_convolutions(), torch.no_grad():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

@@ -5,6 +5,7 @@ from parity.cases import MEAN, STD, Case, normalized_batch
 from parity.weights import assert_golden, fixture_image, golden, golden_state, official_keys
 
 from xdet.models import FocalNet
+from xdet.models.backbones.focalnet import FocalModulation
 from xdet.registry import MODELS
 
 TINY = dict(embed_dims=8, depths=(1, 1, 2, 1), focal_levels=(2, 2, 2, 2), drop_path_rate=0.0, layer_scale_init=0.5)
@@ -129,3 +130,33 @@ def test_backbones_of_mmpretrain_and_timm_fit_in():
     with torch.no_grad():
         for backbone in (swin, timm):
             assert [feat.shape[-1] for feat in backbone(image)] == [16, 8, 4, 2]
+
+
+@pytest.mark.parametrize('name', ['f', 'h', 'proj', 'focal_layers.0.0'])
+def test_whatever_wraps_a_layer_counts(name):
+    """Adapters replace layers by modules of their own, which must be called: their weights are not all there is."""
+
+    class Doubled(torch.nn.Module):
+        def __init__(self, layer):
+            super().__init__()
+            self.layer, self.weight, self.bias = layer, layer.weight, layer.bias
+
+        def forward(self, x):
+            return 2 * self.layer(x)
+
+    torch.manual_seed(0)
+    modulation, x = FocalModulation(8, 2, 3), torch.randn(1, 6, 7, 8)
+    before = modulation(x)
+    parent, _, last = name.rpartition('.')
+    layer = modulation.get_submodule(name)
+    setattr(modulation.get_submodule(parent), last, Doubled(layer))
+    assert not torch.allclose(modulation(x), before)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.mul_(2)
+    wrapped = modulation(x)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.mul_(2)
+    setattr(modulation.get_submodule(parent), last, layer)
+    torch.testing.assert_close(modulation(x), wrapped)

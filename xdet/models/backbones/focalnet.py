@@ -16,6 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from xdet.models.convolutions import PointwiseConv2d
 from xdet.registry import MODELS
 
 _STEM_PADDING = {'focal': 2, 'focal_dw': 3}
@@ -58,11 +59,19 @@ class DropPath(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, ...]`` -> ``[B, ...]``."""
-        if self.drop_prob == 0.0 or not self.training:
+        if not self._drops:
             return x
         keep = 1 - self.drop_prob
         draws = torch.rand((x.shape[0],) + (1,) * (x.ndim - 1), dtype=x.dtype, device=x.device)
         return x.div(keep) * (keep + draws).floor()
+
+    def add(self, x: Tensor, scale: Tensor, branch: Tensor) -> Tensor:
+        """``x`` plus the scaled branch, dropped in some images; in one go where nothing is dropped."""
+        return x + self(scale * branch) if self._drops else torch.addcmul(x, scale, branch)
+
+    @property
+    def _drops(self) -> bool:
+        return self.training and self.drop_prob > 0
 
 
 class FocalModulation(nn.Module):
@@ -79,7 +88,7 @@ class FocalModulation(nn.Module):
         self.dim = dim
         self.focal_level = focal_level
         self.f = nn.Linear(dim, 2 * dim + focal_level + 1)
-        self.h = nn.Conv2d(dim, dim, 1)
+        self.h = PointwiseConv2d(dim, dim, 1)
         self.proj = nn.Linear(dim, dim)
         self.focal_layers = nn.ModuleList(
             nn.Sequential(nn.Conv2d(dim, dim, kernel, padding=kernel // 2, groups=dim, bias=False), nn.GELU())
@@ -88,14 +97,23 @@ class FocalModulation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, H, W, C]`` -> ``[B, H, W, C]``."""
-        query, context, gates = self.f(x).permute(0, 3, 1, 2).split((self.dim, self.dim, self.focal_level + 1), dim=1)
+        query, context, gates = self._parts(x)
+        gates = gates / (self.focal_level + 1)
         aggregate = torch.zeros((), dtype=x.dtype, device=x.device)
         for level, layer in enumerate(self.focal_layers):
-            context = layer(context)
-            aggregate = aggregate + context * gates[:, level : level + 1]
-        global_context = F.gelu(context.mean(dim=(2, 3), keepdim=True))
-        aggregate = (aggregate + global_context * gates[:, self.focal_level :]) / (self.focal_level + 1)
-        return self.proj((query * self.h(aggregate)).permute(0, 2, 3, 1))
+            context = layer(context.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+            aggregate = torch.addcmul(aggregate, context, gates[..., level : level + 1])
+        global_context = F.gelu(context.mean(dim=(1, 2), keepdim=True))
+        aggregate = torch.addcmul(aggregate, global_context, gates[..., self.focal_level :])
+        return self.proj(query * self.h(aggregate.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+
+    def _parts(self, x: Tensor) -> Sequence[Tensor]:
+        """Query, context and gates from three products, so that each is dense, channels of a pixel side by side."""
+        parts = (self.dim, self.dim, self.focal_level + 1)
+        if type(self.f) is not nn.Linear:  # wrapped, by an adapter for example, which its weights know nothing of
+            return self.f(x).split(parts, dim=-1)
+        weights, biases = self.f.weight.split(parts), self.f.bias.split(parts)
+        return [F.linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
 
 
 class Mlp(nn.Module):
@@ -143,8 +161,8 @@ class FocalBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, H, W, C]`` -> ``[B, H, W, C]``."""
-        x = x + self.drop_path(self.gamma_1 * self.norm1(self.modulation(x)))
-        return x + self.drop_path(self.gamma_2 * self.norm2(self.mlp(x)))
+        x = self.drop_path.add(x, self.gamma_1, self.norm1(self.modulation(x)))
+        return self.drop_path.add(x, self.gamma_2, self.norm2(self.mlp(x)))
 
 
 class FocalDWBlock(FocalBlock):
@@ -163,9 +181,9 @@ class FocalDWBlock(FocalBlock):
     def forward(self, x: Tensor) -> Tensor:
         """``[B, H, W, C]`` -> ``[B, H, W, C]``."""
         x = x + self._depthwise(self.dw1, x)
-        x = self.norm1(x + self.drop_path(self.gamma_1 * self.modulation(x)))
+        x = self.norm1(self.drop_path.add(x, self.gamma_1, self.modulation(x)))
         x = x + self._depthwise(self.dw2, x)
-        return self.norm2(x + self.drop_path(self.gamma_2 * self.mlp(x)))
+        return self.norm2(self.drop_path.add(x, self.gamma_2, self.mlp(x)))
 
     @staticmethod
     def _depthwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
@@ -277,7 +295,9 @@ class FocalNet(BaseModule):
         for stage, layer in enumerate(self.layers):
             x = layer(x)
             # Only the output is normalised; the next stage continues from the un-normalised features.
-            outputs.append(getattr(self, f'norm{stage}')(x).permute(0, 3, 1, 2).contiguous())
+            feat = getattr(self, f'norm{stage}')(x).permute(0, 3, 1, 2)
+            # On CPUs the layout stays as it is; what follows goes on in it.
+            outputs.append(feat if feat.device.type == 'cpu' else feat.contiguous())
             downsample = layer.downsample
             if isinstance(downsample, PatchEmbed):
                 x = downsample(x.permute(0, 3, 1, 2))

@@ -7,10 +7,10 @@ from functools import partial
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from xdet.models.resizing import resize, resize_by_products
 from xdet.registry import MODELS
 from xdet.structures import DecoderOutput, ImageFeatures, KeysValues, LayerPrediction, Pixels, QueryGroup
 
@@ -187,11 +187,11 @@ def _free_pixels(queries: PackedQueries, size: tuple[int, ...]) -> Tensor:
 def _resize(features: Tensor, size: tuple[int, ...]) -> Tensor:
     """Anti-aliased bicubic resizing, the only kind the official model uses for masks (docs/model.md, 5).
 
-    In single precision, since torch has no half-precision version of it on CPUs. In an exported graph it is a matrix
-    per axis, as runtimes have another kernel or none.
+    In single precision, since torch has no half-precision version of it on CPUs. A compiled graph keeps the operation
+    itself; in an exported one it is a matrix per axis, as runtimes have another kernel or none.
     """
     if torch.compiler.is_exporting():
         rows, columns = (shrinking_matrix(*pair) for pair in zip(features.shape[-2:], size, strict=True))
         return rows @ (features @ columns.T)
-    resized = F.interpolate(features.float(), size=size, mode='bicubic', align_corners=False, antialias=True)
+    resized = (resize if torch.compiler.is_compiling() else resize_by_products)(features.float(), size)
     return resized.to(features.dtype)

@@ -9,6 +9,7 @@ from mmdet.models.layers import MSDeformAttnPixelDecoder
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
+from xdet.models.convolutions import quicker
 from xdet.registry import MODELS
 
 
@@ -34,6 +35,7 @@ class DeformablePixelDecoder(MSDeformAttnPixelDecoder):
         num_points (int): Points that a query reads per head and map.
         feedforward_channels (int): Hidden width of the feed-forward networks.
         norm_groups (int): Groups of the group normalisation after convolutions.
+        winograd (bool): See :class:`FPNTransformerPixelDecoder`.
         init_cfg (dict | list[dict], optional): Initialisation, see mmengine.
     """
 
@@ -46,6 +48,7 @@ class DeformablePixelDecoder(MSDeformAttnPixelDecoder):
         num_points: int = 4,
         feedforward_channels: int = 1024,
         norm_groups: int = 32,
+        winograd: bool = True,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         layer_cfg = dict(
@@ -70,6 +73,9 @@ class DeformablePixelDecoder(MSDeformAttnPixelDecoder):
             positional_encoding=dict(num_feats=feat_channels // 2, normalize=True),
             init_cfg=init_cfg,
         )
+        if winograd:
+            for module in (*self.lateral_convs, *self.output_convs):
+                module.conv = quicker(module.conv)
 
     def init_weights(self) -> None:
         """Xavier initialisation of convolutions and matrices; the attention starts as a star around every pixel."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from xdet.models.resizing import resize, resizing_matrix
 
 CHUNK_BYTES = 64 * 2**20
 """Full-size masks are made in pieces of about this many bytes, so that large images need little memory."""
@@ -22,7 +22,7 @@ def resize_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if tuple(logits.shape[-2:]) == tuple(size):
         return logits
-    return F.interpolate(logits[None], size=size, mode='bicubic', align_corners=False, antialias=True)[0]
+    return resize(logits[None], size)[0]
 
 
 def mask_logits(
@@ -54,19 +54,11 @@ def mask_logits(
     if tuple(img_shape) == tuple(ori_shape):  # without a second step the kernel is faster
         return resize_logits(logits, (height * stride, width * stride))[:, : img_shape[0], : img_shape[1]]
     rows, columns = (
-        _resizing_matrix(small, small * stride, int(cut), int(size)).to(logits.device)
+        resizing_matrix((small, small * stride, int(size)), int(cut)).to(logits.device)
         for small, cut, size in zip((height, width), img_shape, ori_shape, strict=True)
     )
     with torch.autocast(logits.device.type, enabled=False):
         return rows @ (logits @ columns.T)
-
-
-@lru_cache(maxsize=16)
-def _resizing_matrix(length: int, enlarged: int, cut: int, size: int) -> Tensor:
-    """What both resizings and the cut do to one axis: float ``[size, length]``, from torch's own kernel."""
-    impulses = torch.eye(length, dtype=torch.float64)[None]
-    steps = resize_logits(resize_logits(impulses, (length, enlarged))[..., :cut], (length, size))
-    return steps[0].T.float().contiguous()
 
 
 def query_chunks(num_queries: int, size: tuple[int, int]) -> Iterator[slice]:
