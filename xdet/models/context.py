@@ -33,15 +33,18 @@ class LatentPass:
     @cached_property
     def outputs(self) -> DecoderOutput:
         """What the decoder makes of the latent queries."""
-        queries = self.decoder.latent_queries(len(self.features.mask_features))
-        return self.decoder(self.features, queries, image_keys=self.__dict__.get('image_keys'))
+        return self.decode(self.decoder.latent_queries(len(self.features.mask_features)))
+
+    def decode(self, groups: Sequence[QueryGroup], rows_per_image: int = 1) -> DecoderOutput:
+        """A pass of the decoder over other queries; takes :attr:`image_keys` if they were made."""
+        return self.decoder(self.features, groups, self.__dict__.get('image_keys'), rows_per_image)
 
     @cached_property
     def image_keys(self) -> tuple[KeysValues, ...]:
         """Keys and values of the image in every layer.
 
-        Only queries that come after the latent ones need them: for large images they take as much memory as the
-        features. Made before :attr:`outputs`, they are used for these as well.
+        Queries that come after the latent ones need them, and several passes on an image share them: for large images
+        they take as much memory as the features. Made before :attr:`outputs`, they are used for these as well.
         """
         return self.decoder.image_keys(self.features)
 

@@ -131,6 +131,12 @@ class LayerPrediction:
         rows = list(indices)
         return LayerPrediction(self.slices, self.class_embed[rows], self.mask_embed[rows], self.state[rows])
 
+    def repeat(self, times: int) -> LayerPrediction:
+        """The prediction with every image ``times`` times, next to each other."""
+        if times == 1:
+            return self
+        return self.select([row for row in range(len(self.state)) for _ in range(times)])
+
 
 @dataclass(frozen=True)
 class DecoderOutput:

@@ -111,7 +111,10 @@ class ReferringTask(TaskAdapter):
         if self.mode == 'joint':
             self._decode(context, [[texts] for texts in phrases], found)
         else:
-            for start in range(0, max(map(len, phrases)), self.phrases_per_pass):
+            starts = range(0, max(map(len, phrases)), self.phrases_per_pass)
+            if len(starts) > 1:
+                context.latent_pass.image_keys  # noqa: B018  # made once for all passes
+            for start in starts:
                 chunk = [texts[start : start + self.phrases_per_pass] for texts in phrases]
                 self._decode(context, [[[text] for text in texts] for texts in chunk], found)
         for sample, results in zip(context.samples, found, strict=True):
@@ -120,28 +123,24 @@ class ReferringTask(TaskAdapter):
     def _decode(
         self, context: TaskContext, sets: Sequence[Sequence[Sequence[str]]], found: list[list[InstanceData]]
     ) -> None:
-        """One pass. ``sets[b]`` are the sets of phrases of image b; phrases of a set see each other."""
-        rows = [row for row, image in enumerate(sets) if image]
-        features = context.features if len(rows) == len(sets) else context.features.select(rows)
-        groups: list[QueryGroup] = []
-        count = max(len(sets[row]) for row in rows)
-        for number in range(count):
-            texts = [list(sets[row][number]) if number < len(sets[row]) else [] for row in rows]
-            groups += phrase_groups(context, texts, suffix=f' {number}')
-        outputs = context.decoder(features, groups)
-        for index, row in enumerate(rows):
-            for number, asked in enumerate(sets[row]):
-                found[row].append(self._read(context, outputs, index, f'{PHRASE} {number}', row, asked))
+        """One pass. ``sets[b]`` are the sets of phrases of image b; each has a row of its own in the decoder."""
+        images = [image for image, own in enumerate(sets) if own]
+        part, count = context.select(images), max(map(len, sets))
+        texts = [sets[image][row] if row < len(sets[image]) else [] for image in images for row in range(count)]
+        outputs = part.latent_pass.decode(phrase_groups(part, texts), count)
+        for index, image in enumerate(images):
+            for row, asked in enumerate(sets[image]):
+                found[image].append(self._read(part, outputs, index, index * count + row, asked))
 
     def _read(
-        self, context: TaskContext, outputs: DecoderOutput, index: int, group: str, row: int, texts: Sequence[str]
+        self, context: TaskContext, outputs: DecoderOutput, index: int, row: int, texts: Sequence[str]
     ) -> InstanceData:
-        """Masks ``[n, H, W]`` of the phrases of one set."""
-        layer, sample = outputs.last, context.samples[row]
-        embeddings = layer.rows(layer.class_embed, group)[index]
+        """Masks ``[n, H, W]`` of the phrases of one set, which are row ``row``, about image ``index``."""
+        layer, sample = outputs.last, context.samples[index]
+        embeddings = layer.rows(layer.class_embed, PHRASE)[row]
         best, queries = cosines(embeddings, context.encode(texts).pooled).max(dim=0)
         logits = postprocess.mask_logits(
-            layer.rows(layer.mask_embed, group)[index, queries],
+            layer.rows(layer.mask_embed, PHRASE)[row, queries],
             outputs.mask_features[index],
             sample.img_shape[:2],
             tuple(sample.ori_shape[:2]),
@@ -167,22 +166,21 @@ def presence(similarities: Tensor) -> Tensor:
 
 
 def phrase_groups(
-    context: TaskContext, phrases: Sequence[Sequence[str]], mask_padding: bool = True, suffix: str = ''
+    context: TaskContext, phrases: Sequence[Sequence[str]], mask_padding: bool = True
 ) -> list[QueryGroup]:
-    """Phrase queries and the tokens of the phrases they see, one set per image.
+    """Phrase queries and the tokens of the phrases they see, one set per row (in training, per image).
 
     Args:
         context (TaskContext): The forward pass.
-        phrases (Sequence[Sequence[str]]): Phrases of every image, may be empty; all tokens of an image follow each
-            other without separator.
+        phrases (Sequence[Sequence[str]]): Phrases of every row, may be empty; all tokens of a row follow each other
+            without separator.
         mask_padding (bool): Whether shorter rows are padded with tokens that nobody sees, or with visible zeros.
-        suffix (str): Ending of the names of the groups.
 
     Returns:
         list[QueryGroup]: The groups ``phrase`` and ``text``.
     """
-    sees = frozenset({PHRASE + suffix, TEXT + suffix})
-    queries = context.decoder.object_copies(len(phrases), PHRASE + suffix, sees)
+    sees = frozenset({PHRASE, TEXT})
+    queries = context.decoder.object_copies(len(phrases), PHRASE, sees)
     tokens = [_tokens(context, texts, queries.content) for texts in phrases]
     position = pad_sequence(tokens, batch_first=True)
     valid = None
@@ -192,7 +190,7 @@ def phrase_groups(
     return [
         queries,
         # The content starts as a constant and is what layers change; gradients reach the text through the position.
-        QueryGroup(TEXT + suffix, position.detach(), position, sees, image_attention='no', valid=valid),
+        QueryGroup(TEXT, position.detach(), position, sees, image_attention='no', valid=valid),
     ]
 
 

@@ -81,6 +81,24 @@ class DecoderLayer(nn.Module):
         """Cross-attention; ``x`` and ``position`` are ``[B, Q, C]``, ``mask`` as in :class:`Attention`."""
         return self.cross_norm(x + self.cross_attn(x + position, image, mask))
 
+    def attend_image_in_rows(self, x: Tensor, position: Tensor, image: KeysValues, mask: Tensor) -> Tensor:
+        """Cross-attention of rows that share images, whose keys exist once.
+
+        Args:
+            x (Tensor): ``[B * R, Q, C]``, R rows of every image next to each other.
+            position (Tensor): Likewise.
+            image (KeysValues): Of the B images.
+            mask (Tensor): Bool ``[B * R, Q, HW]``; or ``[B, Q, HW]``, which says that the rows of an image are alike.
+
+        Returns:
+            Tensor: ``[B * R, Q, C]``.
+        """
+        images, alike = len(image.keys), len(x) // len(mask)
+        x, position = (part[::alike].reshape(images, -1, part.shape[-1]) for part in (x, position))
+        attended = self.attend_image(x, position, image, mask.reshape(images, 1, -1, mask.shape[-1]))
+        attended = attended.view(len(mask), -1, attended.shape[-1])
+        return attended if alike == 1 else attended.repeat_interleave(alike, dim=0)
+
     def attend_queries(self, x: Tensor, position: Tensor, others: KeysValues, mask: Tensor | None) -> Tensor:
         """Self-attention; ``others`` are the projected queries that may be seen."""
         return self.self_norm(x + self.self_attn(x + position, others, mask))
@@ -101,17 +119,18 @@ class DecoderLayer(nn.Module):
         """Run the layer.
 
         Args:
-            x (Tensor): ``[B, N, C]`` content of all queries.
-            position (Tensor): ``[B, N, C]`` their positions.
-            pixels (Pixels): The image in this layer's level.
-            image_mask (Tensor): Bool ``[B, 1, n, HW]``; the first n queries attend the image.
-            self_mask (Tensor): Bool ``[1 or B, 1, N, N]``.
+            x (Tensor): ``[B * R, N, C]`` content of all queries, R rows per image.
+            position (Tensor): ``[B * R, N, C]`` their positions.
+            pixels (Pixels): The images in this layer's level.
+            image_mask (Tensor): Bool ``[B * R or B, n, HW]``; the first n queries attend the image, see
+                :meth:`attend_image_in_rows`.
+            self_mask (Tensor): Bool ``[1 or B * R, 1, N, N]``.
 
         Returns:
-            tuple[Tensor, KeysValues]: New content ``[B, N, C]``, and the keys and values of the queries.
+            tuple[Tensor, KeysValues]: New content ``[B * R, N, C]``, and the keys and values of the queries.
         """
-        image, num_attending = self.image_keys(pixels), image_mask.shape[2]
-        attending = self.attend_image(x[:, :num_attending], position[:, :num_attending], image, image_mask)
+        image, num_attending = self.image_keys(pixels), image_mask.shape[1]
+        attending = self.attend_image_in_rows(x[:, :num_attending], position[:, :num_attending], image, image_mask)
         x = torch.cat([attending, x[:, num_attending:]], dim=1)
         others = self.self_attn.project(x + position, x)
         x = self.attend_queries(x, position, others, self_mask)

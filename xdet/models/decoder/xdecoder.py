@@ -112,6 +112,7 @@ class XDecoderTransformerDecoder(PredictionHeads):
         features: ImageFeatures,
         groups: Sequence[QueryGroup],
         image_keys: Sequence[KeysValues] | None = None,
+        rows_per_image: int = 1,
     ) -> DecoderOutput:
         """Decode.
 
@@ -119,9 +120,12 @@ class XDecoderTransformerDecoder(PredictionHeads):
             features (ImageFeatures): Encoded images.
             groups (Sequence[QueryGroup]): All query groups; those of :meth:`latent_queries` are not added.
             image_keys (Sequence[KeysValues], optional): From :meth:`image_keys`, if they were already made.
+            rows_per_image (int): Independent rows R of every image, next to each other: groups are of batch size
+                ``B * R``. Queries that attend the image must begin alike in the rows of an image; all that is the same
+                for them is then done once.
 
         Returns:
-            DecoderOutput: ``num_layers + 1`` predictions.
+            DecoderOutput: ``num_layers + 1`` predictions for all rows, and the mask features of the images.
         """
         queries = pack(groups)
         pixels = self._pixels(features)
@@ -132,14 +136,17 @@ class XDecoderTransformerDecoder(PredictionHeads):
 
         x = queries.content
         recorded = torch.is_grad_enabled()
-        predictions, keys = [self.read_out(x, queries)], []
+        # Before the first layer the rows of an image differ in nothing that the image or the heads see.
+        prediction = self.read_out(x[::rows_per_image], queries)
+        predictions, keys = [prediction.repeat(rows_per_image)], []
         for index, layer in enumerate(self.layers):
             level = index % len(pixels)
             seen = pixels[level] if image_keys is None else pixels[level]._replace(keys=image_keys[index])
-            image_mask = self._image_mask(predictions[-1], levels[level], queries, free[level])
+            image_mask = self._image_mask(prediction, levels[level], queries, free[level])
             run = partial(checkpoint, layer, use_reentrant=False) if self.with_cp and recorded else layer
             x, layer_keys = run(x, queries.position, seen, image_mask, self_mask)
-            predictions.append(self.read_out(x, queries))
+            prediction = self.read_out(x, queries)
+            predictions.append(prediction)
             if not recorded:
                 keys.append(layer_keys)
         return DecoderOutput(tuple(predictions), features.mask_features, None if recorded else tuple(keys))
@@ -159,17 +166,19 @@ class XDecoderTransformerDecoder(PredictionHeads):
 
     @torch.no_grad()
     def _image_mask(self, prediction: LayerPrediction, level: Tensor, queries: PackedQueries, free: Tensor) -> Tensor:
-        """Which pixels of ``level`` ``[B, C, h, w]`` each attending query may see: bool ``[B, 1, n, hw]``.
+        """Which pixels of ``level`` ``[B, C, h, w]`` each attending query may see: bool ``[rows, n, hw]``.
 
         ``free`` are the pixels of queries that predict no mask, see :func:`_free_pixels`.
         """
-        allowed = (prediction.mask_embed @ level.flatten(2)) >= 0
+        embed = prediction.mask_embed
+        logits = embed.reshape(len(level), -1, embed.shape[-1]) @ level.flatten(2)
+        allowed = (logits >= 0).view(*embed.shape[:2], -1)
         for group in queries.groups:
             for row in group.unmasked:
                 allowed[:, queries.slices[group.name].start + row] = True
         # A query whose mask is empty would attend nothing; it attends everything instead.
         allowed |= ~allowed.any(dim=-1, keepdim=True)
-        return torch.cat([allowed, free], dim=1)[:, None]
+        return torch.cat([allowed, free[:: len(free) // len(allowed)]], dim=1)
 
 
 def _free_pixels(queries: PackedQueries, size: tuple[int, ...]) -> Tensor:
