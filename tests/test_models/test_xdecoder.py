@@ -177,3 +177,17 @@ def test_backbone_of_another_library_trains_a_step():
     sum(model(**data, mode='loss').values()).backward()
     gradients = [parameter.grad for parameter in model.backbone.parameters()]
     assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
+
+
+@torch.no_grad()
+def test_graphs_of_encoder_and_decoder_have_no_breaks(inferencer):
+    """As torch.compile sees them, on any backend; results are those without a compiler."""
+    model, image = inferencer.model, torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    encode, decode = (
+        torch.compile(part, backend='eager', fullgraph=True) for part in (model.encode, model.decoder.forward)
+    )
+    features, queries = model.encode(image), model.decoder.latent_queries(1)
+    torch.testing.assert_close(encode(image).mask_features, features.mask_features)
+    one, two = (run(features, queries).last for run in (decode, model.decoder))
+    torch.testing.assert_close(one.mask_embed, two.mask_embed, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(one.class_embed, two.class_embed, atol=1e-4, rtol=1e-4)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -281,6 +283,13 @@ class XDetRunner(Runner):
         if not options or target != 'train_step':
             return
         arguments = {} if options is True else dict(options)
+        compiler = os.environ.get('CXX', 'g++')
+        if arguments.get('backend', 'inductor') == 'inductor' and not shutil.which(compiler):
+            self.logger.warning(
+                f"compile: nothing is compiled, as there is no C++ compiler '{compiler}'; install one, or name yours "
+                'by the environment variable CXX'
+            )
+            return
         parts = dict(self.bare_model.named_modules())
         children = [name for name, _ in self.bare_model.named_children()]
         for name in arguments.pop('modules', COMPILED_MODULES):

@@ -135,3 +135,32 @@ def test_a_copy_of_a_model_has_a_memory_of_its_own(encoder):
     with torch.no_grad():
         other.text_encoder.text_projection.data.mul_(-1)
     assert not torch.allclose(other.classes(NAMES), before) and cache.classes(NAMES) is before
+
+
+def test_training_remembers_texts_of_a_frozen_encoder(encoder, monkeypatch):
+    """Also while the temperature, which no feature depends on, learns."""
+    encoder.requires_grad_(False)
+    encoder.logit_scale.requires_grad_(True)
+    memory, seen = TextCache(encoder), count_texts(encoder, monkeypatch)
+    names = []
+    monkeypatch.setattr(memory, '_embed', lambda keys, embed=memory._embed: names.extend(keys) or embed(keys))
+    for _ in range(2):
+        whole, named = memory.whole(['a', 'b']), memory.encode(['c', 'a', 'c'])
+        with torch.no_grad():
+            encoder.logit_scale += 0.1
+    assert seen == ['a', 'b'] and names == [('c', False), ('a', False)]
+    assert not whole.pooled.requires_grad and not named.requires_grad
+    torch.testing.assert_close(named[1], whole.pooled[0] / whole.pooled[0].norm())
+    torch.testing.assert_close(named, super(TextCache, memory).encode(['c', 'a', 'c']))
+    with torch.no_grad():
+        encoder.text_projection.mul_(2)
+    assert not torch.equal(memory.whole(['a', 'b']).pooled, whole.pooled)
+
+
+def test_one_learning_weight_makes_texts_learn(encoder, monkeypatch):
+    encoder.requires_grad_(False)
+    encoder.text_projection.requires_grad_(True)
+    memory, seen = TextCache(encoder), count_texts(encoder, monkeypatch)
+    for _ in range(2):
+        assert memory.whole(['a']).pooled.requires_grad and memory.encode(['a']).requires_grad
+    assert seen == ['a'] * 4

@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from mmengine.logging import print_log
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from xdet.structures import BACKGROUND, Vocabulary, clean_name
@@ -34,7 +34,8 @@ class EncodedText(NamedTuple):
 
 
 class TextCache(ClassNameEncoder):
-    """Encodes texts and class names and, in evaluation, remembers the latest of them across forward passes.
+    """Encodes texts and class names and remembers the latest of them across forward passes: in evaluation, and in
+    training while nothing in the text encoder learns.
 
     What is remembered belongs to the text encoder's current weights and device and is forgotten when they change. A
     change through ``parameter.data`` is noticed by a sample of one value per parameter, which every swap of averaged
@@ -68,14 +69,14 @@ class TextCache(ClassNameEncoder):
         Args:
             texts (Sequence[str]): At least one.
             known (dict[str, EncodedText], optional): Texts encoded earlier in this forward pass, to which this call
-                adds. Where gradients are enabled, nothing else is remembered.
+                adds. Where the text encoder gets gradients, nothing else is remembered.
 
         Returns:
             TextFeatures: One row per text, with gradient when the text encoder has one.
         """
         found = {} if known is None else known
         new = [text for text in dict.fromkeys(texts) if text not in found]
-        found.update(self._encode_texts(new) if torch.is_grad_enabled() else self._remembered_texts(new))
+        found.update(self._encode_texts(new) if self._learns else self._remembered_texts(new))
         tokens = [found[text].tokens for text in texts]
         lengths = torch.tensor([len(row) for row in tokens], device=tokens[0].device)
         padded = pad_sequence(tokens, batch_first=True)
@@ -101,6 +102,17 @@ class TextCache(ClassNameEncoder):
         return table
 
     __call__ = classes
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Embeddings ``[n, C]`` of unit length of whole texts; with gradient where the text encoder learns."""
+        if self._learns:
+            return super().encode(texts)
+        self._forget_if_changed()
+        return self._names([(text, False) for text in texts])
+
+    @property
+    def _learns(self) -> bool:
+        return torch.is_grad_enabled() and any(p.requires_grad for p in self._weights.parameters())
 
     def clear(self) -> None:
         """Forget all that was encoded; names of files are checked against the weights before their next use."""
@@ -147,15 +159,19 @@ class TextCache(ClassNameEncoder):
 
     def _table(self, vocabulary: Vocabulary, prompt: bool) -> Tensor:
         texts = [*vocabulary.texts, (BACKGROUND,)]
-        keys = [(clean_name(text) if prompt else text, prompt) for of_class in texts for text in of_class]
+        table = self._names([(clean_name(text) if prompt else text, prompt) for of_class in texts for text in of_class])
+        with torch.inference_mode(False), torch.no_grad():
+            return table if len(table) == len(texts) else class_means(table, [len(of_class) for of_class in texts])
+
+    def _names(self, keys: Sequence[Name]) -> Tensor:
+        """Embeddings ``[n, C]`` of class names, of which new ones are remembered."""
         found = {key: self._loaded[key] for key in dict.fromkeys(keys) if key in self._loaded}
         used = {key: self._memory[key] for key in keys if key not in found and key in self._memory}
         used |= self._embed([key for key in dict.fromkeys(keys) if key not in found and key not in used])
         self._memory.remember(used, self.capacity)
         found |= used
         with torch.inference_mode(False), torch.no_grad():
-            table = torch.stack([found[key] for key in keys])
-            return table if len(table) == len(texts) else class_means(table, [len(of_class) for of_class in texts])
+            return torch.stack([found[key] for key in keys])
 
     def _remembered_texts(self, texts: Sequence[str]) -> dict[str, EncodedText]:
         self._forget_if_changed()
@@ -224,15 +240,21 @@ class _Weights:
         self._places: tuple[object, ...] | None = None
         self._sample: list[Tensor] = []
 
+    def parameters(self) -> list[nn.Parameter]:
+        """All that features depend on."""
+        return [weight for name, weight in self.text_encoder.named_parameters() if name != 'logit_scale']
+
     def changed(self) -> bool:
         """Whether something differs from the last call."""
         # Tensors made in inference mode carry no version counter.
-        parameters = list(self.text_encoder.parameters())
+        parameters = self.parameters()
         places = tuple((p.data_ptr(), p.dtype, p.device) for p in parameters)
         versions = tuple(0 if p.is_inference() else p._version for p in parameters)
         if places != self._places:
             self._places, self._sample = places, [_value(p) for p in parameters if p.numel()]
-        state = (places, versions, *torch.cat(self._sample).tolist())
+        # In training the optimizer changes weights, and it counts; reading values would wait for the device.
+        values = [] if torch.is_grad_enabled() else torch.cat(self._sample).tolist()
+        state = (places, versions, *values)
         changed, self.state = state != self.state, state
         return changed
 
