@@ -296,8 +296,9 @@ class FocalNet(BaseModule):
             x = layer(x)
             # Only the output is normalised; the next stage continues from the un-normalised features.
             feat = getattr(self, f'norm{stage}')(x).permute(0, 3, 1, 2)
-            # On CPUs the layout stays as it is; what follows goes on in it.
-            outputs.append(feat if feat.device.type == 'cpu' else feat.contiguous())
+            # On CPUs the layout stays as it is, outside of graphs; what follows goes on in it.
+            kept = feat.device.type == 'cpu' and not torch.compiler.is_compiling()
+            outputs.append(feat if kept else feat.contiguous())
             downsample = layer.downsample
             if isinstance(downsample, PatchEmbed):
                 x = downsample(x.permute(0, 3, 1, 2))
