@@ -29,7 +29,7 @@ def test_layer_leaves_groups_without_image_attention_out_of_cross_attention():
     layer = DecoderLayer(16, 2, 32)
     x, position = torch.randn(1, 5, 16), torch.randn(1, 5, 16)
     own = torch.eye(5, dtype=torch.bool)[None, None]
-    every = torch.ones(1, 1, 3, 6, dtype=torch.bool)
+    every = torch.ones(1, 3, 6, dtype=torch.bool)
 
     def run(memory):
         return layer(x, position, Pixels(memory, torch.zeros(1, 6, 16)), every, own)[0]

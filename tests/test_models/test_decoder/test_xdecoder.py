@@ -85,7 +85,7 @@ def test_unmasked_query_switch():
         queries = pack(groups)
         prediction = model(inputs, groups).last
         level = inputs.memory[2]
-        return model._image_mask(prediction, level, queries, _free_pixels(queries, level.shape[-2:]))[:, 0]
+        return model._image_mask(prediction, level, queries, _free_pixels(queries, level.shape[-2:]))
 
     by_official = masks(official, [*official.latent_queries(2), *phrases(official)])
     by_intended = masks(intended, [*intended.latent_queries(2), *phrases(intended)])
@@ -93,6 +93,30 @@ def test_unmasked_query_switch():
     assert by_intended[:, 5].all() and not by_intended[:, 6].all()
     with pytest.raises(ValueError, match="'official' and 'image'"):
         decoder(unmasked_query='none')
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('unmasked_query', ['official', 'image'])
+@pytest.mark.parametrize('keys', [False, True])
+def test_rows_of_an_image_equal_passes_of_their_own(keys, unmasked_query):
+    """Three rows per image with texts of their own, whose last tokens may be padding, against one pass per row."""
+    model, inputs = decoder(unmasked_query=unmasked_query), features()
+    text = torch.randn(6, 3, 16, generator=torch.Generator().manual_seed(5))
+    valid = torch.arange(3) < torch.tensor([3, 2, 1, 3, 3, 2])[:, None]
+
+    def groups(rows):
+        sees = frozenset({'phrase', 'text'})
+        added = QueryGroup('text', text[rows], text[rows], sees, image_attention='no', valid=valid[rows])
+        return [model.object_copies(len(text[rows]), 'phrase', sees), added]
+
+    image_keys = model.image_keys(inputs) if keys else None
+    together = model(inputs, groups(slice(None)), image_keys, rows_per_image=3)
+    assert together.mask_features is inputs.mask_features
+    for row in range(3):
+        alone = model(inputs, groups(slice(row, None, 3)))
+        for one, other in zip(together.layers, alone.layers, strict=True):
+            for key in ('class_embed', 'mask_embed'):
+                torch.testing.assert_close(getattr(one, key)[row::3], getattr(other, key), rtol=1e-4, atol=1e-5)
 
 
 def test_checkpointing_changes_nothing():
