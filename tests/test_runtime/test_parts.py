@@ -15,7 +15,7 @@ from xdet.datasets.transforms import ResizeShortestEdge
 from xdet.export.sizes import size_rule
 from xdet.models.decoder import resize_regions as torch_regions
 from xdet.models.decoder.resizing import shrinking_matrix
-from xdet.models.resizing import resizing_matrix
+from xdet.models.resizing import resizing_matrix as torch_matrix
 from xdet.models.text.tokenizer import decode, tokenize
 from xdet.runtime.generation import _sample
 from xdet.runtime.masks import mask_results, overlaps
@@ -83,7 +83,7 @@ def test_overlaps_of_masks() -> None:
 
 @pytest.mark.parametrize(('length', 'cut', 'size'), [(8, 32, 32), (8, 30, 30), (8, 29, 71), (16, 64, 5), (56, 200, 1)])
 def test_matrix_of_both_resizings(length: int, cut: int, size: int) -> None:
-    expected = resizing_matrix((length, 4 * length, size), cut)
+    expected = torch_matrix((length, 4 * length, size), cut)
     np.testing.assert_allclose(resizing_matrix(length, 4 * length, cut, size), expected.numpy(), atol=2e-6)
 
 
