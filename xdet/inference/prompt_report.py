@@ -62,10 +62,12 @@ def report_names(inferencer: XDecoderInferencer, names: Sequence[str], most: int
     others = model.vocabulary(Vocabulary(tuple(more), (True,) * len(more)))[:-1].float() if more else text[:0]
     every = [*asked.names, *more]
     near = text[:-1] @ torch.cat([text[:-1], others]).T
-    chances = cosine_logits(text[:-1], text, model.text_encoder.logit_scale).float().softmax(dim=-1)
-    tokens = [tuple(row) for row in model.text_encoder.tokenize(list(asked.names)).tolist()]
+    chances = cosine_logits(text[:-1], text, model.text_encoder.logit_scale.detach()).float().softmax(dim=-1)
+    ids = model.text_encoder.tokenize(list(asked.names))
+    tokens = [tuple(row) for row in ids.tolist()]
     bags = [tuple(sorted(row)) for row in tokens]
-    full = [row[-1] != 0 for row in tokens]
+    # The end token has the largest id.
+    full = (ids.argmax(dim=1) + 1 == model.text_encoder.context_length).tolist()
     reports = []
     for place, name in enumerate(asked.names):
         order = [other for other in near[place].argsort(descending=True).tolist() if other != place][:most]
