@@ -149,4 +149,4 @@ def test_background_that_nobody_asked_for_or_looks_for(monkeypatch: pytest.Monke
     semantic_iou = metric(2, background=True)
     semantic_iou.process(None, [sample(gt, torch.tensor([[0, 0]]))])
     assert semantic_iou.evaluate(size=1)['semantic/mIoU'] == 25.0
-    assert len(said) == 1 and 'background_score=0.5' in said[0]
+    assert len(said) == 1 and 'background_score=0.4' in said[0]

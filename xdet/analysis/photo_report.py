@@ -31,7 +31,8 @@ ANIMALS = ('cat', 'dog', 'horse', 'cow', 'sheep')
 SEVEN = ('background', *ANIMALS, 'person')
 """What the mean IoU is taken over."""
 
-BACKGROUND_SCORE = 0.5
+BACKGROUND_SCORE = 0.4
+"""What was best on every thirtieth photograph of the training set, among 0.3, 0.4 and 0.5."""
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     'cat': ('kitten', 'feline'),

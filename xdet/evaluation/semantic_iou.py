@@ -82,8 +82,8 @@ class SemanticIoU(BaseMetric):
     Of every image only the classes that occur are kept, so a large vocabulary costs no memory.
 
     With ``background`` there is one class more, ``background``, for data whose labels say where none of the classes is
-    (``background_label`` of the data set). The model does not name it: it is what is left where no class has a score of
-    more than ``SegmentationTask(background_score=...)``.
+    (``background_label`` of the data set). The model does not name it: it is what is left where no query is surer of a
+    class than ``SegmentationTask(background_score=...)``.
 
     Args:
         classwise (bool): Also log a table of all classes, and report ``IoU_<class>``.
@@ -147,7 +147,7 @@ class SemanticIoU(BaseMetric):
         if self.background and total[2, -1] and not total[1, -1]:
             print_log(
                 'SemanticIoU: no pixel was found to be background; models look for it with '
-                'tasks.segmentation.background_score=0.5 in their config',
+                'tasks.segmentation.background_score=0.4 in their config',
                 logger='current',
                 level=logging.WARNING,
             )

@@ -42,9 +42,9 @@ class SegmentationTask(TaskAdapter):
         overlap_threshold (float): Panoptic: least share of its own mask that a query must keep.
         max_per_image (int): Instance: number of (query, class) pairs considered.
         things_only (bool): Instance: report only classes that the vocabulary marks as things.
-        background_score (float, optional): Semantic: pixels where no class has a score of more than this (the sum over
-            queries of class probability times mask probability, 0.5 is natural) are
-            :data:`XDetDataSample.BACKGROUND`. None gives every pixel a class, as the official model does.
+        background_score (float, optional): Semantic: pixels where no query has a class and a mask of more than this
+            probability (the product of both) are :data:`XDetDataSample.BACKGROUND`. None gives every pixel a class, as
+            the official model does.
     """
 
     names = ('semantic', 'instance', 'panoptic')

@@ -35,24 +35,37 @@ def semantic_scores(class_logits: Tensor, masks: MaskFn, size: tuple[int, int]) 
 def semantic_labels(
     class_logits: Tensor, masks: MaskFn, size: tuple[int, int], background_score: float | None = None
 ) -> Tensor:
-    """Most probable class of every pixel, in memory that does not grow with the number of classes.
+    """Class of the highest score at every pixel, in memory that does not grow with the number of classes.
 
     Args:
         class_logits (Tensor): ``[n, K + 1]``, last column no-object.
         masks (MaskFn): Makes mask logits on demand.
         size (tuple[int, int]): Height and width.
-        background_score (float, optional): Pixels whose most probable class has no more than this score are background.
+        background_score (float, optional): Pixels where no single query is surer than this of a class and of its mask
+            (product of both probabilities) are background. The sums over queries do not tell it: many queries that are
+            hardly sure add up.
 
     Returns:
-        Tensor: int64 ``[H, W]`` labels below K, ``XDetDataSample.BACKGROUND`` where no class has the score.
+        Tensor: int64 ``[H, W]`` labels below K; ``XDetDataSample.BACKGROUND`` where it is background.
     """
+    labels = _labels(class_logits, masks, size)
+    if background_score is None:
+        return labels
+    probabilities = class_logits.float().softmax(dim=-1)[:, :-1].amax(dim=1)
+    surest = probabilities.new_zeros(size)
+    for part in query_chunks(len(probabilities), size):
+        surest = torch.maximum(surest, (probabilities[part, None, None] * masks(part).sigmoid()).amax(dim=0))
+    return torch.where(surest > background_score, labels, XDetDataSample.BACKGROUND)
+
+
+def _labels(class_logits: Tensor, masks: MaskFn, size: tuple[int, int]) -> Tensor:
     num_classes, pixels = class_logits.shape[1] - 1, size[0] * size[1]
     step = max(1, SCORE_BYTES // (4 * pixels))
     if num_classes <= step:
-        return _best(semantic_scores(class_logits, masks, size), background_score)
+        return semantic_scores(class_logits, masks, size).argmax(dim=0)
     probabilities = class_logits.float().softmax(dim=-1)[:, :-1]
     if 4 * len(probabilities) * pixels <= SCORE_BYTES:
-        return _labels_from_kept_masks(probabilities, masks, size, background_score)
+        return _labels_from_kept_masks(probabilities, masks, size)
     # The masks would not fit, so they are made anew for every block of classes.
     best = class_logits.new_full(size, -1.0, dtype=torch.float32)
     labels = torch.zeros(size, dtype=torch.int64, device=class_logits.device)
@@ -61,7 +74,7 @@ def semantic_labels(
         better = scores > best
         best = torch.where(better, scores, best)
         labels = torch.where(better, found + start, labels)
-    return labels if background_score is None else _or_background(labels, best, background_score)
+    return labels
 
 
 def label_scores(class_logits: Tensor, masks: MaskFn, labels: Tensor) -> Tensor:
@@ -82,28 +95,14 @@ def label_scores(class_logits: Tensor, masks: MaskFn, labels: Tensor) -> Tensor:
     return scores
 
 
-def _best(scores: Tensor, background_score: float | None) -> Tensor:
-    """Labels ``[...]`` of the highest of the scores ``[K, ...]``."""
-    labels = scores.argmax(dim=0)
-    if background_score is None:
-        return labels
-    return _or_background(labels, scores.gather(0, labels[None])[0], background_score)
-
-
-def _or_background(labels: Tensor, scores: Tensor, background_score: float) -> Tensor:
-    return torch.where(scores > background_score, labels, XDetDataSample.BACKGROUND)
-
-
-def _labels_from_kept_masks(
-    probabilities: Tensor, masks: MaskFn, size: tuple[int, int], background_score: float | None
-) -> Tensor:
+def _labels_from_kept_masks(probabilities: Tensor, masks: MaskFn, size: tuple[int, int]) -> Tensor:
     """Labels, pixels by pixels: resizing masks is most of the work for many classes, so each is made once."""
     num_queries, num_classes = probabilities.shape
     kept = probabilities.new_empty(num_queries, size[0] * size[1])
     for part in query_chunks(num_queries, size):
         kept[part] = masks(part).sigmoid().flatten(1)
     step = max(1, SCORE_BYTES // (8 * num_classes))
-    labels = [_best(probabilities.T @ block, background_score) for block in kept.split(step, dim=1)]
+    labels = [(probabilities.T @ block).argmax(dim=0) for block in kept.split(step, dim=1)]
     return torch.cat(labels).unflatten(0, size)
 
 
