@@ -1,7 +1,7 @@
 # Every target creates .venv when it is missing and installs only what is missing; a stamp file per layer remembers it.
 #
-#   make demo                every task on the committed picture, into outputs/demo
-#   make demo IMAGE=path     segment a picture of yours
+#   make demo                every task on committed images, into outputs/demo
+#   make demo IMAGE=path     segment an image of yours
 #   make test                lint, types, unit and end-to-end tests
 #   make lint                only lint and types
 #   make legs                a selection of tests with other versions of what xdet requires

@@ -1,6 +1,6 @@
 """Every task of a model on your images: the same as ``xdet predict`` (see ``xdet/cli/predict.py``).
 
-python demo/image_demo.py demo/demo_scene.png
+python demo/image_demo.py demo/photos/chelsea.jpg
 """
 
 import sys

@@ -93,7 +93,7 @@ EMBEDDED = {
 }
 """The models that come with the package, by short name."""
 
-DEFAULT_MODEL = 'scenes'
+DEFAULT_MODEL = 'photos'
 """Short name of the one that is used when no model is named."""
 
 _SCOPE = 'xdet::'

@@ -1,4 +1,4 @@
-# Joint training of focal-nano on small real sets from the embedded default: panoptic and semantic segmentation,
+# Joint training of focal-nano on small real sets from the embedded `scenes`: panoptic and semantic segmentation,
 # captions and retrieval, referring expressions, questions. On one CPU core; data: _base_/datasets/real_joint.py.
 #   COCO_ROOT=... OMP_NUM_THREADS=1 python tools/train.py xdecoder_focal-nano_joint-real \
 #       --weights xdet/assets/embedded_default.safetensors

@@ -1,6 +1,6 @@
 # focal-nano on the generated world, all tasks at once, starting from weights that segment it; made for one CPU core:
 #   OMP_NUM_THREADS=1 python tools/train.py xdecoder_focal-nano_scenes-joint --load-from WEIGHTS
-# The embedded default is the last of five stages, the one with these settings: docs/scenes.md.
+# The embedded model `scenes` is the last of five stages, the one with these settings: docs/scenes.md.
 _base_ = [
     '../_base_/models/focal-nano.py',
     '../_base_/datasets/scenes_joint.py',

@@ -11,6 +11,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from xdet.model_zoo import EMBEDDED
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / 'demo' / 'image_demo.py'
 
@@ -190,3 +192,12 @@ def test_help_needs_no_library():
     result = subprocess.run([sys.executable, str(SCRIPT), '-h'], capture_output=True, text=True, timeout=60)
     assert result.returncode == 0 and '--phrases' in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 120
+
+
+def test_model_of_the_package_says_what_it_knows(demo, tmp_path, capsys):
+    """Without --model: photographs."""
+    photograph = ROOT / 'demo' / 'photos' / 'chelsea.jpg'
+    assert demo.main([str(photograph), '--out-dir', str(tmp_path), '--device', 'cpu']) == 0
+    printed = capsys.readouterr()
+    assert f'note: {EMBEDDED["photos"].knows}\n' in printed.err
+    assert '  cat  ' in printed.out and f'images in {tmp_path / "vis"}\n' in printed.out

@@ -201,7 +201,7 @@ def test_embeddings_made_before(
 
 
 def test_embeddings_of_other_weights(exported: Path, tmp_path: Path) -> None:
-    other = XDecoderInferencer(device='cpu')
+    other = XDecoderInferencer('scenes', device='cpu')
     other.model.vocabulary(other.default_vocabulary)
     other.model.vocabulary.save(tmp_path / 'names.safetensors')
     with pytest.raises(ExportError, match='were made with other weights of the text encoder'):

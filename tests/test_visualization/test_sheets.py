@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from xdet.visualization import ranking_sheet, thumbnail
+from xdet.visualization import below, beside, ranking_sheet, thumbnail
 
 
 def picture(value, size=(30, 40)):
@@ -32,3 +32,11 @@ def test_numbers_must_agree():
 @pytest.mark.parametrize('size, expected', [((1000, 500), (100, 50)), ((30, 40), (30, 40)), ((1, 4000), (1, 100))])
 def test_thumbnails(size, expected):
     assert thumbnail(picture(0, size), 100).shape == (*expected, 3)
+
+
+def test_panels_of_other_sizes_are_kept_whole():
+    row = beside([picture(10), picture(90, (20, 10))])
+    assert row.shape == (30, 40 + 6 + 10, 3) and (row[20:, 46:] == 255).all()
+    sheet = below([row, picture(170, (5, 90))])
+    assert sheet.shape == (35, 90, 3) and (sheet[:30, 56:] == 255).all()
+    assert [(sheet == (value, 0, value)).all(axis=2).sum() for value in (10, 90, 170)] == [1200, 200, 450]

@@ -1,4 +1,4 @@
-"""Reduce a training checkpoint to its weights in half precision, as the embedded default was.
+"""Reduce a training checkpoint to its weights in half precision, as those of the embedded models were.
 
 python tools/model_converters/publish_model.py work_dirs/run/iter_4000.pth published.safetensors
 """

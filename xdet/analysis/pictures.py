@@ -10,6 +10,7 @@ from mmengine.structures import InstanceData
 
 from xdet.structures import XDetDataSample
 from xdet.visualization.drawing import enlarge, enlarge_factor
+from xdet.visualization.sheets import below, beside
 from xdet.visualization.text_strip import TextLine, add_text_strip
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ FIELDS = dict(
     pose=('pred_poses',),
 )
 """What metrics judge, by the prefix of their values."""
-
-_GAP = 6
 
 
 def comparison(
@@ -68,11 +67,11 @@ def comparison(
             left = visualizer.draw(image, with_truth, draw_pred=False)
             right = visualizer.draw(image, with_prediction, draw_gt=False, pred_score_thr=score_thr)
             title = 'truth' if truth in sample else 'no truth known'
-            rows.append(_beside([_captioned(left, title), _captioned(right, 'prediction')]))
+            rows.append(beside([_captioned(left, title), _captioned(right, 'prediction')]))
     if 'pred_region_captions' in sample:
         described = only(sample, 'pred_region_captions', 'region_prompts', 'pred_phrases')
         rows.append(visualizer.draw(image, described, draw_gt=False))
-    picture = _below(rows) if rows else _plain_picture(visualizer, image)
+    picture = below(rows) if rows else _plain_picture(visualizer, image)
     return add_text_strip(picture, predicted_texts(sample), _font_size(picture))
 
 
@@ -108,7 +107,7 @@ def training_picture(visualizer: XDetLocalVisualizer, image: np.ndarray, sample:
         drawn = XDetDataSample(metainfo=sample.metainfo)
         drawn.gt_phrases = sample.gt_regions
         panels.append(_captioned(visualizer.draw(image, drawn), 'regions'))
-    picture = _beside(panels) if panels else _plain_picture(visualizer, image)
+    picture = beside(panels) if panels else _plain_picture(visualizer, image)
     return add_text_strip(picture, true_texts(sample), _font_size(picture))
 
 
@@ -213,15 +212,3 @@ def _plain_picture(visualizer: XDetLocalVisualizer, image: np.ndarray) -> np.nda
 
 def _captioned(panel: np.ndarray, title: str) -> np.ndarray:
     return add_text_strip(panel, [TextLine(title, bold=True)], 13)
-
-
-def _beside(panels: Sequence[np.ndarray]) -> np.ndarray:
-    height = max(panel.shape[0] for panel in panels)
-    padded = [np.pad(panel, ((0, height - len(panel)), (0, _GAP), (0, 0)), constant_values=255) for panel in panels]
-    return np.concatenate(padded, axis=1)[:, :-_GAP]
-
-
-def _below(rows: Sequence[np.ndarray]) -> np.ndarray:
-    width = max(row.shape[1] for row in rows)
-    padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
-    return np.concatenate(padded)

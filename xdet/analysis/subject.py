@@ -48,7 +48,7 @@ def add_model_arguments(parser: ArgumentParser) -> None:
     """Arguments of analyses of predictions: config, weights, test data."""
     add_config_arguments(parser)
     parser.add_argument(
-        'checkpoint', nargs='?', help='weights: an official file, ours, or a URL; not needed for the embedded model'
+        'checkpoint', nargs='?', help='weights: an official file, ours, or a URL; not needed for the embedded models'
     )
     parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda', ...")
     parser.add_argument(

@@ -1,6 +1,7 @@
 """Every task of a model on your images, with the words you type.
 
-    xdet predict demo/demo_scene.png
+    xdet predict demo/photos/chelsea.jpg
+    xdet predict demo/demo_scene.png --model scenes
     xdet predict street.jpg --model xdecoder_focal-t --weights FILE --things "car . person" --stuff "road"
     xdet predict street.jpg --model ... --task refseg --phrases "the red car . a person on the left"
     xdet predict street.jpg --model ... --task caption --num-beams 5

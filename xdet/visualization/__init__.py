@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         'local_visualizer': 'XDetLocalVisualizer',
         'palette': 'class_colors',
-        'sheets': 'ranking_sheet thumbnail',
+        'sheets': 'below beside ranking_sheet thumbnail',
         'text_strip': 'TextLine add_text_strip',
     },
 )

@@ -13,6 +13,7 @@ from .labels import fit_text
 from .text_strip import wrap_text
 
 _CELL, _GAP, _FONT = 220, 12, 14
+_BESIDE = 6  # pixels between panels
 _INK, _FAINT = (24, 24, 24), (110, 110, 110)
 
 
@@ -77,6 +78,20 @@ def thumbnail(image: np.ndarray, size: int = _CELL) -> np.ndarray:
         return np.ascontiguousarray(image)
     shape = (max(1, round(width * factor)), max(1, round(height * factor)))
     return cv2.resize(np.ascontiguousarray(image), shape, interpolation=cv2.INTER_AREA)
+
+
+def beside(panels: Sequence[np.ndarray]) -> np.ndarray:
+    """Images, RGB uint8, in a row with gaps; what is lower gets white below."""
+    height = max(panel.shape[0] for panel in panels)
+    padded = [np.pad(panel, ((0, height - len(panel)), (0, _BESIDE), (0, 0)), constant_values=255) for panel in panels]
+    return np.concatenate(padded, axis=1)[:, :-_BESIDE]
+
+
+def below(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Images, RGB uint8, one below the other; what is narrower gets white at its right."""
+    width = max(row.shape[1] for row in rows)
+    padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+    return np.concatenate(padded)
 
 
 def _end_of(name: str, width: int) -> str:

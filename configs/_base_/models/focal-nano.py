@@ -1,4 +1,4 @@
-# A small X-Decoder for CPUs and for the embedded default.
+# A small X-Decoder for CPUs and for the embedded model `scenes`.
 # The token table is narrow (64) because it would otherwise outweigh the rest of the model.
 _base_ = './focal-t.py'
 model = dict(

@@ -1,6 +1,6 @@
 # Your own captions: lists of images and texts; captioning and retrieval, made for a CPU (docs/finetune.md).
 # A config of yours inherits from this one and sets those of the following values that differ.
-_base_ = ['../models/focal-nano.py', '../schedules/finetune_tiny_cpu.py', './runtime.py']
+_base_ = ['../models/lite0-nano.py', './runtime.py']
 
 data_root = 'data/my_data'
 train_file = 'train.jsonl'  # COCO captions, or a list as JSON, JSONL, CSV, TSV or Parquet
@@ -13,7 +13,6 @@ interval = 100  # of validations and checkpoints
 
 find_unused_parameters = True  # what makes masks has no part in the loss
 model = dict(
-    decoder=dict(num_queries=26),  # as the weights of the package
     tasks=dict(
         _delete_=True,
         captioning=dict(
@@ -21,7 +20,7 @@ model = dict(
         ),
         retrieval=dict(
             type='RetrievalTask',
-            backbone_channels=256,
+            backbone_channels=320,
             embed_dims=128,
             decoder_weight=0.5,
             loss=dict(type='RetrievalLoss', num_layers=1),

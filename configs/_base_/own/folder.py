@@ -1,6 +1,6 @@
 # Your own label images: two folders with equal file names and a list of class names; made for a CPU (docs/finetune.md).
 # A config of yours inherits from this one and sets those of the following values that differ.
-_base_ = ['../models/focal-nano.py', '../schedules/finetune_tiny_cpu.py', './runtime.py']
+_base_ = ['../models/lite0-nano.py', './runtime.py']
 
 data_root = 'data/my_data'
 classes = 'classes.txt'  # a file, or the names themselves in label order
@@ -15,8 +15,8 @@ batch_size = 2
 max_iters = 300
 interval = 100  # of validations and checkpoints
 
+allow_unexpected = ('tasks.segmentation.pixel_names.*',)  # of the weights of the package; queries name things alone
 model = dict(
-    decoder=dict(num_queries=26),  # as the weights of the package
     tasks=dict(
         _delete_=True,
         segmentation=dict(

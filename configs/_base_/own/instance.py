@@ -1,6 +1,6 @@
 # Your own instances in one or two COCO JSON files, as annotation tools export them; made for a CPU (docs/finetune.md).
 # A config of yours inherits from this one and sets those of the following values that differ.
-_base_ = ['../models/focal-nano.py', '../schedules/finetune_tiny_cpu.py', './runtime.py']
+_base_ = ['../models/lite0-nano.py', './runtime.py']
 
 data_root = 'data/my_data'
 train_file = 'train.json'
@@ -14,8 +14,8 @@ batch_size = 2
 max_iters = 300
 interval = 100  # of validations and checkpoints
 
+allow_unexpected = ('tasks.segmentation.pixel_names.*',)  # of the weights of the package; queries name things alone
 model = dict(
-    decoder=dict(num_queries=26),  # as the weights of the package
     tasks=dict(
         _delete_=True,
         segmentation=dict(

@@ -1,6 +1,6 @@
 # Your own questions: lists of images, questions and answers, and a list of all answers; made for a CPU
 # (docs/finetune.md). A config of yours inherits from this one and sets those of the following values that differ.
-_base_ = ['../models/focal-nano.py', '../schedules/finetune_tiny_cpu.py', './runtime.py']
+_base_ = ['../models/lite0-nano.py', './runtime.py']
 
 data_root = 'data/my_data'
 train_file = 'train.jsonl'  # JSON, JSONL, CSV, TSV or Parquet, one row per question
@@ -15,7 +15,6 @@ interval = 100  # of validations and checkpoints
 allow_missing = ('tasks.vqa.*',)  # the answers are others than those of the weights
 find_unused_parameters = True  # what makes masks has no part in the loss
 model = dict(
-    decoder=dict(num_queries=26),  # as the weights of the package
     tasks=dict(
         _delete_=True,
         vqa=dict(

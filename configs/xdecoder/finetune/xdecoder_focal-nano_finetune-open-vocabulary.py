@@ -1,5 +1,5 @@
 # Own classes without forgetting other words, for words that the text tower has read: the tower is frozen, and every
-# batch mixes own data with data of the old vocabulary (here the generated world, whose words the embedded model knows).
+# batch mixes own data with data of the old vocabulary (here the generated world, whose words `scenes` knows).
 _base_ = [
     '../../_base_/models/focal-nano.py',
     '../../_base_/datasets/my_coco_tiny.py',
