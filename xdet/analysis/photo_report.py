@@ -215,8 +215,8 @@ class Photographs:
             values (Mapping): From :meth:`values`.
 
         Returns:
-            dict: ``words``, a dict per synonym; ``kept``, their mean, and ``keep_80``, the share that keeps 80 % or
-            more. Classes that are never found by the trained word have nothing to keep and do not count.
+            dict: ``words``, a dict per synonym; ``kept``, their mean (more than 100 % counts as 100), and ``keep_80``, the
+            share that keeps 80 % or more. Classes that are never found by the trained word have nothing to keep and do not count.
         """
         rows = []
         for (word, synonym), evaluator in self.of_synonyms.items():
@@ -227,7 +227,9 @@ class Photographs:
         kept = [row['kept'] for row in rows if not math.isnan(row['kept'])]
         if not kept:
             return dict(words=rows)
-        return dict(words=rows, kept=mean(kept), keep_80=100 * mean(value >= 80 for value in kept))
+        return dict(
+            words=rows, kept=mean(min(value, 100) for value in kept), keep_80=100 * mean(value >= 80 for value in kept)
+        )
 
 
 def with_synonym(vocabulary: Vocabulary, word: str, synonym: str) -> Vocabulary:
