@@ -215,8 +215,9 @@ class Photographs:
             values (Mapping): From :meth:`values`.
 
         Returns:
-            dict: ``words``, a dict per synonym; ``kept``, their mean (more than 100 % counts as 100), and ``keep_80``, the
-            share that keeps 80 % or more. Classes that are never found by the trained word have nothing to keep and do not count.
+            dict: ``words``, a dict per synonym; ``kept``, their mean (more than 100 % counts as 100), and ``keep_80``,
+            the share that keeps 80 % or more. Classes that are never found by the trained word have nothing to keep and
+            do not count.
         """
         rows = []
         for (word, synonym), evaluator in self.of_synonyms.items():

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
             print(f'  config   {row["config"]}')
         if row['embedded']:
             print(f'  weights  come with the package: --model {row["embedded"]}')
-        for weights in row['weights']:
+        for weights in row['weights'] or ():
             print(f'  weights  {weights}')
     return 0
 

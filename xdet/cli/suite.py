@@ -137,6 +137,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     with one_line_errors('testing', OSError, ValueError):
         if pending or (runnable and args.launcher != 'none'):  # another process may have something left
             first = copy.deepcopy((pending or runnable)[0].cfg)
+            assert first is not None  # it is runnable
             first.load_from, first.work_dir, first.resume = args.checkpoint, cfg.work_dir, False
             runner = start_runner(first, args)
             entries, records = agree(entries, records)
