@@ -522,7 +522,10 @@ def labels_of(image: str) -> Path:
 
 
 def test_pipeline(cfg: Config) -> list[dict]:
-    steps = [step for step in cfg.val_dataloader.dataset.pipeline if step['type'] != 'DescribeSegments']
+    steps = [dict(step) for step in cfg.val_dataloader.dataset.pipeline if step['type'] != 'DescribeSegments']
+    for step in steps:  # the size of training for all, whatever the config tests at
+        if step['type'] == 'ResizeShortestEdge':
+            step.update(scale=cfg.size, max_size=2 * cfg.size)
     return [*steps[:-1], dict(type='PackXDetInputs', test_mode=True, tasks=('panoptic',))]
 
 

@@ -109,6 +109,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Run and print every task of every chosen part."""
+    from xdet.compat.quiet import quiet_imports
+
+    with quiet_imports():
+        from xdet.inference.inferencer import check_request
+    if args.image:
+        check_request(args.image, 'caption', args.out_dir)  # before a model is built
     chosen = args.model or ('photos' if args.image else None)
     for name, part in PARTS.items():
         if chosen in (None, name):

@@ -141,7 +141,7 @@ def test_half_precision_runs_every_task_and_results_are_single(model, picture, k
     with scope():
         found = run(half_model, images, metas)
     for one, other in zip(exact, found, strict=True):
-        assert results(one).keys() == results(other).keys() and len(results(one)) == 11
+        assert results(one).keys() == results(other).keys() and len(results(one)) == 12
         for key, name in (
             ('pred_phrases', 'similarities'),
             ('pred_phrases', 'scores'),

@@ -73,7 +73,7 @@ def _foreign_options(model: str) -> list[Option]:
         return [option for name, option in known_prompts().items() if name not in PROMPTS]
 
 
-def _add_model(group: argparse._ArgumentGroup) -> None:
+def _add_model(group: argparse._ActionsContainer) -> None:
     group.add_argument('--model', help='name of a shipped config or path of a config file')
     group.add_argument('--weights', help='checkpoint file or URL, official or ours')
     group.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
