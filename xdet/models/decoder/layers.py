@@ -93,10 +93,11 @@ class DecoderLayer(nn.Module):
         Returns:
             Tensor: ``[B * R, Q, C]``.
         """
-        images, alike = len(image.keys), len(x) // len(mask)
+        # Lengths by shape: len() would fix them in an exported graph.
+        images, alike = image.keys.shape[0], x.shape[0] // mask.shape[0]
         x, position = (part[::alike].reshape(images, -1, part.shape[-1]) for part in (x, position))
         attended = self.attend_image(x, position, image, mask.reshape(images, 1, -1, mask.shape[-1]))
-        attended = attended.reshape(len(mask), -1, attended.shape[-1])
+        attended = attended.reshape(mask.shape[0], -1, attended.shape[-1])
         return attended if alike == 1 else attended.repeat_interleave(alike, dim=0)
 
     def attend_queries(self, x: Tensor, position: Tensor, others: KeysValues, mask: Tensor | None) -> Tensor:

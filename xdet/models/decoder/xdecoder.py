@@ -171,14 +171,14 @@ class XDecoderTransformerDecoder(PredictionHeads):
         ``free`` are the pixels of queries that predict no mask, see :func:`_free_pixels`.
         """
         embed = prediction.mask_embed
-        logits = embed.reshape(len(level), -1, embed.shape[-1]) @ level.flatten(2)
+        logits = embed.reshape(level.shape[0], -1, embed.shape[-1]) @ level.flatten(2)
         allowed = (logits >= 0).view(*embed.shape[:2], -1)
         for group in queries.groups:
             for row in group.unmasked:
                 allowed[:, queries.slices[group.name].start + row] = True
         # A query whose mask is empty would attend nothing; it attends everything instead.
         allowed |= ~allowed.any(dim=-1, keepdim=True)
-        return torch.cat([allowed, free[:: len(free) // len(allowed)]], dim=1)
+        return torch.cat([allowed, free[:: free.shape[0] // allowed.shape[0]]], dim=1)
 
 
 def _free_pixels(queries: PackedQueries, size: tuple[int, ...]) -> Tensor:
