@@ -181,6 +181,9 @@ class XDecoderTransformerDecoder(PredictionHeads):
         return torch.cat([allowed, free[:: free.shape[0] // allowed.shape[0]]], dim=1)
 
 
+_is_exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)  # torch 2.6 has only the latter
+
+
 def _free_pixels(queries: PackedQueries, size: tuple[int, ...]) -> Tensor:
     """Pixels of a feature level that queries without masked attention see: bool ``[B, n, h * w]``."""
     num = queries.num_attending - queries.num_masked
@@ -199,7 +202,7 @@ def _resize(features: Tensor, size: tuple[int, ...]) -> Tensor:
     In single precision, since torch has no half-precision version of it on CPUs. A compiled graph keeps the operation
     itself; in an exported one it is a matrix per axis, as runtimes have another kernel or none.
     """
-    if torch.compiler.is_exporting():
+    if _is_exporting():
         rows, columns = (shrinking_matrix(*pair) for pair in zip(features.shape[-2:], size, strict=True))
         return rows @ (features @ columns.T)
     resized = (resize if torch.compiler.is_compiling() else resize_by_products)(features.float(), size)
