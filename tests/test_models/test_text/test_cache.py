@@ -164,3 +164,15 @@ def test_one_learning_weight_makes_texts_learn(encoder, monkeypatch):
     for _ in range(2):
         assert memory.whole(['a']).pooled.requires_grad and memory.encode(['a']).requires_grad
     assert seen == ['a'] * 4
+
+
+def test_what_inference_embedded_can_be_saved_outside_of_it(encoder, tmp_path):
+    memory = TextCache(encoder)
+    with torch.no_grad():
+        memory(Vocabulary.from_prompts(things='dog . cat'))
+    memory.save(tmp_path / 'names.safetensors')
+    assert TextCache(encoder).load(tmp_path / 'names.safetensors') >= 2
+    with torch.no_grad():
+        encoder.text_projection.mul_(2)
+    with pytest.raises(ValueError, match='no class name was embedded yet'):
+        memory.save(tmp_path / 'other.safetensors')

@@ -253,10 +253,14 @@ class _Weights:
         if places != self._places:
             self._places, self._sample = places, [_value(p) for p in parameters if p.numel()]
         # In training the optimizer changes weights, and it counts; reading values would wait for the device.
-        values = [] if torch.is_grad_enabled() else torch.cat(self._sample).tolist()
-        state = (places, versions, *values)
-        changed, self.state = state != self.state, state
-        return changed
+        values = None if torch.is_grad_enabled() else torch.cat(self._sample).tolist()
+        before, self.state = self.state, (places, versions, values)
+        if before is None or before[:2] != self.state[:2]:
+            return True
+        if values is None or before[2] is None:  # one of the two calls did not look at them
+            self.state = (places, versions, before[2] if values is None else values)
+            return False
+        return values != before[2]
 
 
 def _value(parameter: Tensor) -> Tensor:
