@@ -12,12 +12,15 @@ import torch
 from mmengine.registry import init_default_scope
 from mmengine.utils.dl_utils import collect_env
 from parity.weights import filler_state, golden_state, official_keys
+from tiny.ranks import stay_forkable
 
 import xdet  # noqa: F401
 
 pytest_plugins = ['tiny.coco', 'tiny.exported', 'tiny.model']
 
 State = dict[str, torch.Tensor]
+
+stay_forkable()
 
 
 @pytest.fixture(scope='session', autouse=True)

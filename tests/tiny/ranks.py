@@ -5,12 +5,9 @@ from __future__ import annotations
 import faulthandler
 import multiprocessing
 import os
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +15,22 @@ import pytest
 import torch
 import torch.distributed as dist
 
-ROOT = Path(__file__).resolve().parents[2]
-ALONE = 'XDET_RANKS_ALONE'
 LIMIT = 240  # seconds; a few are enough on an idle machine
 
 needs_ranks = pytest.mark.skipif(
-    'fork' not in multiprocessing.get_all_start_methods() or not dist.is_gloo_available(),
-    reason='needs processes that are forked, and gloo',
+    'fork' not in multiprocessing.get_all_start_methods() or not dist.is_gloo_available() or torch.cuda.is_available(),
+    reason='needs processes that are forked, and gloo; with CUDA, set CUDA_VISIBLE_DEVICES= for these tests',
 )
+
+
+def stay_forkable() -> None:
+    """Start autograd, before anything else does.
+
+    The first backward pass of a process starts a thread for each device but the CPU, and a process with such threads
+    cannot be forked into one that runs a backward pass. Tracing a model (``FakeTensorMode``) pretends that there are
+    eight CUDA devices, so where there is none the first pass must come before it.
+    """
+    torch.ones(1, requires_grad=True).backward()
 
 
 def on_two_ranks(function: Callable[[], Any], folder: Path) -> list:
@@ -45,10 +50,6 @@ def start_ranks(function: Callable[[], Any], folder: Path, count: int) -> list[i
     """Run ``function()`` in ``count`` processes; returns how they ended."""
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context('fork')
-    if not _may_fork():
-        result = _run_alone(os.environ['PYTEST_CURRENT_TEST'].split('::')[0])
-        assert result.returncode == 0, result.stdout + result.stderr
-        pytest.skip('passed in a process of its own: this one cannot be forked any more')
     processes = [context.Process(target=_rank, args=(function, folder, rank, count)) for rank in range(count)]
     for process in processes:
         process.start()
@@ -59,31 +60,6 @@ def start_ranks(function: Callable[[], Any], folder: Path, count: int) -> list[i
         process.kill()
     assert not alive, 'a rank waits for the other'
     return [process.exitcode for process in processes]
-
-
-def _may_fork() -> bool:
-    """Whether a forked process can run a backward pass: torch refuses once autograd has started threads here."""
-    process = multiprocessing.get_context('fork').Process(target=_backward)
-    process.start()
-    process.join(LIMIT)
-    return process.exitcode == 0
-
-
-def _backward() -> None:
-    with open(os.devnull, 'w') as nothing:
-        os.dup2(nothing.fileno(), 2)  # the traceback of a refusal is no news
-        torch.ones(1, requires_grad=True).backward()
-
-
-@lru_cache
-def _run_alone(path: str) -> subprocess.CompletedProcess:
-    """Run a file of tests in a process of its own, once."""
-    assert ALONE not in os.environ, 'autograd starts threads in this file of tests'
-    command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', path]
-    variables = {key: value for key, value in os.environ.items() if not key.startswith('PYTEST_')}
-    return subprocess.run(
-        command, cwd=ROOT, env=variables | {ALONE: '1'}, capture_output=True, text=True, check=False, timeout=4 * LIMIT
-    )
 
 
 def _rank(function: Callable[[], Any], folder: Path, rank: int, count: int) -> None:

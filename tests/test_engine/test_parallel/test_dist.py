@@ -10,6 +10,7 @@ import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config
 from tiny.ranks import needs_ranks, on_two_ranks
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from xdet.engine.parallel.dist import export_ranks, lost_process_named, prepare_distributed, use_cpu_wrapper
 
@@ -120,3 +121,12 @@ def test_lost_worker_of_a_data_loader_is_named(text: str) -> None:
     with pytest.raises(ChildProcessError, match=r'DataLoader worker \(pid.*5.*\) was killed .*--resume'):
         with lost_process_named():
             raise RuntimeError(text)
+
+
+@needs_ranks
+def test_ranks_of_tests_learn_after_a_model_was_traced(tmp_path: Path) -> None:
+    """Tracing pretends that there are CUDA devices, for each of which a later backward pass would start a thread."""
+    with FakeTensorMode():
+        torch.ones(1)
+    torch.ones(1, requires_grad=True).backward()
+    on_two_ranks(lambda: torch.ones(1, requires_grad=True).backward(), tmp_path)
