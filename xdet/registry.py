@@ -33,6 +33,7 @@ MODELS = Registry(
         'xdet.models.decoder',
         'xdet.models.losses',
         'xdet.models.pixel_decoders',
+        'xdet.models.clip_ensemble',
         'xdet.models.pixel_names',
         'xdet.models.text.text_encoder',
         'xdet.models.text.open_clip_encoder',

@@ -1,5 +1,6 @@
 """Several kinds of segments at once: the same as one after the other, also for large images."""
 
+import open_clip
 import pytest
 import torch
 from parity.model import preprocess, sample_of
@@ -54,6 +55,30 @@ def test_pixels_have_a_say_in_names(model, picture):
         sample = sample_of(image, (50, 55), vocabulary=NAMES, tasks=('instance',))
         other.predict(preprocess(other, [image]), [sample])
         found[share] = sample.pred_instances
+    assert torch.equal(found[0.0].scores, found[None].scores)
+    assert torch.equal(found[0.0].masks, found[None].masks)
+    assert not torch.equal(found[1.0].scores, found[None].scores)
+
+
+def test_a_frozen_clip_has_a_say_in_names(model, picture, tmp_path):
+    """With the image as it was before normalisation, and only where it is given a weight."""
+    image, found = picture(40, 40), {}
+    towers = dict(
+        embed_dim=8,
+        text_cfg=dict(width=16, heads=2, layers=1, context_length=77),
+        vision_cfg=dict(image_size=32, layers=1, width=32, head_width=16, patch_size=16),
+    )
+    torch.save(open_clip.CLIP(**towers).state_dict(), tmp_path / 'clip.pt')
+    for share in (None, 0.0, 1.0):
+        clip = dict(type='ClipEnsemble', model=towers, weights=str(tmp_path / 'clip.pt'), share_unseen=share)
+        other = tiny_model(**{'segmentation.clip_ensemble': None if share is None else dict(clip, share_seen=0)}).eval()
+        other.load_state_dict(model.state_dict())
+        sample = sample_of(image, (50, 55), vocabulary=NAMES, tasks=('instance',))
+        inputs = preprocess(other, [image])
+        other.predict(inputs, [sample])
+        found[share] = sample.pred_instances
+        colours = other.data_preprocessor.colours(inputs[0])
+        assert -1e-5 < colours.min() and colours.max() < 1 + 1e-5
     assert torch.equal(found[0.0].scores, found[None].scores)
     assert torch.equal(found[0.0].masks, found[None].masks)
     assert not torch.equal(found[1.0].scores, found[None].scores)

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         'data_preprocessor': 'XDecoderDataPreprocessor',
         'decoder': 'XDecoderTransformerDecoder',
         'losses': 'SegmentationLoss',
+        'clip_ensemble': 'ClipEnsemble',
         'pixel_names': 'PixelNames',
         'pixel_decoders': 'DeformablePixelDecoder FPNTransformerPixelDecoder',
         'text': 'OpenCLIPTextEncoder VocabularyEmbedder XDecoderTextEncoder',

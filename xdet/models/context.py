@@ -79,6 +79,7 @@ class TaskContext:
         text (CausalTextEncoder): Holds the logit scale and the table of tokens.
         texts (TextCache): Encodes texts and class names, and remembers those of earlier forward passes.
         encoded (dict[str, EncodedText]): Texts of this forward pass, shared by all contexts derived from this one.
+        colours (Callable[[Tensor], Tensor], optional): Undoes the normalisation of images; RGB in [0, 1].
     """
 
     latent_pass: LatentPass
@@ -86,6 +87,7 @@ class TaskContext:
     text: CausalTextEncoder
     texts: TextCache
     encoded: dict[str, EncodedText] = field(default_factory=dict, repr=False)
+    colours: Callable[[Tensor], Tensor] | None = None
 
     @property
     def features(self) -> ImageFeatures:

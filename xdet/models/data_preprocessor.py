@@ -79,6 +79,10 @@ class XDecoderDataPreprocessor(BaseDataPreprocessor):
             sample.set_metainfo(dict(img_shape=tuple(image.shape[-2:]), batch_input_shape=size))
         return dict(inputs=torch.stack(padded) if joint else padded, data_samples=samples)
 
+    def colours(self, images: Tensor) -> Tensor:
+        """RGB in [0, 1] of normalised images ``[..., 3, H, W]``; padding is the mean colour."""
+        return (images * self.std + self.mean) / 255
+
     def _normalize(self, image: Tensor) -> Tensor:
         if self.bgr_to_rgb:
             image = image.flip(0)

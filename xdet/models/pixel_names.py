@@ -15,7 +15,7 @@ from xdet.structures import ImageFeatures
 from .losses.distributed import mean_over_ranks
 from .losses.targets import SegmentTargets
 from .precision import at_least_single
-from .similarity import cosine_logits
+from .similarity import cosine_logits, geometric_mixture
 
 
 @MODELS.register_module()
@@ -187,10 +187,19 @@ class PixelNames(nn.Module):
         pooled = logits.new_zeros(())
         for name in self.heard:
             embeddings, size = self.embed(name, features)
-            inside = F.adaptive_avg_pool2d(masks.sigmoid(), size).flatten(1)
-            inside = torch.where(inside > 0.5, inside, 1e-4 * inside)  # a query without a mask still has pixels
-            inside = inside / inside.sum(1, keepdim=True).clamp(min=1e-12)
-            pooled = pooled + inside @ cosine_logits(embeddings[0], text[:-1], logit_scale) / len(self.heard)
-        own, there = logits[:, :-1].log_softmax(-1), logits[:, :-1].logsumexp(-1, keepdim=True)
-        mixed = ((1 - self.share) * own + self.share * pooled.log_softmax(-1)).log_softmax(-1) + there
-        return torch.cat([mixed, logits[:, -1:]], -1)
+            pooled = pooled + inside_weights(masks, size) @ cosine_logits(embeddings[0], text[:-1], logit_scale) / len(
+                self.heard
+            )
+        return geometric_mixture(logits, pooled, self.share)
+
+
+def inside_weights(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """How much each pixel of a map counts for a query: weights ``[n, h * w]`` that add up to 1.
+
+    Args:
+        masks (Tensor): ``[n, H, W]`` mask logits.
+        size (tuple[int, int]): Height and width of the map.
+    """
+    inside = F.adaptive_avg_pool2d(masks.sigmoid(), size).flatten(1)
+    inside = torch.where(inside > 0.5, inside, 1e-4 * inside)  # a query without a mask still has pixels
+    return inside / inside.sum(1, keepdim=True).clamp(min=1e-12)

@@ -34,6 +34,23 @@ def cosine_logits(embeddings: Tensor, text: Tensor, logit_scale: Tensor) -> Tens
         return (logit_scale.exp() * normalize(embeddings)) @ text.transpose(-1, -2)
 
 
+def geometric_mixture(logits: Tensor, said: Tensor, share: float | Tensor) -> Tensor:
+    """Class logits in which somebody else has a say in the names, not in whether there is an object.
+
+    Args:
+        logits (Tensor): ``[..., K + 1]``, "no object" last.
+        said (Tensor): ``[..., K]`` logits of the other.
+        share (float | Tensor): Weight of the other's logarithms of probabilities in [0, 1], one or ``[K]``; 0 changes
+            nothing beyond rounding.
+
+    Returns:
+        Tensor: ``[..., K + 1]``; the probability of "no object" is as before.
+    """
+    own, there = logits[..., :-1].log_softmax(-1), logits[..., :-1].logsumexp(-1, keepdim=True)
+    mixed = ((1 - share) * own + share * said.log_softmax(-1)).log_softmax(-1) + there
+    return torch.cat([mixed, logits[..., -1:]], -1)
+
+
 def cosines(left: Tensor, right: Tensor) -> Tensor:
     """Cosines ``[n, m]`` of embeddings ``[n, C]`` and ``[m, C]`` of any length; precision as :func:`cosine_logits`."""
     with torch.autocast(left.device.type, enabled=False):

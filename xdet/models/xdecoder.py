@@ -112,7 +112,7 @@ class XDecoder(BaseModel):
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         maps = tuple(self.backbone(inputs))
         mask_features, memory = self.pixel_decoder(maps)
-        return ImageFeatures(backbone=maps, mask_features=mask_features, memory=tuple(memory))
+        return ImageFeatures(backbone=maps, mask_features=mask_features, memory=tuple(memory), image=inputs)
 
     def loss(self, inputs: Tensor, data_samples: Sequence[XDetDataSample]) -> dict[str, Tensor]:
         """Losses of all tasks for which the samples have targets, from one encoding and one decoding.
@@ -202,4 +202,5 @@ class XDecoder(BaseModel):
         return data_samples
 
     def _context(self, latent_pass: LatentPass, data_samples: Sequence[XDetDataSample]) -> TaskContext:
-        return TaskContext(latent_pass, data_samples, self.text_encoder, self.texts)
+        colours = getattr(self.data_preprocessor, 'colours', None)
+        return TaskContext(latent_pass, data_samples, self.text_encoder, self.texts, colours=colours)

@@ -43,11 +43,14 @@ class ImageFeatures:
         backbone (tuple[Tensor, ...]): Backbone maps ``[B, C_i, H/s, W/s]`` for strides s = 4, 8, 16, 32.
         mask_features (Tensor): ``[B, C, H/4, W/4]``; a mask logit is its dot product with a mask embedding.
         memory (tuple[Tensor, ...]): Maps ``[B, C, H/s, W/s]`` the decoder attends, for s = 32, 16, 8 in this order.
+        image (Tensor | None): ``[B, 3, H, W]`` the normalised and padded images themselves, for components with an
+            image encoder of their own.
     """
 
     backbone: tuple[Tensor, ...]
     mask_features: Tensor
     memory: tuple[Tensor, ...]
+    image: Tensor | None = None
 
     def select(self, indices: Sequence[int]) -> ImageFeatures:
         """Features of some images of the batch."""
@@ -56,6 +59,7 @@ class ImageFeatures:
             backbone=tuple(level[rows] for level in self.backbone),
             mask_features=self.mask_features[rows],
             memory=tuple(level[rows] for level in self.memory),
+            image=None if self.image is None else self.image[rows],
         )
 
 

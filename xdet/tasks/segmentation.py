@@ -35,6 +35,8 @@ class SegmentationTask(TaskAdapter):
             with a ``caption`` (which may be empty) and perhaps ``nouns``.
         pixel_names (dict, optional): Config of :class:`~xdet.models.pixel_names.PixelNames`, which lets pixels learn
             names too, and have a say in those of the queries.
+        clip_ensemble (dict, optional): Config of :class:`~xdet.models.clip_ensemble.ClipEnsemble`, which lets a frozen
+            CLIP have a say in the names of queries at inference.
         default_tasks (Sequence[str]): What samples get that do not say: any of ``semantic``, ``instance``,
             ``panoptic``. All three share one encoding and one decoding.
         object_mask_threshold (float): Panoptic: least class probability of a query. 0.8 in the official configuration,
@@ -55,6 +57,7 @@ class SegmentationTask(TaskAdapter):
         loss: dict | None = None,
         noun_loss: dict | None = None,
         pixel_names: dict | None = None,
+        clip_ensemble: dict | None = None,
         default_tasks: Sequence[str] = ('panoptic',),
         object_mask_threshold: float = 0.8,
         overlap_threshold: float = 0.8,
@@ -69,6 +72,7 @@ class SegmentationTask(TaskAdapter):
         self.criterion = MODELS.build(loss) if loss is not None else None
         self.noun_criterion = MODELS.build(noun_loss) if noun_loss is not None else None
         self.pixel_names = MODELS.build(pixel_names) if pixel_names is not None else None
+        self.clip_ensemble = MODELS.build(clip_ensemble) if clip_ensemble is not None else None
         self.default_names = tuple(default_tasks)
         self.object_mask_threshold = object_mask_threshold
         self.overlap_threshold = overlap_threshold
@@ -166,8 +170,9 @@ class SegmentationTask(TaskAdapter):
         class_embed = layer.rows(layer.class_embed, OBJECT, IMAGE)
         mask_embed = layer.rows(layer.mask_embed, OBJECT, IMAGE)
         found = []
-        for index, sample in enumerate(context.samples):
-            text = context.vocabulary(vocabulary_of(sample).with_background(sample.prompts.background))
+        vocabularies = [vocabulary_of(sample).with_background(sample.prompts.background) for sample in context.samples]
+        for index, vocabulary in enumerate(vocabularies):
+            text = context.vocabulary(vocabulary)
             logits = cosine_logits(class_embed[index], text, scale)
             image = context.features.select([index])
             if self.pixel_names is not None and self.pixel_names.joined:
@@ -175,6 +180,8 @@ class SegmentationTask(TaskAdapter):
             elif self.pixel_names is not None and self.pixel_names.share:
                 logits = self.pixel_names.mix(logits, mask_embed[index], image, text, scale)
             found.append(logits)
+        if self.clip_ensemble is not None:
+            return self.clip_ensemble.mix(found, mask_embed, context.features, vocabularies, context.colours)
         return found
 
     def _predict_one(self, sample: XDetDataSample, logits: Tensor, mask_embed: Tensor, mask_features: Tensor) -> None:

@@ -71,7 +71,7 @@ class OpenCLIPTextEncoder(CausalTextEncoder):
         logit_scale: float = math.log(1 / 0.07),
         with_cp: bool = False,
     ) -> None:
-        config = _config_of(model)
+        config = config_of(model)
         tower = _tower_of(model, config)
         activation = QuickGELU if config.get('quick_gelu') else nn.GELU
         accepted = inspect.signature(TextTransformer).parameters
@@ -105,7 +105,7 @@ class OpenCLIPTextEncoder(CausalTextEncoder):
         """
         if self.pretrained is None:
             return
-        weights = _read_tower(self.pretrained)
+        weights = {name.removeprefix('text.'): value for name, value in read_checkpoint(self.pretrained).items()}
         own = {name: value for name, value in self.state_dict().items() if not name.startswith('adapter.')}
         if 'logit_scale' in weights:
             weights['logit_scale'] = weights['logit_scale'].reshape(())
@@ -119,7 +119,12 @@ class OpenCLIPTextEncoder(CausalTextEncoder):
         self.load_state_dict({name: weights[name] for name in own}, strict=False)
 
 
-def _config_of(model: str | Mapping[str, Any]) -> Mapping[str, Any]:
+def config_of(model: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    """Config of a model by its name in open_clip; one that is a config already is checked only.
+
+    Raises:
+        ValueError: open_clip has no such model, or the config lacks a part.
+    """
     if not isinstance(model, str):
         missing = {'embed_dim', 'text_cfg'} - set(model)
         if missing:
@@ -149,13 +154,17 @@ def _tower_of(model: str | Mapping[str, Any], config: Mapping[str, Any]) -> dict
     return tower
 
 
-def _read_tower(path: str) -> dict[str, Tensor]:
-    """Entries of a checkpoint, those of the text tower by their names in it (some models keep them in ``text.``)."""
+def read_checkpoint(path: str) -> dict[str, Tensor]:
+    """Entries of a checkpoint of open_clip.
+
+    Raises:
+        ValueError: There is no such file, or it cannot be read.
+    """
     if not Path(path).is_file():
         raise ValueError(f"pretrained text tower '{path}' is no file; give a local checkpoint of open_clip, or None")
     try:
-        weights = load_state_dict(path)
+        weights: dict[str, Tensor] = load_state_dict(path)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, OSError, SafetensorError, StopIteration) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"pretrained text tower '{path}' cannot be read: {reason}") from error
-    return {name.removeprefix('text.'): value for name, value in weights.items()}
+    return weights
