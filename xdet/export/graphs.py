@@ -512,6 +512,8 @@ def _check(model: XDecoder) -> None:
     if model.decoder.levels != (0, 1, 2):
         raise ValueError(f'a decoder of levels {model.decoder.levels} has no graphs; those of levels 0, 1, 2 have')
     for task in model.tasks.values():
+        if getattr(task, 'clip_ensemble', None) is not None:
+            raise ValueError('a model with a clip_ensemble has no graphs: set clip_ensemble=None')
         if getattr(task, 'background_score', None) is not None:
             raise ValueError('a model with a background_score has no graphs: their semantic labels are classes')
         if (names := getattr(task, 'pixel_names', None)) is not None and names.joined:
