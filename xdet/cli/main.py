@@ -48,7 +48,8 @@ COMMANDS = dict(
     export=Command('scripts', 'write a model as ONNX graphs, with a runtime that needs no torch', TOOLS, 'export'),
     models=Command('models', 'list the shipped models, or show one', TOOLS),
     download=Command('scripts', 'download a public data set', TOOLS, 'download'),
-    convert=Command('scripts', 'convert, split or generate data', TOOLS, 'convert'),
+    convert=Command('convert', 'convert annotated images into other formats, or public data sets', TOOLS),
+    data=Command('data', 'check annotated images, or divide them', TOOLS),
     info=Command('info', 'report versions, devices and packages, for bug reports', TOOLS),
     completion=Command('completion', 'print a script that completes commands in your shell', TOOLS),
 )

@@ -38,7 +38,7 @@ def find_scripts(command: str) -> dict[str, Path]:
 def parser(prog: str | None = None, command: str = 'convert') -> argparse.ArgumentParser:
     """Command line in front of the scripts, each of which has its own."""
     scripts = find_scripts(command)
-    lines = [f'  {name:<18}{_summary(path)}' for name, path in scripts.items()]
+    lines = [f'  {name:<18}{summary(path)}' for name, path in scripts.items()]
     parser = argparse.ArgumentParser(
         prog,
         description='\n'.join(['Data sets into the layouts that training reads, and parts of them:', '', *lines]),
@@ -80,7 +80,7 @@ def _run(script: Path, prog: str, arguments: list[str]) -> int:
     return 0
 
 
-def _summary(path: Path) -> str:
+def summary(path: Path) -> str:
     """First line of a script's documentation, read without running it."""
     documentation = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8'))) or ''
     return documentation.split('\n')[0]

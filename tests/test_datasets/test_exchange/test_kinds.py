@@ -1,0 +1,121 @@
+"""Every format gives back what was written into it, as far as it can hold it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny.annotated import masks
+
+from xdet.datasets.exchange import AnnotatedSet, Polygon, Segment, detect_kind, read_annotations, write_annotations
+from xdet.datasets.exchange.kinds import KINDS
+from xdet.datasets.exchange.polygons import iou
+from xdet.datasets.exchange.source import Source
+from xdet.structures import encode_mask
+
+LEAST = {True: 0.999, False: 0.97}
+WITH_SPLITS = [kind for kind in KINDS if kind != 'coco-results']
+
+
+def written(data: AnnotatedSet, kind: str, out: Path) -> Source:
+    """What was written, to be read."""
+    write_annotations(data, kind, out)
+    return Source(out / 'results.json', of=out / 'images.json') if kind == 'coco-results' else Source(out)
+
+
+def by_file(data: AnnotatedSet) -> dict:
+    return {Path(image.file).stem: image for image in data.images}
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_round_trip(kind: str, annotated: AnnotatedSet, tmp_path: Path) -> None:
+    source = written(annotated, kind, tmp_path / 'out')
+    assert detect_kind(source.path) == kind.removesuffix('-polygons').removesuffix('-masks')
+    back = read_annotations(source)
+    assert back.names == annotated.names and not source.problems.left_out
+    assert kind not in WITH_SPLITS or sorted(image.split for image in back.images) == ['train', 'train', 'val', 'val']
+    images = by_file(back)
+    assert images.keys() == by_file(annotated).keys()
+    for stem, image in by_file(annotated).items():
+        other = images[stem]
+        assert other.size == image.size and Path(other.path).read_bytes() == Path(image.path).read_bytes()
+        assert [segment.name for segment in other.segments] == [segment.name for segment in image.segments]
+        for first, second in zip(image.segments, other.segments, strict=True):
+            assert iou(first.rle, second.rle) >= LEAST[KINDS[kind].exact]
+            assert np.abs(np.subtract(first.bounds, second.bounds)).max() <= (0.001 if KINDS[kind].exact else 1)
+
+
+@pytest.mark.parametrize('kind', ['coco', 'yolo-seg', 'labelme', 'cvat-polygons', 'label-studio-polygons', 'geojson'])
+def test_polygons_stay_as_they_are(kind: str, annotated: AnnotatedSet, tmp_path: Path) -> None:
+    corners = np.array([[3.25, 4.5], [40.125, 7.75], [22.5, 50.0]])
+    first = annotated.images[0]
+    segment = Segment('ring é', first.size, (Polygon(corners),))
+    data = replace(annotated, images=(replace(first, segments=(segment,)),))
+    (image,) = read_annotations(written(data, kind, tmp_path / 'out')).images
+    ((polygon,),) = (one.polygons for one in image.segments)
+    assert np.abs(polygon.outer - corners).max() < 1e-4 and not polygon.holes
+
+
+@pytest.mark.parametrize('kind', sorted(set(KINDS) - {'coco-panoptic', 'geojson'}))
+def test_boxes_alone(kind: str, annotated: AnnotatedSet, tmp_path: Path) -> None:
+    first = annotated.images[0]
+    segment = Segment('tiny thing', first.size, box=(3.0, 4.0, 20.0, 50.0))
+    data = replace(annotated, images=(replace(first, segments=(segment,)),))
+    (image,) = read_annotations(written(data, kind, tmp_path / 'out')).images
+    (back,) = image.segments
+    assert back.rle is None and np.abs(np.subtract(back.bounds, segment.bounds)).max() < 1e-4
+
+
+@pytest.mark.parametrize('kind', sorted({'coco', 'labelme', 'labelme-masks', 'cvat', 'label-studio', 'png', 'geojson'}))
+def test_scores_crowds_and_attributes(kind: str, annotated: AnnotatedSet, tmp_path: Path) -> None:
+    first = annotated.images[0]
+    told = dict(iscrowd=True, score=0.625, attributes=dict(colour='red & "blue"'))
+    segment = Segment('tiny thing', first.size, mask=encode_mask(masks(*first.size)[0]), **told)
+    data = replace(annotated, images=(replace(first, segments=(segment,)),))
+    (image,) = read_annotations(written(data, kind, tmp_path / 'out')).images
+    (back,) = image.segments
+    assert {key: getattr(back, key) for key in told} == told
+
+
+def test_overlaps_go_to_the_smaller_one(annotated: AnnotatedSet, tmp_path: Path) -> None:
+    first = annotated.images[0]
+    small, large = np.zeros((2, *first.size), bool)
+    small[10:20, 10:20], large[5:40, 5:40] = True, True
+    segments = tuple(Segment('ring é', first.size, mask=encode_mask(mask)) for mask in (small, large))
+    data = replace(annotated, images=(replace(first, segments=segments),))
+    for kind in ('voc', 'coco-panoptic'):
+        (image,) = read_annotations(written(data, kind, tmp_path / kind)).images
+        assert (image.segments[0].array() == small).all() and (image.segments[1].array() == large & ~small).all()
+    (image,) = read_annotations(written(data, 'png', tmp_path / 'png')).images
+    assert (image.segments[1].array() == large).all()
+
+
+def test_equal_paths_in_two_splits_stay_apart(annotated: AnnotatedSet, tmp_path: Path) -> None:
+    images = tuple(replace(image, file='0.png') for image in (annotated.images[0], annotated.images[2]))
+    back = read_annotations(written(replace(annotated, images=images), 'coco', tmp_path / 'out'))
+    assert sorted(image.file for image in back.images) == ['train/0.png', 'val/0.png']
+    same = replace(annotated, images=(images[0], images[0]))
+    with pytest.raises(ValueError, match='annotated twice'):
+        write_annotations(same, 'coco', tmp_path / 'other')
+
+
+def test_nothing_is_half_written(annotated: AnnotatedSet, tmp_path: Path) -> None:
+    gone = replace(annotated, images=(*annotated.images[:2], replace(annotated.images[2], path='')))
+    out = tmp_path / 'new' / 'out'
+    with pytest.raises(FileNotFoundError, match='--images DIR'):
+        write_annotations(gone, 'voc', out)
+    assert not list(out.parent.iterdir())
+    write_annotations(gone, 'voc', out, copy_images=False)
+    assert not (out / 'JPEGImages').exists()
+    with pytest.raises(FileExistsError, match='not empty'):
+        write_annotations(annotated, 'voc', out)
+
+
+def test_one_file(annotated: AnnotatedSet, tmp_path: Path) -> None:
+    write_annotations(annotated, 'cvat', tmp_path / 'a.xml')
+    assert len(read_annotations(Source(tmp_path / 'a.xml')).images) == 4
+    with pytest.raises(ValueError, match='name a folder'):
+        write_annotations(annotated, 'labelme', tmp_path / 'a.json')
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ['a.xml']

@@ -1,0 +1,297 @@
+"""All formats of annotations by name: reading, writing, recognising."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from xdet.io.reading import listed, read_json, shorten
+from xdet.io.writing import UNFINISHED, replacing
+
+from . import coco, cvat, geojson, instance_pngs, label_studio, labelme, voc, yolo
+from .annotated import AnnotatedImage, AnnotatedSet
+from .files import Content
+from .source import Source, read_xml
+
+Reader = Callable[[Source], AnnotatedSet]
+Writer = Callable[[AnnotatedSet], Iterator[tuple[str, Content]]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A format.
+
+    Attributes:
+        help (str): What it is, in a few words.
+        read (Reader): Reads it.
+        files (Writer): Yields its files, by paths below the folder of the result.
+        exact (bool): Whether masks come back pixel by pixel; those of polygons are made simpler.
+        lost (str): What of an :class:`~.annotated.AnnotatedSet` it cannot hold.
+    """
+
+    help: str
+    read: Reader
+    files: Writer
+    exact: bool
+    lost: str
+
+
+_NAMELESS = 'scores stay as fields that other programs ignore'
+KINDS = {
+    'coco': Kind(
+        'COCO instances JSON; polygons, or RLE where there are holes, masks or crowds',
+        coco.read_instances,
+        coco.instance_files,
+        True,
+        'ids and supercategories, which are made anew',
+    ),
+    'coco-panoptic': Kind(
+        'COCO panoptic JSON and PNGs',
+        coco.read_panoptic,
+        coco.panoptic_files,
+        True,
+        'overlaps (the smaller segment stays whole), boxes without a mask, scores, attributes',
+    ),
+    'coco-results': Kind(
+        'COCO results, a list of masks with scores, and the images they are of',
+        coco.read_results,
+        coco.result_files,
+        True,
+        'splits, crowds, attributes; a score of 1 where there was none',
+    ),
+    'yolo-seg': Kind(
+        'data.yaml and a text file per image, normalised polygons',
+        yolo.read,
+        yolo.files,
+        False,
+        'crowds, scores, attributes; parts and holes are joined to one ring by lines without width',
+    ),
+    'labelme': Kind(
+        'LabelMe JSON per image, polygons',
+        labelme.read,
+        labelme.files,
+        False,
+        f'holes are joined to their ring, parts are a group; {_NAMELESS}',
+    ),
+    'labelme-masks': Kind(
+        'LabelMe JSON per image, masks (LabelMe 5.3 and later)',
+        labelme.read,
+        partial(labelme.files, masks=True),
+        True,
+        f'nothing; {_NAMELESS}',
+    ),
+    'voc': Kind(
+        'Pascal VOC: boxes as XML, objects and classes as palette PNGs',
+        voc.read,
+        voc.files,
+        True,
+        'overlaps (the smaller segment stays whole), crowds, scores, attributes but difficult, truncated, occluded, '
+        'pose; at most 254 classes and segments per image; boxes beside masks',
+    ),
+    'cvat': Kind(
+        'CVAT for images 1.1, masks as RLE',
+        cvat.read,
+        cvat.files,
+        True,
+        'types of attributes, which become texts',
+    ),
+    'cvat-polygons': Kind(
+        'CVAT for images 1.1, polygons',
+        cvat.read,
+        partial(cvat.files, polygons=True),
+        False,
+        'types of attributes; holes are joined to their ring, parts are a group',
+    ),
+    'label-studio': Kind(
+        'Label Studio JSON, brushes as RLE',
+        label_studio.read,
+        label_studio.files,
+        True,
+        'nothing; segments with scores become predictions, and all of their image with them',
+    ),
+    'label-studio-polygons': Kind(
+        'Label Studio JSON, polygons',
+        label_studio.read,
+        partial(label_studio.files, polygons=True),
+        False,
+        'parts and holes are joined to one ring by lines without width',
+    ),
+    'png': Kind(
+        'a black and white PNG for every segment, and segments.jsonl',
+        instance_pngs.read,
+        instance_pngs.files,
+        True,
+        'nothing',
+    ),
+    'geojson': Kind(
+        'polygons with holes, one GeoJSON per image, in pixels',
+        geojson.read,
+        geojson.files,
+        False,
+        'types of segments: boxes become polygons',
+    ),
+}
+"""All formats."""
+
+READABLE = WRITABLE = tuple(KINDS)
+
+
+def kind_named(name: str) -> Kind:
+    """The format of that name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if name not in KINDS:
+        raise ValueError(f"format '{shorten(name, 60)}' is unknown; accepted are {', '.join(KINDS)}")
+    return KINDS[name]
+
+
+def read_annotations(source: Source, kind: str = '') -> AnnotatedSet:
+    """Annotations of a file or folder.
+
+    Args:
+        source (Source): Where they are.
+        kind (str): Format; empty recognises it.
+
+    Raises:
+        FileNotFoundError: Something is missing.
+        ValueError: Something is damaged, or not of that format.
+    """
+    if not source.path.exists():
+        raise FileNotFoundError(f'{shorten(str(source.path))}: does not exist')
+    data = kind_named(kind or detect_kind(source.path)).read(source)
+    if not data.images and not source.problems.errors:
+        raise ValueError(f'{shorten(str(source.path))}: lists no images')
+    return data
+
+
+def detect_kind(path: Path) -> str:
+    """The format of a file or folder, by its names and the first fields.
+
+    Raises:
+        ValueError: It is none that is known.
+    """
+    if path.is_dir():
+        if (path / instance_pngs.LIST).is_file():
+            return 'png'
+        if (path / 'data.yaml').is_file() or (path / 'labels').is_dir():
+            return 'yolo-seg'
+        if (path / 'Annotations').is_dir() or (path / 'SegmentationObject').is_dir():
+            return 'voc'
+        for pattern in ('*.geojson', '*.xml', '*.json'):
+            for found in sorted(path.rglob(pattern))[:20]:
+                if found.name != 'label_config.xml':
+                    return detect_kind(found)
+    elif path.suffix in ('.yaml', '.yml'):
+        return 'yolo-seg'
+    elif path.suffix == '.geojson':
+        return 'geojson'
+    elif path.suffix == '.jsonl':
+        return 'png'
+    elif path.suffix == '.xml':
+        return 'cvat' if read_xml(path).tag == 'annotations' else 'voc'
+    elif path.suffix == '.json':
+        content = read_json(path)
+        first = content[0] if isinstance(content, list) and content else None
+        if isinstance(first, dict) and 'data' in first:
+            return 'label-studio'
+        if isinstance(first, dict) and 'image_id' in first:
+            return 'coco-results'
+        if isinstance(content, dict) and 'shapes' in content:
+            return 'labelme'
+        if isinstance(content, dict) and content.get('type') == 'FeatureCollection':
+            return 'geojson'
+        if isinstance(content, dict) and 'images' in content:
+            entries = content.get('annotations')
+            first = entries[0] if isinstance(entries, list) and entries else None
+            return 'coco-panoptic' if isinstance(first, dict) and 'segments_info' in first else 'coco'
+    raise ValueError(
+        f'{shorten(str(path))}: is of no known format; say which by --from, accepted are {", ".join(KINDS)}'
+    )
+
+
+def write_annotations(data: AnnotatedSet, kind: str, out: Path, copy_images: bool = True) -> int:
+    """Write annotations as a new folder, or as one file if ``out`` has the ending of one and the format has one.
+
+    Nothing is there until all is written.
+
+    Args:
+        data (AnnotatedSet): What to write.
+        kind (str): Format.
+        out (Path): New or empty folder, or file, which is replaced.
+        copy_images (bool): Put the images beside the annotations.
+
+    Returns:
+        int: Number of files.
+
+    Raises:
+        FileNotFoundError: An image to copy is not there.
+        OSError: The folder is not empty, or cannot be written.
+        ValueError: The format cannot hold the data.
+    """
+    made = kind_named(kind).files(apart(data))
+    if out.suffix in ('.json', '.xml', '.geojson', '.txt'):
+        return _write_file(made, kind, out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"'{shorten(str(out))}' exists and is not empty; choose a new folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staging = out.with_name(f'.{out.name[:40]}.{uuid.uuid4().hex[:12]}{UNFINISHED}')
+    count = 0
+    try:
+        staging.mkdir()
+        for file, content in made:
+            place = staging / file
+            if isinstance(content, bytes):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
+            elif copy_images:
+                if content == Path():
+                    raise FileNotFoundError(f'image {file} is not there; say where images are (--images DIR)')
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(content, place)
+            else:
+                continue
+            count += 1
+        if out.is_dir():
+            out.rmdir()
+        os.replace(staging, out)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return count
+
+
+def _write_file(made: Iterator[tuple[str, Content]], kind: str, out: Path) -> int:
+    contents = [(file, content) for file, content in made if isinstance(content, bytes)]
+    fitting = [content for file, content in contents if Path(file).suffix == out.suffix]
+    if len(fitting) != 1:
+        raise ValueError(
+            f"'{out.name}' is one file, and {kind} makes {len(contents)} ({listed((f for f, _ in contents), 3)}); "
+            'name a folder'
+        )
+    with replacing(out) as file:
+        file.write(fitting[0])
+    return 1
+
+
+def apart(data: AnnotatedSet) -> AnnotatedSet:
+    """With the split before the path of images where two of different splits have one path."""
+    counts = Counter(image.file.lower() for image in data.images)
+    if max(counts.values(), default=0) < 2:
+        return data
+    images: list[AnnotatedImage] = []
+    for image in data.images:
+        shared = counts[image.file.lower()] > 1 and image.split
+        images.append(replace(image, file=f'{image.split}/{image.file}') if shared else image)
+    again = Counter(image.file.lower() for image in images)
+    if max(again.values()) > 1:
+        file = next(image.file for image in images if again[image.file.lower()] > 1)
+        raise ValueError(f'image {shorten(file)} is annotated twice; merge or remove one (xdet data check lists them)')
+    return replace(data, images=tuple(images))

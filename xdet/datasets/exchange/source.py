@@ -1,0 +1,244 @@
+"""What readers share: files that others wrote are looked up, opened and checked here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+from xml.etree import ElementTree
+from xml.parsers import expat
+
+from PIL import UnidentifiedImageError
+
+from xdet.datasets.files.image_io import IMAGE_SUFFIXES, ImageReadError, is_clutter, open_image
+from xdet.datasets.files.outlines import check_coordinates
+from xdet.io.errors import cause
+from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, shorten
+from xdet.io.schema import is_finite, shown
+
+from .problems import Problems
+
+MOST_PIXELS = 1 << 28
+"""Of an image. Masks are drawn into memory, and a file may say any size."""
+
+_MAX_XML_BYTES = 1 << 30
+_DEEPEST = 64
+_ORIENTATION = 0x0112  # of EXIF; 5 to 8 lie on their side
+
+
+@dataclass
+class Source:
+    """What is to be read.
+
+    Attributes:
+        path (Path): File or folder of the annotations.
+        images (Path, optional): Folder of the images; None is where the format keeps them.
+        names (Sequence[str]): Class names in order, for formats that have numbers only.
+        of (Path, optional): The COCO file that results are of.
+        problems (Problems): Takes what is wrong.
+    """
+
+    path: Path
+    images: Path | None = None
+    names: Sequence[str] = ()
+    of: Path | None = None
+    problems: Problems = field(default_factory=Problems)
+
+    def files(self, suffix: str) -> list[Path]:
+        """The files of annotations: the path itself, or those in the folder and in the folders of it.
+
+        Raises:
+            FileNotFoundError: There are none.
+        """
+        if self.path.is_file():
+            return [self.path]
+        if not self.path.is_dir():
+            raise FileNotFoundError(f'{shorten(str(self.path))}: does not exist')
+        found = sorted(
+            path
+            for path in self.path.rglob(f'*{suffix}')
+            if path.is_file() and not any(is_clutter(part) for part in path.relative_to(self.path).parts)
+        )
+        if not found:
+            raise FileNotFoundError(f'{shorten(str(self.path))}: has no files {suffix}')
+        return found
+
+    def image_folders(self, path: Path) -> list[Path]:
+        """Where the images of one file of annotations may be, the usual places first."""
+        if self.images is not None:
+            return [self.images]
+        whole = self.path if self.path.is_dir() else self.path.parent
+        stem = path.stem.removeprefix('instances_').removeprefix('panoptic_')  # annotations/instances_val2017.json
+        above = path.parent.parent
+        folders = (path.parent / 'images', whole / 'images', path.parent / stem, above / 'images', above / stem)
+        return [*dict.fromkeys(folder for folder in folders if folder.is_dir()), path.parent]
+
+    def image(self, name: str, folders: Sequence[Path], where: str) -> tuple[str, str]:
+        """An image that annotations name: its path below the folder of images, and where it is (empty: nowhere).
+
+        Args:
+            name (str): As the file says it.
+            folders (Sequence[Path]): Folders of images; in one that the user named, folders of the name do not count.
+            where (str): File and entry, for errors.
+
+        Raises:
+            ValueError: The name is none, or leaves the folder.
+        """
+        file = inner_path(name, where)
+        places = [folder / file for folder in folders]
+        if self.images is not None:
+            places.append(self.images / PurePosixPath(file).name)
+        return file, next((str(place) for place in places if place.is_file()), '')
+
+
+def inner_path(name: str, where: str) -> str:
+    """The path of a file below a folder, with ``/``.
+
+    Raises:
+        ValueError: It is empty, absolute, or leaves the folder.
+    """
+    text = name.replace('\\', '/')
+    path = PurePosixPath(text)
+    if not text.strip() or not path.name or not text.isprintable() or len(text) > 4096:
+        raise ValueError(f'{where}: {shown(name)} is no path of a file')
+    if path.is_absolute() or '..' in path.parts or re.match(r'[A-Za-z]:', text):
+        raise ValueError(
+            f'{where}: {shown(name)} leaves the folder of the images; accepted are paths below it, and --images DIR '
+            'says which it is'
+        )
+    return str(path)
+
+
+def list_images(folder: Path) -> list[str]:
+    """Paths of the image files in a folder and the folders in it, with ``/``, sorted."""
+    found = (path for path in folder.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    inner = (path.relative_to(folder) for path in found)
+    return sorted(path.as_posix() for path in inner if not any(map(is_clutter, path.parts)))
+
+
+def image_size_of(path: str | Path) -> tuple[int, int]:
+    """Height and width of an image file, upright; its pixels are not decoded.
+
+    Raises:
+        ImageReadError: It is no image.
+    """
+    return size_of_bytes(read_bytes(path, MAX_IMAGE_BYTES), shorten(str(path)))
+
+
+def size_of_bytes(data: bytes, name: str) -> tuple[int, int]:
+    """:func:`image_size_of` of the content of a file called ``name``."""
+    try:
+        with open_image(data) as image:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    except UnidentifiedImageError:
+        raise ImageReadError(name, 'not an image') from None
+    except Exception as error:  # Pillow's decoders report damage by exceptions of any type
+        raise ImageReadError(name, f'damaged ({shorten(cause(error))})') from error
+    return checked_size((width, height) if turned else (height, width), name)
+
+
+def checked_size(size: tuple[int, int], where: str) -> tuple[int, int]:
+    """Height and width.
+
+    Raises:
+        ValueError: No image can have them.
+    """
+    if min(size) < 1 or size[0] * size[1] > MOST_PIXELS:
+        raise ValueError(f'{where}: its size is {shown(size[1])}x{shown(size[0])} pixels, which no image can have')
+    return size
+
+
+def checked_name(name: str, where: str) -> str:
+    """A class name without the white space around it.
+
+    Raises:
+        ValueError: It is empty, or no line of text.
+    """
+    text = name.strip()
+    if not text or not text.isprintable() or len(text) > 500:
+        raise ValueError(f'{where}: the name is {shown(name)}; every segment needs the name of a class')
+    return text
+
+
+def unique_names(names: Iterable[str], where: str) -> tuple[str, ...]:
+    """Class names in order.
+
+    Raises:
+        ValueError: One is empty or repeated.
+    """
+    known: dict[str, None] = {}
+    for position, name in enumerate(names):
+        text = checked_name(name, f'{where}: class {position} (counted from 0)')
+        if text in known:
+            raise ValueError(f'{where}: the class {shorten(text, 80)!r} is listed twice')
+        known[text] = None
+    return tuple(known)
+
+
+def checked_points(values: Sequence[float], size: tuple[int, int], where: str) -> list[tuple[float, float]]:
+    """x and y in turn as points.
+
+    Raises:
+        ValueError: One is no finite number, far outside of the image, or without a partner.
+    """
+    check_coordinates(list(values), size, where)
+    if len(values) % 2:
+        raise ValueError(f'{where} has {len(values)} numbers; every point needs x and y')
+    return list(zip(values[0::2], values[1::2], strict=True))
+
+
+def parse_number(text: str | None, where: str, kind: type = float) -> Any:
+    """A number that a file has as text.
+
+    Raises:
+        ValueError: It is none, or not finite.
+    """
+    try:
+        value = kind(text)
+        if is_finite(value):
+            return value
+    except (TypeError, ValueError):
+        pass
+    what = 'missing' if text is None else repr(shorten(text, 40))
+    raise ValueError(f'{where} is {what}; it must be a {"whole " if kind is int else ""}number')
+
+
+def read_xml(path: Path) -> ElementTree.Element:
+    """Root of an XML file. Definitions of entities are refused: they can read other files and fill the memory.
+
+    Raises:
+        FileNotFoundError, UnreadableError: See :func:`~xdet.io.reading.read_bytes`.
+        ValueError: It is not XML, has a DOCTYPE, or is nested too deeply.
+    """
+    name = shorten(str(path))
+    builder = ElementTree.TreeBuilder()
+    parser = expat.ParserCreate()
+    depth = 0
+
+    def refuse(*_: Any) -> None:
+        raise ValueError(f'{name}: has a DOCTYPE, which may define entities; files with one are not read')
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _DEEPEST:
+            raise ValueError(f'{name}: not annotations (its elements are nested more than {_DEEPEST} deep)')
+        builder.start(tag, attributes)
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(tag)
+
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(read_bytes(path, _MAX_XML_BYTES), True)
+    except expat.ExpatError as error:
+        raise ValueError(f'{name}: not valid XML ({error})') from None
+    return builder.close()

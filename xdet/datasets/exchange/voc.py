@@ -1,0 +1,261 @@
+"""Pascal VOC's layout: boxes as XML, classes and objects as palette images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdet.datasets.files.image_io import IMAGE_SUFFIXES
+from xdet.datasets.files.segment_maps import read_pixels
+from xdet.io.reading import read_names, shorten
+from xdet.io.schema import shown
+from xdet.structures.mask_codes import encode_mask
+
+from .annotated import AnnotatedImage, AnnotatedSet, Segment
+from .files import Content, unique_file
+from .maps import png, without_overlap
+from .source import (
+    Source,
+    checked_name,
+    checked_points,
+    checked_size,
+    image_size_of,
+    inner_path,
+    parse_number,
+    read_xml,
+    unique_names,
+)
+
+CLASSES = (
+    *('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'diningtable', 'dog'),
+    *('horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor'),
+)
+"""Classes of VOC, whose label images begin with 1; used where no ``labels.txt`` says others."""
+
+_VOID = 255
+_FLAGS = ('difficult', 'truncated', 'occluded')
+
+
+def read(source: Source) -> AnnotatedSet:
+    """Read a folder with ``Annotations``, ``SegmentationClass``, ``SegmentationObject`` or some of them.
+
+    Raises:
+        OSError, ValueError: A file is damaged or missing.
+    """
+    root = source.path
+    if root.is_dir() and not any((root / name).is_dir() for name in ('Annotations', 'SegmentationObject')):
+        nested = sorted(path.parent for path in root.glob('*/*/Annotations')) or sorted(
+            path.parent for path in root.glob('*/Annotations')
+        )
+        root = nested[0] if nested else root
+    folders = {name: root / name for name in ('Annotations', 'SegmentationObject', 'SegmentationClass')}
+    if not any(folder.is_dir() for folder in folders.values()):
+        raise FileNotFoundError(f'{shorten(str(root))}: has neither Annotations nor SegmentationObject')
+    stems = {
+        path.relative_to(folder).with_suffix('').as_posix(): None
+        for folder, suffix in zip(folders.values(), ('.xml', '.png', '.png'), strict=True)
+        for path in sorted(folder.rglob(f'*{suffix}'))
+    }
+    listed = root / 'labels.txt'
+    names = list(source.names) or (
+        [name for name in unique_names(read_names(listed), str(listed)) if name not in ('__ignore__', '_background_')]
+        if listed.is_file()
+        else []
+    )
+    splits = _splits(root)
+    images = []
+    for stem in sorted(stems):
+        with source.problems.entry():
+            image = _read_image(source, root, stem, names or list(CLASSES), splits.get(stem, ''))
+            names += [one for one in dict.fromkeys(s.name for s in image.segments) if one not in names and names]
+            images.append(image)
+    known = names or list(dict.fromkeys(segment.name for image in images for segment in image.segments))
+    return AnnotatedSet(tuple(known), tuple(images))
+
+
+def _splits(root: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for kind in ('Main', 'Segmentation'):
+        for split in ('train', 'val', 'test'):
+            path = root / 'ImageSets' / kind / f'{split}.txt'
+            if path.is_file():
+                found.update({line.split()[0]: split for line in read_names(path)})
+    return found
+
+
+def _read_image(source: Source, root: Path, stem: str, names: Sequence[str], split: str) -> AnnotatedImage:
+    about = root / 'Annotations' / f'{stem}.xml'
+    objects: list[dict[str, Any]] = []
+    size: tuple[int, int] | None = None
+    given = ''
+    if about.is_file():
+        tree = read_xml(about)
+        if tree.tag != 'annotation':
+            raise ValueError(f'{about}: not a file of VOC (its root is {shown(tree.tag)}, not annotation)')
+        given = tree.findtext('filename') or ''
+        sides = [tree.findtext(f'size/{side}') for side in ('height', 'width')]
+        if all(sides):
+            height, width = (parse_number(side, f'{about}: size', int) for side in sides)
+            size = checked_size((height, width), str(about)) if (height, width) != (0, 0) else None
+        objects = [_read_object(one, about, place) for place, one in enumerate(tree.iterfind('object'))]
+    file, path = _find_image(source, root, stem, given, str(about if about.is_file() else root / stem))
+    shapes, classes = (root / name / f'{stem}.png' for name in ('SegmentationObject', 'SegmentationClass'))
+    segments: list[Segment] = []
+    if shapes.is_file() or classes.is_file():
+        segments = _read_maps(shapes, classes, objects, names)
+        size = segments[0].size if segments else (size or _shape(shapes if shapes.is_file() else classes))
+    if size is None:
+        if not path:
+            raise FileNotFoundError(f'{about}: says no size, and its image is not there (--images DIR)')
+        size = image_size_of(path)
+    if not segments:
+        for place, one in enumerate(objects):
+            with source.problems.entry():
+                where = f'{about}: object {place} (counted from 0)'
+                checked_points(one['box'], size, f'{where}: bndbox')
+                segments.append(Segment(one['name'], size, box=tuple(one['box']), attributes=one['attributes']))
+    return AnnotatedImage(file, size, tuple(segments), split, path)
+
+
+def _shape(path: Path) -> tuple[int, int]:
+    height, width = read_pixels(str(path)).shape[:2]
+    return height, width
+
+
+def _find_image(source: Source, root: Path, stem: str, given: str, where: str) -> tuple[str, str]:
+    """The file of an image: as the XML says it, or the one of that stem."""
+    folder = source.images or root / 'JPEGImages'
+    if given and Path(inner_path(given, where)).suffix:
+        file = (Path(stem).parent / inner_path(given, where)).as_posix()
+        if (folder / file).is_file():
+            return file, str(folder / file)
+        if (folder / inner_path(given, where)).is_file():
+            return inner_path(given, where), str(folder / inner_path(given, where))
+    for suffix in IMAGE_SUFFIXES:
+        if (folder / f'{stem}{suffix}').is_file():
+            return f'{stem}{suffix}', str(folder / f'{stem}{suffix}')
+    return (inner_path(given, where) if given else f'{stem}.jpg'), ''
+
+
+def _read_object(entry: ElementTree.Element, path: Path, place: int) -> dict[str, Any]:
+    where = f'{path}: object {place} (counted from 0)'
+    corners = {
+        key: parse_number(entry.findtext(f'bndbox/{key}'), f'{where}: {key}')
+        for key in ('xmin', 'ymin', 'xmax', 'ymax')
+    }
+    if corners['xmin'] > corners['xmax'] or corners['ymin'] > corners['ymax']:
+        raise ValueError(f'{where}: its box ends before it begins')
+    # Pixels of VOC are counted from 1, and the last one belongs to the box.
+    box = [corners['xmin'] - 1, corners['ymin'] - 1, corners['xmax'], corners['ymax']]
+    attributes: dict[str, Any] = {key: True for key in _FLAGS if (entry.findtext(key) or '0').strip() == '1'}
+    pose = (entry.findtext('pose') or '').strip()
+    if pose and pose != 'Unspecified':
+        attributes['pose'] = pose
+    return dict(name=checked_name(entry.findtext('name') or '', where), box=box, attributes=attributes)
+
+
+def _read_maps(shapes: Path, classes: Path, objects: Sequence[dict], names: Sequence[str]) -> list[Segment]:
+    """Segments of the label images; object i of the XML is i in the image of objects."""
+    labels = _pixels(classes) if classes.is_file() else None
+    numbers = _pixels(shapes) if shapes.is_file() else labels
+    assert numbers is not None
+    if labels is not None and labels.shape != numbers.shape:
+        raise ValueError(f'{classes}: has {labels.shape[::-1]} pixels, {shapes} has {numbers.shape[::-1]} (w, h)')
+    size = (numbers.shape[0], numbers.shape[1])
+    segments = []
+    for number in (int(value) for value in np.unique(numbers) if value not in (0, _VOID)):
+        mask = numbers == number
+        about = objects[number - 1] if shapes.is_file() and number <= len(objects) else {}
+        if labels is not None:
+            found = np.bincount(labels[mask & (labels != 0) & (labels != _VOID)].reshape(-1), minlength=1)
+            label = int(found.argmax()) if found.any() else 0
+            if not 1 <= label <= len(names):
+                raise ValueError(
+                    f'{classes}: object {number} is of class {label}; accepted are 1 to {len(names)}, the lines of '
+                    'labels.txt'
+                )
+            name = names[label - 1]
+        elif about:
+            name = about['name']
+        else:
+            raise ValueError(f'{shapes}: nothing says the class of object {number}')
+        segments.append(Segment(name, size, mask=encode_mask(mask), attributes=about.get('attributes', {})))
+    return segments
+
+
+def _pixels(path: Path) -> NDArray[Any]:
+    pixels = read_pixels(str(path))
+    if pixels.ndim != 2 or pixels.dtype != np.uint8:
+        raise ValueError(f'{path}: is no palette or grey image of 8 bits')
+    return pixels
+
+
+def files(data: AnnotatedSet) -> Iterator[tuple[str, Content]]:
+    """Annotations, label images, lists of splits, ``labels.txt`` and the images.
+
+    Raises:
+        ValueError: There are more classes, or objects in an image, than an image of 8 bits has values for.
+    """
+    if len(data.names) >= _VOID:
+        raise ValueError(
+            f'VOC has label images of 8 bits, which tell {_VOID - 1} classes apart; here are {len(data.names)}'
+        )
+    palette = voc_palette()
+    taken: set[str] = set()
+    lists: dict[str, list[str]] = {}
+    for image in data.images:
+        stem = unique_file(Path(image.file).with_suffix('.png').as_posix(), taken)[: -len('.png')]
+        file = stem + (Path(image.file).suffix or '.jpg')
+        if len(image.segments) >= _VOID:
+            raise ValueError(
+                f'{image.file}: has {len(image.segments)} segments; VOC tells at most {_VOID - 1} of an image apart'
+            )
+        yield f'Annotations/{stem}.xml', _annotation(image, file)
+        if any(segment.rle is not None for segment in image.segments) or not image.segments:
+            numbers = without_overlap(image).astype(np.uint8)
+            of = np.array([0, *(data.names.index(segment.name) + 1 for segment in image.segments)], np.uint8)
+            yield f'SegmentationObject/{stem}.png', png(numbers, palette)
+            yield f'SegmentationClass/{stem}.png', png(of[numbers], palette)
+        yield f'JPEGImages/{file}', Path(image.path)
+        lists.setdefault(image.split or 'trainval', []).append(stem)
+    for split, stems in lists.items():
+        for kind in ('Main', 'Segmentation'):
+            yield f'ImageSets/{kind}/{split}.txt', ''.join(f'{stem}\n' for stem in stems).encode()
+    yield 'labels.txt', ''.join(f'{name}\n' for name in data.names).encode()
+
+
+def _annotation(image: AnnotatedImage, file: str) -> bytes:
+    root = ElementTree.Element('annotation')
+    ElementTree.SubElement(root, 'folder').text = 'JPEGImages'
+    ElementTree.SubElement(root, 'filename').text = file
+    size = ElementTree.SubElement(root, 'size')
+    for key, value in zip(('width', 'height', 'depth'), (image.size[1], image.size[0], 3), strict=True):
+        ElementTree.SubElement(size, key).text = str(value)
+    ElementTree.SubElement(root, 'segmented').text = str(int(any(s.rle is not None for s in image.segments)))
+    for segment in image.segments:
+        entry = ElementTree.SubElement(root, 'object')
+        ElementTree.SubElement(entry, 'name').text = segment.name
+        ElementTree.SubElement(entry, 'pose').text = str(segment.attributes.get('pose', 'Unspecified'))
+        for key in _FLAGS:
+            ElementTree.SubElement(entry, key).text = str(int(segment.attributes.get(key) is True))
+        box = ElementTree.SubElement(entry, 'bndbox')
+        x1, y1, x2, y2 = segment.bounds
+        for key, corner in zip(('xmin', 'ymin', 'xmax', 'ymax'), (x1 + 1, y1 + 1, x2, y2), strict=True):
+            ElementTree.SubElement(box, key).text = f'{corner:.6g}'
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, 'utf-8')
+
+
+def voc_palette() -> bytes:
+    """The colours of VOC's label images."""
+    colours = np.zeros((256, 3), np.uint8)
+    for value in range(256):
+        for bit in range(8):
+            for channel in range(3):
+                colours[value, channel] |= (value >> (3 * bit + channel) & 1) << (7 - bit)
+    return colours.tobytes()
