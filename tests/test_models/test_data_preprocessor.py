@@ -40,3 +40,19 @@ def test_data_of_another_pipeline():
         ValueError, match='the data pipeline gives no inputs; its last transform must be PackXDetInputs'
     ):
         XDecoderDataPreprocessor()(dict(img_path=['a.png']))
+
+
+@pytest.mark.parametrize(
+    ('setting', 'message'),
+    [
+        (dict(mean=[1]), r'mean is \[1\]; it must be three numbers'),
+        (dict(mean='123'), "mean is '123'; it must be three numbers"),
+        (dict(mean=[1, 2, 'x']), "mean has a value that is 'x'; it must be a number"),
+        (dict(std=[1, 0, 1]), r'std is \[1, 0, 1\]; it must be three numbers above 0'),
+        (dict(std=[1, float('nan'), 1]), 'std has a value that is nan; it must be a number'),
+        (dict(pad_size_divisor=0), 'pad_size_divisor is 0; it must be a whole number from 1'),
+    ],
+)
+def test_numbers_that_cannot_be_meant(setting, message):
+    with pytest.raises(ValueError, match=message):
+        XDecoderDataPreprocessor(**setting)

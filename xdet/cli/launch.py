@@ -21,6 +21,7 @@ from xdet.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
 from .errors import one_line_errors
 from .overrides import apply_overrides, check_spelling, runner_keys
+from .signatures import check_signatures
 from .values import check_values
 
 if TYPE_CHECKING:  # runners take seconds to import, which --help need not wait for
@@ -112,6 +113,7 @@ def start_runner(cfg: Config, args: Namespace) -> XDetRunner:
         with quiet_imports():
             for registry in (MODELS, DATASETS, TRANSFORMS, METRICS):
                 registry.import_from_location()
+        check_signatures(cfg)
         return runner.from_cfg(cfg)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -31,7 +30,13 @@ _INTERVAL: _Rule = (
 _POSITIVE: _Rule = (lambda value: _is_number(value) and value > 0, 'a number above 0')
 _NOT_NEGATIVE: _Rule = (lambda value: _is_number(value) and value >= 0, 'a number from 0')
 _NORM: _Rule = (lambda value: value == math.inf or _POSITIVE[0](value), 'a number above 0, or infinity')
+_SWITCH: _Rule = (lambda value: value in (True, False), 'True or False')
 _SHARE: _Rule = (lambda value: _is_number(value) and 0 <= value <= 1, 'a number from 0 to 1')
+
+
+def _one_of(*names: str) -> _Rule:
+    return (lambda value: value in names, f'one of {", ".join(names)}')
+
 
 # By the last two names of a key; the first that fits counts. Values of None mean "the default" and are not looked at.
 _RULES: dict[str, _Rule] = {
@@ -51,6 +56,18 @@ _RULES: dict[str, _Rule] = {
     'log_processor.window_size': _COUNT,
     'logger.interval': _COUNT,
     'randomness.seed': _COUNT_OR_NONE,
+    'env_cfg.cudnn_benchmark': _SWITCH,
+    'mp_cfg.mp_start_method': _one_of('fork', 'spawn', 'forkserver'),
+    'mp_cfg.opencv_num_threads': _COUNT_OR_NONE,
+    'dist_cfg.backend': _one_of('nccl', 'gloo', 'mpi', 'hccl', 'cncl', 'mccl', 'xccl'),
+    'dist_cfg.timeout': _POSITIVE,
+    'auto_scale_lr.enable': _SWITCH,
+    'find_unused_parameters': _SWITCH,
+    'sync_bn': _one_of('torch', 'mmcv'),
+    'log_level': (
+        lambda value: value in ('DEBUG', 'INFO', 'WARNING', 'ERROR', 10, 20, 30, 40),
+        'DEBUG, INFO, WARNING or ERROR',
+    ),
     '*.batch_size': _COUNT,
     '*.num_workers': _COUNT_OR_NONE,
     '*.num_layers': _COUNT,
@@ -77,6 +94,7 @@ _RULES: dict[str, _Rule] = {
 }
 _PARTS = ('train_dataloader', 'train_cfg', 'optim_wrapper')
 _DICTS = ('env_cfg', 'auto_scale_lr', 'default_hooks', 'randomness')
+_NAMES = ('allow_missing', 'allow_unexpected')
 _KEYS_OF = dict(
     env_cfg=('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'), auto_scale_lr=('enable', 'base_batch_size')
 )
@@ -107,9 +125,12 @@ def check_values(cfg: Config, training: bool = False) -> None:
     hooks = cfg.get('custom_hooks') or []
     if not isinstance(hooks, (list, tuple)):
         raise ValueError(f"config key 'custom_hooks' is {shown(hooks)}; it must be a list of hooks")
-    level = cfg.get('log_level') or 'INFO'
-    if not isinstance(level, int) and not (isinstance(level, str) and isinstance(logging.getLevelName(level), int)):
-        raise ValueError(f"config key 'log_level' is {shown(level)}; accepted are DEBUG, INFO, WARNING and ERROR")
+    for key in _NAMES:
+        value = cfg.get(key)
+        if isinstance(value, str) or not all(isinstance(name, str) for name in value or ()):
+            raise ValueError(f"config key '{key}' is {shown(value)}; it must be a list of names, such as ['decoder.*']")
+    if cfg.get('compile') not in (None, True, False) and not isinstance(cfg.compile, Mapping):
+        raise ValueError(f"config key 'compile' is {shown(cfg.compile)}; it must be True, or a dict of its options")
     for key, known in _KEYS_OF.items():
         unknown = [name for name in cfg.get(key) or () if name not in known]
         if unknown:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from xdet.io.schema import checked, shown
 from xdet.registry import MODELS
 
 
@@ -27,6 +28,9 @@ class XDecoderDataPreprocessor(BaseDataPreprocessor):
         batch_padding (str): At inference, ``'individual'`` or ``'joint'``; the latter pads to the largest image of the
             batch as the official code does, so that results depend on an image's neighbours.
         non_blocking (bool): Copy to the device asynchronously.
+
+    Raises:
+        ValueError: A setting that cannot be meant.
     """
 
     def __init__(
@@ -41,6 +45,11 @@ class XDecoderDataPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking=non_blocking)
         if batch_padding not in ('individual', 'joint'):
             raise ValueError(f"batch_padding is {batch_padding!r}; accepted are 'individual' and 'joint'")
+        if isinstance(pad_size_divisor, bool) or not isinstance(pad_size_divisor, int) or pad_size_divisor < 1:
+            raise ValueError(f'pad_size_divisor is {shown(pad_size_divisor)}; it must be a whole number from 1')
+        if min(_three_numbers('std', std)) <= 0:
+            raise ValueError(f'std is {shown(std)}; it must be three numbers above 0')
+        _three_numbers('mean', mean)
         self.pad_size_divisor = pad_size_divisor
         self.bgr_to_rgb = bgr_to_rgb
         self.batch_padding = batch_padding
@@ -92,3 +101,9 @@ class XDecoderDataPreprocessor(BaseDataPreprocessor):
         divisor = self.pad_size_divisor
         height, width = (max(1, -(-length // divisor)) * divisor for length in image.shape[-2:])
         return height, width
+
+
+def _three_numbers(name: str, values: Sequence[float]) -> Sequence[float]:
+    if not isinstance(values, Sequence) or len(values) != 3 or isinstance(values, str):
+        raise ValueError(f'{name} is {shown(values)}; it must be three numbers, of red, green and blue')
+    return [checked(value, float, f'{name} has a value that') for value in values]

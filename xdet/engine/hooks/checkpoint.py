@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import logging
 import re
 import shutil
@@ -18,6 +20,7 @@ from mmengine.runner import Runner
 
 from xdet.compat.checkpoint import CheckpointError, read_checkpoint
 from xdet.io.reading import read_text
+from xdet.io.schema import shown
 from xdet.io.writing import remove_forgotten, write_bytes
 from xdet.registry import HOOKS
 
@@ -54,7 +57,26 @@ class SafeCheckpointHook(CheckpointHook):
     Local checkpoints are written under a temporary name and renamed; older ones are removed after, not before, the new
     one is complete. Resuming without naming a file (``resume = True``) skips damaged files, with a message, and takes
     the newest good one. Arguments are those of ``CheckpointHook``.
+
+    Raises:
+        ValueError: An argument that nothing reads, or file names that are the same for all checkpoints.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.args:  # MMEngine passes them on, with the first checkpoint, to what refuses every one of them
+            names = inspect.signature(CheckpointHook.__init__).parameters.keys() - {'self', 'kwargs'}
+            close = difflib.get_close_matches(next(iter(self.args)), names, n=1)
+            hint = f'did you mean {close[0]!r}?' if close else f'it has {", ".join(sorted(names))}'
+            raise ValueError(f'checkpoint hook: there is no argument {", ".join(map(repr, self.args))}; {hint}')
+        name, rules = self.filename_tmpl, kwargs.get('rule')
+        if not isinstance(name, str) or name.count('{}') != 1:
+            raise ValueError(
+                f'checkpoint hook: filename_tmpl is {shown(name)}; it must hold {{}} where the number goes'
+            )
+        for rule in rules if isinstance(rules, (list, tuple)) else [rules]:
+            if rule not in (None, 'greater', 'less'):
+                raise ValueError(f"checkpoint hook: rule is {shown(rule)}; accepted are 'greater' and 'less'")
 
     def before_run(self, runner: Runner) -> None:
         """Choose the checkpoint of an automatic resume."""

@@ -83,8 +83,9 @@ def _trained_parts(module: nn.Module, path: str) -> Iterator[str]:
 
 
 def _matching(names: Sequence[str], patterns: Sequence[str], option: str) -> set[str]:
-    if isinstance(patterns, str):
-        raise ValueError(f'{option} is {patterns!r}; it must be a list of patterns, such as {option}=[{patterns!r}]')
+    if not isinstance(patterns, (list, tuple)) or not all(isinstance(pattern, str) for pattern in patterns):
+        example = patterns if isinstance(patterns, str) else 'decoder'
+        raise ValueError(f'{option} is {patterns!r}; it must be a list of patterns, such as {option}=[{example!r}]')
     found = set()
     for pattern in patterns:
         fitting = [name for name in names if fnmatchcase(name, pattern) or name.startswith(f'{pattern}.')]
