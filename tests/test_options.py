@@ -29,6 +29,7 @@ def test_documentation_is_the_table():
     'options, words, expected',
     [
         (PROMPTS, ['--things', 'dog . cat'], dict(things='dog . cat')),
+        (PROMPTS, ['--points', '1 2; 5,6,0'], dict(points=[[1, 2], [5, 6, 0]])),
         (PROMPTS, ['--boxes', '1 2 3 4; 5,6,7,8'], dict(boxes=[[1, 2, 3, 4], [5, 6, 7, 8]])),
         (PROMPTS, ['--mask', 'a.png', '--mask', 'b.png'], dict(masks=['a.png', 'b.png'])),
         (GENERATION, ['--num-beams', '3', '--top-p', '0.5'], dict(num_beams=3, top_p=0.5)),

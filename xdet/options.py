@@ -34,10 +34,11 @@ class Option:
 
     Attributes:
         help (str): What it is, as the command line and the documentation say it.
-        kind (str | Resolver): What its values are: ``'texts'``, ``'boxes'``, ``'masks'``, ``'scores'`` (a number, or
-            numbers by name), or a plain ``'value'``, the same for all images; ``'names'`` of classes, of which there
-            are no others than those of xdet. A prompt of another kind brings a function that makes one value per image
-            out of its name (for errors), the given value and the number of images, and raises ValueError for others.
+        kind (str | Resolver): What its values are: ``'texts'``, ``'points'``, ``'boxes'``, ``'masks'``, ``'scores'`` (a
+            number, or numbers by name), or a plain ``'value'``, the same for all images; ``'names'`` of classes, of
+            which there are no others than those of xdet. A prompt of another kind brings a function that makes one
+            value per image out of its name (for errors), the given value and the number of images, and raises
+            ValueError for others.
         default (str): What holds when it is not given, in words.
         example (str): How it is given in Python, for errors.
         shell (str): How it is given on the command line if not by its name with hyphens; empty: not at all.
@@ -64,6 +65,7 @@ class Option:
         words = dict(
             names="`'dog . cat'`, list, or list per image",
             texts='text, list of texts, or list per image',
+            points='`[[x, y], [x, y, 0], ...]` in pixels, or list per image',
             boxes='`[[x1, y1, x2, y2], ...]` in pixels, or list per image',
             masks='bool `[n, H, W]`, files, or list per image',
             scores='`float`, or dict of numbers by name',
@@ -87,13 +89,30 @@ class Prompts(TypedDict, total=False):
         Texts | None,
         Option('what to find or describe, "the red car . a person"', 'texts', example="'the red car . a person'"),
     ]
+    points: Annotated[
+        Sequence[Any] | Array | None,
+        Option(
+            'clicks on one object in pixels, with a 0 behind those that are not on it, "x y; x y 0"',
+            'points',
+            example='[[60, 45]]',
+        ),
+    ]
     boxes: Annotated[
         Sequence[Any] | Array | None,
-        Option('regions to describe in pixels, "x1 y1 x2 y2; x1 y1 x2 y2"', 'boxes', example='[[10, 20, 110, 90]]'),
+        Option(
+            'regions to describe, or around objects, in pixels, "x1 y1 x2 y2; x1 y1 x2 y2"',
+            'boxes',
+            example='[[10, 20, 110, 90]]',
+        ),
     ]
     masks: Annotated[
         Texts | Array | None,
-        Option('region to describe, all but black (repeatable)', 'masks', example="'region.png'", shell='--mask'),
+        Option(
+            'region to describe, or rough mask or scribble of an object, all but black (repeatable)',
+            'masks',
+            example="'region.png'",
+            shell='--mask',
+        ),
     ]
     questions: Annotated[
         Texts | None,
@@ -207,6 +226,8 @@ def add_arguments(group: argparse._ActionsContainer, options: Iterable[Option]) 
             keywords['help'] += f' (default: {option.default})'
         if option.kind == 'masks':
             keywords.update(action='append', metavar='FILE')
+        elif option.kind == 'points':
+            keywords.update(type=parse_points)
         elif option.kind == 'boxes':
             keywords.update(type=parse_boxes)
         elif option.kind == 'scores':
@@ -246,12 +267,21 @@ def parse_scores(text: str) -> float | dict[str, float]:
 
 def parse_boxes(text: str) -> list[list[float]]:
     """Boxes ``'x1 y1 x2 y2; x1 y1 x2 y2'``, numbers separated by spaces or commas."""
+    return _rows(text, (4,), 'are no boxes; accepted is "x1 y1 x2 y2; x1 y1 x2 y2"')
+
+
+def parse_points(text: str) -> list[list[float]]:
+    """Points ``'x y; x y 0'``, numbers separated by spaces or commas; 0 marks those that are not on the object."""
+    return _rows(text, (2, 3), 'are no points; accepted is "x y; x y 0", where 0 means not on the object')
+
+
+def _rows(text: str, lengths: tuple[int, ...], complaint: str) -> list[list[float]]:
     try:
         rows = [[float(number) for number in row.replace(',', ' ').split()] for row in text.split(';') if row.strip()]
     except ValueError:
         rows = []
-    if not rows or any(len(row) != 4 for row in rows):
-        raise argparse.ArgumentTypeError(f'{shorten(repr(text))} are no boxes; accepted is "x1 y1 x2 y2; x1 y1 x2 y2"')
+    if not rows or any(len(row) not in lengths for row in rows):
+        raise argparse.ArgumentTypeError(f'{shorten(repr(text))} {complaint}')
     return rows
 
 

@@ -47,7 +47,7 @@ def test_python(config, image, tmp_path, capsys):
     assert 'probe' in inferencer.task_names and list(FORMATS)[-1] == 'probe'
     plain = inferencer(str(image), task='caption', return_vis=True, max_tokens=1)
     result = inferencer(
-        str(image), task='probe', points='3 4; 70 50', out_dir=tmp_path, print_result=True, return_vis=True
+        str(image), task='probe', probes='3 4; 70 50', out_dir=tmp_path, print_result=True, return_vis=True
     )
     strengths = result['predictions'][0]['strengths']
     assert [row['point'] for row in strengths] == [[3, 4], [70, 50]]
@@ -55,18 +55,18 @@ def test_python(config, image, tmp_path, capsys):
     assert f'[70, 50]: {strengths[1]["strength"]:.3f}' in capsys.readouterr().out
     assert result['visualization'][0].shape[0] > plain['visualization'][0].shape[0]  # two lines instead of one
     encoded = inferencer.set_image(str(image))
-    again = inferencer.predict('probe', encoded, points='3 4; 70 50')['predictions'][0]['strengths']
+    again = inferencer.predict('probe', encoded, probes='3 4; 70 50')['predictions'][0]['strengths']
     np.testing.assert_allclose([row['strength'] for row in again], [row['strength'] for row in strengths], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
     'task, prompts, error, message',
     [
-        ('probe', {}, ValueError, "task 'probe' needs points, for example points='3 4; 10 20'"),
-        ('probe', dict(points='a'), ValueError, "points is 'a'; accepted are points 'x y; x y'"),
-        ('probe', dict(phrases='a'), ValueError, "'probe' does not take phrases; accepted are points"),
-        ('caption', dict(points='1 1'), ValueError, "'caption' does not take points"),
-        ('probe', dict(point='1 1'), TypeError, 'did you mean points'),
+        ('probe', {}, ValueError, "task 'probe' needs probes, for example probes='3 4; 10 20'"),
+        ('probe', dict(probes='a'), ValueError, "probes is 'a'; accepted are points 'x y; x y'"),
+        ('probe', dict(phrases='a'), ValueError, "'probe' does not take phrases; accepted are probes"),
+        ('caption', dict(probes='1 1'), ValueError, "'caption' does not take probes"),
+        ('probe', dict(prob='1 1'), TypeError, 'did you mean probes'),
     ],
 )
 def test_wrong_prompts_end_in_one_line(config, image, task, prompts, error, message):
@@ -80,7 +80,7 @@ def test_command_line(config, image, tmp_path, capsys):
     demo = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(demo)
     model = ['--model', str(config), '--random-weights', '--device', 'cpu', '--out-dir', str(tmp_path / 'out')]
-    assert demo.main([str(image), *model, '--task', 'probe', '--points', '3 4; 70 50']) == 0
+    assert demo.main([str(image), *model, '--task', 'probe', '--probes', '3 4; 70 50']) == 0
     assert '[70, 50]: ' in capsys.readouterr().out
     with pytest.raises(SystemExit):
         demo.main([str(image), *model, '--task', 'probe', '--pints', '3 4'])
@@ -88,7 +88,7 @@ def test_command_line(config, image, tmp_path, capsys):
 
 
 def test_prompts_of_other_packages_are_known_only_where_they_are_imported():
-    assert 'points' not in known_prompts()
+    assert 'probes' not in known_prompts()
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ PROMPTS = dict(
     vqa=dict(questions='what is it? . how many?'),
     classification=dict(classes='street . beach . kitchen . forest . desk . bed'),
     retrieval=dict(texts='a dog . a street'),
+    interactive=dict(boxes=[[0, 0, 20, 30], [10, 10, 12, 12]]),
 )
 LANGUAGE = ('refseg', 'caption', 'refcaption', 'vqa', 'classification', 'retrieval')
 

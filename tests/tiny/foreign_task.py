@@ -10,17 +10,17 @@ from xdet.structures import TaskFormat, TextLine
 from xdet.tasks import TaskAdapter
 
 
-def read_points(name: str, value: Any, count: int) -> list[list[tuple[int, int]]]:
-    """Points ``'x y; x y'`` in pixels, the same for every image."""
+def read_probes(name: str, value: Any, count: int) -> list[list[tuple[int, int]]]:
+    """Probes ``'x y; x y'`` in pixels, the same for every image."""
     try:
-        points = [tuple(map(int, point.split())) for point in value.split(';')]
-        return [[(x, y) for x, y in points] for _ in range(count)]
+        probes = [tuple(map(int, point.split())) for point in value.split(';')]
+        return [[(x, y) for x, y in probes] for _ in range(count)]
     except (AttributeError, ValueError):
         raise ValueError(f"{name} is {value!r}; accepted are points 'x y; x y'") from None
 
 
-class Points(TypedDict, total=False):
-    points: Annotated[str, Option('where to probe, "x y; x y"', read_points, example="'3 4; 10 20'")]
+class Probes(TypedDict, total=False):
+    probes: Annotated[str, Option('where to probe, "x y; x y"', read_probes, example="'3 4; 10 20'")]
 
 
 @TASKS.register_module()
@@ -33,19 +33,19 @@ class ProbeTask(TaskAdapter):
         strength = context.features.mask_features.norm(dim=1)
         for sample, values in zip(context.samples, strength, strict=True):
             scale = sample.img_shape[0] / sample.ori_shape[0] / 4
-            points = sample.prompts.more['points']
-            sample.pred_strengths = [float(values[int(y * scale), int(x * scale)]) for x, y in points]
+            probes = sample.prompts.more['probes']
+            sample.pred_strengths = [float(values[int(y * scale), int(x * scale)]) for x, y in probes]
 
 
 @TASK_FORMATS.register_module(name='probe')
 class ProbeFormat(TaskFormat):
     field = 'pred_strengths'
-    prompts = ('points',)
-    one_of = ('points',)
-    options = Points
+    prompts = ('probes',)
+    one_of = ('probes',)
+    options = Probes
 
     def results(self, sample) -> dict:
-        rows = zip(sample.prompts.more['points'], sample.pred_strengths, strict=True)
+        rows = zip(sample.prompts.more['probes'], sample.pred_strengths, strict=True)
         return dict(strengths=[dict(point=list(point), strength=strength) for point, strength in rows])
 
     def summary(self, prediction, score_thr) -> list[str]:

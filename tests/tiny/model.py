@@ -23,6 +23,7 @@ def all_tasks(segmentation: dict) -> dict:
         retrieval=dict(type='RetrievalTask', backbone_channels=64, embed_dims=32),
         vqa=dict(type='VQATask', answers=ANSWERS, embed_dims=32),
         classification=dict(type='ClassificationTask'),
+        interactive=dict(type='InteractiveTask'),
     )
 
 

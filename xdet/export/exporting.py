@@ -25,7 +25,7 @@ from xdet.models.text.embedding_file import templates_fingerprint
 from xdet.options import THRESHOLDS
 from xdet.runtime.model import FORMAT, MANIFEST, file_sha256
 from xdet.structures import FORMATS, TEMPLATES
-from xdet.tasks import CaptioningTask, ClassificationTask, ReferringTask, VQATask
+from xdet.tasks import CaptioningTask, ClassificationTask, InteractiveTask, ReferringTask, VQATask
 from xdet.version import __version__
 
 from .graphs import Graph, graphs
@@ -134,6 +134,7 @@ def _facts(inferencer: XDecoderInferencer, sizes: Mapping[str, Any]) -> dict[str
                 ranks=FORMATS[name].ranks,
             )
             for name in inferencer.task_names
+            if name not in InteractiveTask.names
         },
     )
     if (default := inferencer.default_vocabulary) is not None:

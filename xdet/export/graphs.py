@@ -26,6 +26,7 @@ from xdet.structures import BACKGROUND, ImageFeatures, KeysValues, QueryGroup, V
 from xdet.tasks import (
     CaptioningTask,
     ClassificationTask,
+    InteractiveTask,
     ReferringTask,
     RetrievalTask,
     SegmentationTask,
@@ -503,7 +504,7 @@ def graphs(model: XDecoder) -> Iterator[Graph]:
         elif isinstance(task, ClassificationTask):
             inputs = ('class_embed', 'text')
             yield examples.graph('classification', Classification(model), inputs, ('probabilities',))
-        else:
+        elif not isinstance(task, InteractiveTask):  # every shipped model has that one, and it is left out
             raise ValueError(f'task {type(task).__name__} has no graph; the tasks of xdet have, but for PoseTask')
 
 

@@ -113,6 +113,41 @@ class TaskMethods:
         texts = read_texts('phrases', phrases)
         return self.results(images, 'refseg', batch_size, phrases=texts, score=score, mask=mask, presence=presence)
 
+    def click(
+        self,
+        images: Images,
+        points: Any = None,
+        labels: Sequence[int] | None = None,
+        boxes: Any = None,
+        masks: Any = None,
+        mask: float | None = None,
+        batch_size: int = 1,
+    ) -> Any:
+        """Cut out what is clicked, boxed or roughly drawn.
+
+        Args:
+            images (ImageInput | EncodedImage | Sequence): See the class. With what ``set_image`` returned, further
+                clicks are cheap.
+            points (Any, optional): ``[[x, y], ...]`` in pixels, clicks on one object.
+            labels (Sequence[int], optional): Of each point, 1 if it is on the object and 0 if not; None are ones.
+                Points may also be ``[x, y, label]``.
+            boxes (Any, optional): ``[[x1, y1, x2, y2], ...]`` in pixels, each around an object; with points only one.
+            masks (Any, optional): Rough masks or scribbles, each of an object: bool ``[n, H, W]``, or paths of files.
+            mask (float, optional): Least probability of the pixels of a mask.
+            batch_size (int): Images per forward pass.
+
+        Returns:
+            Answered | list[Answered]: Up to three masks per object, best first.
+
+        Raises:
+            RegionError: A point lies outside of the image, or is on the object and not; or a region is empty.
+            ValueError: Nothing is shown, or labels are not as many as points.
+        """
+        if labels is not None:
+            points = _labelled(points, labels)
+        prompts = dict(points=points, boxes=boxes, masks=masks, mask=mask)
+        return self.results(images, 'interactive', batch_size, **prompts)
+
     def caption(
         self,
         images: Images,
@@ -216,6 +251,18 @@ class TaskMethods:
             Embedding | list[Embedding]: See the class.
         """
         return self.results(images, 'retrieval', batch_size, return_embeddings=True)
+
+
+def _labelled(points: Any, labels: Sequence[int]) -> list[list[Any]]:
+    """Points ``[x, y, label]``.
+
+    Raises:
+        ValueError: There are not as many labels as points, or points have labels already.
+    """
+    rows = [list(point) if hasattr(point, '__len__') else [point] for point in (() if points is None else points)]
+    if len(rows) != len(labels) or any(len(row) != 2 for row in rows):
+        raise ValueError(f'labels has {len(labels)} entries for {len(rows)} points; accepted is one per point [x, y]')
+    return [[*row, label] for row, label in zip(rows, labels, strict=True)]
 
 
 def _regions(regions: Any) -> dict[str, Any]:

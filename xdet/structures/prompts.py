@@ -16,10 +16,19 @@ if TYPE_CHECKING:
 
 
 class Shapes(Protocol):
-    """Regions that become masks when the size of their image is known."""
+    """Regions that become masks when the size of their image is known; ``boxes`` is None where they are no boxes."""
+
+    boxes: Any
 
     def rasterize(self, height: int, width: int, name: str) -> Tensor:
         """Bool ``[n, H, W]``; ``name`` is that of the image, for errors."""
+
+
+class Clicks(Protocol):
+    """Points that become pixels when the size of their image is known."""
+
+    def pixels(self, height: int, width: int, name: str) -> Tensor:
+        """int64 ``[n, 3]``; ``name`` is that of the image, for errors."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,11 @@ class TextPrompts:
         phrases (tuple[str, ...]): What to find.
         questions (tuple[str, ...]): What to answer.
         texts (tuple[str, ...]): What to compare the image with.
-        regions (Tensor | Shapes | None): What to describe, bool ``[n, H, W]`` in the size of the original image.
+        regions (Tensor | Shapes | None): What to describe, or what lies around or roughly on objects, bool
+            ``[n, H, W]`` in the size of the original image.
+        boxed (bool): Whether the regions are boxes.
+        points (Tensor | Clicks | None): Clicks, int64 ``[n, 3]``: column and row of the original image, and whether
+            the pixel belongs to the object (1) or not (0).
         background (tuple[str, ...]): Class names that compete with those of the vocabulary and are not reported.
         thresholds (Thresholds): What results must reach.
         generation (Mapping[str, Any]): Changes to the model's :class:`~xdet.tasks.generation.GenerationSettings`.
@@ -47,6 +60,8 @@ class TextPrompts:
     questions: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     regions: Tensor | Shapes | None = None
+    boxed: bool = False
+    points: Tensor | Clicks | None = None
     background: tuple[str, ...] = ()
     thresholds: Thresholds = field(default_factory=Thresholds)
     generation: Mapping[str, Any] = field(default_factory=dict)
@@ -75,22 +90,28 @@ class TextPrompts:
             name (str): The image's name, for errors.
 
         Raises:
-            RegionError: Regions do not fit the image.
+            RegionError: Regions or points do not fit the image.
         """
-        regions = self.regions
+        regions, boxed, points = self.regions, self.boxed, self.points
         if regions is not None and not isinstance(regions, Tensor):
             height, width = sample.ori_shape[:2]
+            boxed = regions.boxes is not None
             regions = regions.rasterize(height, width, name)
+        if points is not None and not isinstance(points, Tensor):
+            height, width = sample.ori_shape[:2]
+            points = points.pixels(height, width, name)
         if self.vocabulary is not None:
             sample.set_metainfo(dict(vocabulary=self.vocabulary))
-        sample.prompts = replace(self, regions=regions)
+        sample.prompts = replace(self, regions=regions, boxed=boxed, points=points)
 
     def to(self, *args: Any, **kwargs: Any) -> TextPrompts:
-        """With regions on another device, as samples are moved."""
-        if not isinstance(self.regions, Tensor):
-            return self
-        return replace(self, regions=self.regions.to(*args, **kwargs))
+        """With regions and points on another device, as samples are moved."""
+        given = {'regions': self.regions, 'points': self.points}
+        moved: dict[str, Any] = {
+            key: value.to(*args, **kwargs) for key, value in given.items() if isinstance(value, Tensor)
+        }
+        return replace(self, **moved) if moved else self
 
     def cpu(self) -> TextPrompts:
-        """With regions on the CPU."""
+        """With regions and points on the CPU."""
         return self.to('cpu')

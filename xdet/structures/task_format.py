@@ -21,6 +21,7 @@ class TaskFormat:
         field (str): Field of a sample that the task predicts.
         prompts (tuple[str, ...]): Prompts it takes, of :class:`~xdet.options.Prompts` or of :attr:`options`.
         one_of (tuple[str, ...]): Prompts of which it needs exactly one.
+        any_of (tuple[str, ...]): Prompts of which it needs at least one.
         options (type | None): A ``TypedDict`` of prompts that xdet does not have, declared as in ``xdet/options.py``.
             Their values arrive in :attr:`TextPrompts.more <xdet.structures.TextPrompts>`.
         builds_on (tuple[str, ...]): Tasks that are asked for as well, because it reads what they predict.
@@ -31,6 +32,7 @@ class TaskFormat:
     field: ClassVar[str] = ''
     prompts: ClassVar[tuple[str, ...]] = ()
     one_of: ClassVar[tuple[str, ...]] = ()
+    any_of: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[type | None] = None
     builds_on: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[bool] = False

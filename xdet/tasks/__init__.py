@@ -5,12 +5,13 @@ from xdet.structures import FORMATS, TaskFormat
 # In the order in which lists name the tasks.
 # isort: off
 from . import segmentation_format, referring_format, captioning_format  # noqa: F401
-from . import vqa_format, classification_format, retrieval_format, pose_format  # noqa: F401
+from . import vqa_format, classification_format, retrieval_format, pose_format, interactive_format  # noqa: F401
 # isort: on
 
 from .base import TaskAdapter
 from .captioning import CaptioningTask
 from .classification import ClassificationTask
+from .interactive import InteractiveTask
 from .pose import PoseTask
 from .referring import ReferringTask
 from .retrieval import RetrievalTask
@@ -21,6 +22,7 @@ __all__ = [
     'CaptioningTask',
     'ClassificationTask',
     'FORMATS',
+    'InteractiveTask',
     'PoseTask',
     'ReferringTask',
     'RetrievalTask',

@@ -138,6 +138,27 @@ def draw_pose(
             cv2.circle(image, place, 2 * line, tuple(int(channel) for channel in color), cv2.FILLED, cv2.LINE_AA)
 
 
+def draw_clicks(image: np.ndarray, points: np.ndarray, factor: int, line: int) -> np.ndarray:
+    """The picture with clicks on it: green with a plus on the object, red with a minus elsewhere.
+
+    Args:
+        image (np.ndarray): RGB uint8 ``[H, W, 3]``, ``factor`` times as large as what was clicked.
+        points (np.ndarray): int64 ``[n, 3]``: column, row, and 1 for the object or 0.
+        factor (int): See ``image``.
+        line (int): Width of lines in pixels.
+    """
+    image, size = image.copy(), 4 * line
+    for x, y, positive in points.tolist():
+        place = (round(factor * (x + 0.5)), round(factor * (y + 0.5)))
+        cv2.circle(image, place, size + line, (255, 255, 255), cv2.FILLED, lineType=cv2.LINE_AA)
+        cv2.circle(image, place, size, (30, 150, 60) if positive else (200, 40, 40), cv2.FILLED, lineType=cv2.LINE_AA)
+        for turn in (0, 1)[: 1 + positive]:
+            reach = (0, size // 2) if turn else (size // 2, 0)
+            ends = [tuple(at + side * by for at, by in zip(place, reach, strict=True)) for side in (-1, 1)]
+            cv2.line(image, ends[0], ends[1], (255, 255, 255), line, lineType=cv2.LINE_AA)
+    return image
+
+
 def mask_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
     """Tight box ``(x1, y1, x2, y2)`` of a bool mask, ends exclusive; None when the mask is empty."""
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))

@@ -17,10 +17,27 @@ from xdet.structures import XDetDataSample
 from xdet.structures.known_words import FAR_MARK
 from xdet.tasks.pose_format import VISIBLE
 
-from .drawing import Style, draw_box, draw_pose, enlarge, enlarge_factor, inner_point, paint_map, paint_mask
+from .drawing import (
+    Style,
+    draw_box,
+    draw_clicks,
+    draw_pose,
+    enlarge,
+    enlarge_factor,
+    inner_point,
+    paint_map,
+    paint_mask,
+)
 from .labels import Label, draw_labels
 from .palette import class_colors, shade
-from .sample_texts import captioned_regions, marked_names, paragraphs, phrase_regions, true_phrase_regions
+from .sample_texts import (
+    captioned_regions,
+    marked_names,
+    paragraphs,
+    phrase_regions,
+    shown_objects,
+    true_phrase_regions,
+)
 from .text_strip import add_text_strip
 
 _GAP = 6  # white pixels between panels
@@ -159,9 +176,13 @@ class XDetLocalVisualizer(Visualizer):
                 continue
             if field in _WORDED:
                 data, names = _WORDED[field](sample)
-                if 'scores' in data:
+                asked = field == 'pred_objects'  # answers are shown however sure they are
+                if 'scores' in data and not asked:
                     data = data[data.scores >= score_thr]
                 panels.append(self._draw_instances(image, data, names, None))
+                if asked and sample.prompts.points is not None:
+                    _, factor, style = self._canvas(image)
+                    panels[-1] = draw_clicks(panels[-1], np.asarray(sample.prompts.points), factor, style.line)
                 continue
             data = sample.get(field)
             if isinstance(data, InstanceData):
@@ -306,9 +327,15 @@ _PREDICTIONS = (
     'pred_phrases',
     'pred_region_captions',
     'pred_poses',
+    'pred_objects',
 )
 # Fields whose regions have words of their own instead of classes.
-_WORDED = dict(gt_phrases=true_phrase_regions, pred_phrases=phrase_regions, pred_region_captions=captioned_regions)
+_WORDED = dict(
+    gt_phrases=true_phrase_regions,
+    pred_phrases=phrase_regions,
+    pred_region_captions=captioned_regions,
+    pred_objects=shown_objects,
+)
 
 
 def _names_and_colors(classes: list[str] | None, palette: Any, count: int) -> tuple[list[str], np.ndarray]:

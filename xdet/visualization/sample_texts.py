@@ -30,6 +30,14 @@ def captioned_regions(sample: XDetDataSample) -> tuple[InstanceData, list[str]]:
     return _named(described_masks(sample)), names
 
 
+def shown_objects(sample: XDetDataSample) -> tuple[InstanceData, list[str]]:
+    """The best answer for each object that was shown, named by its number."""
+    found = sample.pred_objects
+    objects = found.objects.tolist()
+    best = found[[objects.index(number) for number in dict.fromkeys(objects)]]
+    return _named(best.masks, best.scores), [f'object {number + 1}' for number in dict.fromkeys(objects)]
+
+
 def paragraphs(sample: XDetDataSample, score_thr: float) -> list[TextLine]:
     """Everything the predictions of a sample say in words."""
     lines = [line for form in FORMATS.values() if form.field in sample for line in form.lines(sample, score_thr)]

@@ -60,5 +60,6 @@ model = dict(
             loss=dict(type='RetrievalLoss'),
         ),
         classification=dict(type='ClassificationTask'),
+        interactive=dict(type='InteractiveTask'),
     ),
 )

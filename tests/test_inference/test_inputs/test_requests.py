@@ -60,6 +60,11 @@ def test_retrieval_without_texts_when_embeddings_are_wanted():
         ('refcaption', {}, 'needs phrases or boxes or masks, for example'),
         ('refcaption', dict(phrases='a', boxes=[[0, 0, 1, 1]]), 'one of phrases, boxes, masks, but got phrases and'),
         ('classification', {}, 'no class names'),
+        ('interactive', {}, r'needs points or boxes or masks, for example points=\[\[60, 45\]\]'),
+        ('interactive', dict(mask=0.4), 'needs points or boxes or masks'),
+        ('interactive', dict(boxes=[[0, 0, 1, 1]], masks='a.png'), 'one of boxes, masks, but got boxes and masks'),
+        ('interactive', dict(points=[[1, 1, 0]]), 'points of image 0: none is on the object'),
+        ('interactive', dict(points=[[1, 1]], boxes=[[0, 0, 1, 1], [1, 1, 2, 2]]), 'but there are 2 boxes or masks'),
         ('refseg', dict(phrases=''), 'phrases: no text given'),
         ('refseg', dict(phrases=' . '), 'phrases: no text given'),
         ('refseg', dict(phrases=['a', ' ']), "phrases: ' ' is empty"),
@@ -83,4 +88,4 @@ def test_settings_of_texts_for_other_tasks():
 
 def test_every_task_says_what_it_takes():
     for form in TASK_FORMATS.values():
-        assert set(form.one_of) <= set(form.prompts)
+        assert set(form.one_of) | set(form.any_of) <= set(form.prompts)

@@ -1,4 +1,4 @@
-"""Regions that users give as boxes or masks."""
+"""Places that users give: regions as boxes or masks, and points."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from xdet.datasets.files.image_io import ImageReadError, read_image
 from xdet.io.reading import expand
 from xdet.io.schema import shown
-from xdet.options import parse_boxes
+from xdet.options import parse_boxes, parse_points
 
 if TYPE_CHECKING:  # exported models run without torch
     from torch import Tensor
@@ -23,7 +23,7 @@ _MOST_BYTES = 4 * 2**30
 
 
 class RegionError(ValueError):
-    """Regions do not fit their image; the message is one line for the user."""
+    """Regions or points do not fit their image; the message is one line for the user."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,9 @@ class Regions:
 
     boxes: np.ndarray | None = None
     masks: tuple[np.ndarray | Path, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.masks if self.boxes is None else self.boxes)
 
     def rasterize(self, height: int, width: int, name: str) -> Tensor:
         """Bool ``[n, H, W]`` masks; see :meth:`arrays`."""
@@ -56,7 +59,7 @@ class Regions:
             RegionError: A box or a mask covers no pixel of the image, a mask has another size, its file cannot be read,
                 or there are more regions than memory should hold.
         """
-        number = len(self.masks if self.boxes is None else self.boxes)
+        number = len(self)
         if number * height * width > _MOST_BYTES:
             raise RegionError(f'{name}: {number} regions of {width}x{height} pixels are too many at once; give fewer')
         if self.boxes is not None:
@@ -70,6 +73,86 @@ class Regions:
             if not mask.any():
                 raise RegionError(f'{name}: a mask is empty: all of its pixels are black')
         return np.stack(masks)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Clicks in one image, which become pixels when its size is known.
+
+    Attributes:
+        rows (np.ndarray): float ``[n, 3]``: x and y in pixels, and 1 for points on the object, 0 for others.
+    """
+
+    rows: np.ndarray
+
+    def pixels(self, height: int, width: int, name: str) -> Tensor:
+        """int64 ``[n, 3]``: the pixels that the points lie in, each once, in the order of the clicks.
+
+        Args:
+            height (int): Of the image, in pixels.
+            width (int): Likewise.
+            name (str): The image's name, for errors.
+
+        Raises:
+            RegionError: A point lies outside of the image, or a pixel is clicked both as on the object and as not.
+        """
+        import torch
+
+        chosen: dict[tuple[int, int], int] = {}
+        for row in self.rows:
+            x, y = (int(value) for value in np.floor(row[:2]))
+            if not (0 <= x < width and 0 <= y < height):
+                size = f'which is {width}x{height} pixels'
+                raise RegionError(f'{name}: point {_shown(row[:2])} lies outside of the image, {size}')
+            if chosen.setdefault((x, y), int(row[2])) != row[2]:
+                raise RegionError(f'{name}: pixel [{x}, {y}] is clicked as on the object and as not on it; drop one')
+        return torch.tensor([(x, y, positive) for (x, y), positive in chosen.items()])
+
+
+def resolve_points(value: Any, count: int) -> list[Points]:
+    """Points of every image.
+
+    Args:
+        value (Sequence | np.ndarray | Tensor | str): One point, a list of points for all images, one such list per
+            image, or text ``'x y; x y 0'`` for all images. A point is ``[x, y]``, or ``[x, y, 0]`` if it is not on the
+            object; 1 is accepted as well.
+        count (int): Number of images.
+
+    Raises:
+        ValueError: No points, or other numbers.
+    """
+    if isinstance(value, str):
+        try:
+            value = parse_points(value)
+        except argparse.ArgumentTypeError as error:
+            raise ValueError(f'points: {error}') from None
+    value = _without_tensors(value)
+    depth = _depth(value)
+    if depth == 0:
+        raise ValueError(f'points is a {type(value).__name__}; {_POINTS}')
+    if depth > 3:
+        raise ValueError(f'points are nested too deeply; {_POINTS}, or one such list per image')
+    per_image = list(value) if depth >= 3 else [[value] if depth == 1 else value] * count
+    _check_count('points', len(per_image), count)
+    return [Points(_points(item, f' of image {place}' if depth >= 3 else '')) for place, item in enumerate(per_image)]
+
+
+def check_together(points: Sequence[Points], regions: Sequence[Regions] | None) -> None:
+    """Whether the points of every image say what is meant, alone or together with its regions.
+
+    Raises:
+        ValueError: Points are about one object, but there are several regions; or no point is on the object and there
+            is no region either.
+    """
+    for place, own in enumerate(points):
+        of = f' of image {place}' if len(points) > 1 else ''
+        number = 0 if regions is None else len(regions[place])
+        if number > 1:
+            raise ValueError(
+                f'points{of} are about one object, but there are {number} boxes or masks; give one of them'
+            )
+        if not number and not own.rows[:, 2].any():
+            raise ValueError(f'points{of}: none is on the object; give one that is, or a box or a mask')
 
 
 def resolve_boxes(value: Any, count: int) -> list[Regions]:
@@ -119,8 +202,25 @@ def resolve_masks(value: Any, count: int) -> list[Regions]:
     return [Regions(masks=_masks(item, f' of image {index}' if nested else '')) for index, item in enumerate(per_image)]
 
 
+_POINTS = 'accepted are lists of [x, y] in pixels, or [x, y, 0] for points that are not on the object'
 _BOXES = 'accepted are lists of [x1, y1, x2, y2] in pixels with x1 < x2 and y1 < y2'
 _MASKS = 'accepted are bool arrays [H, W] or [n, H, W] and paths of picture files'
+
+
+def _points(value: Any, where: str) -> np.ndarray:
+    """float ``[n, 3]``."""
+    rows = []
+    for point in value:
+        try:
+            row = np.asarray([*point, 1.0] if len(point) == 2 else point, np.float64)
+        except (OverflowError, TypeError, ValueError):
+            row = np.zeros(0)
+        if row.shape != (3,) or not np.isfinite(row).all() or row[2] not in (0, 1):
+            raise ValueError(f'points{where}: {shown(point)} is no point; {_POINTS}')
+        rows.append(row)
+    if not rows:
+        raise ValueError(f'points{where}: no point given; {_POINTS}')
+    return np.stack(rows)
 
 
 def _boxes(value: Any, where: str) -> np.ndarray:

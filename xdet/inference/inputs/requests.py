@@ -10,13 +10,14 @@ from xdet.structures import FORMATS, TextPrompts, Thresholds, Vocabulary
 
 from .options import known_prompts
 from .prompts import resolve_texts, resolve_vocabularies
-from .regions import resolve_boxes, resolve_masks
+from .regions import check_together, resolve_boxes, resolve_masks, resolve_points
 
 Request = TextPrompts
 """Former name."""
 
 _RESOLVE: dict[str, Resolver] = dict(
     texts=resolve_texts,
+    points=lambda name, value, count: resolve_points(value, count),
     boxes=lambda name, value, count: resolve_boxes(value, count),
     masks=lambda name, value, count: resolve_masks(value, count),
     value=lambda name, value, count: [value] * count,
@@ -68,6 +69,8 @@ def make_requests(
             columns[key] = values
         else:
             more[key] = values
+    if 'points' in columns:
+        check_together(columns['points'], columns.get('regions'))
     asked = [
         TextPrompts(
             tasks=tasks,
@@ -102,13 +105,17 @@ def _check(task: str, prompts: Mapping[str, Any], generation: Mapping[str, Any],
     if generation and not form.writes:
         writers = ', '.join(name for name, other in FORMATS.items() if other.writes)
         raise ValueError(f"task '{task}' does not take {', '.join(generation)}; only {writers} write texts")
-    if not form.one_of or not (prompts_needed or set(prompts) - set(THRESHOLDS)):
+    both = [key for key in _REGIONS if key in prompts]
+    if len(both) > 1 and not form.one_of:
+        raise ValueError(f"task '{task}' takes one of {', '.join(_REGIONS)}, but got {' and '.join(both)}")
+    needs = form.one_of or form.any_of
+    if not needs or not (prompts_needed or set(prompts) - set(THRESHOLDS)):
         return
-    chosen = [key for key in form.one_of if key in prompts]
+    chosen = [key for key in needs if key in prompts]
     if not chosen:
         known = known_prompts()
-        examples = ' or '.join(f'{key}={known[key].example}' for key in form.one_of if known[key].example)
-        needed = f"task '{task}' needs {' or '.join(form.one_of)}"
+        examples = ' or '.join(f'{key}={known[key].example}' for key in needs if known[key].example)
+        needed = f"task '{task}' needs {' or '.join(needs)}"
         raise ValueError(f'{needed}, for example {examples}' if examples else needed)
-    if len(chosen) > 1:
-        raise ValueError(f"task '{task}' takes one of {', '.join(form.one_of)}, but got {' and '.join(chosen)}")
+    if len(chosen) > 1 and form.one_of:
+        raise ValueError(f"task '{task}' takes one of {', '.join(needs)}, but got {' and '.join(chosen)}")

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from xdet.compat.checkpoint import local_file
-from xdet.inference.inputs.regions import Regions
+from xdet.inference.inputs.regions import Points, Regions
 from xdet.structures import TextPrompts
 from xdet.version import __version__
 
@@ -65,6 +65,9 @@ def asked(prompts: TextPrompts) -> dict[str, Any]:
         plain['boxes'] = regions.boxes.tolist()
     elif isinstance(regions, (Regions, Tensor)):
         plain['masks'] = len(regions.masks) if isinstance(regions, Regions) else len(regions)
+    points = prompts.points
+    if isinstance(points, (Points, Tensor)):
+        plain['points'] = points.tolist() if isinstance(points, Tensor) else points.rows.tolist()
     if prompts.background:
         plain['background'] = list(prompts.background)
     if prompts.thresholds:

@@ -195,6 +195,36 @@ class Segments(Result):
         )
 
 
+class Answered(Segments):
+    """Result of ``click``: up to three masks of every object that was shown, the best one of each first.
+
+    Names are those of the objects: ``object 1``, ``object 2`` and so on.
+    """
+
+    @property
+    def names(self) -> list[str]:
+        """Of the objects."""
+        return [f'object {row["object"] + 1}' for row in self._rows]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """``[n]``: which object each mask is an answer for."""
+        return np.array([row['object'] for row in self._rows], np.int64)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """``[H, W]``: the best answer for the first object."""
+        best: NDArray[np.bool_] = self.masks[0]
+        return best
+
+    @property
+    def best(self) -> NDArray[np.bool_]:
+        """``[m, H, W]``: the best answer for every object."""
+        first = [place for place, row in enumerate(self._rows) if row['answer'] == 0]
+        best: NDArray[np.bool_] = self.masks[first]
+        return best
+
+
 class Captions(Result):
     """Result of ``caption``: texts, best first."""
 
@@ -297,6 +327,7 @@ RESULTS: dict[str, type[Result]] = dict(
     vqa=Answers,
     classification=Classes,
     retrieval=Embedding,
+    interactive=Answered,
 )
 """Type of the result of each task; a task of another package has :class:`Result`."""
 

@@ -1,0 +1,82 @@
+"""Which masks prompts mean, and how clicks correct them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from xdet.models import prompted
+
+CELLS = torch.zeros(3, 8, 8, dtype=torch.bool)
+CELLS[0, 1:4, 1:4] = True  # small
+CELLS[1, 1:7, 1:7] = True  # around it
+CELLS[2, 5:8, 5:8] = True  # elsewhere
+
+
+def test_places_are_those_of_pixels() -> None:
+    """An image of 20x10 is seen as 40x20, that is 10x5 cells: a cell has two pixels."""
+    places = prompted.to_cells(torch.tensor([[0, 0], [19, 9], [7, 4]]), (20, 40), (10, 20))
+    torch.testing.assert_close(places, torch.tensor([[0.25, 0.25], [9.75, 4.75], [3.75, 2.25]]))
+    maps = torch.arange(10.0).repeat(1, 5, 1)  # the value of a cell is its column
+    values = prompted.values_at(maps, torch.tensor([[3.5, 2.5], [4.0, 2.5], [9.9, 4.9]]))
+    torch.testing.assert_close(values, torch.tensor([[3.0, 3.5, 9.0]]))
+
+
+def test_regions_have_all_cells_that_they_touch() -> None:
+    region = torch.zeros(10, 20, dtype=torch.bool)
+    region[4, 7] = region[9, 19] = True
+    assert prompted.region_cells(region, (20, 40), (5, 10)).nonzero().tolist() == [[2, 3], [4, 9]]
+    assert prompted.region_cells(torch.ones_like(region), (20, 40), (5, 10)).all()
+
+
+def test_a_box_means_what_fills_it() -> None:
+    box = torch.zeros(8, 8, dtype=torch.bool)
+    box[1:4, 1:5] = True
+    torch.testing.assert_close(prompted.box_fit(CELLS, box).exp(), torch.tensor([9 / 12, 12 / 36 * 12 / 36, 1e-4]))
+
+
+@pytest.mark.parametrize(('rows', 'columns', 'meant'), [((2, 3), (1, 4), 0), ((1, 7), (2, 3), 1), ((2, 7), (2, 7), 1)])
+def test_scribbles_and_rough_masks_mean_the_smallest_cover(rows, columns, meant) -> None:
+    region = torch.zeros(8, 8, dtype=torch.bool)
+    region[slice(*rows), slice(*columns)] = True
+    assert int(prompted.rough_fit(CELLS, region).argmax()) == meant
+
+
+def test_distinct_masks() -> None:
+    masks = torch.stack([CELLS[0], CELLS[0].clone(), CELLS[1], CELLS[2]])
+    assert prompted.distinct(masks, [1, 0, 3, 2], 3) == [1, 3, 2]
+    assert prompted.distinct(masks, [1, 0, 3, 2], 1) == [1]
+
+
+def test_corrected_masks_are_right_at_every_click() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(6, 8, 10, generator=generator)
+    logits = 3 * torch.randn(2, 30, 37, generator=generator)
+    pixels = torch.tensor([[3, 4], [4, 4], [36, 29], [20, 0], [20, 1]])
+    positive = torch.tensor([True, False, True, True, False])  # of neighbours, too
+    result = prompted.corrected(logits, pixels, positive, features, (32, 40))
+    found = result[:, pixels[:, 1], pixels[:, 0]]
+    assert ((found > 0) == positive).all()
+    before = logits[:, pixels[:, 1], pixels[:, 0]]
+    kept = torch.where(positive, before, -before) >= 2
+    torch.testing.assert_close(found[kept], before[kept], atol=0.02, rtol=0)
+
+
+def test_what_clicks_agree_with_stays_as_it_is() -> None:
+    logits = torch.full((1, 8, 8), 5.0)
+    pixels = torch.tensor([[3, 4]])
+    assert prompted.corrected(logits, pixels, torch.tensor([True]), torch.ones(2, 2, 2), (8, 8)) is logits
+    assert (
+        prompted.corrected(logits, pixels[:0], torch.ones(0, dtype=torch.bool), torch.ones(2, 2, 2), (8, 8)) is logits
+    )
+
+
+def test_a_click_spreads_over_what_looks_alike() -> None:
+    """The left half of the image looks different from the right one."""
+    features = torch.zeros(2, 8, 8)
+    features[0, :, :4] = features[1, :, 4:] = 1
+    result = prompted.corrected(
+        torch.full((1, 32, 32), -1.0), torch.tensor([[8, 16]]), torch.tensor([True]), features, (32, 32), reach=0.5
+    )
+    inside = result[0] > 0
+    assert inside[16, 8] and inside[10:22, 2:13].all() and not inside[:, 18:].any()

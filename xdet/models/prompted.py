@@ -1,0 +1,172 @@
+"""Which masks a click, a box or a rough mask means, and how clicks correct them: functions of tensors.
+
+Places are columns and rows on the grid of ``mask_features``, where a cell is as long as 1 and the first begins at 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from . import postprocess
+from .postprocess.resize import query_chunks
+
+STRIDE = 4
+"""Length of a cell in pixels of the network input."""
+
+
+def to_cells(pixels: Tensor, seen: Sequence[int], size: Sequence[int]) -> Tensor:
+    """Places of pixels ``[n, 2]`` (column, row) of an original image: float ``[n, 2]``, of their centres.
+
+    Args:
+        pixels (Tensor): Of the original image.
+        seen (Sequence[int]): Height and width of the un-padded network input.
+        size (Sequence[int]): Of the original image.
+    """
+    scale = pixels.new_tensor([seen[1] / size[1], seen[0] / size[0]], dtype=torch.float32)
+    return (pixels + 0.5) * scale / STRIDE
+
+
+def values_at(maps: Tensor, places: Tensor) -> Tensor:
+    """Values ``[q, n]`` of maps ``[q, h, w]`` at places ``[n, 2]``, between the centres of cells bilinearly."""
+    grid = 2 * places / places.new_tensor([maps.shape[-1], maps.shape[-2]]) - 1
+    return F.grid_sample(maps[None], grid[None, None].to(maps), padding_mode='border', align_corners=False)[0, :, 0]
+
+
+def mask_quality(logits: Tensor) -> Tensor:
+    """Logarithm ``[q]`` of the mean probability inside of masks ``[q, h, w]``; small where one is empty."""
+    return postprocess.mask_scores(logits, logits > 0).clamp(min=1e-4).log()
+
+
+def point_fit(values: Tensor, positive: Tensor) -> Tensor:
+    """Logarithm ``[q, n]`` of the probability that masks are right at points.
+
+    Args:
+        values (Tensor): ``[q, n]`` logits.
+        positive (Tensor): Bool ``[n]``.
+    """
+    return F.logsigmoid(torch.where(positive, values, -values))
+
+
+def box_fit(masks: Tensor, region: Tensor) -> Tensor:
+    """How well masks fill a box: logarithm ``[q]`` of the IoU of boxes times the share of the mask that is inside.
+
+    Args:
+        masks (Tensor): Bool ``[q, h, w]``.
+        region (Tensor): Bool ``[h, w]``, the box.
+    """
+    overlap = box_iou(postprocess.mask_boxes(masks), postprocess.mask_boxes(region[None]))[:, 0]
+    inside = (masks & region).flatten(1).sum(1) / masks.flatten(1).sum(1).clamp(min=1)
+    return (overlap * inside).clamp(min=1e-4).log()
+
+
+def rough_fit(masks: Tensor, region: Tensor) -> Tensor:
+    """How well masks fit a rough one: logarithm ``[q]`` of its share that they cover times the root of the IoU.
+
+    A scribble is covered by whatever contains it, and the smallest such mask has the largest IoU; a rough mask is told
+    by its IoU.
+
+    Args:
+        masks (Tensor): Bool ``[q, h, w]``.
+        region (Tensor): Bool ``[h, w]``, not empty.
+    """
+    common, area = (masks & region).flatten(1).sum(1), masks.flatten(1).sum(1)
+    iou = common / (area + region.sum() - common)
+    return (common / region.sum() * iou.sqrt()).clamp(min=1e-4).log()
+
+
+def region_cells(region: Tensor, seen: Sequence[int], shape: Sequence[int]) -> Tensor:
+    """The cells that have a pixel of a region: bool ``[h, w]``.
+
+    Args:
+        region (Tensor): Bool ``[H, W]`` in the size of the original image.
+        seen (Sequence[int]): Height and width of the un-padded network input.
+        shape (Sequence[int]): Height h and width w of the grid.
+    """
+    pixels = region.nonzero().flip(1)
+    columns, rows = to_cells(pixels, seen, region.shape).long().unbind(1)
+    cells = torch.zeros(*shape, dtype=torch.bool, device=region.device)
+    cells[rows, columns] = True
+    return cells
+
+
+def distinct(masks: Tensor, order: Sequence[int], most: int, overlap: float = 0.8) -> list[int]:
+    """The first masks of an order of which none has a larger IoU with one before it.
+
+    Args:
+        masks (Tensor): Bool ``[q, h, w]``.
+        order (Sequence[int]): Rows of them.
+        most (int): How many to take.
+        overlap (float): Largest IoU.
+    """
+    flat = masks.flatten(1)
+    chosen: list[int] = []
+    for row in order:
+        own, others = flat[row], flat[chosen]
+        common = (others & own).sum(1)
+        if (common <= overlap * (others | own).sum(1)).all():
+            chosen.append(row)
+        if len(chosen) == most:
+            break
+    return chosen
+
+
+def corrected(
+    logits: Tensor,
+    pixels: Tensor,
+    positive: Tensor,
+    mask_features: Tensor,
+    seen: Sequence[int],
+    margin: float = 2.0,
+    reach: float = 0.2,
+    softness: float = 0.3,
+) -> Tensor:
+    """Masks that are right at every click: changes around clicks that they contradict, where pixels look alike.
+
+    What is added is a sum of bumps, one around each click, as high as needed for the logit there to be ``margin`` on
+    the right side; where it was already, it stays what it was. A bump falls with the distance from its click and with
+    the difference of the mask features.
+
+    Args:
+        logits (Tensor): ``[n, H, W]`` in the size of the original image.
+        pixels (Tensor): int64 ``[p, 2]`` clicks, column and row; no pixel twice.
+        positive (Tensor): Bool ``[p]``.
+        mask_features (Tensor): ``[C, h, w]``.
+        seen (Sequence[int]): Height and width of the un-padded network input.
+        margin (float): Least logit of a click on the object; of others it is the largest, negative.
+        reach (float): Standard deviation of a bump, as a share of the longer side of the image.
+        softness (float): Difference of features (one minus the cosine) at which a bump falls to 1/e.
+    """
+    size = (logits.shape[-2], logits.shape[-1])
+    columns, rows = pixels.unbind(1)
+    sign = torch.where(positive, 1.0, -1.0).to(logits)
+    values = logits[:, rows, columns]
+    missing = (margin - sign * values).clamp(min=0) * sign
+    if not len(pixels) or not missing.any():
+        return logits
+    features = F.normalize(mask_features.float(), dim=0)
+    looks = F.normalize(values_at(features, to_cells(pixels, seen, size)), dim=0).T
+    across, down = (torch.arange(length, device=logits.device) for length in (size[1], size[0]))
+
+    def bumps(part: slice) -> Tensor:
+        alike = postprocess.mask_logits(looks[part], features, (seen[0], seen[1]), size)
+        dx, dy = across - columns[part, None], down - rows[part, None]
+        far = (dx.square()[:, None] + dy.square()[:, :, None]) / (2 * (reach * max(size)) ** 2)
+        return torch.exp((alike.clamp(max=1) - 1) / softness - far)
+
+    parts = list(query_chunks(len(pixels), size))
+    at_clicks = torch.cat([bumps(part)[:, rows, columns] for part in parts])  # [bump, click]
+    # The heights solve a linear system; those of clicks next to each other stay finite by the last summand.
+    system = at_clicks.T.double() + 1e-6 * torch.eye(len(pixels), dtype=torch.float64, device=logits.device)
+    heights = torch.linalg.lstsq(system, missing.T.double()).solution.to(logits)  # [bump, mask]
+    result = logits.clone()
+    for part in parts:
+        result += torch.einsum('pn,phw->nhw', heights[part], bumps(part))
+    # Rounding, and clicks so close that no smooth sum tells them apart.
+    now = result[:, rows, columns]
+    result[:, rows, columns] = torch.where(sign * now > 0, now, sign * margin)
+    return result

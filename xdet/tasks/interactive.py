@@ -1,0 +1,111 @@
+"""Interactive segmentation: masks of what is clicked, boxed or roughly drawn."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from xdet.models import postprocess, prompted
+from xdet.models.context import TaskContext
+from xdet.models.decoder import OBJECT
+from xdet.registry import TASKS
+from xdet.structures import XDetDataSample
+
+from .base import TaskAdapter, describe
+
+
+@TASKS.register_module()
+class InteractiveTask(TaskAdapter):
+    """Masks of objects that are shown, not named (docs/interactive.md); it needs no training and has no weights.
+
+    An object is shown by clicks, by a box, or by a rough mask or a scribble; clicks may be added to one of the latter.
+    Of the masks of the object queries, whatever they are taken for, those that fit best are the answers; then every
+    click is honoured: around one that a mask contradicts the mask changes where the image looks alike.
+
+    Args:
+        answers (int): Most masks of an object, which differ from each other, as a wheel, a bicycle, and bicycle and
+            rider do.
+        temperature (float): What the logits at clicks are divided by where masks are compared. The higher it is, the
+            less a single click decides against a mask that fits well otherwise.
+        margin, reach, softness (float): How clicks correct masks, see :func:`~xdet.models.prompted.corrected`.
+    """
+
+    names = ('interactive',)
+
+    def __init__(
+        self,
+        answers: int = 3,
+        temperature: float = 10.0,
+        margin: float = 2.0,
+        reach: float = 0.2,
+        softness: float = 0.3,
+    ) -> None:
+        super().__init__()
+        for name, value in dict(answers=answers, temperature=temperature, reach=reach, softness=softness).items():
+            if not value > 0:
+                raise ValueError(f'InteractiveTask: {name} is {value}; accepted are numbers above 0')
+        self.answers = answers
+        self.temperature = temperature
+        self.correction = dict(margin=margin, reach=reach, softness=softness)
+
+    @torch.no_grad()
+    def predict(self, context: TaskContext) -> None:
+        """Write ``pred_objects``: the answers of each object, best first.
+
+        Raises:
+            ValueError: Nothing is shown, or clicks come with several boxes or masks.
+        """
+        layer = context.outputs.last
+        mask_embed = layer.rows(layer.mask_embed, OBJECT)
+        for index, sample in enumerate(context.samples):
+            points, regions = _shown(sample)
+            features = context.features.mask_features[index]
+            found = [self._answers(sample, mask_embed[index], features, points, region) for region in regions]
+            for number, answers in enumerate(found):
+                answers.objects = torch.full_like(answers.queries, number)
+            sample.pred_objects = InstanceData.cat(found)
+
+    def _answers(
+        self, sample: XDetDataSample, mask_embed: Tensor, features: Tensor, points: Tensor, region: Tensor | None
+    ) -> InstanceData:
+        """Answers of one object, best first."""
+        seen, size = sample.img_shape[:2], tuple(sample.ori_shape[:2])
+        pixels, positive = points[:, :2], points[:, 2] == 1
+        rough = torch.einsum('qc,chw->qhw', mask_embed.float(), features.float())
+        values = prompted.values_at(rough, prompted.to_cells(pixels, seen, size))
+        quality = prompted.mask_quality(rough)
+        fit = prompted.point_fit(values / self.temperature, positive).sum(1)
+        right = prompted.point_fit(values, positive).mean(1) if len(points) else torch.zeros_like(fit)
+        if region is not None:
+            cells = prompted.region_cells(region, seen, rough.shape[-2:])
+            of_region = (prompted.box_fit if sample.prompts.boxed else prompted.rough_fit)(rough > 0, cells)
+            fit, right = fit + of_region, right + of_region
+        order = (fit + quality).argsort(descending=True, stable=True).tolist()
+        queries = torch.tensor(prompted.distinct(rough > 0, order, self.answers), device=rough.device)
+        limit = sample.prompts.thresholds.mask_logit
+        logits = postprocess.mask_logits(mask_embed[queries], features, seen, size) - limit
+        logits = prompted.corrected(logits, pixels, positive, features, seen, **self.correction)
+        masks, logits = logits > 0, logits + limit
+        scores = postprocess.mask_scores(logits, masks) * right[queries].exp()
+        return InstanceData(masks=masks, scores=scores, bboxes=postprocess.mask_boxes(masks), queries=queries)
+
+
+def _shown(sample: XDetDataSample) -> tuple[Tensor, list[Tensor | None]]:
+    """Clicks ``[n, 3]``, and the region of each object, None for one that clicks alone show.
+
+    Raises:
+        ValueError: Nothing is shown, or clicks come with several regions.
+    """
+    points, regions = sample.prompts.points, sample.prompts.regions
+    assert points is None or isinstance(points, Tensor)
+    assert regions is None or isinstance(regions, Tensor)
+    number = 0 if regions is None else len(regions)
+    if number > 1 and points is not None:
+        raise ValueError(f'{describe(sample)}: clicks are about one object, but there are {number} regions')
+    if not number and (points is None or not (points[:, 2] == 1).any()):
+        raise ValueError(f'{describe(sample)} shows no object; give a click on one, a box or a mask')
+    if points is None:
+        assert regions is not None
+        points = torch.zeros((0, 3), dtype=torch.int64, device=regions.device)
+    return points, [None] if regions is None else list(regions)
