@@ -4,6 +4,7 @@
 #   make demo IMAGE=path     segment an image of yours
 #   make test                lint, types, unit and end-to-end tests
 #   make lint                only lint and types
+#   make site                the documentation as a site, into site/
 #   make legs                a selection of tests with other versions of what xdet requires
 #   make clean               remove everything that can be made again
 
@@ -31,7 +32,7 @@ SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_in
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.10 python3 python; do \
 	if "$$name" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$name"; break; fi; done)
 
-.PHONY: help demo test lint check-lint pytest legs $(LEGS) clean
+.PHONY: help demo test lint check-lint pytest legs $(LEGS) site clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -71,6 +72,11 @@ $(VENV)/.stamp-tests: $(VENV)/.stamp-xdet $(addprefix requirements/,tests.txt da
 	@$(MAKE) --no-print-directory opencv
 	@touch $@
 
+$(VENV)/.stamp-docs: $(VENV)/.stamp-xdet requirements/docs.txt
+	@echo '[xdet] installing what the site needs'
+	@$(PIP) -r requirements/docs.txt
+	@touch $@
+
 # Two distributions write the same package `cv2`: opencv-python (mmcv asks for it by name; needs libGL.so.1) and
 # opencv-python-headless (needs nothing). On a machine without libGL the headless files are put on top.
 .PHONY: opencv
@@ -106,6 +112,11 @@ legs: $(LEGS)
 $(LEGS): $(VENV)/.stamp-tests
 	@$(RUN) .ci/leg.py $@
 
+# Strict: a link to a page or heading that is not there is an error.
+site: $(VENV)/.stamp-docs
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet --clean
+	@echo 'the site is in site/index.html'
+
 clean:
-	rm -rf $(VENV) .venv-legs build dist outputs work_dirs *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) .venv-legs site build dist outputs work_dirs *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

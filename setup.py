@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent
 MIM_CONTENT = ('configs', 'demo', 'tools', 'model-index.yml')
 MIM_ROOTS = ('xdet', '+xdet_mim')
 EXTRAS = (
-    *('completion', 'data', 'edit', 'export', 'lora', 'mim', 'openmmlab'),
+    *('completion', 'data', 'docs', 'edit', 'export', 'lora', 'mim', 'openmmlab'),
     *('results', 'retrieval', 'tests', 'track'),
 )
 

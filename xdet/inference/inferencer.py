@@ -101,7 +101,7 @@ class XDecoderInferencer(TaskMethods):
         FileNotFoundError: Unknown model.
         ValueError: Contradicting or missing arguments, missing or unusable weights, or embeddings of other weights.
 
-    Example:
+    Examples:
         >>> inferencer = XDecoderInferencer('xdecoder_focal-t', 'xdecoder_focalt_last.pt')
         >>> result = inferencer('street.jpg', task='panoptic', things='car . person', stuff='road . sky')
         >>> [segment['name'] for segment in result['predictions'][0]['segments']]

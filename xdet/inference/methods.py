@@ -31,7 +31,7 @@ class TaskMethods:
     that gave none. Names and texts are lists; a single text stands for itself. A text that may be one or several, such
     as ``'a cat. a dog.'``, is an error that names both readings.
 
-    Example:
+    Examples:
         >>> model = XDecoderInferencer('photos')
         >>> found = model.segment('demo/photos/chelsea.jpg', ['cat', 'sofa'])
         >>> found.names, found.masks.shape, found.presence['sofa']

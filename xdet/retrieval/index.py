@@ -147,7 +147,7 @@ class ImageIndex(_SavedIndex):
 
     Both vectors of every picture are kept, so the weight of decoder and backbone is chosen at search time.
 
-    Example:
+    Examples:
         >>> index = ImageIndex.build(inferencer, 'photos', 'photos.index')
         >>> index.search(['a dog on a beach'], k=3)[0][0].path
     """
@@ -239,7 +239,7 @@ class ImageIndex(_SavedIndex):
 class TextIndex(_SavedIndex):
     """Lines of text files, to be found by pictures.
 
-    Example:
+    Examples:
         >>> index = TextIndex.build(inferencer, 'captions.txt', 'captions.index')
         >>> index.search('street.jpg', k=3)[0][0].text
     """

@@ -99,7 +99,7 @@ class OnnxInferencer:
     Raises:
         ExportError: The folder or the embeddings cannot be used, or onnxruntime is missing.
 
-    Example:
+    Examples:
         >>> from xdet.runtime import OnnxInferencer
         >>> inferencer = OnnxInferencer('exported')
         >>> inferencer('street.jpg', task='panoptic', things='car . person', stuff='road . sky')
