@@ -8,6 +8,8 @@ if find_spec('torch') is None or find_spec('mmengine') is None:
 from xdet.compat.checkpoint import load_weights
 from xdet.editing import REMOVAL_PROMPT, EditResult, edit_image, load_inpainting_pipeline
 from xdet.inference.inferencer import EncodedImage, XDecoderInferencer
+from xdet.inference.outputs.journal import ResumeError
+from xdet.inference.outputs.reporting import StreamItem
 from xdet.inference.outputs.writer import OutputError
 from xdet.model_zoo import list_models
 from xdet.retrieval.index import ImageHit, ImageIndex, TextHit, TextIndex
@@ -23,7 +25,9 @@ __all__ = [
     'OutputError',
     'REMOVAL_PROMPT',
     'RegionHit',
+    'ResumeError',
     'RetrievalIndexError',
+    'StreamItem',
     'TextHit',
     'TextIndex',
     'XDecoderInferencer',

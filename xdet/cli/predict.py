@@ -13,6 +13,8 @@
 Several phrases, questions or texts are separated by a full stop between spaces. Without --model, a small model that
 comes with the package is used; --model photos and --model scenes choose one (docs/model_cards.md says what each knows).
 
+Many images need no more memory than a few. A run that was interrupted, even killed, goes on with --resume.
+
 Exit codes: 0 all images done, 1 some images of several failed, 2 wrong usage or nothing could be done.
 """
 
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,6 +48,9 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     output = parser.add_argument_group('output')
     output.add_argument('--out-dir', default='outputs', help='folder for preds/ and vis/ (default: outputs)')
     add_arguments(output, REPORT.values())
+    output.add_argument(
+        '--resume', action='store_true', help='go on with the run in --out-dir that was interrupted, however it ended'
+    )
     output.add_argument('--debug', action='store_true', help='show the traceback of errors')
     return parser
 
@@ -91,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
         from xdet.apis import XDecoderInferencer
         from xdet.inference.inferencer import check_request
         from xdet.inference.inputs.options import known_prompts
+        from xdet.inference.outputs.results import TASK_FORMATS
 
     images = args.image[0] if len(args.image) == 1 else args.image
     known = (*known_prompts(), *GENERATION, *REPORT)
@@ -106,22 +113,27 @@ def run(args: argparse.Namespace) -> int:
     )
     if inferencer.embedded is not None:
         print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
-    result = inferencer(
+    items = inferencer.stream(
         images,
-        task=args.task,
-        batch_size=args.batch_size,
-        out_dir=args.out_dir,
+        args.task,
+        args.batch_size,
+        args.out_dir,
+        show_progress=True,
+        resume=args.resume,
         print_result=True,
         **options,
     )
-    if not result['predictions']:
+    counts = Counter('failed' if item.error else 'resumed' if item.resumed else 'done' for item in items)
+    if not counts['done'] + counts['resumed']:
         return 2
+    if counts['resumed']:
+        print(f'{counts["resumed"]} of {counts.total()} images were finished before')
     for key, wanted, what in (('vis', not args.no_save_vis, 'images'), ('preds', not args.no_save_pred, 'results')):
         if wanted:
             print(f'{what} in {Path(args.out_dir) / key}')
-    if result.get('rankings'):
+    if TASK_FORMATS[args.task].ranks:
         print(f'rankings in {args.out_dir}')
-    return 1 if result['failed'] else 0
+    return 1 if counts['failed'] else 0
 
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import logging
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,26 +25,28 @@ from xdet.compat.checkpoint import CheckpointError, load_weights
 from xdet.compat.distributions import check_optional_packages
 from xdet.compat.quiet import quiet_imports
 from xdet.datasets.files.image_io import ImageReadError
-from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images
-from xdet.inference.inputs.options import split_options
+from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images, expand_one_by_one, has_to_be_iterated
+from xdet.inference.inputs.options import known_prompts, split_options
 from xdet.inference.inputs.regions import RegionError
 from xdet.inference.inputs.requests import make_requests
 from xdet.inference.known_words import WordCheck
+from xdet.inference.outputs.journal import Journal, plain
 from xdet.inference.outputs.provenance import Origin
-from xdet.inference.outputs.reporting import Report
+from xdet.inference.outputs.reporting import Report, StreamItem
 from xdet.inference.outputs.results import TASK_FORMATS
 from xdet.inference.outputs.selection import Selection
-from xdet.inference.outputs.writer import ResultWriter
+from xdet.inference.outputs.writer import OutputError, ResultWriter
 from xdet.io.errors import cause
 from xdet.io.reading import expand, is_address, listed, shorten
 from xdet.io.schema import number, shown
 from xdet.registry import MODELS, TASKS, TRANSFORMS
-from xdet.structures import ImageFeatures, TextPrompts, XDetDataSample
+from xdet.structures import ImageFeatures, TextPrompts, Vocabulary, XDetDataSample
 from xdet.structures.known_words import KEY as KNOWN_WORDS
 
 from .calibration import Calibration, load_beside
 from .methods import TaskMethods
 from .pipeline import build_pipeline, collate, inference_transforms, is_out_of_memory, prepare
+from .streaming import staged
 
 if TYPE_CHECKING:  # built through the registry; importing all of mmdet's models here would slow down every start
     from typing_extensions import Unpack
@@ -74,6 +78,56 @@ class EncodedImage:
     sample: XDetDataSample
     features: ImageFeatures
     latent_pass: LatentPass
+
+
+@dataclass
+class _Run:
+    """A task on many images.
+
+    Attributes:
+        sources (Iterable[ImageSource]): The images, read once and in order.
+        requests (list[TextPrompts]): What is asked of each, or one for all.
+        report (Report): Takes the results.
+        batch_size (int): Images per forward pass.
+        total (int | None): Number of images, where it is known.
+        is_collection (bool): A collection goes on past images that cannot be read.
+        show_progress (bool): Show a progress bar.
+    """
+
+    sources: Iterable[ImageSource]
+    requests: list[TextPrompts]
+    report: Report
+    batch_size: int
+    total: int | None
+    is_collection: bool
+    show_progress: bool
+
+
+@dataclass
+class _Entry:
+    """An image on its way through a run.
+
+    Attributes:
+        index (int): Its position.
+        source (ImageSource): Where it comes from.
+        request (TextPrompts): What is asked of it.
+        stamp (list[int] | None): What changes with it.
+        image (np.ndarray): BGR uint8 ``[H, W, 3]``, once it is read.
+        data (dict | None): What the model takes, until it is predicted.
+        sample (XDetDataSample): What the model predicted, on the CPU.
+        error (Exception | None): Why there is no result.
+        finished (dict | None): The result that an earlier run has written.
+    """
+
+    index: int
+    source: ImageSource
+    request: TextPrompts
+    stamp: list[int] | None = None
+    image: Any = None
+    data: Any = None
+    sample: Any = None
+    error: Exception | None = None
+    finished: dict[str, Any] | None = None
 
 
 class XDecoderInferencer(TaskMethods):
@@ -192,7 +246,45 @@ class XDecoderInferencer(TaskMethods):
             TypeError: Unknown options.
             ValueError: Unknown task, unusable prompts or options.
         """
-        return self._run_all(images, task, batch_size, out_dir, show_progress, options)[0].result()
+        run = self._plan(images, task, batch_size, out_dir, show_progress, options)
+        return run.report.result(list(self._stream(run)))
+
+    def stream(
+        self,
+        images: ImageInput | Iterable[ImageInput],
+        task: str = 'panoptic',
+        batch_size: int = 1,
+        out_dir: str | Path = '',
+        show_progress: bool = False,
+        resume: bool = False,
+        **options: Unpack[Options],
+    ) -> Iterator[StreamItem]:
+        """Results one by one, in the order of the images; memory does not grow with their number.
+
+        While the model works, a thread reads the next images and another draws and writes the last results. Everything
+        but the images is checked at once. Stopping early is fine: what was computed is still written.
+
+        Args:
+            images (ImageInput | Iterable[ImageInput]): As in :meth:`__call__`, or any iterable of images, also an
+                endless one; prompts are then the same for all images.
+            task (str): One of :attr:`task_names`.
+            batch_size (int): Images per forward pass.
+            out_dir (str | Path): Folder for results. With several images it also gets ``run.jsonl``, which says how far
+                the run is.
+            show_progress (bool): Show a progress bar for more than one image.
+            resume (bool): Go on with the run that was interrupted in ``out_dir``, however it ended: images whose files
+                are complete are not computed again, and their results are read. Without such a run, begin.
+            **options: As in :meth:`__call__`.
+
+        Yields:
+            StreamItem: Of every image, also of one that gave no result; its ``error`` then says why. Failures are
+            logged at the end, and tasks that rank write their rankings then.
+
+        Raises:
+            ResumeError: The run in ``out_dir`` was another one.
+            As :meth:`__call__`.
+        """
+        return self._stream(self._plan(images, task, batch_size, out_dir, show_progress, options, resume=resume))
 
     def results(self, images: Images, task: str, batch_size: int = 1, **options: Any) -> Any:
         """One typed result, or, for several images, a list of them; which type depends on the task.
@@ -211,38 +303,86 @@ class XDecoderInferencer(TaskMethods):
             As :meth:`__call__`.
         """
         if isinstance(images, EncodedImage):
-            return self._run_encoded(images, task, '', options, keep=True).typed()[0]
-        report, is_collection = self._run_all(images, task, batch_size, '', False, options, keep=True)
-        typed = report.typed()
-        return typed if is_collection else typed[0]
+            return self._run_encoded(images, task, '', options, keep=True)[1].typed
+        run = self._plan(images, task, batch_size, '', False, options)
+        run.report.keep = True
+        typed = run.report.typed(list(self._stream(run)))
+        return typed if run.is_collection else typed[0]
 
-    def _run_all(
+    def _plan(
         self,
-        images: ImageInput | Sequence[ImageInput],
+        images: ImageInput | Iterable[ImageInput],
         task: str,
         batch_size: int,
         out_dir: str | Path,
         show_progress: bool,
         options: Mapping[str, Any],
-        keep: bool = False,
-    ) -> tuple[Report, bool]:
-        """Run a task on images; the report of all, and whether they were a collection."""
-        sources, is_collection = expand_images(images, leave_out=out_dir or None)
+        resume: bool = False,
+    ) -> _Run:
+        """Check everything but the images."""
         batch_size = number('batch_size', batch_size, int, 1)
-        requests, result = self._prepare(task, [source.name for source in sources], out_dir, options)
-        result.keep = keep
-        indices = range(0, len(sources), batch_size)
-        progress = track(
-            indices,
-            description='Inference',
-            console=Console(stderr=True),
-            disable=not show_progress or len(sources) < 2,
-        )
-        for start in progress:
-            batch = list(range(start, min(start + batch_size, len(sources))))
-            for index, image, sample in self._run(batch, sources, requests, result, is_collection):
-                result.add(index, sources[index], image, sample)
-        return result, is_collection
+        sources: Iterable[ImageSource]
+        if has_to_be_iterated(images):
+            sources, total, is_collection = expand_one_by_one(images, out_dir or None), None, True
+        else:
+            sources, is_collection = expand_images(images, leave_out=out_dir or None)
+            total = len(sources)
+        requests, report = self._prepare(task, total, out_dir, options)
+        if is_collection or resume:
+            self._keep_journal(report, task, out_dir, options, resume)
+        return _Run(sources, requests, report, batch_size, total, is_collection, show_progress)
+
+    def _keep_journal(
+        self, report: Report, task: str, out_dir: str | Path, options: Mapping[str, Any], resume: bool
+    ) -> None:
+        """Let a run note which images are finished, where it can be continued later."""
+        why = None
+        if report.writer is None or not report.save_pred:
+            why = 'it writes no results; give out_dir (--out-dir), and no no_save_pred'
+        elif self.origin.weights is None:
+            why = 'random weights are others every time'
+        elif report.return_vis or report.return_datasamples:
+            why = 'files hold no overlays and samples to return; leave out return_vis and return_datasamples'
+        if why is not None or report.writer is None:
+            if resume:
+                raise ValueError(f'a run cannot be continued with these options: {why}')
+            return
+        facts = {key: value for key, value in self.origin.describe().items() if key in _DECIDING}
+        prompts, generation, settings = split_options(options)
+        asked = prompts | generation | {key: value for key, value in settings.items() if key != 'print_result'}
+        learned = self.calibration.presence(task) if self.calibration is not None else None
+        run = facts | dict(task=task, calibration=learned) | {f'option {key}': plain(asked[key]) for key in asked}
+        try:
+            report.writer.journal = Journal(report.writer.out_dir, run, resume)
+        except BlockingIOError as error:
+            if resume:
+                raise OutputError(f"another process is writing into '{report.writer.out_dir}'") from error
+        except OSError as error:
+            raise OutputError(f"output folder '{report.writer.out_dir}' cannot be written: {error}") from error
+
+    def _stream(self, run: _Run) -> Iterator[StreamItem]:
+        """Results of a run, in order."""
+        report = run.report
+        try:
+            with closing(
+                staged(
+                    _batches(run),
+                    lambda batch: [self._read(run, entry) for entry in batch],
+                    lambda batch: self._predict(run, batch),
+                    lambda batch: [_report(report, entry) for entry in batch],
+                )
+            ) as batches:
+                yield from track(
+                    chain.from_iterable(batches),
+                    description='Inference',
+                    total=run.total,
+                    console=Console(stderr=True),
+                    disable=not run.show_progress or run.total == 1,
+                )
+            report.finish()
+        finally:
+            if report.writer is not None and report.writer.journal is not None:
+                report.writer.journal.close()
 
     def set_image(self, image: ImageInput, task: str | None = None) -> EncodedImage:
         """Encode one image, so that many prompts and tasks on it are cheap.
@@ -296,72 +436,74 @@ class XDecoderInferencer(TaskMethods):
             raise ValueError('no image is set; call set_image(image) first')
         if not isinstance(image, EncodedImage):
             raise ValueError(f'image is a {type(image).__name__}; accepted is what set_image returned')
-        return self._run_encoded(image, task, out_dir, options).result()
+        report, item = self._run_encoded(image, task, out_dir, options)
+        return report.result([item])
 
     def _run_encoded(
         self, image: EncodedImage, task: str, out_dir: str | Path, options: Mapping[str, Any], keep: bool = False
-    ) -> Report:
+    ) -> tuple[Report, StreamItem]:
         """Run a task on an encoded image."""
-        requests, result = self._prepare(task, [image.source.name], out_dir, options)
-        result.keep = keep
+        requests, report = self._prepare(task, 1, out_dir, options)
+        report.keep = keep
+        if report.writer is not None:
+            report.writer.name(image.source.name)
         sample = image.sample.clone()
         requests[0].apply(sample, image.source.name)
         sample = sample.to(self.device)
         self.model.predict_features(image.features, [sample], image.latent_pass)
-        result.add(0, image.source, image.image, sample)
-        return result
+        item = report.add(0, image.source, image.image, sample.cpu())
+        report.finish()
+        return report, item
 
-    def _run(
-        self,
-        batch: list[int],
-        sources: list[ImageSource],
-        requests: list[TextPrompts],
-        result: Report,
-        is_collection: bool,
-    ) -> Iterator[tuple[int, np.ndarray, XDetDataSample]]:
-        """Read a batch and run the task; images that cannot be read or prompted go to the list of failures."""
-        images: dict[int, np.ndarray] = {}
-        prepared: dict[int, dict] = {}
-        for index in batch:
-            try:
-                images[index] = sources[index].read()
-                item = prepare(self._pipeline(result.task), images[index], sources[index].name, index)
-                requests[index].apply(item['data_samples'], sources[index].name)
-            except (ImageReadError, RegionError) as error:
-                if not is_collection:
-                    raise
-                result.fail(index, sources[index], error)
-                continue
-            prepared[index] = item
-        for index, sample in self._predict(prepared, sources, result, is_collection):
-            yield index, images[index], sample
-
-    def _predict(
-        self, prepared: dict[int, dict], sources: list[ImageSource], result: Report, is_collection: bool
-    ) -> list[tuple[int, XDetDataSample]]:
-        """One forward pass; a batch that does not fit into memory is tried again image by image."""
-        if not prepared:
-            return []
+    def _read(self, run: _Run, entry: _Entry) -> _Entry:
+        """Read and resize an image, unless an earlier run finished it."""
+        journal = None if run.report.writer is None else run.report.writer.journal
+        source = entry.source
         try:
-            samples = self.model.test_step(collate(list(prepared.values())))
-            return list(zip(prepared, samples, strict=True))
+            if journal is not None:
+                entry.stamp = source.stamp()
+                entry.finished = journal.finished(entry.index, source.name, entry.stamp)
+            if entry.finished is not None and not run.report.ranks:
+                return entry
+            entry.image = source.read()
+            if entry.finished is None:
+                data = prepare(self._pipeline(run.report.task), entry.image, source.name, entry.index)
+                entry.request.apply(data['data_samples'], source.name)
+                entry.data = data
+        except (ImageReadError, RegionError) as error:
+            if not run.is_collection:
+                raise
+            entry.error = error
+        return entry
+
+    def _predict(self, run: _Run, batch: list[_Entry]) -> list[_Entry]:
+        """One forward pass; a batch that does not fit into memory is tried again image by image."""
+        ready = [entry for entry in batch if entry.data is not None]
+        try:
+            samples = self.model.test_step(collate([entry.data for entry in ready])) if ready else []
+            for entry, sample in zip(ready, samples, strict=True):
+                entry.sample, entry.data = sample.cpu(), None
+            return batch
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        if len(prepared) > 1:
-            singles = ({index: item} for index, item in prepared.items())
-            return [pair for single in singles for pair in self._predict(single, sources, result, is_collection)]
-        ((index, item),) = prepared.items()
-        height, width = item['inputs'].shape[-2:]
-        failure = ImageReadError(
-            sources[index].name,
-            f'needs more memory than {self.device} has free at a network size of {height}x{width} pixels; '
-            'use a smaller image or fewer prompts',
+        if len(ready) > 1:
+            for entry in ready:
+                self._predict(run, [entry])
+            return batch
+        (entry,) = ready
+        height, width = entry.data['inputs'].shape[-2:]
+        entry.data, entry.error = (
+            None,
+            ImageReadError(
+                entry.source.name,
+                f'needs more memory than {self.device} has free at a network size of {height}x{width} pixels; '
+                'use a smaller image or fewer prompts',
+            ),
         )
-        if not is_collection:
-            raise failure
-        result.fail(index, sources[index], failure)
-        return []
+        if not run.is_collection:
+            raise entry.error
+        return batch
 
     def _calibration(self, path: str | Path | None) -> Calibration | None:
         """Thresholds of presence that a user names, or that lie beside the weights.
@@ -380,9 +522,11 @@ class XDecoderInferencer(TaskMethods):
         return self.pipelines.get(task, self.pipelines[None])
 
     def _prepare(
-        self, task: str, names: list[str], out_dir: str | Path, options: Mapping[str, Any]
+        self, task: str, count: int | None, out_dir: str | Path, options: Mapping[str, Any]
     ) -> tuple[list[TextPrompts], Report]:
-        """Check everything a user gave before any work is done; requests of all images, and the report to fill."""
+        """Check everything a user gave before any work is done; requests of all images (see :func:`_requests`), and the
+        report to fill.
+        """
         prompts, generation, report = split_options(options)
         self._check_task(task)
         learned = self.calibration.presence(task) if self.calibration is not None else None
@@ -393,7 +537,7 @@ class XDecoderInferencer(TaskMethods):
         if generation:
             self._check_generation(task, generation)
         prompts_needed = not (report.get('return_embeddings') or report.get('return_datasamples'))
-        requests = make_requests(task, prompts, generation, len(names), self.default_vocabulary, prompts_needed)
+        requests = _requests(task, prompts, generation, count, self.default_vocabulary, prompts_needed)
         for name in requests[0].tasks or ():
             if name not in self.model.task_names:
                 raise ValueError(
@@ -401,7 +545,7 @@ class XDecoderInferencer(TaskMethods):
                     'give boxes or masks instead'
                 )
         requests = self._marked(requests)
-        return requests, self._report(task, names, out_dir, **report)
+        return requests, self._report(task, out_dir, **report)
 
     def _marked(self, requests: list[TextPrompts]) -> list[TextPrompts]:
         """Requests with those of their prompts marked that are far from what the model was trained with."""
@@ -440,7 +584,6 @@ class XDecoderInferencer(TaskMethods):
     def _report(
         self,
         task: str,
-        names: list[str],
         out_dir: str | Path,
         no_save_vis: bool = False,
         no_save_pred: bool = False,
@@ -456,13 +599,16 @@ class XDecoderInferencer(TaskMethods):
         return Report(
             task=task,
             visualizer=self.visualizer,
-            writer=ResultWriter(out_dir, names) if saves else None,
+            writer=ResultWriter(out_dir) if saves else None,
             save_vis=not no_save_vis,
             save_pred=not no_save_pred,
             selection=selection,
             origin=self.origin,
             **report,
         )
+
+
+_DECIDING = ('xdet', 'model', 'weights_sha256')  # of what results say about their origin
 
 
 def check_request(
@@ -491,7 +637,46 @@ def check_request(
         sources[0].read()
     prompts_needed = not (report.get('return_embeddings') or report.get('return_datasamples'))
     some_classes = model_zoo.EMBEDDED[model_zoo.DEFAULT_MODEL].vocabulary
-    make_requests(task, prompts, generation, len(sources), some_classes, prompts_needed)
+    _requests(task, prompts, generation, len(sources), some_classes, prompts_needed)
+
+
+def _requests(
+    task: str,
+    prompts: Mapping[str, Any],
+    generation: Mapping[str, Any],
+    count: int | None,
+    default: Vocabulary | None,
+    prompts_needed: bool,
+) -> list[TextPrompts]:
+    """What is asked of each image, or, where that is the same, one request for all; raises as ``make_requests``."""
+    known = known_prompts()
+    if count is None or all(isinstance(known[name].kind, str) for name in prompts):
+        try:
+            return make_requests(task, prompts, generation, None, default, prompts_needed)
+        except ValueError:
+            if count is None:
+                raise
+    return make_requests(task, prompts, generation, count, default, prompts_needed)
+
+
+def _batches(run: _Run) -> Iterator[list[_Entry]]:
+    """The images of a run that are to be read next; their files are named in their order."""
+    requests = run.requests if len(run.requests) > 1 else repeat(run.requests[0])
+    entries = (_Entry(index, *pair) for index, pair in enumerate(zip(run.sources, requests, strict=False)))
+    while batch := list(islice(entries, run.batch_size)):
+        if run.report.writer is not None:
+            for entry in batch:
+                run.report.writer.name(entry.source.name)
+        yield batch
+
+
+def _report(report: Report, entry: _Entry) -> StreamItem:
+    """Draw, write and print what became of an image."""
+    if entry.error is not None:
+        return report.fail(entry.index, entry.source, entry.error)
+    if entry.finished is not None:
+        return report.resume(entry.index, entry.source, entry.image, entry.finished)
+    return report.add(entry.index, entry.source, entry.image, entry.sample, entry.stamp)
 
 
 def _build(spec: model_zoo.ModelSpec) -> tuple[XDecoder, dict[str | None, Compose]]:

@@ -6,12 +6,13 @@ never see half of a file, two writers never mix theirs, and after an error the o
 
 from __future__ import annotations
 
+import glob
 import io
 import json
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -89,6 +90,16 @@ def remove_forgotten(folder: Path, pattern: str = '*') -> None:
             continue
 
 
+def remove_unfinished(path: Path) -> None:
+    """Remove what killed writers left of a file, for callers who know that nobody is writing it."""
+    for part in path.parent.glob(_part_of(path, '*', glob.escape)):
+        part.unlink(missing_ok=True)
+
+
+def _part_of(path: Path, middle: str, quoted: Callable[[str], str] = str) -> str:
+    return f'.{quoted(path.name[:_STEM])}.{middle}{UNFINISHED}'
+
+
 @contextmanager
 def _replacing_all(paths: list[Path]) -> Iterator[list[IO[bytes]]]:
     """Files that take their places together."""
@@ -98,7 +109,7 @@ def _replacing_all(paths: list[Path]) -> Iterator[list[IO[bytes]]]:
             files: list[IO[bytes]] = []
             for path in paths:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                part = path.with_name(f'.{path.name[:_STEM]}.{uuid.uuid4().hex[:12]}{UNFINISHED}')
+                part = path.with_name(_part_of(path, uuid.uuid4().hex[:12]))
                 parts.append(part)
                 with _naming(path, str(part)):
                     files.append(stack.enter_context(open(part, 'xb')))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, TypeGuard, Union
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -39,6 +39,14 @@ class ImageSource:
             return False
         return not isinstance(self.image, str) or is_address(self.image) or os.path.exists(self.image)
 
+    def stamp(self) -> list[int] | None:
+        """What differs when a file is replaced: its size and the time of its last change; None for no file."""
+        try:
+            status = os.stat(self.image) if isinstance(self.image, str) and not is_address(self.image) else None
+        except OSError:
+            status = None
+        return None if status is None else [status.st_size, status.st_mtime_ns]
+
     def read(self) -> np.ndarray:
         """Pixels, BGR uint8 ``[H, W, 3]``.
 
@@ -55,7 +63,7 @@ class ImageSource:
 
 
 def expand_images(
-    images: ImageInput | Sequence[ImageInput], leave_out: str | Path | None = None
+    images: ImageInput | Iterable[ImageInput], leave_out: str | Path | None = None
 ) -> tuple[list[ImageSource], bool]:
     """List what a user handed in.
 
@@ -79,6 +87,20 @@ def expand_images(
             source for number, item in enumerate(images) for source in _expand_one(item, number, leave_out)[0]
         ], True
     return _expand_one(images, 0, leave_out)
+
+
+def has_to_be_iterated(images: object) -> TypeGuard[Iterable[Any]]:
+    """Whether images come one by one, from a generator for example, and not as a list, a folder or an array."""
+    known = (str, bytes, list, tuple, Mapping, Image.Image)
+    return isinstance(images, Iterable) and not isinstance(images, known) and not hasattr(images, 'shape')
+
+
+def expand_one_by_one(images: Iterable[ImageInput], leave_out: str | Path | None = None) -> Iterator[ImageSource]:
+    """The images of :func:`expand_images`, of an iterable that may be endless; each entry is asked for when its turn
+    comes.
+    """
+    for number, item in enumerate(images):
+        yield from _expand_one(item, number, leave_out)[0]
 
 
 def files_below(folder: Path, suffixes: Sequence[str] | None, leave_out: str | Path | None = None) -> list[Path]:

@@ -16,7 +16,7 @@ _EXAMPLE = "for example things='dog . cat', stuff='grass . sky', or classes='roa
 
 
 def resolve_vocabularies(
-    count: int,
+    count: int | None,
     things: str | Sequence | None = None,
     stuff: str | Sequence | None = None,
     classes: str | Sequence | None = None,
@@ -29,7 +29,7 @@ def resolve_vocabularies(
     differ between images, a list with one such list per image. Images that share names share the object.
 
     Args:
-        count (int): Number of images.
+        count (int, optional): Number of images; None when one answer holds for all of them.
         things (str | Sequence, optional): Countable classes.
         stuff (str | Sequence, optional): Uncountable classes.
         classes (str | Sequence, optional): One list for users who make no difference.
@@ -45,19 +45,19 @@ def resolve_vocabularies(
     if vocabulary is not None:
         if given:
             raise ValueError(f'give either vocabulary or {", ".join(given)}, not both')
-        per_image: list[Any] = [vocabulary] * count
+        per_image: list[Any] = [vocabulary] * (count or 1)
         if isinstance(vocabulary, Sequence) and not isinstance(vocabulary, str):
             per_image = list(vocabulary)
-        _check_count('vocabulary', len(per_image), count)
+            check_count('vocabulary', len(per_image), count)
         return [_vocabulary_of(item) for item in per_image]
     if not given:
         if default is None:
             raise ValueError(f'no class names were given and this model has none of its own; {_EXAMPLE}')
-        return [default] * count
+        return [default] * (count or 1)
     columns = {key: _per_image(key, names[key], count) for key in given}
     cache: dict[Any, Vocabulary] = {}
     result = []
-    for index in range(count):
+    for index in range(count or 1):
         prompts = {key: column[index] for key, column in columns.items()}
         key = tuple((name, _hashable(name, prompt)) for name, prompt in prompts.items())
         if key not in cache:
@@ -66,7 +66,7 @@ def resolve_vocabularies(
     return result
 
 
-def resolve_texts(key: str, value: Any, count: int) -> list[tuple[str, ...]]:
+def resolve_texts(key: str, value: Any, count: int | None) -> list[tuple[str, ...]]:
     """Phrases, questions and other texts of every image.
 
     Args:
@@ -158,19 +158,28 @@ def _vocabulary_of(item: Any) -> Vocabulary:
     return get_vocabulary(item)
 
 
-def _per_image(key: str, value: Any, count: int) -> list:
+def _per_image(key: str, value: Any, count: int | None) -> list:
     """The value for every image: one for all is repeated, one per image is checked."""
     if not _is_sequence(value) and not isinstance(value, str):
         raise ValueError(f"{key} is a {type(value).__name__}; accepted are a list of texts or a string 'dog . cat'")
     if not _is_nested(value):
-        return [value] * count
+        return [value] * (count or 1)
     if not all(_is_sequence(item) for item in value):
         raise ValueError(f'{key} mixes texts and lists of texts; give one list, or one list per image')
-    _check_count(key, len(value), count)
+    check_count(key, len(value), count)
     return list(value)
 
 
-def _check_count(key: str, given: int, count: int) -> None:
+def check_count(key: str, given: int, count: int | None) -> None:
+    """Whether a list with one entry per image has as many as there are images.
+
+    Raises:
+        ValueError: It has not, or one answer has to hold for all images (None).
+    """
+    if count is None:
+        raise ValueError(
+            f'{key} has {given} entries, one per image, but how many images there are is not known; give one for all'
+        )
     if given != count:
         raise ValueError(f'{key} has {given} entries, one per image, but there are {count} images')
 

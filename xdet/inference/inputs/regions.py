@@ -16,6 +16,8 @@ from xdet.io.reading import expand
 from xdet.io.schema import shown
 from xdet.options import parse_boxes, parse_points
 
+from .prompts import check_count
+
 if TYPE_CHECKING:  # exported models run without torch
     from torch import Tensor
 
@@ -109,7 +111,7 @@ class Points:
         return torch.tensor([(x, y, positive) for (x, y), positive in chosen.items()])
 
 
-def resolve_points(value: Any, count: int) -> list[Points]:
+def resolve_points(value: Any, count: int | None) -> list[Points]:
     """Points of every image.
 
     Args:
@@ -132,8 +134,9 @@ def resolve_points(value: Any, count: int) -> list[Points]:
         raise ValueError(f'points is a {type(value).__name__}; {_POINTS}')
     if depth > 3:
         raise ValueError(f'points are nested too deeply; {_POINTS}, or one such list per image')
-    per_image = list(value) if depth >= 3 else [[value] if depth == 1 else value] * count
-    _check_count('points', len(per_image), count)
+    per_image = list(value) if depth >= 3 else [[value] if depth == 1 else value] * (count or 1)
+    if depth >= 3:
+        check_count('points', len(per_image), count)
     return [Points(_points(item, f' of image {place}' if depth >= 3 else '')) for place, item in enumerate(per_image)]
 
 
@@ -155,7 +158,7 @@ def check_together(points: Sequence[Points], regions: Sequence[Regions] | None) 
             raise ValueError(f'points{of}: none is on the object; give one that is, or a box or a mask')
 
 
-def resolve_boxes(value: Any, count: int) -> list[Regions]:
+def resolve_boxes(value: Any, count: int | None) -> list[Regions]:
     """Boxes of every image.
 
     Args:
@@ -177,14 +180,15 @@ def resolve_boxes(value: Any, count: int) -> list[Regions]:
         raise ValueError(f'boxes is a {type(value).__name__}; {_BOXES}')
     if depth > 3:
         raise ValueError(f'boxes are nested too deeply; {_BOXES}, or one such list per image')
-    per_image = list(value) if depth >= 3 else [[value] if depth == 1 else value] * count
-    _check_count('boxes', len(per_image), count)
+    per_image = list(value) if depth >= 3 else [[value] if depth == 1 else value] * (count or 1)
+    if depth >= 3:
+        check_count('boxes', len(per_image), count)
     return [
         Regions(boxes=_boxes(item, f' of image {index}' if depth >= 3 else '')) for index, item in enumerate(per_image)
     ]
 
 
-def resolve_masks(value: Any, count: int) -> list[Regions]:
+def resolve_masks(value: Any, count: int | None) -> list[Regions]:
     """Masks of every image.
 
     Args:
@@ -197,8 +201,9 @@ def resolve_masks(value: Any, count: int) -> list[Regions]:
     """
     value = _without_tensors(value)
     nested = isinstance(value, (list, tuple)) and any(_is_collection(item) for item in value)
-    per_image = list(value) if nested else [value] * count
-    _check_count('masks', len(per_image), count)
+    per_image = list(value) if nested else [value] * (count or 1)
+    if nested:
+        check_count('masks', len(per_image), count)
     return [Regions(masks=_masks(item, f' of image {index}' if nested else '')) for index, item in enumerate(per_image)]
 
 
@@ -303,11 +308,6 @@ def _array(value: Any, where: str) -> np.ndarray:
 
 def _is_collection(item: Any) -> bool:
     return isinstance(item, (list, tuple)) or getattr(item, 'ndim', 0) == 3
-
-
-def _check_count(key: str, given: int, count: int) -> None:
-    if given != count:
-        raise ValueError(f'{key} has {given} entries, one per image, but there are {count} images')
 
 
 def _shown(box: np.ndarray) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from xdet.options import PROMPTS, THRESHOLDS, Resolver
+from xdet.options import PROMPTS, THRESHOLDS
 from xdet.structures import FORMATS, TextPrompts, Thresholds, Vocabulary
 
 from .options import known_prompts
@@ -15,12 +15,12 @@ from .regions import check_together, resolve_boxes, resolve_masks, resolve_point
 Request = TextPrompts
 """Former name."""
 
-_RESOLVE: dict[str, Resolver] = dict(
+_RESOLVE: dict[str, Callable[[str, Any, int | None], list[Any]]] = dict(
     texts=resolve_texts,
     points=lambda name, value, count: resolve_points(value, count),
     boxes=lambda name, value, count: resolve_boxes(value, count),
     masks=lambda name, value, count: resolve_masks(value, count),
-    value=lambda name, value, count: [value] * count,
+    value=lambda name, value, count: [value] * (count or 1),
 )
 _REGIONS = ('boxes', 'masks')
 
@@ -29,7 +29,7 @@ def make_requests(
     task: str,
     prompts: Mapping[str, Any],
     generation: Mapping[str, Any],
-    count: int,
+    count: int | None,
     default: Vocabulary | None = None,
     prompts_needed: bool = True,
 ) -> list[TextPrompts]:
@@ -39,7 +39,7 @@ def make_requests(
         task (str): A key of :data:`~xdet.inference.outputs.results.TASK_FORMATS`.
         prompts (Mapping[str, Any]): What the user gave, see :class:`~xdet.options.Prompts`.
         generation (Mapping[str, Any]): See :class:`~xdet.options.Generation`.
-        count (int): Number of images.
+        count (int, optional): Number of images; None makes one request that holds for all of them.
         default (Vocabulary, optional): Class names of the model, for users who name none.
         prompts_needed (bool): Whether a task that compares needs something to compare with.
 
@@ -62,7 +62,11 @@ def make_requests(
     more: dict[str, list[Any]] = {}
     for key in [key for key in prompts if key not in names and key not in THRESHOLDS]:
         kind = known[key].kind
-        values: list[Any] = (_RESOLVE[kind] if isinstance(kind, str) else kind)(key, prompts[key], count)
+        values: list[Any]
+        if isinstance(kind, str):
+            values = _RESOLVE[kind](key, prompts[key], count)
+        else:
+            values = kind(key, prompts[key], count or 1)
         if kind in _REGIONS:
             columns['regions'] = values
         elif key in PROMPTS:
@@ -79,7 +83,7 @@ def make_requests(
             more={key: column[index] for key, column in more.items()},
             **{key: column[index] for key, column in columns.items()},
         )
-        for index in range(count)
+        for index in range(count or 1)
     ]
     names = dict.fromkeys(
         name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,33 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class StreamItem:
+    """What became of one image of a run.
+
+    Attributes:
+        index (int): Position of the image in the run.
+        image (str): Its name: path or URL, or ``image_3`` for what has none.
+        prediction (dict | XDetDataSample | None): The result as plain data (docs/inference.md), or the sample with
+            ``return_datasamples``; None for an image that gave none.
+        visualization (np.ndarray | None): RGB uint8 overlay, with ``return_vis``.
+        error (str | None): Why there is no result, in one line.
+        resumed (bool): It was finished by an earlier run and is read from its files.
+        typed (Result | None): Typed result, where these are kept.
+    """
+
+    index: int
+    image: str
+    prediction: dict[str, Any] | XDetDataSample | None = None
+    visualization: np.ndarray | None = None
+    error: str | None = None
+    resumed: bool = False
+    typed: Result | None = None
+
+
 @dataclass
 class Report:
-    """Results of one run, image by image.
+    """Makes the results of one run, image by image, in order; it keeps those that failed, and scores to rank.
 
     Args:
         task (str): Task of the run.
@@ -43,7 +68,7 @@ class Report:
         color_by (str): Whether ``'class'`` or ``'instance'`` decides about colours.
         selection (Selection): Which instances count.
         origin (Origin, optional): What every result says about the model.
-        keep (bool): Keep typed results, for :meth:`typed`.
+        keep (bool): Make typed results.
     """
 
     task: str
@@ -60,10 +85,9 @@ class Report:
     selection: Selection = field(default_factory=Selection)
     origin: Origin | None = None
     keep: bool = False
-    _typed: dict[int, Result] = field(default_factory=dict)
-    _predictions: dict[int, dict[str, Any] | XDetDataSample] = field(default_factory=dict)
-    _pictures: dict[int, np.ndarray] = field(default_factory=dict)
-    _failed: dict[int, dict[str, Any]] = field(default_factory=dict)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    rankings: list[dict[str, Any]] | None = None
+    total: int = 0
     _ranking: Ranking | None = None
 
     def __post_init__(self) -> None:
@@ -71,22 +95,29 @@ class Report:
             self._ranking = Ranking(with_pictures=self._draws)
 
     @property
+    def ranks(self) -> bool:
+        """Whether the images of the run are compared with each other."""
+        return self._ranking is not None
+
+    @property
     def _draws(self) -> bool:
         return self.return_vis or (self.writer is not None and self.save_vis)
 
-    def add(self, index: int, source: ImageSource, image: np.ndarray, sample: XDetDataSample) -> None:
-        """Take the result of one image.
+    def add(
+        self, index: int, source: ImageSource, image: np.ndarray, sample: XDetDataSample, stamp: Any = None
+    ) -> StreamItem:
+        """Draw, write and print the result of one image.
 
         Args:
             index (int): Position of the image in the run.
             source (ImageSource): Where it came from.
             image (np.ndarray): BGR uint8 ``[H, W, 3]``.
-            sample (XDetDataSample): With predictions.
+            sample (XDetDataSample): With predictions, on the CPU.
+            stamp (Any): For the journal, see :meth:`~.journal.Journal.begin`.
 
         Raises:
             OutputError: Results cannot be written.
         """
-        sample = sample.cpu()
         if self.selection:
             sample.pred_instances = self.selection.apply(sample.pred_instances)
         prediction = self._prediction(index, source, sample)
@@ -101,43 +132,67 @@ class Report:
             )
         if self.writer is not None:
             maps = TASK_FORMATS[self.task].maps(sample) if self.save_pred else {}
-            self.writer.write(index, prediction if self.save_pred else None, maps, picture if self.save_vis else None)
+            written = picture if self.save_vis else None
+            self.writer.write(index, prediction if self.save_pred else None, maps, written, stamp)
         if self.print_result:
             print('\n'.join([source.name, *self.summary(prediction)]))
-        self._predictions[index] = sample if self.return_datasamples else prediction
-        if self.keep:
-            kind = RESULTS.get(self.task, Result)
-            self._typed[index] = kind(prediction, sample, source, self.visualizer, self.pred_score_thr)
-        if picture is not None and self.return_vis:
-            self._pictures[index] = picture
-        if self._ranking is not None:
-            self._ranking.add(prediction, image[..., ::-1])
+        self._count(prediction, image)
+        kind = RESULTS.get(self.task, Result)
+        return StreamItem(
+            index,
+            source.name,
+            sample if self.return_datasamples else prediction,
+            picture if self.return_vis else None,
+            typed=kind(prediction, sample, source, self.visualizer, self.pred_score_thr) if self.keep else None,
+        )
 
-    def fail(self, index: int, source: ImageSource, error: Exception) -> None:
+    def resume(self, index: int, source: ImageSource, image: np.ndarray, prediction: dict[str, Any]) -> StreamItem:
+        """Take the result of an image that an earlier run finished."""
+        self._count(prediction, image)
+        return StreamItem(index, source.name, prediction, resumed=True)
+
+    def fail(self, index: int, source: ImageSource, error: Exception) -> StreamItem:
         """Note that an image gave no result."""
-        self._failed[index] = dict(index=index, image=source.name, error=str(error))
+        self.total += 1
+        self.failed.append(dict(index=index, image=source.name, error=str(error)))
+        if self.writer is not None and self.writer.journal is not None:
+            self.writer.journal.fail(index, source.name, str(error))
+        return StreamItem(index, source.name, error=str(error))
 
-    def typed(self) -> Results:
-        """Typed results in the order of the images. Failures are also logged."""
-        return Results((self._typed[index] for index in sorted(self._typed)), self.result()['failed'])
-
-    def result(self) -> dict[str, list]:
-        """What the inferencer returns; results are in the order of the images. Failures are also logged.
+    def finish(self) -> None:
+        """Log failures; rank the images, for tasks that do.
 
         Raises:
             OutputError: Rankings cannot be written.
         """
-        failed = [self._failed[index] for index in sorted(self._failed)]
-        if failed:
-            total = len(failed) + len(self._predictions)
-            lines = [f'{len(failed)} of {total} images failed:', *(f'  {entry["error"]}' for entry in failed)]
+        if self.failed:
+            lines = [
+                f'{len(self.failed)} of {self.total} images failed:',
+                *(f'  {row["error"]}' for row in self.failed),
+            ]
             _LOGGER.warning('\n'.join(lines))
+        if self._ranking is None:
+            return
+        self.rankings = self._ranking.rankings()
+        if self.writer is not None and self.rankings:
+            sheets = self._ranking.sheets() if self.save_vis else []
+            self.writer.write_rankings(self.rankings if self.save_pred else None, sheets)
+        if self.print_result and self.rankings:
+            print('\n'.join(self._ranking.summary()))
+
+    def result(self, items: Iterable[StreamItem]) -> dict[str, list]:
+        """What the inferencer returns for all images of a run that is finished."""
+        items = list(items)
         return dict(
-            predictions=[self._predictions[index] for index in sorted(self._predictions)],
-            visualization=[self._pictures[index] for index in sorted(self._pictures)],
-            failed=failed,
-            **self._rankings(),
+            predictions=[item.prediction for item in items if item.prediction is not None],
+            visualization=[item.visualization for item in items if item.visualization is not None],
+            failed=self.failed,
+            **({} if self.rankings is None else dict(rankings=self.rankings)),
         )
+
+    def typed(self, items: Iterable[StreamItem]) -> Results:
+        """Likewise, typed."""
+        return Results((item.typed for item in items if item.typed is not None), self.failed)
 
     def summary(self, prediction: dict[str, Any]) -> list[str]:
         """Lines that tell a person what was found in one image."""
@@ -146,17 +201,10 @@ class Report:
             lines = [*lines, far_line(entry['prompt'] for entry in far)]
         return [f'  {line}' for line in lines]
 
-    def _rankings(self) -> dict[str, list]:
-        """Rankings of the images, for tasks that rank; also written and printed."""
-        if self._ranking is None:
-            return {}
-        rankings = self._ranking.rankings()
-        if self.writer is not None and rankings:
-            sheets = self._ranking.sheets() if self.save_vis else []
-            self.writer.write_rankings(rankings if self.save_pred else None, sheets)
-        if self.print_result and rankings:
-            print('\n'.join(self._ranking.summary()))
-        return dict(rankings=rankings)
+    def _count(self, prediction: dict[str, Any], image: np.ndarray) -> None:
+        self.total += 1
+        if self._ranking is not None:
+            self._ranking.add(prediction, image[..., ::-1])
 
     def _prediction(self, index: int, source: ImageSource, sample: XDetDataSample) -> dict[str, Any]:
         height, width = (int(side) for side in sample.ori_shape[:2])

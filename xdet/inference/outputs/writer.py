@@ -8,13 +8,16 @@ import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from xdet.io.reading import expand, shorten
 from xdet.io.writing import write_files as _write_files
+
+if TYPE_CHECKING:
+    from .journal import Journal
 
 _MAX_BYTES = 150  # file systems take 255, of which suffixes and the names of unfinished files need some
 
@@ -30,17 +33,22 @@ class ResultWriter:
 
     Args:
         out_dir (str | Path): Folder, made when missing.
-        names (Iterable[str]): Names of all images of the run, in order. They become unique file names at once, so the
-            name of an image does not depend on which others fail.
+        names (Iterable[str]): Names of all images of the run, in order; or some, and :meth:`name` adds the others in
+            their order. They become unique file names then, so the name of an image does not depend on which others
+            fail.
 
     Raises:
         OutputError: The folder cannot be made or written to.
     """
 
-    def __init__(self, out_dir: str | Path, names: Iterable[str]) -> None:
+    def __init__(self, out_dir: str | Path, names: Iterable[str] = ()) -> None:
         self.out_dir = _folder(out_dir)
         self._shown = shorten(str(self.out_dir))
-        self.stems = unique_stems(names)
+        self.journal: Journal | None = None
+        self.stems: list[str] = []
+        self._unique = UniqueStems()
+        for name in names:
+            self.name(name)
         try:
             for folder in ('preds', 'vis'):
                 (self.out_dir / folder).mkdir(parents=True, exist_ok=True)
@@ -49,12 +57,17 @@ class ResultWriter:
         except OSError as error:
             raise OutputError(f"output folder '{self._shown}' cannot be written: {_reason(error)}") from error
 
+    def name(self, image: str) -> None:
+        """Add the next image."""
+        self.stems.append(self._unique(image))
+
     def write(
         self,
         index: int,
         prediction: dict[str, Any] | None,
         maps: dict[str, np.ndarray],
         picture: np.ndarray | None,
+        stamp: Any = None,
     ) -> dict[str, str]:
         """Write the results of one image; after an error none of its files is new.
 
@@ -63,6 +76,7 @@ class ResultWriter:
             prediction (dict, optional): JSON-ready result. The paths returned are added to it, as key ``files``.
             maps (dict[str, np.ndarray]): Index maps by suffix.
             picture (np.ndarray, optional): RGB uint8 overlay.
+            stamp (Any): For the journal, see :meth:`~.journal.Journal.begin`.
 
         Returns:
             dict[str, str]: Paths relative to the output folder by kind: the suffixes of maps, ``vis``, ``json``.
@@ -84,6 +98,11 @@ class ResultWriter:
             files['json'] = f'preds/{stem}.json'
             prediction['files'] = dict(files)
             contents[self.out_dir / files['json']] = _json_bytes(prediction)
+        if self.journal is not None and prediction is not None:
+            try:
+                self.journal.begin(index, prediction['image'], stamp, files, list(contents.values()))
+            except OSError as error:
+                raise OutputError(f"'{self.journal.path}' cannot be written: {_reason(error)}") from error
         self._write(contents, f"results of '{stem}'")
         return files
 
@@ -114,24 +133,31 @@ def _folder(out_dir: str | Path) -> Path:
         raise OutputError(f'output folder {error}') from error
 
 
-def unique_stems(names: Iterable[str]) -> list[str]:
+class UniqueStems:
     """File names without suffix for image names (paths, URLs), made unique by ``_2``, ``_3``.
 
     Names that differ only in case count as equal because some file systems hold them for equal.
     """
-    taken: set[str] = set()
-    stems = []
-    for name in names:
+
+    def __init__(self) -> None:
+        self._taken: dict[str, int] = {}  # with the number that was tried last
+
+    def __call__(self, name: str) -> str:
         base = name.split('?')[0].split('#')[0] if '://' in name else name
         stem = re.sub(r'[^\w.\- ]+', '_', Path(base).stem).strip(' .')
         stem = stem.encode('utf-8')[:_MAX_BYTES].decode('utf-8', errors='ignore') or 'image'
-        candidate, number = stem, 1
-        while candidate.lower() in taken:
+        candidate, number = stem, self._taken.get(stem.lower(), 1)
+        while candidate.lower() in self._taken:
             number += 1
             candidate = f'{stem}_{number}'
-        taken.add(candidate.lower())
-        stems.append(candidate)
-    return stems
+        self._taken[stem.lower()] = number
+        self._taken.setdefault(candidate.lower(), 1)
+        return candidate
+
+
+def unique_stems(names: Iterable[str]) -> list[str]:
+    """The names of :class:`UniqueStems` for all images, in order."""
+    return list(map(UniqueStems(), names))
 
 
 def png_bytes(array: np.ndarray) -> bytes:
