@@ -29,7 +29,7 @@ from mmengine.evaluator import metric
 from mmengine.hooks import CheckpointHook
 from mmengine.hub import hub
 from mmengine.optim import DefaultOptimWrapperConstructor
-from mmengine.runner import Runner, checkpoint, loops
+from mmengine.runner import Runner, checkpoint, loops, runner
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.utils.data import DataLoader
@@ -165,6 +165,7 @@ CONTRACT: dict[str, Callable] = {
     'mmengine.runner.runner.Runner._resume': attribute(Runner, '_resume'),
     'torch.nn.modules.batchnorm._BatchNorm': norm_base,
     'torch.nn.modules.batchnorm._NormBase': norm_base,
+    'torch.nn.modules.module.Module._apply': method(nn.Module, '_apply', 'fn', 'recurse'),
 }
 
 
@@ -252,6 +253,12 @@ def test_loader_of_checkpoints_takes_schemes() -> None:
     for prefix in ('', 'http://', 'https://'):
         assert schemes[prefix].__module__ == 'xdet.compat.checkpoint', 'somebody took it back'
     assert parameters(checkpoint.CheckpointLoader.register_scheme)[:2] == ['prefixes', 'loader']
+
+
+def test_runners_save_checkpoints_by_a_function_of_these_arguments() -> None:
+    used = vars(runner)['save_checkpoint']
+    assert used is checkpoint.save_checkpoint and parameters(used.__wrapped__) == parameters(used)
+    assert ' save_checkpoint(\n' in inspect.getsource(Runner.save_checkpoint)
 
 
 def test_mmpretrain_says_whether_it_has_transformers() -> None:

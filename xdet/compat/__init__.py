@@ -18,7 +18,8 @@ def install() -> None:
 
     * ``mmcv.ops`` is a stand-in when mmcv has no compiled operators (:mod:`~xdet.compat.mmcv_ops`);
     * old names of moved modules of xdet lead to the new ones (:mod:`~xdet.compat.moved`);
-    * ``mmengine.runner.checkpoint`` reads files without running code (:mod:`~xdet.compat.checkpoint`);
+    * ``mmengine.runner.checkpoint`` reads files without running code (:mod:`~xdet.compat.checkpoint`) and writes them
+      without a copy in memory (:mod:`~xdet.compat.streamed_saving`);
     * ``mmengine.config`` knows this package, so that ``xdet::xdecoder/...`` and ``BaseInferencer(model='name')`` lead
       here, and finds the configs of a checkout, as does ``mmengine.hub`` (:mod:`~xdet.compat.checkout`);
     * ``mmengine.optim`` imports transformers when its optimizer is built, not before
@@ -40,12 +41,14 @@ def install() -> None:
 
     after_import('mmengine.config.utils', name_package)
     after_import('mmengine.hub.hub', lambda module: find_configs_in_checkout(package, (module,)))
-    after_import('mmengine.runner.checkpoint', _install_safe_loader)
+    after_import('mmengine.runner.checkpoint', _install_checkpoint_files)
     after_import('mmengine.optim.optimizer.builder', register_adafactor, hidden_transformers)
     after_import('mmpretrain.utils.dependency', disable_multimodal_mmpretrain)
 
 
-def _install_safe_loader(module: ModuleType) -> None:
+def _install_checkpoint_files(module: ModuleType) -> None:
     from .checkpoint import install_safe_loader
+    from .streamed_saving import install_streamed_saving
 
     install_safe_loader(module)
+    install_streamed_saving(module)

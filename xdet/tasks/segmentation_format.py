@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypedDict, cast
 
 import numpy as np
@@ -60,7 +60,10 @@ class SemanticFormat(SegmentFormat):
         """A segment per class, by falling label."""
         labels = _map(sample.pred_sem_seg.sem_seg)
         present = np.unique(labels[labels >= 0]).tolist()
-        return _result(sample, [_segment(labels == label, label, sample.vocabulary) for label in present])
+        masks = _masks(labels, present)
+        return _result(
+            sample, [_segment(mask, label, sample.vocabulary) for mask, label in zip(masks, present, strict=True)]
+        )
 
     def maps(self, sample: XDetDataSample) -> dict[str, NDArray[Any]]:
         """Index map of labels; the largest value of its type (255 or 65535) marks pixels without a label."""
@@ -94,8 +97,9 @@ class PanopticFormat(SegmentFormat):
         """One segment per panoptic segment; ``id`` is its value in the id map."""
         ids = _map(sample.pred_panoptic_seg.sem_seg)
         segments: list[Segment] = []
-        for info in sample.pred_panoptic_seg.segments_info:
-            segment = _segment(ids == info['id'], info['label'], sample.vocabulary, info.get('score'))
+        infos = sample.pred_panoptic_seg.segments_info
+        for info, mask in zip(infos, _masks(ids, [int(info['id']) for info in infos]), strict=True):
+            segment = _segment(mask, info['label'], sample.vocabulary, info.get('score'))
             segments.append({'id': int(info['id']), **segment})
         return _result(sample, segments)
 
@@ -128,6 +132,19 @@ def _result(sample: XDetDataSample, segments: list[Segment]) -> SegmentResult:
             pairs = zip(sample.vocabulary.names, result['presence'], strict=True)
             result['absent'] = [name for name, presence in pairs if presence <= least]
     return result
+
+
+def _masks(ids: NDArray[Any], values: Sequence[int]) -> Iterator[NDArray[np.bool_]]:
+    """Where ``ids`` has each of the values; pixels are compared in the box of the value only."""
+    from scipy.ndimage import find_objects  # slow to import
+
+    least = min(values, default=0)
+    boxes = find_objects(np.asarray(ids, np.int32) - (least - 1), max(values, default=0) - least + 1)
+    for value in values:
+        mask, box = np.zeros(ids.shape, bool), boxes[value - least]
+        if box is not None:
+            mask[box] = ids[box] == value
+        yield mask
 
 
 def _segment(mask: NDArray[np.bool_], label: int, vocabulary: Vocabulary, score: float | None = None) -> Segment:

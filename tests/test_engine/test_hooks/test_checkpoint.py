@@ -1,9 +1,12 @@
 import errno
 import os
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.fileio import get_file_backend
+from mmengine.runner.checkpoint import save_checkpoint
 
 from xdet.engine.hooks import checkpoint
 from xdet.engine.hooks.checkpoint import AtomicLocalBackend, newest_usable_checkpoint
@@ -45,10 +48,40 @@ def test_atomic_backend_writes(tmp_path):
 
 def test_full_disk_keeps_what_was_there(tmp_path, full_disk):
     (tmp_path / 'iter_3.pth').write_bytes(b'earlier')
-    with pytest.raises(OSError, match=r"iter_3.pth' could not be written: No space left.*needs 0.0 MiB"):
+    with pytest.raises(
+        OSError, match=r"iter_3.pth' could not be written: No space left.* MiB are free. Files written before"
+    ):
         AtomicLocalBackend().put(b'longer data', tmp_path / 'iter_3.pth')
     assert os.listdir(tmp_path) == ['iter_3.pth']
     assert (tmp_path / 'iter_3.pth').read_bytes() == b'earlier'
+
+
+def test_checkpoints_are_written_as_they_are_made(tmp_path, monkeypatch):
+    """The file gets them in pieces, none of them the whole."""
+    pieces = []
+
+    @contextmanager
+    def writing(self, path):
+        with open(path, 'wb') as file:
+            yield SimpleNamespace(write=lambda data: pieces.append(len(data)) or file.write(data), flush=file.flush)
+
+    monkeypatch.setattr(AtomicLocalBackend, 'writing', writing)
+    state = {str(n): torch.ones(10_000) for n in range(5)}
+    save_checkpoint(state, str(tmp_path / 'x.pth'), backend_args=dict(backend='atomic'))
+    assert torch.equal(torch.load(tmp_path / 'x.pth', weights_only=True)['4'], state['4'])
+    assert max(pieces) < 50_000 and sum(pieces) > 200_000
+
+
+def test_disk_that_gets_full_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+    (tmp_path / 'x.pth').write_bytes(b'earlier')
+
+    def write(self, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr('xdet.compat.streamed_saving._Noting.write', write)
+    with pytest.raises(OSError, match=r"x.pth' could not be written: No space left on device; .* MiB are free"):
+        save_checkpoint(dict(a=torch.ones(10)), str(tmp_path / 'x.pth'), backend_args=dict(backend='atomic'))
+    assert os.listdir(tmp_path) == ['x.pth'] and (tmp_path / 'x.pth').read_bytes() == b'earlier'
 
 
 def test_last_checkpoint_is_taken_when_it_is_good(tmp_path):

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
@@ -21,7 +21,7 @@ from mmengine.runner import Runner
 from xdet.compat.checkpoint import CheckpointError, read_checkpoint
 from xdet.io.reading import read_text
 from xdet.io.schema import shown
-from xdet.io.writing import remove_forgotten, write_bytes
+from xdet.io.writing import remove_forgotten, replacing
 from xdet.registry import HOOKS
 
 
@@ -29,18 +29,25 @@ class AtomicLocalBackend(LocalBackend):
     """Local files that are either written completely or not at all."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write to a temporary file beside ``filepath`` and rename it.
+        """Write bytes, see :meth:`writing`."""
+        with self.writing(filepath) as file:
+            file.write(obj)
+
+    @contextmanager
+    def writing(self, filepath: str | Path) -> Iterator[IO[bytes]]:
+        """A temporary file beside ``filepath`` to write into, which is renamed at the end.
 
         Raises:
-            OSError: With the path and the space needed and left; nothing was changed.
+            OSError: With the path and the space that is left; nothing was changed.
         """
         path = Path(filepath)
         try:
-            write_bytes(path, obj)
+            with replacing(path) as file:
+                yield file
         except OSError as error:
             raise OSError(
-                f"'{path}' could not be written: {error.strerror}; it needs {len(obj) / 2**20:.1f} MiB and "
-                f'{_free_mib(path.parent)} MiB are free. Files written before are untouched'
+                f"'{path}' could not be written: {error.strerror}; {_free_mib(path.parent)} MiB are free. "
+                'Files written before are untouched'
             ) from error
 
 
