@@ -41,6 +41,7 @@ COMMANDS = dict(
     index=Command('retrieval', 'embed a collection of images or texts to be searched', USE, 'index'),
     search=Command('retrieval', 'search an index for texts or images', USE, 'search'),
     prompts=Command('prompts', 'say which of your names a model can hardly tell apart', USE),
+    examples=Command('examples', 'learn a class name from regions of images', USE),
     train=Command('train', 'train a model', LEARN),
     test=Command('test', 'measure a model on the test set of its config, or on benchmarks', LEARN),
     suite=Command('suite', 'measure a model on several benchmarks, with one table', LEARN),

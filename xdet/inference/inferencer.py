@@ -44,6 +44,7 @@ from xdet.structures import ImageFeatures, TextPrompts, Vocabulary, XDetDataSamp
 from xdet.structures.known_words import KEY as KNOWN_WORDS
 
 from .calibration import Calibration, load_beside
+from .examples import Example, learn_example, use_examples
 from .methods import TaskMethods
 from .pipeline import build_pipeline, collate, inference_transforms, is_out_of_memory, prepare
 from .streaming import staged
@@ -189,6 +190,8 @@ class XDecoderInferencer(TaskMethods):
             self.model.vocabulary.load(text_embeddings)
         known = trained_on.get(KNOWN_WORDS, spec.embedded.known_words if spec.embedded else None)
         self.word_check = None if known is None else WordCheck(known, self.model.text_encoder)
+        if text_embeddings is not None:
+            use_examples(self, text_embeddings)
         self.default_vocabulary = spec.embedded.vocabulary if spec.embedded else trained_on.get('vocabulary')
         from xdet.visualization import XDetLocalVisualizer
 
@@ -504,6 +507,45 @@ class XDecoderInferencer(TaskMethods):
         if not run.is_collection:
             raise entry.error
         return batch
+
+    def learn_example(
+        self,
+        name: str,
+        images: Images,
+        boxes: Any = None,
+        masks: Any = None,
+        points: Any = None,
+        not_images: Images | None = None,
+        not_boxes: Any = None,
+        not_masks: Any = None,
+        name_share: float = 0.0,
+    ) -> Example:
+        """Learn a class name from one or several regions: "more of these".
+
+        From now on the name means what the regions show wherever class names are taken, whatever its text would mean.
+
+        Args:
+            name (str): The name.
+            images (ImageInput | EncodedImage | Sequence): One image, or several.
+            boxes, masks, points (Any, optional): Where the objects are, as :meth:`click` takes it: for several images a
+                list with one entry per image. At least one of them.
+            not_images (ImageInput | EncodedImage | Sequence, optional): Where the next two are; None are ``images``.
+            not_boxes, not_masks (Any, optional): Objects that look alike and are not meant. They become the name
+                ``Example.background``, which competes as ``background`` of a call.
+            name_share (float): How much the text of the name counts, from 0 to 1.
+
+        Returns:
+            Example: To be saved; a file of examples is given as ``text_embeddings``.
+
+        Raises:
+            ExampleError: The model sees no object in a region, or an image cannot be read.
+            RegionError: A region does not fit its image.
+            ValueError: The name is unusable, or nothing is shown.
+        """
+        shown = dict(boxes=boxes, masks=masks, points=points)
+        not_shown = dict(boxes=not_boxes, masks=not_masks)
+        is_not = any(value is not None for value in not_shown.values())
+        return learn_example(self, name, images, shown, not_images, not_shown if is_not else None, name_share)
 
     def _calibration(self, path: str | Path | None) -> Calibration | None:
         """Thresholds of presence that a user names, or that lie beside the weights.

@@ -68,9 +68,14 @@ class WordCheck:
     def __init__(self, known: KnownWords, text_encoder: CausalTextEncoder) -> None:
         self.known = known
         self.text_encoder = text_encoder
+        self._learned: set[str] = set()
         self._others = frozenset(map(same_text, known.others))
         self._places: tuple[Tensor, Tensor] | None = None
         self._found: dict[tuple[str, Kind], tuple[str, ...]] = {}
+
+    def learn(self, names: Sequence[str]) -> None:
+        """Count class names as known, because they were learned from images."""
+        self._learned |= set(map(same_text, names))
 
     def of_prompts(self, prompts: TextPrompts) -> dict[str, tuple[str, ...]]:
         """Prompts of an image that are far, each with the words that make it so."""
@@ -78,7 +83,9 @@ class WordCheck:
         if (vocabulary := prompts.vocabulary) is not None:
             words = self.far_words([text for texts in vocabulary.texts for text in texts], 'names')
             for name, texts in zip(vocabulary.names, vocabulary.texts, strict=True):
-                if all(text in words for text in texts):  # a class is known if one of its texts is
+                if same_text(name) not in self._learned and all(
+                    text in words for text in texts
+                ):  # a class is known if one of its texts is
                     far[name] = words[texts[0]]
         sentences = [*prompts.questions, *prompts.texts]
         return far | self.far_words(prompts.phrases, 'phrases') | self.far_words(sentences, 'texts')

@@ -115,6 +115,26 @@ def distinct(masks: Tensor, order: Sequence[int], most: int, overlap: float = 0.
     return chosen
 
 
+def names_of(masks: Tensor, class_embed: Tensor, chosen: Tensor) -> Tensor:
+    """What stands for objects as the embedding of a name would: unit vectors ``[n, C]``.
+
+    The mean of the queries that have about the same mask (IoU from 0.5), less the mean of all queries: any two queries
+    are more alike than a query and a name, because of what all of them have in common.
+
+    Args:
+        masks (Tensor): Bool ``[q, h, w]`` of the queries.
+        class_embed (Tensor): ``[q, C]`` of the queries.
+        chosen (Tensor): int64 ``[n]``: the queries of the objects.
+    """
+    flat = masks.flatten(1).float()
+    common, area = flat[chosen] @ flat.T, flat.sum(1)
+    iou = common / (area[chosen, None] + area - common).clamp(min=1)
+    weights = torch.where(iou >= 0.5, iou, torch.zeros_like(iou))
+    weights[torch.arange(len(chosen)), chosen] = 1  # also where its mask is empty
+    unit = F.normalize(class_embed, dim=-1)
+    return F.normalize(F.normalize(weights @ unit, dim=-1) - unit.mean(0), dim=-1)
+
+
 def corrected(
     logits: Tensor,
     pixels: Tensor,

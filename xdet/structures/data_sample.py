@@ -87,7 +87,8 @@ class XDetDataSample(BaseDataElement):
             foreground probability inside the mask), ``similarities`` (cosine of phrase and query), ``bboxes``.
             A phrase below a threshold has an empty mask.
         pred_objects (InstanceData): Answers to clicks, boxes and rough masks: ``masks`` bool ``[n, H, W]``, ``scores``,
-            ``bboxes``, ``queries``, and ``objects``, which of the objects that were shown each is about, best first.
+            ``bboxes``, ``queries``, ``objects``, which of the objects that were shown each is about, best first, and
+            ``embeddings`` ``[n, C]``, what queries can be compared with as with the names of classes.
         pred_captions (list[dict]): ``text`` and ``score`` (mean log-probability per token), best first.
         pred_region_captions (list[list[dict]]): The same for every region.
         pred_answers (list[list[dict]]): For every question ``answer`` and ``score`` (probability), best first.

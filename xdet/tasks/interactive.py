@@ -57,13 +57,15 @@ class InteractiveTask(TaskAdapter):
             ValueError: Nothing is shown, or clicks come with several boxes or masks.
         """
         layer = context.outputs.last
-        mask_embed = layer.rows(layer.mask_embed, OBJECT)
+        mask_embed, class_embed = (layer.rows(tensor, OBJECT) for tensor in (layer.mask_embed, layer.class_embed))
         for index, sample in enumerate(context.samples):
             points, regions = _shown(sample)
             features = context.features.mask_features[index]
             found = [self._answers(sample, mask_embed[index], features, points, region) for region in regions]
+            masks = torch.einsum('qc,chw->qhw', mask_embed[index].float(), features.float()) > 0
             for number, answers in enumerate(found):
                 answers.objects = torch.full_like(answers.queries, number)
+                answers.embeddings = prompted.names_of(masks, class_embed[index].float(), answers.queries)
             sample.pred_objects = InstanceData.cat(found)
 
     def _answers(

@@ -157,6 +157,18 @@ class TextCache(ClassNameEncoder):
         self._fingerprint = fingerprint
         return len(content.names)
 
+    def learn(self, names: Mapping[str, Tensor]) -> None:
+        """Know class names by embeddings ``[C]`` of unit length instead of by their text, as names of files are."""
+        self._forget_if_changed()
+        self._fingerprint = self.text_encoder.fingerprint()
+        self._loaded |= {(clean_name(name), True): row.detach().to(self._device) for name, row in names.items()}
+        self._tables.clear()
+
+    def from_text(self, name: str) -> Tensor:
+        """Embedding ``[C]`` of a class name by its text, also of one that is known by another embedding."""
+        key = (clean_name(name), True)
+        return self._embed([key])[key]
+
     def _table(self, vocabulary: Vocabulary, prompt: bool) -> Tensor:
         texts = [*vocabulary.texts, (BACKGROUND,)]
         table = self._names([(clean_name(text) if prompt else text, prompt) for of_class in texts for text in of_class])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import safetensors
@@ -22,6 +22,7 @@ from xdet.structures import TEMPLATES
 _FORMAT = 'xdet-vocabulary-1'
 _LEAST_NORM = 0.5  # they are of unit length, up to rounding
 _KEYS = ('names', 'prompted', 'templates', 'encoder')
+_OF_EXAMPLES = dict(shown='[]', weights='""')  # and what their absence means
 
 
 class EmbeddingFileError(ValueError):
@@ -38,6 +39,8 @@ class EmbeddingFile:
         embeddings (Tensor): ``[n, C]`` of unit length.
         encoder (str): Fingerprint of the text encoder's weights.
         templates (str): Fingerprint of the templates.
+        shown (list[str]): Those of the names that were learned from regions of images, not from their text.
+        weights (str): Hash of the checkpoint that these were learned with; empty where there are none.
     """
 
     names: list[str]
@@ -45,6 +48,8 @@ class EmbeddingFile:
     embeddings: Tensor
     encoder: str
     templates: str
+    shown: list[str] = field(default_factory=list)
+    weights: str = ''
 
     def check(self, path: str | os.PathLike, width: int, encoder: str) -> None:
         """Raise :class:`EmbeddingFileError` unless the embeddings equal those that an encoder would compute.
@@ -87,8 +92,17 @@ def read_embeddings(path: str | os.PathLike) -> EmbeddingFile:
         if header.get('format') != _FORMAT or table is None:
             raise EmbeddingFileError(f"'{path}' holds no embeddings of class names (format {_FORMAT})")
         names, prompted, templates, encoder = (parse_json(header[key], key) for key in _KEYS)
-        for key, value, kind in (('templates', templates, str), ('encoder', encoder, str), ('names', names, list)):
+        shown, weights = (parse_json(header.get(key, default), key) for key, default in _OF_EXAMPLES.items())
+        for key, value, kind in (
+            ('templates', templates, str),
+            ('encoder', encoder, str),
+            ('names', names, list),
+            ('shown', shown, list),
+            ('weights', weights, str),
+        ):
             checked(value, kind, f"'{key}'")
+        for place, name in enumerate(shown):
+            checked(name, str, f"'shown' {place}")
         for place, (name, by_template) in enumerate(zip(names, checked(prompted, list, "'prompted'"), strict=False)):
             checked(name, str, f'name {place}')
             checked(by_template, bool, f"'prompted' of name {place}")
@@ -104,7 +118,7 @@ def read_embeddings(path: str | os.PathLike) -> EmbeddingFile:
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         reason = shorten(next(iter(str(error).splitlines()), type(error).__name__))
         raise EmbeddingFileError(f"embeddings '{path}' are damaged: {reason}") from error
-    return EmbeddingFile(names, prompted, table, encoder, templates)
+    return EmbeddingFile(names, prompted, table, encoder, templates, shown, weights)
 
 
 def write_embeddings(path: str | os.PathLike, content: EmbeddingFile) -> None:
@@ -116,7 +130,8 @@ def write_embeddings(path: str | os.PathLike, content: EmbeddingFile) -> None:
     path = Path(path)
     if path.suffix != '.safetensors':
         raise EmbeddingFileError(f"embeddings are written to .safetensors files, not to '{path}'")
-    header = {key: json.dumps(getattr(content, key), ensure_ascii=False) for key in _KEYS}
+    keys = (*_KEYS, *(_OF_EXAMPLES if content.shown else ()))
+    header = {key: json.dumps(getattr(content, key), ensure_ascii=False) for key in keys}
     data = safetensors.torch.save(
         {'embeddings': content.embeddings.cpu().contiguous()}, metadata={'format': _FORMAT, **header}
     )

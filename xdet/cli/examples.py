@@ -1,0 +1,98 @@
+"""Learns a class name from regions of images: "more of these".
+
+    xdet examples mugs.safetensors --name "my mug" a.jpg b.jpg --boxes "10 20 110 90" --boxes "5 5 60 80"
+    xdet examples mugs.safetensors --name "my mug" a.jpg --mask a_mask.png --not a.jpg --not-boxes "200 10 260 90"
+    xdet predict photos/ --text-embeddings mugs.safetensors --classes "my mug" --background "not my mug"
+
+Every image has its --boxes or its --mask, in their order. Names that the file has already stay in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from xdet.options import parse_boxes
+
+from .errors import exit_code
+
+
+def parser(prog: str | None = None) -> argparse.ArgumentParser:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('file', help='file of names (.safetensors) to write or to add to')
+    parser.add_argument('image', nargs='+', help='images that show objects of the class')
+    parser.add_argument('--name', required=True, help='class name')
+    parser.add_argument(
+        '--boxes', type=parse_boxes, action='append', metavar='BOXES', help='of an image, "x1 y1 x2 y2; x1 y1 x2 y2"'
+    )
+    parser.add_argument('--mask', action='append', metavar='FILE', help='of an image, all but black is the object')
+    parser.add_argument(
+        '--not', nargs='+', dest='not_image', metavar='IMAGE', help='images that show what is not meant'
+    )
+    parser.add_argument('--not-boxes', type=parse_boxes, action='append', metavar='BOXES', help='of these, likewise')
+    parser.add_argument('--not-mask', action='append', metavar='FILE', help='of these, likewise')
+    parser.add_argument(
+        '--name-share', type=float, default=0.0, help='how much the text of the name counts, from 0 (default) to 1'
+    )
+    parser.add_argument('--model', help='name of a shipped config or path of a config file')
+    parser.add_argument('--weights', help='checkpoint file or URL, official or ours')
+    parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
+    parser.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
+    parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Learn the name, write the file and say what was found; returns the exit code."""
+    shown = _per_image(args.image, args.boxes, args.mask, 'boxes', 'mask')
+    not_shown: dict[str, Any] = {}
+    if args.not_image:
+        not_shown = _per_image(args.not_image, args.not_boxes, args.not_mask, 'not-boxes', 'not-mask')
+    elif args.not_boxes or args.not_mask:
+        raise ValueError('--not-boxes and --not-mask are about images; name them by --not')
+    from xdet.compat.quiet import quiet_imports
+
+    with quiet_imports():
+        from xdet.apis import XDecoderInferencer
+
+    inferencer = XDecoderInferencer(args.model, args.weights, args.device, args.random_weights)
+    if inferencer.embedded is not None:
+        print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
+    example = inferencer.learn_example(
+        args.name,
+        args.image,
+        **shown,
+        not_images=args.not_image,
+        **{f'not_{key}': value for key, value in not_shown.items()},
+        name_share=args.name_share,
+    )
+    example.save(args.file)
+    scores = ' '.join(f'{score:.2f}' for score in example.scores)
+    print(f"'{example.name}' is in {args.file}; scores of the regions: {scores}")
+    if example.background is not None:
+        print(f"what is not meant is '{example.background}', to be given as --background")
+    return 0
+
+
+def _per_image(images: Sequence[str], boxes: Any, masks: Any, *flags: str) -> dict[str, Any]:
+    """The regions of every image."""
+    given = {
+        key: value for key, value in dict(boxes=boxes, masks=masks and [[mask] for mask in masks]).items() if value
+    }
+    if len(given) != 1:
+        raise ValueError(f'give either --{flags[0]} or --{flags[1]}, once per image')
+    ((key, values),) = given.items()
+    if len(values) != len(images):
+        raise ValueError(
+            f'{len(images)} images but --{flags[key == "masks"]} {len(values)} times; needed is one for each'
+        )
+    return {key: values}
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
+    args = parser(prog).parse_args(argv)
+    return exit_code(lambda: run(args), args.debug)
