@@ -2,8 +2,8 @@
 
     python benchmarks/examples.py data/photos/voc_animals --images 100
 
-The model was trained with these classes, so this says how much of what a name tells a region tells, not how well classes
-are learned that training never had.
+The model was trained with these classes, so this says how much of what a name tells a region tells, not how well
+classes are learned that training never had.
 """
 
 from __future__ import annotations

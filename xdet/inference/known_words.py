@@ -83,9 +83,8 @@ class WordCheck:
         if (vocabulary := prompts.vocabulary) is not None:
             words = self.far_words([text for texts in vocabulary.texts for text in texts], 'names')
             for name, texts in zip(vocabulary.names, vocabulary.texts, strict=True):
-                if same_text(name) not in self._learned and all(
-                    text in words for text in texts
-                ):  # a class is known if one of its texts is
+                # A class is known if one of its texts is.
+                if same_text(name) not in self._learned and all(text in words for text in texts):
                     far[name] = words[texts[0]]
         sentences = [*prompts.questions, *prompts.texts]
         return far | self.far_words(prompts.phrases, 'phrases') | self.far_words(sentences, 'texts')
