@@ -180,6 +180,14 @@ class ReportOptions(TypedDict, total=False):
     ]
     no_save_pred: Annotated[bool, Option('write images only')]
     no_save_vis: Annotated[bool, Option('write JSON and maps only')]
+    formats: Annotated[
+        str | Sequence[str] | None,
+        Option(
+            'also write results for other tools, "coco,labelme" (docs/data_formats.md)',
+            default='none',
+            shell='--format',
+        ),
+    ]
     color_by: Annotated[str, Option("what has a colour of its own: 'class' or 'instance'", default='class')]
     nms_iou: Annotated[
         float | None,

@@ -131,6 +131,8 @@ def run(args: argparse.Namespace) -> int:
     for key, wanted, what in (('vis', not args.no_save_vis, 'images'), ('preds', not args.no_save_pred, 'results')):
         if wanted:
             print(f'{what} in {Path(args.out_dir) / key}')
+    for name in args.formats.replace(',', ' ').split() if args.formats else ():
+        print(f'{name} in {Path(args.out_dir) / name}')
     if TASK_FORMATS[args.task].ranks:
         print(f'rankings in {args.out_dir}')
     return 1 if counts['failed'] else 0

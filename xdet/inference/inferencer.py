@@ -32,7 +32,7 @@ from xdet.inference.inputs.requests import make_requests
 from xdet.inference.known_words import WordCheck
 from xdet.inference.outputs.journal import Journal, plain
 from xdet.inference.outputs.provenance import Origin
-from xdet.inference.outputs.reporting import Report, StreamItem
+from xdet.inference.outputs.reporting import Report, StreamItem, annotation_writer
 from xdet.inference.outputs.results import TASK_FORMATS
 from xdet.inference.outputs.selection import Selection
 from xdet.inference.outputs.writer import OutputError, ResultWriter
@@ -352,7 +352,7 @@ class XDecoderInferencer(TaskMethods):
             return
         facts = {key: value for key, value in self.origin.describe().items() if key in _DECIDING}
         prompts, generation, settings = split_options(options)
-        asked = prompts | generation | {key: value for key, value in settings.items() if key != 'print_result'}
+        asked = prompts | generation | {key: value for key, value in settings.items() if key not in ('print_result', 'formats')}
         learned = self.calibration.presence(task) if self.calibration is not None else None
         run = facts | dict(task=task, calibration=learned) | {f'option {key}': plain(asked[key]) for key in asked}
         try:
@@ -632,11 +632,13 @@ class XDecoderInferencer(TaskMethods):
         nms_iou: float | None = None,
         min_area: int | None = None,
         max_per_image: int | None = None,
+        formats: Sequence[str] = (),
         **report: Any,
     ) -> Report:
         selection = Selection(nms_iou, min_area, max_per_image)
         if selection and TASK_FORMATS[task].field != 'pred_instances':
             raise ValueError(f"task '{task}' does not take nms_iou, min_area and max_per_image; 'instance' does")
+        annotations = annotation_writer(formats, task, out_dir, report.get('pred_score_thr', 0.3))
         saves = out_dir is not None and str(out_dir) != '' and not (no_save_vis and no_save_pred)
         return Report(
             task=task,
@@ -646,6 +648,7 @@ class XDecoderInferencer(TaskMethods):
             save_pred=not no_save_pred,
             selection=selection,
             origin=self.origin,
+            annotations=annotations,
             **report,
         )
 
@@ -671,6 +674,7 @@ def check_request(
     prompts, generation, report = split_options(options)
     if task not in TASK_FORMATS:
         raise ValueError(f'unknown task {shown(task)}; accepted are {", ".join(TASK_FORMATS)}')
+    annotation_writer(report.get('formats', ()), task, out_dir, 0.0)
     sources, _ = expand_images(images, leave_out=out_dir or None)
     for source in sources:
         if source.is_there():

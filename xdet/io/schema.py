@@ -103,7 +103,8 @@ def is_finite(value: float) -> bool:
 def shown(value: Any) -> str:
     """A value of a file for a message, in a readable length."""
     if isinstance(value, Mapping):
-        return f'an object with the keys {shorten(", ".join(map(str, list(value)[:10])), 100) or "(none)"}'
+        keys = shorten(', '.join(map(str, list(value)[:10])), 100) or '(none)'
+        return f'an object with the keys {"".join(one if one.isprintable() else "?" for one in keys)}'
     if isinstance(value, (list, tuple)) and len(value) > 8:
         return f'a list of {len(value)} entries'
     try:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 _LOGGER = logging.getLogger(__name__)
-_TOOLKIT_ONLY = ('return_vis', 'return_datasamples', 'color_by', 'print_result')
+_TOOLKIT_ONLY = ('return_vis', 'return_datasamples', 'color_by', 'print_result', 'formats')
 _FEATURES = ('mask_features', 'memory_32', 'memory_16', 'memory_8')
 _SCORE_BYTES = 2**28
 """Class scores of pixels are computed in parts of at most about this many bytes."""

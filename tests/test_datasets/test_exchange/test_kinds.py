@@ -119,3 +119,10 @@ def test_one_file(annotated: AnnotatedSet, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='name a folder'):
         write_annotations(annotated, 'labelme', tmp_path / 'a.json')
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ['a.xml']
+
+
+def test_documentation_is_the_table() -> None:
+    text = (Path(__file__).resolve().parents[3] / 'docs' / 'data_formats.md').read_text(encoding='utf-8')
+    for name, kind in KINDS.items():
+        read = 'yes, with `--of FILE`' if name == 'coco-results' else 'yes'
+        assert f'| `{name}` | {kind.help} | {read} | yes | {kind.lost} |\n' in text

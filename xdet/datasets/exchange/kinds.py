@@ -33,6 +33,7 @@ class Kind:
         files (Writer): Yields its files, by paths below the folder of the result.
         exact (bool): Whether masks come back pixel by pixel; those of polygons are made simpler.
         lost (str): What of an :class:`~.annotated.AnnotatedSet` it cannot hold.
+        beside (bool): Whether programs look for the images beside the annotations.
     """
 
     help: str
@@ -40,6 +41,7 @@ class Kind:
     files: Writer
     exact: bool
     lost: str
+    beside: bool = False
 
 
 _NAMELESS = 'scores stay as fields that other programs ignore'
@@ -71,6 +73,7 @@ KINDS = {
         yolo.files,
         False,
         'crowds, scores, attributes; parts and holes are joined to one ring by lines without width',
+        beside=True,
     ),
     'labelme': Kind(
         'LabelMe JSON per image, polygons',
@@ -78,6 +81,7 @@ KINDS = {
         labelme.files,
         False,
         f'holes are joined to their ring, parts are a group; {_NAMELESS}',
+        beside=True,
     ),
     'labelme-masks': Kind(
         'LabelMe JSON per image, masks (LabelMe 5.3 and later)',
@@ -85,6 +89,7 @@ KINDS = {
         partial(labelme.files, masks=True),
         True,
         f'nothing; {_NAMELESS}',
+        beside=True,
     ),
     'voc': Kind(
         'Pascal VOC: boxes as XML, objects and classes as palette PNGs',
@@ -93,6 +98,7 @@ KINDS = {
         True,
         'overlaps (the smaller segment stays whole), crowds, scores, attributes but difficult, truncated, occluded, '
         'pose; at most 254 classes and segments per image; boxes beside masks',
+        beside=True,
     ),
     'cvat': Kind(
         'CVAT for images 1.1, masks as RLE',

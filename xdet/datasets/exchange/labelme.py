@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as mask_util
 
 from xdet.datasets.files.image_io import open_image
@@ -123,7 +123,8 @@ def _read_mask(shape: Any, points: list[tuple[float, float]], size: tuple[int, i
             checked_size(image.size, where)
             part = np.asarray(image.convert('L')) > 0
     except (binascii.Error, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f'{where}: mask is no PNG in base64 ({shorten(cause(error))})') from None
+        reason = 'no image' if isinstance(error, UnidentifiedImageError) else shorten(cause(error))
+        raise ValueError(f'{where}: mask is no PNG in base64 ({reason})') from None
     (x1, y1), (x2, y2) = ((round(x), round(y)) for x, y in points)
     height, width = part.shape
     if (x2 - x1 + 1, y2 - y1 + 1) != (width, height) or x1 < 0 or y1 < 0 or x2 >= size[1] or y2 >= size[0]:

@@ -19,9 +19,9 @@ Ring = NDArray[np.float64]
 """``[n, 2]``: x and y of the corners; the last is joined to the first."""
 
 LEAST_IOU = 0.98
-"""Polygons are made simpler only while they cover what the mask does, by this intersection over union."""
+"""Polygons are made simpler only while each covers the same as before, by this intersection over union."""
 
-_TOLERANCES = (1.0, 0.7, 0.5, 0.3)  # pixels; staircases along the pixels, which are exact, if none will do
+_TOLERANCES = (2.0, 1.5, 1.0, 0.7, 0.5)  # pixels; staircases along the pixels, which are exact, if none will do
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +47,9 @@ def mask_polygons(mask: EncodedMask, least_iou: float = LEAST_IOU) -> tuple[Poly
     x, y, width, height = (int(value) for value in mask_util.toBbox(mask))
     if not width or not height:
         return ()
-    # Pixels only, not polygons: decoding costs the whole image, tracing the part that is not empty.
+    # Decoding costs the whole image, tracing the part that is not empty.
     exact = _trace(decode_mask(mask)[y : y + height, x : x + width], (x, y))
-    if least_iou < 1:
-        for tolerance in _TOLERANCES:
-            simple = _simplified(exact, tolerance)
-            if simple is not None:
-                drawn = polygons_mask(simple, (mask['size'][0], mask['size'][1]))
-                if iou(drawn, mask) >= least_iou:
-                    return simple
-    return exact
+    return exact if least_iou >= 1 else tuple(_simplified(polygon, least_iou) for polygon in exact)
 
 
 def polygons_mask(polygons: Sequence[Polygon], size: tuple[int, int]) -> EncodedMask:
@@ -140,17 +133,19 @@ def _corners(points: NDArray[np.int32]) -> Ring:
     return points[before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]].astype(np.float64)
 
 
-def _simplified(polygons: Sequence[Polygon], tolerance: float) -> tuple[Polygon, ...] | None:
-    """With fewer corners; None where a ring would become a line."""
+def _simplified(polygon: Polygon, least_iou: float) -> Polygon:
+    """With as few corners as the overlap allows."""
     import cv2
 
-    simple = []
-    for polygon in polygons:
-        rings = [
-            cv2.approxPolyDP(ring.astype(np.float32)[:, None], tolerance, True)[:, 0].astype(np.float64)
-            for ring in polygon.rings
-        ]
-        if min(map(len, rings)) < 3:
-            return None
-        simple.append(Polygon(rings[0], tuple(rings[1:])))
-    return tuple(simple)
+    low, high = polygon.outer.min(axis=0), polygon.outer.max(axis=0)
+    size = (int(high[1] - low[1]), int(high[0] - low[0]))
+    rings = [ring - low for ring in polygon.rings]
+    whole = polygons_mask([Polygon(rings[0], tuple(rings[1:]))], size)
+    for tolerance in _TOLERANCES:
+        simple = []
+        for ring in rings:
+            corners = cv2.approxPolyDP(ring.astype(np.float32)[:, None], tolerance, True)[:, 0].astype(np.float64)
+            simple.append(corners if len(corners) > 2 else ring)
+        if iou(polygons_mask([Polygon(simple[0], tuple(simple[1:]))], size), whole) >= least_iou:
+            return Polygon(simple[0] + low, tuple(ring + low for ring in simple[1:]))
+    return polygon

@@ -71,6 +71,10 @@ def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
     for name, option in REPORT.items():
         if option.type is bool and name in given:
             given[name] = _switch(name, given[name])
+    if 'formats' in given:
+        from xdet.inference.outputs.annotations import check_formats
+
+        given['formats'] = check_formats(given['formats'])
     if given.get('color_by', 'class') not in ('class', 'instance'):
         raise ValueError(f"color_by is {shown(given['color_by'])}; accepted are 'class' and 'instance'")
     prompts, generation, report = ({key: given[key] for key in group if key in given} for group in groups)

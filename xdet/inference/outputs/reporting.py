@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xdet.inference.inputs.images import ImageSource
+from xdet.io.reading import expand
 from xdet.structures import XDetDataSample
 from xdet.structures.known_words import far_line
 
+from .annotations import AnnotationWriter
 from .provenance import Origin, asked
 from .ranking import Ranking
 from .results import TASK_FORMATS
 from .selection import Selection
-from .typed import RESULTS, Result, Results
+from .typed import RESULTS, Result, Results, Segments
 from .writer import ResultWriter
 
 if TYPE_CHECKING:
     from xdet.visualization.local_visualizer import XDetLocalVisualizer
 
 _LOGGER = logging.getLogger(__name__)
+
+
+def annotation_writer(
+    formats: Sequence[str], task: str, out_dir: str | Path, score_thr: float
+) -> AnnotationWriter | None:
+    """What writes results in the formats of other tools; None if nobody asked for it.
+
+    Raises:
+        FileExistsError: There is something already.
+        ValueError: The task finds no masks, or there is no folder to write to.
+    """
+    if not formats:
+        return None
+    if RESULTS.get(task) is not Segments:
+        known = ', '.join(name for name, kind in RESULTS.items() if kind is Segments)
+        raise ValueError(f"formats are for tasks that find masks ({known}); task '{task}' finds none")
+    if out_dir is None or str(out_dir) == '':
+        raise ValueError('formats are written to out_dir, which is not given')
+    return AnnotationWriter(formats, expand(out_dir), score_thr)
 
 
 @dataclass(frozen=True)
@@ -68,6 +90,7 @@ class Report:
         color_by (str): Whether ``'class'`` or ``'instance'`` decides about colours.
         selection (Selection): Which instances count.
         origin (Origin, optional): What every result says about the model.
+        annotations (AnnotationWriter, optional): Writes the formats of other tools.
         keep (bool): Make typed results.
     """
 
@@ -84,6 +107,7 @@ class Report:
     color_by: str = 'class'
     selection: Selection = field(default_factory=Selection)
     origin: Origin | None = None
+    annotations: AnnotationWriter | None = None
     keep: bool = False
     failed: list[dict[str, Any]] = field(default_factory=list)
     rankings: list[dict[str, Any]] | None = None
@@ -136,7 +160,7 @@ class Report:
             self.writer.write(index, prediction if self.save_pred else None, maps, written, stamp)
         if self.print_result:
             print('\n'.join([source.name, *self.summary(prediction)]))
-        self._count(prediction, image)
+        self._count(index, prediction, image)
         kind = RESULTS.get(self.task, Result)
         return StreamItem(
             index,
@@ -148,7 +172,7 @@ class Report:
 
     def resume(self, index: int, source: ImageSource, image: np.ndarray, prediction: dict[str, Any]) -> StreamItem:
         """Take the result of an image that an earlier run finished."""
-        self._count(prediction, image)
+        self._count(index, prediction, image)
         return StreamItem(index, source.name, prediction, resumed=True)
 
     def fail(self, index: int, source: ImageSource, error: Exception) -> StreamItem:
@@ -163,8 +187,10 @@ class Report:
         """Log failures; rank the images, for tasks that do.
 
         Raises:
-            OutputError: Rankings cannot be written.
+            OSError: Rankings or annotations cannot be written.
         """
+        if self.annotations is not None:
+            self.annotations.write()
         if self.failed:
             lines = [
                 f'{len(self.failed)} of {self.total} images failed:',
@@ -201,8 +227,10 @@ class Report:
             lines = [*lines, far_line(entry['prompt'] for entry in far)]
         return [f'  {line}' for line in lines]
 
-    def _count(self, prediction: dict[str, Any], image: np.ndarray) -> None:
+    def _count(self, index: int, prediction: dict[str, Any], image: np.ndarray) -> None:
         self.total += 1
+        if self.annotations is not None:
+            self.annotations.add(index, prediction)
         if self._ranking is not None:
             self._ranking.add(prediction, image[..., ::-1])
 

@@ -16,10 +16,12 @@ from xdet.io.reading import expand
 from xdet.io.writing import write_files
 from xdet.structures import XDetDataSample, decode_mask
 
+from .annotations import annotated_set, write_results
 from .results import TASK_FORMATS
 from .writer import png_bytes
 
 if TYPE_CHECKING:
+    from xdet.datasets.exchange import AnnotatedImage
     from xdet.visualization.local_visualizer import XDetLocalVisualizer
 
 _IMAGES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')
@@ -172,6 +174,32 @@ class Segments(Result):
         """Names and phrases of which nothing is reported."""
         found = {name for name, row in zip(self.names, self._rows, strict=True) if row['area']}
         return [name for name in self.presence if name not in found]
+
+    def save(self, path: str | Path, format: str | None = None) -> Path:
+        """Write the result as an image or JSON, or in the format of another tool.
+
+        Args:
+            path (str | Path): As in :meth:`Result.save`; with ``format`` a new folder, or a file ending in ``.json``,
+                ``.xml`` or ``.geojson`` where the format has one for an image.
+            format (str, optional): ``'coco'``, ``'labelme'``, ``'cvat'`` or another of docs/data_formats.md. Segments
+                whose scores are lower than what is drawn are left out, except from ``'coco-results'``.
+
+        Returns:
+            Path: The file or folder.
+
+        Raises:
+            OSError: It cannot be written, or the folder is not empty.
+            ValueError: The ending or the format is unknown.
+        """
+        if format is None:
+            return super().save(path)
+        path = expand(path)
+        write_results([self.prediction], format, path, self._score_thr)
+        return path
+
+    def to_annotations(self) -> AnnotatedImage:
+        """The segments, of all scores, as what ``xdet.datasets.exchange`` reads from and writes to other formats."""
+        return annotated_set([self.prediction]).images[0]
 
     def to_supervision(self) -> Any:
         """As ``supervision.Detections``, with the names in ``data['class_name']``; empty masks are left out.
