@@ -352,7 +352,8 @@ class XDecoderInferencer(TaskMethods):
             return
         facts = {key: value for key, value in self.origin.describe().items() if key in _DECIDING}
         prompts, generation, settings = split_options(options)
-        asked = prompts | generation | {key: value for key, value in settings.items() if key not in ('print_result', 'formats')}
+        told = {key: value for key, value in settings.items() if key not in ('print_result', 'formats')}
+        asked = prompts | generation | told
         learned = self.calibration.presence(task) if self.calibration is not None else None
         run = facts | dict(task=task, calibration=learned) | {f'option {key}': plain(asked[key]) for key in asked}
         try:
