@@ -23,7 +23,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --c
 RUN := $(VENV)/bin/python
 # Other versions of the requirements, see .ci/leg.py.
 LEGS := lowest newest originals
-CHECKED := $(addprefix xdet/,io structures models tasks evaluation inference retrieval \
+CHECKED := $(addprefix xdet/,io structures models tasks evaluation video inference retrieval \
 	benchmarks visualization cli apis export runtime datasets/exchange model_zoo.py options.py editing.py lazy.py registry.py)
 
 # The first interpreter that runs and has a supported version (a name on PATH is not enough: it may be a version

@@ -27,18 +27,19 @@ ALLOWED = {
     'visualization': PARTS | {'tasks'},
     'config_references': set(),
     'model_zoo': {'config_references', 'structures', 'scenes'},
-    'inference': RUN | {'model_zoo'},
+    'video': set(),
+    'inference': RUN | {'model_zoo', 'video'},
     'runtime': {'structures', 'datasets', 'inference'},
     'retrieval': RUN | {'model_zoo', 'inference'},
     'export': RUN | {'scenes', 'model_zoo', 'inference', 'runtime'},
     'benchmarks': RUN | {'model_zoo', 'inference'},
     # Commands; what programs of other rooms share with them (`errors`, `launch`, ...) lies there too.
     'cli': RUN
-    | {'config_references', 'model_zoo', 'inference', 'retrieval', 'benchmarks', 'editing', 'apis', 'scenes'},
+    | {'config_references', 'model_zoo', 'inference', 'retrieval', 'benchmarks', 'editing', 'apis', 'scenes', 'video'},
     '__main__': {'cli'},
     # A page of imports: what users import.
     'editing': RUN | {'inference', 'retrieval'},
-    'apis': {'structures', 'compat', 'model_zoo', 'inference', 'retrieval', 'editing'},
+    'apis': {'structures', 'compat', 'model_zoo', 'video', 'inference', 'retrieval', 'editing'},
     'analysis': RUN | {'model_zoo', 'inference', 'benchmarks', 'cli'},
     # The package itself only prepares the installed stack; it must not load the model code.
     '__init__': {'compat'},

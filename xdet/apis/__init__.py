@@ -7,6 +7,7 @@ if find_spec('torch') is None or find_spec('mmengine') is None:
 
 from xdet.compat.checkpoint import load_weights
 from xdet.editing import REMOVAL_PROMPT, EditResult, edit_image, load_inpainting_pipeline
+from xdet.inference.films import FilmFrame
 from xdet.inference.inferencer import EncodedImage, XDecoderInferencer
 from xdet.inference.outputs.journal import ResumeError
 from xdet.inference.outputs.reporting import StreamItem
@@ -16,10 +17,13 @@ from xdet.retrieval.index import ImageHit, ImageIndex, TextHit, TextIndex
 from xdet.retrieval.regions import RegionHit, find_regions, segment_phrase
 from xdet.retrieval.store import RetrievalIndexError
 from xdet.structures import decode_mask
+from xdet.video.reading import FilmError
 
 __all__ = [
     'EditResult',
     'EncodedImage',
+    'FilmError',
+    'FilmFrame',
     'ImageHit',
     'ImageIndex',
     'OutputError',

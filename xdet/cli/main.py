@@ -37,6 +37,7 @@ USE, LEARN, TOOLS = 'use a model', 'train and measure', 'around it'
 COMMANDS = dict(
     predict=Command('predict', 'segment, describe, classify or compare images', USE),
     demo=Command('scripts', 'show every task on images that come along, with a model of the package', USE, 'demo'),
+    video=Command('video', 'segment a film and follow what it shows', USE),
     edit=Command('edit', 'remove or replace what a phrase means, with an inpainting pipeline', USE),
     index=Command('retrieval', 'embed a collection of images or texts to be searched', USE, 'index'),
     search=Command('retrieval', 'search an index for texts or images', USE, 'search'),

@@ -42,9 +42,11 @@ from xdet.io.schema import number, shown
 from xdet.registry import MODELS, TASKS, TRANSFORMS
 from xdet.structures import ImageFeatures, TextPrompts, Vocabulary, XDetDataSample
 from xdet.structures.known_words import KEY as KNOWN_WORDS
+from xdet.video.reading import FilmSource
 
 from .calibration import Calibration, load_beside
 from .examples import Example, learn_example, use_examples
+from .films import FilmRun, follow
 from .methods import TaskMethods
 from .pipeline import build_pipeline, collate, inference_transforms, is_out_of_memory, prepare
 from .streaming import staged
@@ -408,13 +410,28 @@ class XDecoderInferencer(TaskMethods):
             raise ValueError(f'set_image takes one image, not {len(sources)}')
         if task is not None:
             self._check_task(task)
-        pixels = sources[0].read()
-        data = self.model.data_preprocessor(collate([prepare(self._pipeline(task), pixels, sources[0].name, 0)]), False)
+        self._current = self.encode_image(sources[0], task)
+        return self._current
+
+    def encode_image(self, source: ImageSource, task: str | None = None) -> EncodedImage:
+        """What :meth:`set_image` returns, of a source that was opened already; nothing is remembered."""
+        pixels = source.read()
+        data = self.model.data_preprocessor(collate([prepare(self._pipeline(task), pixels, source.name, 0)]), False)
         with torch.no_grad():
             features = self.model.encode(data['inputs'][0][None])
-        sample, latent_pass = data['data_samples'][0], self.model.latent_pass(features)
-        self._current = EncodedImage(sources[0], pixels, sample, features, latent_pass)
-        return self._current
+        return EncodedImage(source, pixels, data['data_samples'][0], features, self.model.latent_pass(features))
+
+    def open_film(
+        self,
+        source: FilmSource,
+        task: str = 'panoptic',
+        every: int = 1,
+        memory: int = 60,
+        fps: float | None = None,
+        **options: Any,
+    ) -> FilmRun:
+        """Check a request and open its film; see :meth:`video`."""
+        return follow(self, source, task, every, memory, fps, options)
 
     def predict(
         self,

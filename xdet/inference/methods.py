@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,9 @@ from xdet.structures import Vocabulary
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from xdet.inference.films import FilmFrame, FilmRun
     from xdet.inference.inferencer import EncodedImage
+    from xdet.video.reading import FilmSource
 
     Images: TypeAlias = ImageInput | EncodedImage | Sequence[ImageInput]
     Score: TypeAlias = float | Mapping[str, float] | None
@@ -251,6 +253,47 @@ class TaskMethods:
             Embedding | list[Embedding]: See the class.
         """
         return self.results(images, 'retrieval', batch_size, return_embeddings=True)
+
+    def video(
+        self,
+        frames: FilmSource,
+        task: str = 'panoptic',
+        every: int = 1,
+        memory: int = 60,
+        fps: float | None = None,
+        **options: Any,
+    ) -> Iterator[FilmFrame]:
+        """Segment a film and follow what it shows, frame by frame; memory does not grow with its length.
+
+        Args:
+            frames (FilmSource): Path of a film, folder of images in the order of their names, number of a camera, or
+                any iterable of BGR uint8 arrays ``[H, W, 3]``.
+            task (str): ``'panoptic'``, ``'instance'`` or ``'refseg'`` (phrases).
+            every (int): Look at every so many frames only.
+            memory (int): For how many frames (of those looked at) a lost object is remembered.
+            fps (float, optional): Frames per second; None is what the film says.
+            **options: Prompts and thresholds of the general call: ``things``, ``phrases``, ``score`` and so on.
+
+        Returns:
+            Iterator[FilmFrame]: A result per frame, made when it is asked for.
+
+        Raises:
+            FilmError: There is no such film, it has no frames, or frames of several sizes.
+            ValueError: As in the general call.
+        """
+        return self.open_film(frames, task, every, memory, fps, **options).results
+
+    def open_film(
+        self,
+        source: FilmSource,
+        task: str = 'panoptic',
+        every: int = 1,
+        memory: int = 60,
+        fps: float | None = None,
+        **options: Any,
+    ) -> FilmRun:
+        """The film and its results: what :meth:`video` calls."""
+        raise NotImplementedError
 
 
 def _labelled(points: Any, labels: Sequence[int]) -> list[list[Any]]:

@@ -10,6 +10,7 @@ import glob
 import io
 import json
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +37,31 @@ def replacing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     """
     with _replacing_all([Path(path)]) as (file,), _naming(path, file.name):
         yield file
+
+
+@contextmanager
+def replacing_path(path: str | os.PathLike) -> Iterator[Path]:
+    """A path beside ``path``, with the same suffix, for what another library writes: a file, or a folder.
+
+    What is there at the end of the body takes the place of ``path``, unless the body raises; then it is removed.
+    Folders above are made; a folder takes only the place of an empty one.
+
+    Raises:
+        OSError: No permission, and the like; it names ``path``.
+    """
+    path = Path(path)
+    part = path.with_name(f'.{path.stem[:_STEM]}.{uuid.uuid4().hex[:12]}{UNFINISHED}{path.suffix}')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        with _naming(path, str(part)):
+            os.replace(part, path)
+    except BaseException:
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+        raise
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:

@@ -133,7 +133,8 @@ def _local_coordinates(item: SceneObject, size: int, margin: float) -> tuple[tup
     radius = item.size / 2
     x, y = item.centre
     low = [max(math.floor((c - radius - margin) * size), 0) for c in (x, y)]
-    high = [min(math.ceil((c + radius + margin) * size), size) for c in (x, y)]
+    # An object of a film may be wholly outside; its window is empty then.
+    high = [max(min(math.ceil((c + radius + margin) * size), size), 0) for c in (x, y)]
     across = ((_centres(size)[low[0] : high[0]] - x) / radius)[None]
     down = ((_centres(size)[low[1] : high[1]] - y) / radius)[:, None]
     cosine, sine = (round(f(math.radians(item.angle)), 6) for f in (math.cos, math.sin))

@@ -50,6 +50,8 @@ _LAYOUTS: tuple[tuple[tuple[str, ...], bool], ...] = (
 )
 _COUNTS = (2, 3, 3, 4, 4, 5, 5, 6)
 _SIZES = (0.24, 0.4)
+MAX_ANGLE = 22
+"""Greatest rotation of things, in degrees to both sides."""
 _CHECK_SIZE = 48
 """Side of the small map on which a placement is judged; one of its pixels is 0.04 % of the picture."""
 
@@ -131,7 +133,7 @@ def _sample_object(rng: RandomState) -> SceneObject:
         material=MATERIALS[rng.randint(len(MATERIALS))],
         centre=(_uniform(rng, 0.5 - reach, 0.5 + reach), _uniform(rng, 0.5 - reach, 0.5 + reach)),
         size=size,
-        angle=_uniform(rng, -22, 22, 1),
+        angle=_uniform(rng, -MAX_ANGLE, MAX_ANGLE, 1),
     )
 
 

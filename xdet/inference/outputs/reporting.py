@@ -144,7 +144,7 @@ class Report:
         """
         if self.selection:
             sample.pred_instances = self.selection.apply(sample.pred_instances)
-        prediction = self._prediction(index, source, sample)
+        prediction = self.prediction(index, source, sample)
         picture = None
         if self._draws:
             picture = self.visualizer.draw(
@@ -234,7 +234,8 @@ class Report:
         if self._ranking is not None:
             self._ranking.add(prediction, image[..., ::-1])
 
-    def _prediction(self, index: int, source: ImageSource, sample: XDetDataSample) -> dict[str, Any]:
+    def prediction(self, index: int, source: ImageSource, sample: XDetDataSample) -> dict[str, Any]:
+        """The result of an image as plain data."""
         height, width = (int(side) for side in sample.ori_shape[:2])
         prediction = dict(index=index, image=source.name, task=self.task, height=height, width=width)
         if 'vocabulary' in sample:

@@ -1,0 +1,122 @@
+"""Segments a film and follows what it shows: the same object has the same number and colour in all frames.
+
+    xdet video IN.mp4 OUT.mp4
+    xdet video IN.mp4 OUT.mp4 --things "dog . person" --stuff "grass . sky"
+    xdet video IN.mp4 OUT.mp4 --task refseg --phrases "the left dog"
+    xdet video frames/ outputs/frames --fps 10
+    xdet video 0 OUT.mp4 --frames 100
+
+IN is a film, a folder of images in the order of their names, or the number of a camera. Beside OUT.mp4 lies OUT.jsonl,
+with a line of JSON for every frame; OUT.jsonl instead of OUT.mp4 writes nothing else, and a folder gets numbered images
+and frames.jsonl. Without --model, a small model that comes with the package is used; --model photos and --model scenes
+choose one (docs/model_cards.md says what each knows).
+
+Exit codes: 0 done, 1 the film is damaged and ends early (what could be read is written), 2 wrong usage or nothing could
+be done, 130 interrupted (frames so far are written).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from xdet.options import PROMPTS, THRESHOLDS, add_arguments
+
+from .errors import exit_code
+
+_PROMPTS = ('things', 'stuff', 'classes', 'vocabulary', 'phrases')
+
+
+def parser(prog: str | None = None) -> argparse.ArgumentParser:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('film', metavar='IN', help='film, folder of images, or number of a camera')
+    parser.add_argument('out', metavar='OUT', help='film (.mp4, .avi, .mkv, .mov, .webm), results (.jsonl) or folder')
+    parser.add_argument('--task', default='panoptic', help='panoptic (default), instance or refseg')
+    parser.add_argument('--every', type=int, default=1, help='look at every so many frames only (1)')
+    parser.add_argument('--frames', type=int, help='stop after so many results')
+    parser.add_argument('--memory', type=int, default=60, help='frames for which a lost object is remembered (60)')
+    parser.add_argument('--fps', type=float, help="frames per second (the film's own, or 25)")
+    model = parser.add_argument_group('model')
+    model.add_argument('--model', help='name of a shipped config or path of a config file')
+    model.add_argument('--weights', help='checkpoint file or URL, official or ours')
+    model.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
+    model.add_argument('--text-embeddings', help='class names embedded before, by tools/misc/embed_vocabulary.py')
+    model.add_argument('--calibration', help='thresholds of presence, by xdet calibrate (default: beside the weights)')
+    model.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
+    add_arguments(parser.add_argument_group('prompts (which of these depends on the task)'), _prompts())
+    add_arguments(parser.add_argument_group('what is reported'), THRESHOLDS.values())
+    output = parser.add_argument_group('output')
+    output.add_argument('--no-save-pred', action='store_true', help='write the film or images only')
+    output.add_argument('--no-save-vis', action='store_true', help='write results only')
+    output.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    return parser
+
+
+def _prompts() -> list:
+    return [PROMPTS[name] for name in _PROMPTS]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Follow the film, say what was found and where it lies; returns the exit code."""
+    from xdet.compat.quiet import quiet_imports
+    from xdet.io.schema import number
+
+    with quiet_imports():
+        from xdet.apis import XDecoderInferencer
+        from xdet.inference.films import check_film
+        from xdet.video.writing import check_output, writing_film
+
+    limit = None if args.frames is None else number('frames', args.frames, int, 1)
+    options = {name: getattr(args, name) for name in (*_PROMPTS, *THRESHOLDS)}
+    out = check_output(args.out)
+    check_film(args.film, args.task, args.every, args.memory, args.fps, **options)  # before the model is built
+    inferencer = XDecoderInferencer(
+        args.model,
+        args.weights,
+        args.device,
+        args.random_weights,
+        text_embeddings=args.text_embeddings,
+        calibration=args.calibration,
+    )
+    if inferencer.embedded is not None:
+        print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
+    film = inferencer.open_film(args.film, args.task, args.every, args.memory, args.fps, **options)
+    seen: dict[int, list] = {}
+    interrupted, start = False, time.perf_counter()
+    with writing_film(out, film.fps, not args.no_save_vis, not args.no_save_pred) as writer:
+        try:
+            for found in film.results:
+                writer.add(found.prediction, found.plot() if writer.draws else None)
+                for name, track in zip(found.names, found.tracks.tolist(), strict=True):
+                    if track:
+                        entry = seen.setdefault(track, [name, 0])
+                        entry[:] = [name, entry[1] + 1]
+                if writer.frames == limit:
+                    break
+        except KeyboardInterrupt:
+            interrupted = True
+            if not writer.frames:
+                raise
+    film.film.close()
+    for track, (name, count) in sorted(seen.items(), key=lambda item: -item[1][1])[:20]:
+        print(f'  #{track:<4} {name}  {count} of {writer.frames} frames')
+    if len(seen) > 20:
+        print(f'  and {len(seen) - 20} more')
+    speed = writer.frames / (time.perf_counter() - start)
+    print(f'{writer.frames} frames, {speed:.1f} per second, in {out}')
+    if film.film.broken:
+        print(f'error: {film.film.broken}', file=sys.stderr)
+        return 1
+    if interrupted:
+        print('interrupted', file=sys.stderr)
+        return 130
+    return 0
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
+    args = parser(prog).parse_args(argv)
+    return exit_code(lambda: run(args), args.debug)
