@@ -8,11 +8,13 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
 from mmengine.config import Config, ConfigDict
 
-from xdet import config_references
+from xdet import config_references, pretrained
 from xdet.io.errors import cause
 from xdet.io.reading import expand, shorten
 from xdet.scenes.description import VOCABULARY as SCENES
@@ -109,12 +111,16 @@ class ModelSpec:
         cfg (Config): The whole config.
         weights (str | None): Path or URL; None leaves the random initialisation.
         embedded (EmbeddedModel | None): Whose weights these are, if they come with the package.
+        vocabulary (Vocabulary | None): Class names for users who name none, where they are known before the weights.
+        knows (str): What the model knows, in one line.
     """
 
     name: str
     cfg: Config
     weights: str | None
-    embedded: EmbeddedModel | None
+    embedded: EmbeddedModel | None = None
+    vocabulary: Vocabulary | None = None
+    knows: str = ''
 
 
 def config_root() -> Path:
@@ -184,7 +190,8 @@ def resolve_model(
     """Decide which config and weights a user means.
 
     Args:
-        model (str | Path | Config | None): See :func:`find_config`; None is :data:`DEFAULT_MODEL`.
+        model (str | Path | Config | None): See :func:`find_config`; or a folder of ``save_pretrained``
+            (:mod:`xdet.pretrained`), which brings its weights; None is :data:`DEFAULT_MODEL`.
         weights (str | Path | None): Path or URL of a checkpoint; None are those in the package, which only embedded
             models have.
         random_weights (bool): Leave the model untrained (tests, timing).
@@ -201,6 +208,10 @@ def resolve_model(
             f"weights '{weights}' were given without a model; say which config they belong to, "
             f'for example model={_example()!r}'
         )
+    if isinstance(model, (str, Path)) and (expand(model) / pretrained.CONFIG).is_file():
+        saved = pretrained.read_folder(expand(model))
+        own = None if random_weights else str(weights or saved.weights)
+        return ModelSpec(saved.name, saved.cfg, own, vocabulary=saved.vocabulary, knows=saved.knows)
     if isinstance(model, (Config, ConfigDict, dict)):
         name, cfg = 'config', model if isinstance(model, Config) else Config(dict(model))
         embedded = None
@@ -218,8 +229,8 @@ def resolve_model(
                 f'no weights for {name}: only {" and ".join(EMBEDDED)} have weights in the package. Give '
                 'weights=<file or URL> (--weights), or random_weights=True for an untrained model'
             )
-        return ModelSpec(name, cfg, str(embedded.found_weights()), embedded)
-    return ModelSpec(name, cfg, str(weights) if weights is not None else None, embedded=None)
+        return ModelSpec(name, cfg, str(embedded.found_weights()), embedded, embedded.vocabulary, embedded.knows)
+    return ModelSpec(name, cfg, str(weights) if weights is not None else None)
 
 
 def load_config(path: Path) -> Config:
@@ -284,6 +295,16 @@ def _check_bases(path: Path, heirs: tuple[Path, ...]) -> None:
         except Exception as error:
             raise ValueError(f"config {path}: _base_ '{base}' cannot be found: {shorten(cause(error), 300)}") from error
         _check_bases(Path(os.path.normpath(found)), (*heirs, path))
+
+
+def metadata(name: str) -> dict[str, Any]:
+    """What the metafiles say about a model; empty if they do not have it."""
+    for file in ('metafile.yml', 'metafile_no_weights.yml'):
+        content = yaml.safe_load((config_root() / 'xdecoder' / file).read_text(encoding='utf-8'))
+        for entry in content.get('Models') or ():
+            if entry['Name'] == name:
+                return dict(entry)
+    return {}
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

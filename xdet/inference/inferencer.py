@@ -49,6 +49,7 @@ from .examples import Example, learn_example, use_examples
 from .films import FilmRun, follow
 from .methods import TaskMethods
 from .pipeline import build_pipeline, collate, inference_transforms, is_out_of_memory, prepare
+from .saving import SavedModels
 from .streaming import staged
 
 if TYPE_CHECKING:  # built through the registry; importing all of mmdet's models here would slow down every start
@@ -133,7 +134,7 @@ class _Entry:
     finished: dict[str, Any] | None = None
 
 
-class XDecoderInferencer(TaskMethods):
+class XDecoderInferencer(TaskMethods, SavedModels):
     """Segments and describes pictures: every task of a model, with any words.
 
     Modelled on mmdet's ``DetInferencer`` (same arguments and return keys), but not derived from MMEngine's
@@ -144,6 +145,7 @@ class XDecoderInferencer(TaskMethods):
         model (str | Path | Config, optional): Name of a shipped config (``xdecoder_focal-t``,
             ``xdet::xdecoder/xdecoder_focal-t``), path of a config file, or a config. ``'photos'`` and ``'scenes'`` are
             the small models that come with the package (:data:`xdet.model_zoo.EMBEDDED`); None is the default of them.
+            A folder of :meth:`save_pretrained` brings its weights.
             Config files are Python code; use trusted ones.
         weights (str | Path, optional): Checkpoint file or URL, official or ours. None is accepted for the models that
             come with the package, and with ``random_weights``.
@@ -183,7 +185,7 @@ class XDecoderInferencer(TaskMethods):
                 raise CheckpointError(f"file of {what} '{shorten(str(file))}' does not exist")
         self.cfg = spec.cfg
         self.embedded = spec.embedded
-        self.origin = Origin(spec.name, spec.weights, spec.embedded.knows if spec.embedded else '')
+        self.origin = Origin(spec.name, spec.weights, spec.knows)
         self.calibration = self._calibration(calibration)
         self.model, self.pipelines = _build(spec)
         trained_on = load_weights(self.model, spec.weights) if spec.weights is not None else {}
