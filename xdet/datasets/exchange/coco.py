@@ -221,10 +221,11 @@ def result_files(data: AnnotatedSet) -> Iterator[tuple[str, Content]]:
             row = dict(
                 image_id=number,
                 category_id=data.names.index(segment.name) + 1,
-                bbox=_box(segment),
                 score=1.0 if segment.score is None else segment.score,
             )
-            rows.append(row if segment.rle is None else dict(row, segmentation=segment.rle))
+            # With a box beside the mask, COCO's own code would take the area of the box.
+            shape = dict(bbox=_box(segment)) if segment.rle is None else dict(segmentation=segment.rle)
+            rows.append(dict(row, **shape))
     yield 'results.json', json_bytes(rows)
     yield 'images.json', json_bytes(dict(images=images, annotations=[], categories=_categories(data)))
 
