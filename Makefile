@@ -24,7 +24,8 @@ RUN := $(VENV)/bin/python
 # Other versions of the requirements, see .ci/leg.py.
 LEGS := lowest newest originals
 CHECKED := $(addprefix xdet/,io structures models tasks evaluation video inference retrieval \
-	benchmarks visualization cli apis export runtime datasets/exchange model_zoo.py options.py editing.py lazy.py registry.py)
+	benchmarks visualization cli apis export runtime serve datasets/exchange \
+	model_zoo.py options.py editing.py lazy.py registry.py)
 
 # The first interpreter that runs and has a supported version (a name on PATH is not enough: it may be a version
 # manager's stand-in). 3.11 is the one CI uses.
@@ -66,7 +67,7 @@ $(VENV)/.stamp-xdet: $(VENV)/.stamp-runtime setup.py pyproject.toml
 	@PIP_NO_BUILD_ISOLATION= $(PIP) --no-deps --editable .
 	@touch $@
 
-$(VENV)/.stamp-tests: $(VENV)/.stamp-xdet $(addprefix requirements/,tests.txt data.txt edit.txt export.txt lora.txt onnxruntime.txt openmmlab.txt retrieval.txt)
+$(VENV)/.stamp-tests: $(VENV)/.stamp-xdet $(addprefix requirements/,tests.txt data.txt edit.txt export.txt lora.txt onnxruntime.txt openmmlab.txt retrieval.txt serve.txt)
 	@echo '[xdet] installing the test requirements'
 	@$(PIP) -r requirements/tests.txt
 	@$(MAKE) --no-print-directory opencv

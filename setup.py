@@ -19,7 +19,7 @@ MIM_CONTENT = ('configs', 'demo', 'tools', 'model-index.yml')
 MIM_ROOTS = ('xdet', '+xdet_mim')
 EXTRAS = (
     *('completion', 'data', 'docs', 'edit', 'export', 'lora', 'mim', 'openmmlab'),
-    *('results', 'retrieval', 'tests', 'track'),
+    *('results', 'retrieval', 'serve', 'tests', 'track'),
 )
 
 

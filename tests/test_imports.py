@@ -36,7 +36,9 @@ ALLOWED = {
     'benchmarks': RUN | {'model_zoo', 'inference'},
     # Commands; what programs of other rooms share with them (`errors`, `launch`, ...) lies there too.
     'cli': RUN
-    | {'config_references', 'model_zoo', 'inference', 'retrieval', 'benchmarks', 'editing', 'apis', 'scenes', 'video'},
+    | {'config_references', 'model_zoo', 'inference', 'retrieval', 'benchmarks', 'editing', 'apis', 'scenes', 'video'}
+    | {'serve'},
+    'serve': RUN | {'inference'},
     '__main__': {'cli'},
     # A page of imports: what users import.
     'editing': RUN | {'inference', 'retrieval'},

@@ -44,6 +44,8 @@ class Option:
         shell (str): How it is given on the command line if not by its name with hyphens; empty: not at all.
         name (str): Name of the argument.
         type (type): Of a plain value: bool (a switch), int, float or str.
+        tasks (tuple[str, ...]): Of an option of reports: the tasks that take it; empty: all.
+        served (bool): Whether ``xdet serve`` takes it.
     """
 
     help: str
@@ -53,6 +55,8 @@ class Option:
     shell: str | None = None
     name: str = ''
     type: Any = str
+    tasks: tuple[str, ...] = ()
+    served: bool = True
 
     @property
     def flag(self) -> str:
@@ -178,29 +182,36 @@ class ReportOptions(TypedDict, total=False):
     pred_score_thr: Annotated[
         float, Option('instances and phrases below are neither drawn nor printed; results hold all', default='0.3')
     ]
-    no_save_pred: Annotated[bool, Option('write images only')]
-    no_save_vis: Annotated[bool, Option('write JSON and maps only')]
+    no_save_pred: Annotated[bool, Option('write images only', served=False)]
+    no_save_vis: Annotated[bool, Option('write JSON and maps only', served=False)]
     formats: Annotated[
         str | Sequence[str] | None,
         Option(
             'also write results for other tools, "coco,labelme" (docs/data_formats.md)',
             default='none',
             shell='--format',
+            served=False,
         ),
     ]
     color_by: Annotated[str, Option("what has a colour of its own: 'class' or 'instance'", default='class')]
     nms_iou: Annotated[
         float | None,
         Option(
-            'instance: of instances of one class that overlap by more than this, only the best stays', default='all'
+            'of instances of one class that overlap by more than this, only the best stays',
+            default='all',
+            tasks=('instance',),
         ),
     ]
-    min_area: Annotated[int | None, Option('instance: least number of pixels', default='any')]
-    max_per_image: Annotated[int | None, Option('instance: most instances', default='those of the model, 100')]
+    min_area: Annotated[int | None, Option('least number of pixels', default='any', tasks=('instance',))]
+    max_per_image: Annotated[
+        int | None, Option('most instances', default='those of the model, 100', tasks=('instance',))
+    ]
     return_vis: Annotated[bool, Option('return overlays', shell='')]
-    return_datasamples: Annotated[bool, Option('return samples instead of plain data', shell='')]
-    return_embeddings: Annotated[bool, Option('retrieval: add the embedding of the image to its prediction', shell='')]
-    print_result: Annotated[bool, Option('print a summary of every image', shell='')]
+    return_datasamples: Annotated[bool, Option('return samples instead of plain data', shell='', served=False)]
+    return_embeddings: Annotated[
+        bool, Option('add the embedding of the image to its prediction', shell='', tasks=('retrieval',))
+    ]
+    print_result: Annotated[bool, Option('print a summary of every image', shell='', served=False)]
 
 
 class Options(Prompts, Thresholds, Generation, ReportOptions, total=False):

@@ -37,6 +37,7 @@ OPTIONAL = dict(
     openmmlab=('onedl-mmsegmentation', 'onedl-mmpretrain'),
     retrieval=('faiss-cpu',),
     results=('supervision',),
+    serve=('fastapi', 'uvicorn', 'python-multipart'),
     completion=('shtab',),
 )
 """Packages of the extras, ``pip install "xdet[NAME]"``."""

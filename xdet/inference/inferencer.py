@@ -589,6 +589,23 @@ class XDecoderInferencer(TaskMethods, SavedModels):
         """Check everything a user gave before any work is done; requests of all images (see :func:`_requests`), and the
         report to fill.
         """
+        requests, report = self._asked(task, count, options)
+        return self._marked(requests), self._report(task, out_dir, **report)
+
+    def check(self, task: str, **options: Unpack[Options]) -> TextPrompts:
+        """What a call with these options asks of one image; nothing is computed.
+
+        Raises:
+            TypeError, ValueError: As in :meth:`__call__`.
+        """
+        requests, report = self._asked(task, 1, options)
+        self._report(task, '', **report)
+        return requests[0]
+
+    def _asked(
+        self, task: str, count: int | None, options: Mapping[str, Any]
+    ) -> tuple[list[TextPrompts], dict[str, Any]]:
+        """What is asked of every image, and the options of the report."""
         prompts, generation, report = split_options(options)
         self._check_task(task)
         learned = self.calibration.presence(task) if self.calibration is not None else None
@@ -606,8 +623,7 @@ class XDecoderInferencer(TaskMethods, SavedModels):
                     f"task '{task}' with phrases needs '{name}', which this model does not have; "
                     'give boxes or masks instead'
                 )
-        requests = self._marked(requests)
-        return requests, self._report(task, out_dir, **report)
+        return requests, report
 
     def _marked(self, requests: list[TextPrompts]) -> list[TextPrompts]:
         """Requests with those of their prompts marked that are far from what the model was trained with."""

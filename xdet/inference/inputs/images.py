@@ -18,8 +18,6 @@ from xdet.io.errors import cause
 from xdet.io.reading import expand, is_address, listed, shorten
 from xdet.io.warnings import warn_once
 
-ImageInput = Union[str, Path, np.ndarray, Image.Image]  # noqa: UP007  (evaluated at run time on Python 3.10)
-
 
 @dataclass(frozen=True)
 class ImageSource:
@@ -60,6 +58,10 @@ class ImageSource:
         if isinstance(self.image, Image.Image):
             return _from_pillow(self.image, self.name)
         return as_bgr(self.image, self.name)
+
+
+# Of the last kind are those that a program read itself and gives a name.
+ImageInput = Union[str, Path, np.ndarray, Image.Image, ImageSource]  # noqa: UP007  (evaluated at run time)
 
 
 def expand_images(
@@ -160,6 +162,8 @@ def _fits(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
 
 def _expand_one(item: Any, number: int, leave_out: str | Path | None) -> tuple[list[ImageSource], bool]:
     """The images of one entry, and whether it can stand for several."""
+    if isinstance(item, ImageSource):
+        return [item], False
     if isinstance(item, (np.ndarray, Image.Image)):
         return [ImageSource(f'image_{number}', item)], False
     if not isinstance(item, (str, Path)):

@@ -39,10 +39,11 @@ def known_prompts() -> dict[str, Option]:
 
 
 def takers() -> dict[str, list[str]]:
-    """By option, the tasks that take it; options of reports are missing, because all do."""
+    """By option, the tasks that take it; options of reports that all take are missing."""
     tasks = {name: [task for task, form in FORMATS.items() if name in form.prompts] for name in known_prompts()}
     writers = [task for task, form in FORMATS.items() if form.writes]
-    return tasks | dict.fromkeys(GENERATION, writers)
+    reports = {name: list(option.tasks) for name, option in REPORT.items() if option.tasks}
+    return tasks | dict.fromkeys(GENERATION, writers) | reports
 
 
 def documented() -> str:

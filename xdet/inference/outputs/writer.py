@@ -97,7 +97,7 @@ class ResultWriter:
         if prediction is not None:
             files['json'] = f'preds/{stem}.json'
             prediction['files'] = dict(files)
-            contents[self.out_dir / files['json']] = _json_bytes(prediction)
+            contents[self.out_dir / files['json']] = json_bytes(prediction)
         if self.journal is not None and prediction is not None:
             try:
                 self.journal.begin(index, prediction['image'], stamp, files, list(contents.values()))
@@ -116,7 +116,7 @@ class ResultWriter:
             self.out_dir / f'ranking_{number}.png': png_bytes(sheet) for number, sheet in enumerate(sheets, start=1)
         }
         if rankings is not None:
-            contents[self.out_dir / 'rankings.json'] = _json_bytes(rankings)
+            contents[self.out_dir / 'rankings.json'] = json_bytes(rankings)
         self._write(contents, 'rankings')
 
     def _write(self, contents: dict[Path, bytes], what: str) -> None:
@@ -167,7 +167,7 @@ def png_bytes(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _json_bytes(data: Any) -> bytes:
+def json_bytes(data: Any) -> bytes:
     """UTF-8; what UTF-8 cannot hold (half a surrogate pair, typed in by accident) becomes a question mark."""
     return json.dumps(data, ensure_ascii=False, allow_nan=False).encode('utf-8', errors='replace')
 

@@ -1,0 +1,113 @@
+"""Serve the tasks of a model over HTTP, on this machine alone unless --host says otherwise.
+
+    xdet serve
+    xdet serve --model photos --port 8001
+    curl -F image=@demo/photos/chelsea.jpg -F "classes=cat . sofa" http://127.0.0.1:8000/v1/tasks/panoptic
+
+docs/serve.md explains the requests; GET /v1/tasks lists tasks and options, GET /openapi.json describes all of it.
+
+Exit codes: 0 stopped by SIGTERM, 130 by Ctrl-C, both after all that had begun was answered; 2 wrong usage, a missing
+package, no model, or an address at which it cannot listen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from importlib.util import find_spec
+
+from .errors import exit_code
+
+TOKEN_VARIABLE = 'XDET_SERVE_TOKEN'
+_PACKAGES = ('fastapi', 'uvicorn', 'python_multipart')
+_LOOPBACK = ('127.0.0.1', 'localhost', '::1')
+
+
+def parser(prog: str | None = None) -> argparse.ArgumentParser:
+    """Command line."""
+    from xdet.serve.limits import Limits
+
+    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    where = parser.add_argument_group('where')
+    where.add_argument('--host', default='127.0.0.1', help='address to listen at (127.0.0.1: this machine alone)')
+    where.add_argument('--port', type=int, default=8000, help='port (8000); 0 is a free one')
+    where.add_argument(
+        '--token', help=f'what requests need as "Authorization: Bearer TOKEN" (default: the variable {TOKEN_VARIABLE})'
+    )
+    model = parser.add_argument_group('model')
+    model.add_argument('--model', help='name of a shipped config or path of a config file')
+    model.add_argument('--weights', help='checkpoint file or URL, official or ours')
+    model.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
+    model.add_argument('--text-embeddings', help='class names embedded before, by tools/misc/embed_vocabulary.py')
+    model.add_argument('--calibration', help='thresholds of presence, by xdet calibrate (default: beside the weights)')
+    model.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
+    model.add_argument(
+        '--batch-size', type=int, default=1, help='most waiting requests of equal options that run together (1)'
+    )
+    limits = parser.add_argument_group('limits of requests')
+    for limit in fields(Limits):
+        default = getattr(Limits, limit.name)
+        limits.add_argument(
+            f'--{limit.name.replace("_", "-")}',
+            type=type(default),
+            default=default,
+            metavar='N',
+            help=f'{limit.metadata["help"]} ({default})',
+        )
+    parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until a signal comes; returns the exit code."""
+    from xdet.serve.limits import Limits
+
+    missing = [name.replace('_', '-') for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ImportError(f'xdet serve needs the package(s) {", ".join(missing)}; pip install "xdet[serve]"')
+    limits = Limits(**{limit.name: getattr(args, limit.name) for limit in fields(Limits)})
+    if args.batch_size < 1:
+        raise ValueError(f'--batch-size is {args.batch_size}; accepted are whole numbers from 1')
+    token = args.token if args.token is not None else os.environ.get(TOKEN_VARIABLE)
+    if token is not None and not token.strip():
+        raise ValueError('the token is empty; accepted is any text, or none at all')
+
+    from xdet.compat.quiet import quiet_imports
+
+    with quiet_imports():
+        from xdet.apis import XDecoderInferencer
+        from xdet.serve.app import make_app
+        from xdet.serve.listening import bind, listen
+        from xdet.serve.service import Service
+
+    listener = bind(args.host, args.port)  # before the model is built, which takes seconds
+    with listener:
+        inferencer = XDecoderInferencer(
+            args.model,
+            args.weights,
+            args.device,
+            args.random_weights,
+            text_embeddings=args.text_embeddings,
+            calibration=args.calibration,
+        )
+        if inferencer.embedded is not None:
+            print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
+        inferencer.origin.describe()  # hashes the weights now, not within the first request
+        local = args.host in _LOOPBACK
+        service = Service(inferencer, limits, args.batch_size)
+        app = make_app(service, token, {*_LOOPBACK, '[::1]'} if local else None)
+        host = f'[{args.host}]' if ':' in args.host else args.host
+        if token is None and not local:
+            print(f'warning: whoever reaches {host} may use this server; --token asks for a token', file=sys.stderr)
+        name = inferencer.origin.model
+        print(f'serving {name} at http://{host}:{listener.getsockname()[1]} (Ctrl-C stops it)', flush=True)
+        return 130 if listen(app, service, listener) == 2 else 0
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
+    args = parser(prog).parse_args(argv)
+    return exit_code(lambda: run(args), args.debug)
