@@ -25,7 +25,7 @@ def images(inferencer: XDecoderInferencer, number: int) -> list:
 def test_memory_counts_what_tasks_add(inferencer: XDecoderInferencer) -> None:
     (image,) = images(inferencer, 1)
     features = (*image.features.backbone, image.features.mask_features, *image.features.memory)
-    least = image.image.nbytes + sum(part.untyped_storage().nbytes() for part in features)
+    least = image.image.nbytes + image.source.image.nbytes + sum(part.untyped_storage().nbytes() for part in features)
     assert memory_of(image) == least
     inferencer.predict('caption', image, max_tokens=2)
     assert memory_of(image) > least
