@@ -34,6 +34,7 @@ REQUESTS = dict(
     retrieval=dict(texts='a dog . a cat', return_embeddings=True),
     classification=dict(classes=NAMES),
     vqa=dict(questions='what is it?'),
+    interactive=dict(points=[[20, 10], [40, 30, 0]]),
 )
 
 
@@ -69,8 +70,8 @@ def error_of(response) -> str:
 def test_result_is_that_of_predict(task: str, client, inferencer: XDecoderInferencer) -> None:
     source = ImageSource('a.png', inferencer.set_image(Image.open(io.BytesIO(png()))).image)
     expected = inferencer(source, task, **REQUESTS[task])['predictions'][0]
-    form = {key: json.dumps(value)[1:-1] if key == 'boxes' else value for key, value in REQUESTS[task].items()}
-    form = {key: value.strip('[]') if key == 'boxes' else value for key, value in form.items()}
+    form = dict(REQUESTS[task])
+    form |= {key: '; '.join(' '.join(map(str, row)) for row in form[key]) for key in form.keys() & {'boxes', 'points'}}
     as_form = client.post(f'/v1/tasks/{task}', files=dict(image=('folder/../a.png', png())), data=form)
     as_json = client.post(f'/v1/tasks/{task}', json=dict(image=in_base64(png()), **REQUESTS[task]))
     assert as_form.status_code == as_json.status_code == 200
@@ -182,6 +183,7 @@ def test_amounts(client) -> None:
         ('refseg', dict(phrases=[f'a dog {i}' for i in range(6)]), '6 prompts'),
         ('vqa', dict(questions=['what is it?'] * 6), '6 prompts'),
         ('refcaption', dict(boxes=[[1, 1, 9, 9]] * 6), '6 prompts'),
+        ('interactive', dict(points=[[n, 1] for n in range(6)]), '6 prompts'),
         ('caption', dict(num_beams=300), '300 texts written at a time'),
         ('caption', dict(max_tokens=101), '101 tokens'),
     ):

@@ -160,8 +160,9 @@ class _Server:
         tasks = {}
         for name in service.inferencer.task_names:
             options = {option: option_schema(entry) for option, entry in options_of_task(name).items()}
-            needs = list(FORMATS[name].one_of)
-            tasks[name] = dict(path=f'/v1/tasks/{name}', needs_one_of=needs, options=options)
+            form = FORMATS[name]
+            needs = dict(needs_one_of=list(form.one_of), needs_any_of=list(form.any_of))
+            tasks[name] = dict(path=f'/v1/tasks/{name}', **needs, options=options)
         default = service.inferencer.default_vocabulary
         return _json(
             dict(

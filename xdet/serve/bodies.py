@@ -19,7 +19,7 @@ from xdet.inference.inputs.options import known_prompts
 from xdet.io.errors import cause
 from xdet.io.reading import shorten
 from xdet.io.schema import shown
-from xdet.options import GENERATION, REPORT, Option, parse_boxes, parse_scores
+from xdet.options import GENERATION, REPORT, Option, parse_scores
 from xdet.structures.mask_codes import decode_mask
 
 from .limits import Limits
@@ -214,14 +214,14 @@ def _option_value(name: str, values: list[str], option: Option) -> Any:
         raise Refused(422, f'there are {len(values)} parts called {name}; give one')
     (text,) = values
     try:
-        if option.kind == 'boxes':
-            return parse_boxes(text)
         if option.kind == 'scores':
             return parse_scores(text)
     except argparse.ArgumentTypeError as error:
         raise Refused(422, f'{name}: {error}') from None
-    if option.kind != 'value':
+    if not isinstance(option.kind, str):  # of another package
         return _plain_value(name, values)
+    if option.kind != 'value':  # what is asked understands the text itself: boxes, points
+        return text
     if option.type is bool:
         switch = dict(true=True, false=False).get(text.lower(), {'1': True, '0': False}.get(text))
         if switch is None:

@@ -21,7 +21,7 @@ class Limits:
     body_bytes: int = _limit(20 << 20, 'largest body of a request, in bytes')
     pixels: int = _limit(12_500_000, 'largest image, in pixels')
     names: int = _limit(500, 'most class names of a request; known lists by their name do not count')
-    prompts: int = _limit(100, 'most phrases, questions, texts or regions of a request')
+    prompts: int = _limit(100, 'most phrases, questions, texts, regions and points of a request')
     text: int = _limit(300, 'longest name, phrase, question or text, in characters')
     characters: int = _limit(20_000, 'most characters of all texts of a request')
     mask_pixels: int = _limit(500_000_000, 'most pixels of all masks of a request: phrases and regions times image')

@@ -25,6 +25,11 @@ _BASE64: Schema = dict(type='string', contentEncoding='base64', description='fil
 _KINDS: Mapping[str, Schema] = dict(
     names=_TEXTS,
     texts=_TEXTS,
+    points=dict(
+        type='array',
+        description='x, y in pixels, and 0 for a point that is not on the object',
+        items=dict(type='array', items=dict(type='number'), minItems=2, maxItems=3),
+    ),
     boxes=dict(
         type='array',
         description='x1, y1, x2, y2 in pixels',
@@ -51,7 +56,8 @@ def option_schema(option: Option) -> Schema:
     told = option.help + (f' (default: {option.default})' if option.default else '')
     if not isinstance(option.kind, str):  # of another package, whose function says what it accepts
         return dict(description=told)
-    return {**_KINDS.get(option.kind, dict(type=_PLAIN.get(option.type, 'string'))), 'description': told}
+    plain = dict(type=_PLAIN[option.type]) if option.kind == 'value' else _KINDS[option.kind]
+    return {**plain, 'description': told}
 
 
 def options_schema(task: str) -> Schema:
@@ -66,6 +72,8 @@ def options_schema(task: str) -> Schema:
         schema['required'] = list(form.one_of)
     elif form.one_of:
         schema['oneOf'] = [dict(required=[name]) for name in form.one_of]
+    elif form.any_of:
+        schema['anyOf'] = [dict(required=[name]) for name in form.any_of]
     return schema
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from xdet.datasets.files.image_io import decode_image
 from xdet.inference.inferencer import XDecoderInferencer
 from xdet.inference.inputs.images import ImageSource
-from xdet.inference.inputs.regions import Regions
+from xdet.inference.inputs.regions import Points, Regions
 from xdet.inference.pipeline import is_out_of_memory
 from xdet.io.errors import cause
 from xdet.io.schema import shown
@@ -191,13 +191,14 @@ def _amounts(prompts: TextPrompts, options: dict[str, Any], pixels: int, limits:
     found = 0
     if isinstance(regions, Regions):
         found = len(regions.masks if regions.boxes is None else regions.boxes)
+    points = len(prompts.points.rows) if isinstance(prompts.points, Points) else 0
     texts = [*prompts.phrases, *prompts.questions, *prompts.texts]
     generation = prompts.generation
     together = max(int(generation.get('num_beams', 1)), int(generation.get('num_texts', 1)))
     masks = (len(prompts.phrases) + found) * pixels
     return [
         (len(names), limits.names, 'class names'),
-        (len(texts) + found, limits.prompts, 'prompts'),
+        (len(texts) + found + points, limits.prompts, 'prompts'),
         (max(map(len, [*names, *texts]), default=0), limits.text, 'characters in one text'),
         (masks, limits.mask_pixels, 'pixels of all masks'),
         (max(len(prompts.phrases) + found, 1) * together, limits.generated, 'texts written at a time'),
