@@ -26,9 +26,10 @@ def test_memory_counts_what_tasks_add(inferencer: XDecoderInferencer) -> None:
     (image,) = images(inferencer, 1)
     features = (*image.features.backbone, image.features.mask_features, *image.features.memory)
     least = image.image.nbytes + image.source.image.nbytes + sum(part.untyped_storage().nbytes() for part in features)
-    assert memory_of(image) == least
+    encoded = memory_of(image)
+    assert least <= encoded < 2 * least
     inferencer.predict('caption', image, max_tokens=2)
-    assert memory_of(image) > least
+    assert memory_of(image) > encoded
 
 
 def test_least_recently_used_makes_room(inferencer: XDecoderInferencer) -> None:
