@@ -196,7 +196,7 @@ class XDecoderInferencer(TaskMethods, SavedModels):
         self.word_check = None if known is None else WordCheck(known, self.model.text_encoder)
         if text_embeddings is not None:
             use_examples(self, text_embeddings)
-        self.default_vocabulary = spec.embedded.vocabulary if spec.embedded else trained_on.get('vocabulary')
+        self.default_vocabulary = spec.vocabulary or trained_on.get('vocabulary')
         from xdet.visualization import XDetLocalVisualizer
 
         self.visualizer = XDetLocalVisualizer()
