@@ -38,7 +38,7 @@ def test_things_are_chosen_by_name() -> None:
 @pytest.mark.parametrize(
     ('name', 'content'),
     [
-        ('c.txt', 'soil\n crop \n\nweed\n'),
+        ('c.txt', 'soil\n crop \nweed\n\n'),
         ('c.json', '["soil", "crop", "weed"]'),
         ('c.json', '{"classes": [{"id": 1, "name": "crop"}, {"id": 0, "name": "soil"}, {"id": 2, "name": "weed"}]}'),
     ],
@@ -62,6 +62,15 @@ def test_unusable_files_are_named(tmp_path: Path, content: str, message: str) ->
     (tmp_path / 'c.json').write_text(content)
     with pytest.raises(ValueError, match=f'c.json: .*{message}'):
         load_class_names(tmp_path / 'c.json')
+
+
+def test_line_without_a_class_is_named(tmp_path: Path) -> None:
+    path = tmp_path / 'classes.txt'
+    path.write_text('soil\n\nweed\n')
+    with pytest.raises(ValueError, match='classes.txt: line 2 is empty; every line is a class'):
+        load_class_names(path)
+    path.write_text('soil\nweed\n\n\n')
+    assert load_class_names(path) == ('soil', 'weed')
 
 
 def test_unknown_lists_say_what_is_accepted() -> None:

@@ -297,6 +297,12 @@ def test_pipeline_of_the_task_is_used(tiny_config, inferencer, photos):
     assert Embedder(other).signature('images').pipeline[1]['scale'] == [64, 64]
 
 
+def flip_bit(path):
+    data = bytearray(path.read_bytes())
+    data[-4] ^= 1
+    path.write_bytes(data)
+
+
 def damage(index_dir, **changes):
     path = index_dir / 'manifest.json'
     content = json.loads(path.read_text())
@@ -311,6 +317,7 @@ def damage(index_dir, **changes):
         (lambda path: damage(path, kind='texts'), 'holds texts, not images'),
         (lambda path: damage(path, items=[dict(key='a.png', row=77)]), 'damaged'),
         (lambda path: damage(path, shards=3), 'damaged'),
+        (lambda path: flip_bit(next(path.glob('*.npy'))), 'their sum differs from that in the manifest'),
         (lambda path: (path / 'manifest.json').write_text('{"format": '), 'damaged'),
         (lambda path: next(path.glob('*.npy')).unlink(), 'missing or damaged'),
         (lambda path: next(path.glob('*.npy')).write_bytes(b'\x93NUMPY'), 'missing or damaged'),

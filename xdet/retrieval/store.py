@@ -8,6 +8,7 @@ import os
 import re
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,6 +41,10 @@ class RetrievalIndexError(ValueError):
 def usable(rows: np.ndarray) -> bool:
     """Whether all vectors can be compared: finite numbers, not all of them zero."""
     return bool(np.isfinite(rows).all() and rows.any(axis=-1).all())
+
+
+def _checksum(table: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(table).data)
 
 
 def _is_inside(path: str) -> bool:
@@ -288,7 +293,7 @@ class EmbeddingStore:
         name = f'embeddings-{max(numbers, default=0) + 1:06d}-{uuid.uuid4().hex[:8]}.npy'
         with replacing(self.directory / name) as file:
             np.save(file, table)
-        return dict(file=name, rows=len(table))
+        return dict(file=name, rows=len(table), crc32=_checksum(table))
 
     def _write_manifest(self) -> None:
         about = dict(format=FORMAT, version=VERSION, **asdict(self.signature), **self.facts, complete=self.complete)
@@ -363,6 +368,8 @@ class EmbeddingStore:
             if table.shape != (shard['rows'], *self.signature.shape) or table.dtype != np.float32:
                 raise ValueError(f'it holds {table.dtype} of shape {table.shape}')
             table = np.array(table)
+            if shard.get('crc32') not in (None, _checksum(table)):  # indexes of earlier versions have none
+                raise ValueError('their sum differs from that in the manifest')
             if not usable(table):
                 raise ValueError('some are zero or not finite')
         except (OSError, ValueError, EOFError, OverflowError, MemoryError, SyntaxError) as error:

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from xdet.io.reading import expand, listed, read_json, read_names, shorten
+from xdet.io.reading import expand, listed, read_json, read_text, shorten
 from xdet.io.schema import require
 from xdet.io.warnings import warn_once
 from xdet.structures import Vocabulary
@@ -138,12 +138,22 @@ def load_class_names(path: str | Path) -> tuple[str, ...]:
             f'names, a .txt or .json file, or one of {_accepted()}'
         )
     if path.suffix.lower() != '.json':
-        return tuple(read_names(path))
+        return _names_of_lines(path)
     content = read_json(path)
     entries = content.get('classes') if isinstance(content, dict) else content
     if not isinstance(entries, list) or not entries:
         raise ValueError(f'{path}: expected a list of class names, or a dict with such a list under "classes"')
     return _names_of_entries(path, entries)
+
+
+def _names_of_lines(path: Path) -> tuple[str, ...]:
+    names = [line.strip() for line in read_text(path).rstrip().splitlines()]
+    if '' in names:
+        raise ValueError(
+            f'{path}: line {names.index("") + 1} is empty; every line is a class, in label order: remove the line, or '
+            'give the class a name'
+        )
+    return tuple(names)
 
 
 def _names_of_entries(path: Path, entries: list) -> tuple[str, ...]:
