@@ -43,6 +43,12 @@ def _lean_runners() -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the exported model come first: so one process exports it, and none waits until it is done."""
+    items.sort(key=lambda item: 'exported' not in getattr(item, 'fixturenames', ()))
+
+
 def pytest_collection_finish() -> None:
     """Every data set of MMEngine collects garbage; what all test modules imported need not be searched each time."""
     gc.collect()

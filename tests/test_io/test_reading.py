@@ -215,3 +215,8 @@ def test_download_that_cannot_end_well(
     with pytest.raises(OSError, match='.'):
         reading.download(f'{address}/{page}', tmp_path / 'file', max_bytes=3000)
     assert not list(tmp_path.iterdir())
+
+
+def test_messages_have_one_line() -> None:
+    assert shorten('array([[0.],\n       [1.]])') == 'array([[0.], [1.]])'
+    assert shorten('a\r\nb' * 100, 20).endswith('(300 characters)')

@@ -10,6 +10,7 @@ import codecs
 import io
 import json
 import os
+import re
 import stat
 import threading
 import time
@@ -214,8 +215,8 @@ def is_address(path: Any) -> bool:
 
 
 def shorten(text: str, length: int = 200) -> str:
-    """``text``, without its middle if it is longer than about ``length``: messages do not repeat whole inputs."""
-    text = str(text)
+    """``text`` on one line and, beyond about ``length``, without its middle: messages do not repeat whole inputs."""
+    text = re.sub(r'\s*[\r\n]\s*', ' ', str(text))
     if len(text) <= length:
         return text
     half = (length - 3) // 2

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tiny.annotated import masks
+from tiny.mutation import mutated
 
 from xdet.datasets.exchange import AnnotatedSet, Polygon, Segment, detect_kind, read_annotations, write_annotations
 from xdet.datasets.exchange.kinds import KINDS
 from xdet.datasets.exchange.polygons import iou
-from xdet.datasets.exchange.source import Source
+from xdet.datasets.exchange.source import Source, read_xml
+from xdet.datasets.files.outlines import check_coordinates
 from xdet.structures import encode_mask
 
 LEAST = {True: 0.999, False: 0.97}
@@ -126,3 +131,39 @@ def test_documentation_is_the_table() -> None:
     for name, kind in KINDS.items():
         read = 'yes, with `--of FILE`' if name == 'coco-results' else 'yes'
         assert f'| `{name}` | {kind.help} | {read} | yes | {kind.lost} |\n' in text
+
+
+@pytest.mark.parametrize('kind', ['coco', 'coco-panoptic', 'labelme', 'label-studio-polygons', 'geojson'])
+def test_damaged_values_are_mistakes_that_name_the_file(kind: str, annotated: AnnotatedSet, tmp_path: Path) -> None:
+    first = annotated.images[0]
+    source = written(replace(annotated, images=(replace(first, split=''),)), kind, tmp_path / 'out')
+    (path,) = (
+        (source.path,) if source.path.is_file() else [path for path in source.path.rglob('*json') if path.is_file()]
+    )
+    valid = json.loads(path.read_text())
+
+    @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        path.write_text(json.dumps(mutated(valid, data)))
+        try:
+            images = read_annotations(Source(source.path), kind).images
+        except (OSError, ValueError) as error:
+            assert str(source.path) in str(error) and '\n' not in str(error) and len(str(error)) < 1500
+        else:
+            assert all(segment.bounds and segment.area >= 0 for image in images for segment in image.segments)
+
+    check()
+
+
+def test_encoding_that_nobody_knows(tmp_path: Path) -> None:
+    path = tmp_path / 'a.xml'
+    path.write_text('<?xml version="1.0" encoding="x"?><annotations/>')
+    with pytest.raises(ValueError, match='a.xml: not valid XML .unknown encoding'):
+        read_xml(path)
+
+
+@pytest.mark.parametrize('number', [10**400, -(10**400), float('nan'), float('inf')])
+def test_coordinates_beyond_all_bounds(number: float) -> None:
+    with pytest.raises(ValueError, match='x has the coordinate .*; coordinates must be finite numbers'):
+        check_coordinates([0.5, number, 1.0], (4, 4), 'x')

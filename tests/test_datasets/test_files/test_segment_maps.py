@@ -55,6 +55,13 @@ def test_unlisted_ids_and_other_images_are_errors(tmp_path: Path) -> None:
         read_panoptic_map(str(tmp_path / 'c.png'), [])
 
 
+@pytest.mark.parametrize('number', [-1, 1 << 24, 1 << 63, 10**30])
+def test_ids_that_no_image_can_hold(tmp_path: Path, number: int) -> None:
+    path = save_ids(tmp_path / 'a.png', np.array([[1]], dtype=np.uint32))
+    with pytest.raises(ValueError, match=rf'a.png: its annotation file has the segment id {number}; accepted are 1 to'):
+        read_panoptic_map(path, [dict(id=1, label=0), dict(id=number, label=0)])
+
+
 def test_label_image_without_any_label(tmp_path: Path) -> None:
     Image.new('L', (3, 2), 255).save(tmp_path / 'a.png')
     indices, segments = read_label_map(str(tmp_path / 'a.png'), CLASSES)

@@ -239,6 +239,6 @@ def read_xml(path: Path) -> ElementTree.Element:
     parser.CharacterDataHandler = builder.data
     try:
         parser.Parse(read_bytes(path, _MAX_XML_BYTES), True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError) as error:  # an encoding that nobody knows is a LookupError
         raise ValueError(f'{name}: not valid XML ({error})') from None
     return builder.close()

@@ -260,7 +260,7 @@ def _expressions(
         name = describe(annotation.get('id', f'{position} (counted from 0)'), image_id)
         if image_id not in sizes:
             if only_listed:
-                raise ValueError(f'{path}: an expression is of image {image_id}, which the file does not list')
+                raise ValueError(f'{path}: an expression is of image {shown(image_id)}, which the file does not list')
             continue
         texts = tuple(text for text in sentences if text)
         outline = read_outline(annotation['segmentation'], sizes[image_id], f'{path}: {name}')

@@ -85,7 +85,7 @@ def check_coordinates(values: Sequence[float], size: tuple[int, int] | None, wha
     Raises:
         ValueError: One is no finite number, or is further away from the image than the image is long.
     """
-    if set(map(type, values)) <= _NUMBERS and is_finite(sum(values)):
+    if set(map(type, values)) <= _NUMBERS and _has_sum(values):
         if not values:
             return
         reach = max(size) if size else 0
@@ -95,6 +95,13 @@ def check_coordinates(values: Sequence[float], size: tuple[int, int] | None, wha
         raise ValueError(f'{what} has the coordinate {worst:g}, far outside of the image of {size[1]}x{size[0]} pixels')
     wrong = next((value for value in values if type(value) not in _NUMBERS or not is_finite(value)), values)
     raise ValueError(f'{what} has the coordinate {shown(wrong)}; coordinates must be finite numbers')
+
+
+def _has_sum(values: Sequence[float]) -> bool:
+    try:
+        return is_finite(sum(values))
+    except OverflowError:  # a whole number beyond what a float holds, beside a float
+        return False
 
 
 def _is_polygon(polygon: Any, size: tuple[int, int], where: str) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from xdet.io.errors import cause
 from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, shorten
-from xdet.io.schema import checked
+from xdet.io.schema import checked, shown
 from xdet.structures import Vocabulary, XDetDataSample
 
 from .image_io import open_image
@@ -34,6 +34,10 @@ def read_panoptic_map(path: str, segments_info: list[dict]) -> tuple[np.ndarray,
     if len(segments_info) > np.iinfo(np.uint16).max:
         raise ValueError(f'{path}: its annotation file lists {len(segments_info)} segments, more than 65535')
     kept = [segment for segment in segments_info if segment['label'] >= 0]
+    if strange := [segment['id'] for segment in segments_info if not 0 <= segment['id'] < 1 << 24]:
+        raise ValueError(
+            f'{path}: its annotation file has the segment id {shown(strange[0])}; accepted are 1 to 16777215'
+        )
     index_of = {segment['id']: index for index, segment in enumerate(kept, start=1)}
     known = np.array(sorted({0, *(segment['id'] for segment in segments_info)}), dtype=np.uint32)
     indices = np.array([index_of.get(int(segment_id), 0) for segment_id in known], dtype=_index_type(len(kept)))

@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 
 from xdet.datasets.files.coco_json import listed_images
 from xdet.io.errors import cause
-from xdet.io.reading import is_address, listed
+from xdet.io.reading import is_address, listed, shorten
 from xdet.structures import Vocabulary
 
 
@@ -73,7 +73,7 @@ class ImageDataset(BaseDataset):
         if not missing:
             return self.data_list
         first = min(missing)
-        message = f'{source}: {len(missing)} listed file(s) do not exist, the first is {first}'
+        message = f'{source}: {len(missing)} listed file(s) do not exist, the first is {shorten(str(first), 500)}'
         if self.missing_images == 'error':
             raise FileNotFoundError(f"{message}; fix the paths or set missing_images='skip'")
         kept = [info for info in self.data_list if not any(info.get(key) in missing for key in FILE_KEYS)]
