@@ -33,7 +33,7 @@ def served(inferencer: XDecoderInferencer, monkeypatch: pytest.MonkeyPatch) -> I
         servers.append(self)
 
     monkeypatch.setattr(listening._Server, '__init__', note)
-    service = Service(inferencer, Limits(body_seconds=SECONDS, seconds=10))
+    service = Service(inferencer, Limits(body_seconds=SECONDS, seconds=10, body_bytes=1_000_000))
     listener = listening.bind('127.0.0.1', 0)
     address = listener.getsockname()
     thread = threading.Thread(target=listening.listen, args=(make_app(service), service, listener))
@@ -81,6 +81,16 @@ def test_slow_clients_are_cut(served: tuple) -> None:
         assert received(again).startswith(b'HTTP/1.1 200')
     for connection in connections:
         connection.close()
+
+
+def test_uploads_that_are_too_large_hear_so(served: tuple) -> None:
+    address, *_ = served
+    with socket.create_connection(address) as connection:
+        connection.sendall(HEAD + b'Content-Length: 3000000\r\n\r\n' + b'x' * 3_000_000)
+        assert received(connection).startswith(b'HTTP/1.1 413')
+    with socket.create_connection(address) as connection:
+        connection.sendall(HEAD + b'Content-Length: 99999999999\r\n\r\n')
+        assert received(connection).startswith(b'HTTP/1.1 413')
 
 
 def test_clients_that_go_away_do_not_reach_the_model(served: tuple, monkeypatch: pytest.MonkeyPatch) -> None:

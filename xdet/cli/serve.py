@@ -13,8 +13,10 @@ package, no model, or an address at which it cannot listen.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from importlib.util import find_spec
@@ -83,6 +85,11 @@ def run(args: argparse.Namespace) -> int:
         from xdet.serve.listening import bind, listen
         from xdet.serve.service import Service
 
+    # What is wrong with a request is told to who sent it; strangers cannot fill the log. Faults are still logged.
+    for name in ('uvicorn', 'xdet.inference.inferencer'):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger('python_multipart').setLevel(logging.CRITICAL)
+    warnings.filterwarnings('ignore', module='PIL')
     listener = bind(args.host, args.port)  # before the model is built, which takes seconds
     with listener:
         inferencer = XDecoderInferencer(

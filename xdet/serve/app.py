@@ -36,6 +36,7 @@ _LOGGER = logging.getLogger(__name__)
 _OPEN = ('/healthz', '/readyz')
 _EXPIRY_SECONDS = 5.0
 _BODIES_IN_MEMORY = 8
+_READ_TO_THE_END = 4
 _READERS = 2
 """Threads that read bodies and write answers, so that none of them keeps the others waiting."""
 _T = TypeVar('_T')
@@ -260,10 +261,13 @@ class _Server:
         """The body, which is cut where it is too large or too slow."""
         limits = self.limits
         too_large = f'the body has more than {limits.body_bytes} bytes'
-        if int(request.headers.get('content-length') or 0) > limits.body_bytes:
+        ends = time.monotonic() + limits.body_seconds
+        told = int(request.headers.get('content-length') or 0)
+        if told > limits.body_bytes:
+            if told <= _READ_TO_THE_END * limits.body_bytes:
+                await _discard(request, ends)
             raise Refused(413, too_large)
         body = bytearray()
-        ends = time.monotonic() + limits.body_seconds
         try:
             while True:
                 message = await asyncio.wait_for(request.receive(), max(ends - time.monotonic(), 0))
@@ -362,6 +366,15 @@ class _Guard:
 def _name_of(host: str) -> str:
     """Name or address in a ``Host`` header, without the port."""
     return (host.partition(']')[0] + ']' if host.startswith('[') else host.partition(':')[0]).lower()
+
+
+async def _discard(request: Request, ends: float) -> None:
+    """Read a body that is refused: many clients listen to the answer only when they have sent all of it."""
+    try:
+        while (await asyncio.wait_for(request.receive(), max(ends - time.monotonic(), 0))).get('more_body', False):
+            pass
+    except asyncio.TimeoutError:
+        pass
 
 
 async def _disconnected(request: Request) -> None:
