@@ -5,6 +5,8 @@
 #   make test                lint, types, unit and end-to-end tests
 #   make lint                only lint and types
 #   make site                the documentation as a site, into site/
+#   make web                 the page of demo/web: onnxruntime-web and the exported default model
+#   make test-browser        pages in a headless Chromium
 #   make legs                a selection of tests with other versions of what xdet requires
 #   make clean               remove everything that can be made again
 
@@ -33,7 +35,7 @@ SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_in
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.10 python3 python; do \
 	if "$$name" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$name"; break; fi; done)
 
-.PHONY: help demo test lint check-lint pytest legs $(LEGS) site clean
+.PHONY: help demo test test-browser web lint check-lint pytest legs $(LEGS) site clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -107,6 +109,17 @@ lint: check-lint
 test:
 	@$(MAKE) --no-print-directory check-lint
 	@$(MAKE) --no-print-directory pytest
+
+# The page of docs/export.md. Serve it with: python -m http.server --directory demo/web
+WEB_RUNTIME := onnxruntime-web@1.30.0
+
+web: $(VENV)/.stamp-tests
+	@cd demo/web && npm install --no-save --no-audit --no-fund $(WEB_RUNTIME)
+	@test -e demo/web/model/model.json || $(RUN) -m xdet export --out-dir demo/web/model
+
+test-browser: $(VENV)/.stamp-tests
+	@$(PIP) -r requirements/browser.txt
+	@$(RUN) -m pytest -m browser $(PYTEST_ARGS)
 
 legs: $(LEGS)
 

@@ -16,6 +16,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 MIM_CONTENT = ('configs', 'demo', 'tools', 'model-index.yml')
+NOT_PACKED = ('__pycache__', '*.pyc', 'node_modules', 'model')  # the last two: made by `make web`
 MIM_ROOTS = ('xdet', '+xdet_mim')
 EXTRAS = (
     *('completion', 'data', 'docs', 'edit', 'export', 'lora', 'mim', 'openmmlab'),
@@ -39,7 +40,7 @@ class BuildWithMim(build_py):
         for name in MIM_CONTENT:
             source = ROOT / name
             if source.is_dir():
-                shutil.copytree(source, target / name, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+                shutil.copytree(source, target / name, ignore=shutil.ignore_patterns(*NOT_PACKED))
             elif source.exists():
                 shutil.copy2(source, target / name)
 
@@ -91,6 +92,7 @@ setup(
     install_requires=[line for line in requirements('onnxruntime') if line.startswith(('numpy', 'pillow'))],
     extras_require={
         'runtime': requirements('onnxruntime'),
+        'openvino': requirements('openvino'),
         'toolkit': requirements('runtime'),
         **{name: requirements('runtime') + requirements(name) for name in EXTRAS},
     },

@@ -13,7 +13,7 @@ from xdet.apis import XDecoderInferencer
 from xdet.export.sizes import size_rule
 
 GRAPHS = {
-    *('image_encoder', 'text_encoder', 'decoder', 'image_keys', 'semantic', 'instance', 'panoptic', 'phrases'),
+    *('image_encoder', 'text_encoder', 'decoder', 'image_keys', 'names', 'semantic', 'instance', 'panoptic', 'phrases'),
     *('caption_step', 'answers', 'retrieval', 'classification'),
 }
 
@@ -38,7 +38,9 @@ def test_all_graphs_share_one_file_of_weights(exported: Path) -> None:
     [
         ('image_encoder', 'image', [1, 3, None, None]),
         ('text_encoder', 'ids', [None, None]),
-        ('panoptic', 'text', [None, 32]),
+        ('names', 'text', [None, 32]),
+        ('panoptic', 'probabilities', [11, None]),
+        ('panoptic', 'overlap', []),
         ('panoptic', 'is_thing', [None]),
         ('semantic', 'rows', [None, None]),
         ('phrases', 'phrase_tokens', [None, None, 32]),

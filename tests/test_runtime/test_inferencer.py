@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ import pytest
 from PIL import Image
 
 from xdet.apis import XDecoderInferencer
+from xdet.inference.known_words import WordCheck
 from xdet.runtime import ExportError, OnnxInferencer
+from xdet.runtime.words import ExportedWordCheck
+from xdet.structures import KnownWords
 
 NAMES = dict(things='dog . red circle', stuff='sky')
 CALLS: dict[str, dict[str, Any]] = dict(
@@ -41,9 +45,8 @@ def picture() -> np.ndarray:
 
 
 def same(here: Any, there: Any, where: str = '') -> None:
-    """Equal plain data, numbers up to rounding; what exported models do not tell (docs/export.md) is left out."""
+    """Equal plain data, numbers up to rounding."""
     if isinstance(here, dict):
-        here = {key: value for key, value in here.items() if key != 'presence'}
         assert list(here) == list(there), where
         for key in here:
             same(here[key], there[key], f'{where}/{key}')
@@ -62,6 +65,75 @@ def test_results_of_the_toolkit(
     exported_inferencer: OnnxInferencer, exportable: XDecoderInferencer, picture: np.ndarray, task: str
 ) -> None:
     same(exportable(picture, task, **CALLS[task]), exported_inferencer(picture, task, **CALLS[task]))
+
+
+LIMITS: dict[str, tuple[str, dict[str, Any]]] = dict(
+    background=('panoptic', dict(NAMES, background='cat . wall', presence=0.3)),
+    rivals=('semantic', dict(NAMES, background='cat', presence=0.2, score=0.01)),
+    overlap=('panoptic', dict(NAMES, overlap=0.1, mask=0.4, score={'dog': 0.9, 'sky': 0.1})),
+    instance=('instance', dict(NAMES, background='cat', mask=0.55, score=0.001)),
+    semantic=('semantic', dict(NAMES, score={'sky': 1.0})),
+    phrases=('refseg', dict(phrases='a dog . a cat', mask=0.6, score={'a cat': 1.0})),
+    presence=('refseg', dict(phrases='a dog . a cat', presence=1.0)),
+    described=('refcaption', dict(phrases='a dog . a cat', max_tokens=2)),
+)
+
+
+@pytest.mark.parametrize('case', LIMITS)
+def test_limits_of_a_call(
+    exported_inferencer: OnnxInferencer, exportable: XDecoderInferencer, picture: np.ndarray, case: str
+) -> None:
+    task, options = LIMITS[case]
+    same(exportable(picture, task, **options), exported_inferencer(picture, task, **options))
+
+
+def test_presence_that_was_calibrated(
+    exported_inferencer: OnnxInferencer, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(exported_inferencer.facts, 'presence', dict(panoptic=1.0))
+    assert exported_inferencer(picture, 'panoptic', **NAMES)['predictions'][0]['absent'] == ['dog', 'red circle', 'sky']
+    again = exported_inferencer(picture, 'panoptic', **NAMES, presence=0.0)
+    assert again['predictions'][0]['absent'] == []
+
+
+def test_prompts_far_from_the_training(
+    exported_inferencer: OnnxInferencer,
+    exportable: XDecoderInferencer,
+    picture: np.ndarray,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = KnownWords(('dog', 'sky'), frozenset({'red'}), also=('puppy',), others=('bread', 'car'), threshold=0.4)
+    monkeypatch.setattr(exportable, 'word_check', WordCheck(known, exportable.model.text_encoder))
+    plain = json.loads(json.dumps(known.to_plain()))
+    monkeypatch.setattr(exported_inferencer, 'word_check', ExportedWordCheck(plain, exported_inferencer.texts))
+    for task, options in (
+        ('panoptic', dict(classes='dog . bread . cat . a lorry')),
+        ('refseg', dict(phrases='the red bread on a lorry . a dog')),
+    ):
+        here, there = (one(picture, task, **options) for one in (exportable, exported_inferencer))
+        same(here, there)
+        assert 'bread' in str(there['predictions'][0]['unknown_prompts'])
+    warnings = [record.getMessage() for record in caplog.records if 'asked for' in record.getMessage()]
+    assert len(warnings) == 4 and warnings[0] == warnings[1] and warnings[2] == warnings[3]
+
+
+def test_pixels_of_no_name(exported_inferencer: OnnxInferencer, picture: np.ndarray, tmp_path: Path) -> None:
+    """A model that finds background has one more result of the graph ``semantic``."""
+    run, facts = exported_inferencer.model.run, exported_inferencer.facts
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(facts['segments'], 'background_score', 0.5)
+        surest = np.zeros(picture.shape[:2], dtype=np.float32)
+        surest[:10] = 1
+        more = [surest]
+        patch.setattr(
+            exported_inferencer.model, 'run', lambda name, **inputs: run(name, **inputs) + more * (name == 'semantic')
+        )
+        result = exported_inferencer(picture, 'semantic', **NAMES, out_dir=tmp_path)['predictions'][0]
+    assert sum(segment['area'] for segment in result['segments']) == 10 * picture.shape[1]
+    [path] = (tmp_path / 'preds').glob('*.png')
+    written = np.asarray(Image.open(path))
+    assert (written[10:] == 255).all() and (written[:10] < 3).all()
 
 
 @pytest.mark.parametrize(
@@ -109,7 +181,7 @@ def test_labels_do_not_depend_on_the_parts_they_are_made_in(
     exported_inferencer: OnnxInferencer, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = exported_inferencer(picture, 'semantic', **NAMES)
-    monkeypatch.setattr('xdet.runtime.inferencer._SCORE_BYTES', 4 * 11 * 37)
+    monkeypatch.setattr('xdet.runtime.tasks._SCORE_BYTES', 4 * 11 * 37)
     same(whole, exported_inferencer(picture, 'semantic', **NAMES))
 
 
@@ -119,7 +191,7 @@ def test_labels_do_not_depend_on_the_parts_they_are_made_in(
         ('panoptic', dict(things=''), 'the list of class names is empty'),
         ('panoptic', dict(phrases='a dog'), "task 'panoptic' does not take phrases"),
         ('panoptic', {}, 'no class names were given'),
-        ('refseg', {}, "task 'refseg' takes one of phrases, but got none"),
+        ('refseg', {}, "task 'refseg' needs phrases, for example"),
         ('caption', dict(max_tokens=5000), 'max_tokens'),
         ('panoptic', dict(NAMES, return_vis=True), 'return_vis needs the toolkit'),
         ('panoptic', dict(NAMES, min_area=3), 'does not take nms_iou'),
@@ -172,7 +244,7 @@ def set_format(folder: Path) -> None:
         (cut('model.json'), None),
         (lambda folder: (folder / 'model.json').write_text('{'), 'model.json: not valid JSON'),
         (lambda folder: (folder / 'model.json').unlink(), 'holds no exported model'),
-        (set_format, 'is of format 99; this version of xdet reads format 1'),
+        (set_format, 'is of format 99; this version of xdet reads format 2, so export the model again'),
     ],
 )
 def test_damaged_folders(
@@ -212,3 +284,34 @@ def test_embeddings_of_other_weights(exported: Path, tmp_path: Path) -> None:
 def test_unknown_provider(exported: Path) -> None:
     with pytest.raises(ExportError, match='providers AbacusProvider are not available'):
         OnnxInferencer(exported, providers=['AbacusProvider'])
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(backend='abacus'), "backend is 'abacus'; accepted are onnxruntime, openvino"),
+        (dict(backend='openvino', providers=['CPUExecutionProvider']), "backend 'openvino' takes none"),
+    ],
+)
+def test_unknown_backend(exported: Path, options: dict, message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        OnnxInferencer(exported, **options)
+
+
+def test_missing_openvino(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, 'openvino', None)
+    with pytest.raises(ExportError, match=r'backend .openvino. needs openvino .*: pip install "xdet\[openvino\]"'):
+        OnnxInferencer(exported, backend='openvino')
+
+
+@pytest.fixture(scope='module')
+def openvino_inferencer(exported: Path) -> OnnxInferencer:
+    pytest.importorskip('openvino', reason='openvino is not installed (pip install "xdet[openvino]")')
+    return OnnxInferencer(exported, threads=1, backend='openvino')
+
+
+@pytest.mark.parametrize('task', CALLS)
+def test_openvino_runs_the_same_graphs(
+    openvino_inferencer: OnnxInferencer, exported_inferencer: OnnxInferencer, picture: np.ndarray, task: str
+) -> None:
+    same(exported_inferencer(picture, task, **CALLS[task]), openvino_inferencer(picture, task, **CALLS[task]))

@@ -97,7 +97,8 @@ def measure(
     def familiar(names: Sequence[str], rows: Tensor) -> Tensor:
         alike = (rows @ of_related.T).masked_fill(_share_word(names, related), -1.0)
         unlike = (rows @ of_others.T).masked_fill(_share_word(names, others), -1.0)
-        return familiarity(torch.cat([rows @ of_trained.T, alike], dim=1), unlike)
+        known = torch.cat([rows @ of_trained.T, alike], dim=1)
+        return torch.from_numpy(familiarity(known.numpy(), unlike.numpy()))
 
     shares = [familiar(related, of_related), familiar(unrelated, of_unrelated)]
     generator = torch.Generator().manual_seed(seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from xdet.evaluation.panoptic_quality import ClassCounts, match_segments
 from xdet.inference.inferencer import EncodedImage, XDecoderInferencer
 from xdet.io.schema import number
+from xdet.model_zoo import config_root
 from xdet.runtime import OnnxInferencer
 from xdet.scenes.render import render_scene
 from xdet.scenes.sampling import sample_scene
@@ -31,16 +34,26 @@ LEAST_AGREEMENT = 99.0
 _NAMES = Vocabulary(
     ('person', 'car', 'dog', 'red circle', 'sky', 'grass', 'water'), (True, True, True, True, False, False, False)
 )
+_RIVAL = 'wall'
 _PHRASES = ('the largest object', 'a red thing on the left', 'sky')
 _QUESTIONS = ('what is it?', 'how many are there on the left side?')
 
 
 def default_images(count: int = LEAST_IMAGES) -> list[Array]:
-    """Generated scenes of several sizes and shapes, BGR uint8: landscape, portrait, square and very long ones."""
+    """Images of several sizes and shapes, BGR uint8: landscape, portrait, square and very long ones.
+
+    Every other one is of the photographs of the demo, where these are; the others are generated scenes.
+    """
     shapes = ((96, 128), (128, 96), (128, 128), (75, 200), (200, 131), (33, 64), (240, 180), (150, 333))
+    photographs = sorted((config_root().parent / 'demo' / 'photos').glob('*.jpg'))
     images = []
     for index in range(count):
-        height, width = shapes[index % len(shapes)]
+        height, width = shapes[index // 2 % len(shapes)] if photographs else shapes[index % len(shapes)]
+        if photographs and index % 2:
+            with Image.open(photographs[index // 2 % len(photographs)]) as photograph:
+                fitted = ImageOps.fit(photograph.convert('RGB'), (2 * width, 2 * height))
+            images.append(np.ascontiguousarray(np.asarray(fitted)[..., ::-1]))
+            continue
         scene = render_scene(sample_scene('val', 0, index), max(height, width)).image
         images.append(np.ascontiguousarray(scene[:height, :width]))
     return images
@@ -91,8 +104,13 @@ def compare(inferencer: XDecoderInferencer, exported: OnnxInferencer, images: Se
     number('images', len(pictures), int, LEAST_IMAGES)
     comparison = _Comparison(inferencer, exported)
     rules = [task if task else None for task in exported.facts['sizes']]
-    for index, picture in enumerate(pictures):
-        comparison.add(picture, rules[index % len(rules)])
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # both say of every image which of the names are far from their training
+    try:
+        for index, picture in enumerate(pictures):
+            comparison.add(picture, rules[index % len(rules)])
+    finally:
+        logging.disable(disabled)
     return comparison.report()
 
 
@@ -126,8 +144,17 @@ class _Comparison:
             'retrieval': dict(texts=list(_PHRASES), return_embeddings=True),
         }
         for task in self._exported.task_names:
-            pair = (one.predict(task, **prompts[task])['predictions'][0] for one in (self._model, self._exported))
+            pair = [one.predict(task, **prompts[task])['predictions'][0] for one in (self._model, self._exported)]
             getattr(self, f'_{task}')(*pair)
+            here, there = pair
+            if 'presence' in here:
+                self._differ('presence', here['presence'], there['presence'])
+            self._agreement['unknown_prompts'].append(here.get('unknown_prompts') == there.get('unknown_prompts'))
+        if 'panoptic' in self._exported.task_names:
+            limits: dict[str, Any] = dict(vocabulary=classes, background=[_RIVAL], score=0.2, presence=0.1, overlap=0.5)
+            self._pixels(
+                'limited_pixels', *(one.predict(**limits)['predictions'][0] for one in (self._model, self._exported))
+            )
 
     def report(self) -> dict[str, Any]:
         """What was found."""
@@ -159,19 +186,23 @@ class _Comparison:
         with torch.no_grad():
             layer = here.latent_pass.outputs.last
             table = self._model.model.vocabulary(self._vocabulary)[:-1]
-        latents = self._exported._latents(there)
+        latents = there.latents
         self._differ('class_embed', layer.class_embed[0], latents['class_embed'])
         self._differ('mask_embed', layer.mask_embed[0], latents['mask_embed'])
         self._differ('text', table, self._exported.texts.vocabulary(self._vocabulary))
 
     def _panoptic(self, here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
-        maps = [_id_map(result) for result in (here, there)]
+        maps = self._pixels('panoptic_pixels', here, there)
         found = match_segments(maps[0], here['segments'], maps[1], there['segments'])
         for counts in found.values():
             self._counts += counts
-        self._agreement['panoptic_pixels'].append(float((maps[0] == maps[1]).double().mean()))
         if len(here['segments']) == len(there['segments']):
             self._scores('panoptic_scores', here['segments'], there['segments'])
+
+    def _pixels(self, name: str, here: Mapping[str, Any], there: Mapping[str, Any]) -> list[torch.Tensor]:
+        maps = [_id_map(result) for result in (here, there)]
+        self._agreement[name].append(float((maps[0] == maps[1]).double().mean()))
+        return maps
 
     def _semantic(self, here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
         labels = []

@@ -22,13 +22,20 @@ from xdet.inference.inferencer import XDecoderInferencer
 from xdet.io.errors import cause
 from xdet.io.reading import expand, shorten
 from xdet.models.text.embedding_file import templates_fingerprint
-from xdet.options import THRESHOLDS
 from xdet.runtime.model import FORMAT, MANIFEST, file_sha256
 from xdet.structures import FORMATS, TEMPLATES
-from xdet.tasks import CaptioningTask, ClassificationTask, InteractiveTask, ReferringTask, VQATask
+from xdet.tasks import (
+    CaptioningTask,
+    ClassificationTask,
+    InteractiveTask,
+    ReferringTask,
+    SegmentationTask,
+    VQATask,
+)
 from xdet.version import __version__
 
-from .graphs import Graph, graphs
+from .examples import Graph
+from .graphs import graphs
 from .sizes import size_rule
 
 OPSETS = range(18, 24)
@@ -127,9 +134,10 @@ def _facts(inferencer: XDecoderInferencer, sizes: Mapping[str, Any]) -> dict[str
         vocabulary=None,
         tasks={
             name: dict(
-                # The runtime has no thresholds of its own.
-                prompts=[prompt for prompt in FORMATS[name].prompts if prompt not in THRESHOLDS],
+                prompts=list(FORMATS[name].prompts),
                 one_of=list(FORMATS[name].one_of),
+                any_of=list(FORMATS[name].any_of),
+                builds_on=list(FORMATS[name].builds_on),
                 writes=FORMATS[name].writes,
                 ranks=FORMATS[name].ranks,
             )
@@ -139,6 +147,19 @@ def _facts(inferencer: XDecoderInferencer, sizes: Mapping[str, Any]) -> dict[str
     )
     if (default := inferencer.default_vocabulary) is not None:
         facts['vocabulary'] = dict(names=list(default.names), is_thing=list(default.is_thing))
+    if inferencer.word_check is not None:
+        facts['known_words'] = inferencer.word_check.known.to_plain()
+    if inferencer.embedded is not None:
+        facts['elsewhere'] = inferencer.embedded.elsewhere
+    if inferencer.calibration is not None:
+        learned = {name: inferencer.calibration.presence(name) for name in inferencer.task_names}
+        facts['presence'] = {name: value for name, value in learned.items() if value is not None}
+    if (segmenting := tasks.get(SegmentationTask)) is not None:
+        facts['segments'] = dict(
+            least=segmenting.object_mask_threshold,
+            overlap=segmenting.overlap_threshold,
+            background_score=segmenting.background_score,
+        )
     if (referring := tasks.get(ReferringTask)) is not None:
         facts['phrases'] = dict(mode=referring.mode, per_pass=referring.phrases_per_pass)
     if (captioning := tasks.get(CaptioningTask)) is not None:

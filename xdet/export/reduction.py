@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from xdet.inference.inputs.images import ImageSource
 from xdet.io.reading import expand
 from xdet.runtime import OnnxInferencer
+from xdet.runtime.encoded import network_input
 from xdet.runtime.model import MANIFEST, file_sha256
 
 from .exporting import WEIGHTS, _share_weights
@@ -107,7 +108,7 @@ def _inputs(model: OnnxInferencer, images: Sequence[ImageSource]) -> Iterator[di
     """What the image encoder sees of images, in all sizes that tasks ask for."""
     rules = list(model.facts['sizes'])
     for index, source in enumerate(images):
-        seen, _ = model.network_input(source, rules[index % len(rules)])
+        seen, _ = network_input(model.model, source, rules[index % len(rules)] or None)
         if not np.isfinite(seen).all():
             raise ValueError(f'{source.name}: has pixels that are not finite')
         yield dict(image=seen)

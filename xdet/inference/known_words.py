@@ -6,15 +6,19 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from xdet.structures import KnownWords, TextPrompts
 from xdet.structures.known_words import Kind, words_of
 from xdet.structures.vocabulary import same_text
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # exported models run without torch
+    from torch import Tensor
+
     from xdet.models.text import CausalTextEncoder
+
+Floats = NDArray[np.float32]
 
 NEIGHBOURS, TEMPERATURE = 150, 0.1
 """How many names vote on another one, and how much the nearest of them count more; see :func:`familiarity`."""
@@ -62,15 +66,15 @@ class WordCheck:
 
     Args:
         known (KnownWords): Training vocabulary of the model.
-        text_encoder (CausalTextEncoder): Its text encoder.
+        text_encoder (CausalTextEncoder, optional): Its text encoder.
     """
 
-    def __init__(self, known: KnownWords, text_encoder: CausalTextEncoder) -> None:
+    def __init__(self, known: KnownWords, text_encoder: CausalTextEncoder | None) -> None:
         self.known = known
         self.text_encoder = text_encoder
         self._learned: set[str] = set()
         self._others = frozenset(map(same_text, known.others))
-        self._places: tuple[Tensor, Tensor] | None = None
+        self._places: tuple[Floats, Floats] | None = None
         self._found: dict[tuple[str, Kind], tuple[str, ...]] = {}
 
     def learn(self, names: Sequence[str]) -> None:
@@ -98,13 +102,17 @@ class WordCheck:
         self._found |= {(text, kind): words for text, words in self._compare(new, kind).items()}
         return {text: words for text in prompts if (words := self._found[text, kind])}
 
-    def familiarity(self, names: Sequence[str]) -> Tensor:
+    def familiarity(self, names: Sequence[str]) -> Floats:
         """See :func:`familiarity`, ``[n]``."""
         if self._places is None:
-            known = (*self.known.names, *self.known.also)
-            self._places = embed(self.text_encoder, known), embed(self.text_encoder, self.known.others)
-        rows = embed(self.text_encoder, names)
+            self._places = self._embed((*self.known.names, *self.known.also)), self._embed(self.known.others)
+        rows = self._embed(names)
         return familiarity(*(rows @ place.T for place in self._places))
+
+    def _embed(self, names: Sequence[str]) -> Floats:
+        """Unit vectors ``[n, C]``; exported models have another way to them."""
+        assert self.text_encoder is not None
+        return np.asarray(embed(self.text_encoder, names))
 
     def _compare(self, prompts: Sequence[str], kind: Kind) -> dict[str, tuple[str, ...]]:
         """Far words of every prompt, perhaps none."""
@@ -134,23 +142,28 @@ class WordCheck:
         return [near.get(name, False) for name in names]
 
 
-def familiarity(known: Tensor, others: Tensor) -> Tensor:
+def familiarity(known: Floats, others: Floats) -> Floats:
     """Share of the nearest names that are known, the nearer ones counting more.
 
     Args:
-        known (Tensor): Cosines ``[n, k]`` of names with those that are known.
-        others (Tensor): Cosines ``[n, m]`` with names of what was not trained.
+        known (np.ndarray): Cosines ``[n, k]`` of names with those that are known.
+        others (np.ndarray): Cosines ``[n, m]`` with names of what was not trained.
 
     Returns:
-        Tensor: ``[n]``, from 0 to 1.
+        np.ndarray: ``[n]``, from 0 to 1.
     """
-    nearest = torch.cat([known, others], dim=1)
-    values, places = nearest.topk(min(NEIGHBOURS, nearest.shape[1]), dim=1)
-    return ((values / TEMPERATURE).softmax(dim=1) * (places < known.shape[1])).sum(dim=1)
+    nearest = np.concatenate([known, others], axis=1)
+    places = np.argsort(-nearest, axis=1, kind='stable')[:, :NEIGHBOURS]
+    values = np.take_along_axis(nearest, places, axis=1)
+    weights = np.exp((values - values.max(axis=1, keepdims=True)) / TEMPERATURE)
+    shares: Floats = (weights * (places < known.shape[1])).sum(axis=1) / weights.sum(axis=1)
+    return shares
 
 
 def embed(text_encoder: CausalTextEncoder, names: Sequence[str]) -> Tensor:
     """Unit vectors ``[n, C]`` of names as they are, on the CPU."""
+    import torch
+
     from xdet.models.similarity import normalize
 
     starts = range(0, len(names), _TEXTS_PER_PASS)

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from xdet.io.reading import expand, read_json, shorten
 from xdet.io.schema import require
 
-FORMAT = 1
+from .backends import ExportError, Run, make_backend
+
+__all__ = ['ExportError', 'ExportedModel', 'FORMAT', 'MANIFEST', 'file_sha256', 'softmax']
+
+FORMAT = 2
 MANIFEST = 'model.json'
-
-
-class ExportError(ValueError):
-    """An exported model cannot be used; the message is one line that names the file."""
 
 
 class ExportedModel:
@@ -28,18 +28,20 @@ class ExportedModel:
 
     Args:
         folder (str | Path): Written by ``tools/deployment/export_onnx.py``.
-        threads (int, optional): Threads per graph; None leaves it to onnxruntime.
-        providers (Sequence[str]): Of onnxruntime.
+        threads (int, optional): Threads per graph; None leaves it to the backend.
+        providers (Sequence[str], optional): Of onnxruntime; None is the CPU.
+        backend (str): One of :data:`~xdet.runtime.backends.BACKENDS`.
 
     Raises:
-        ExportError: There is no exported model, onnxruntime is missing, or a file is missing or damaged.
+        ExportError: There is no exported model, the backend is missing, or a file is missing or damaged.
     """
 
     def __init__(
         self,
         folder: str | os.PathLike,
         threads: int | None = None,
-        providers: Sequence[str] = ('CPUExecutionProvider',),
+        providers: Sequence[str] | None = None,
+        backend: str = 'onnxruntime',
     ) -> None:
         self.folder = expand(folder)
         path = self.folder / MANIFEST
@@ -56,23 +58,30 @@ class ExportedModel:
         except (OSError, ValueError) as error:
             raise ExportError(str(error)) from None
         if found != FORMAT:
-            raise ExportError(f'{path}: is of format {found}; this version of xdet reads format {FORMAT}')
-        try:
-            import onnxruntime
-        except ImportError as error:
             raise ExportError(
-                f'running exported models needs onnxruntime ({shorten(str(error))}): pip install "xdet[runtime]"'
-            ) from None
-        self._library = onnxruntime
-        unknown = sorted(set(providers) - set(onnxruntime.get_available_providers()))
-        if unknown:
-            available = ', '.join(onnxruntime.get_available_providers())
-            raise ExportError(f'providers {", ".join(unknown)} are not available; this onnxruntime has {available}')
-        self._threads, self._providers = threads, list(providers)
-        self._sessions: dict[str, Any] = {}
+                f'{path}: is of format {found}; this version of xdet reads format {FORMAT}, so export the model again'
+            )
+        self._backend, self._backend_name = make_backend(backend, threads, providers), backend
+        self._sessions: dict[str, Run] = {}
 
     def __contains__(self, graph: str) -> bool:
         return graph in self._graphs
+
+    def inputs(self, graph: str) -> list[str]:
+        """Names of the inputs of a graph.
+
+        Raises:
+            ExportError: There is no such graph.
+        """
+        if graph not in self._graphs:
+            raise ExportError(f'{self.folder / MANIFEST}: has no graph {graph!r}; it has {", ".join(self._graphs)}')
+        names: list[str] = self._graphs[graph]['inputs']
+        return names
+
+    def named(self, graph: str, values: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Results of a graph by name; of the values it takes those that it needs. Errors as in :meth:`run`."""
+        found = self.run(graph, **{name: values[name] for name in self.inputs(graph)})
+        return dict(zip(self._graphs[graph]['outputs'], found, strict=True))
 
     def run(self, graph: str, **inputs: NDArray[Any]) -> list[NDArray[Any]]:
         """Results of a graph, in its order.
@@ -80,32 +89,26 @@ class ExportedModel:
         Raises:
             ExportError: A file of it is missing or damaged, or it does not take these inputs.
         """
-        session = self._sessions.get(graph) or self._session(graph)
+        run = self._sessions.get(graph) or self._session(graph)
         try:
-            results: list[NDArray[Any]] = session.run(None, inputs)
-        except (self._library.capi.onnxruntime_pybind11_state.InvalidArgument, ValueError) as error:
+            return run(inputs)
+        except Exception as error:  # of the backend, by types of its own
             reason = shorten(str(error).replace('\n', ' '), 300)
-            raise ExportError(f'{self.folder / self._graphs[graph]["file"]}: {reason}') from None
-        return results
+            raise ExportError(f'{self.folder / self._graphs[graph]["file"]}: {reason}') from error
 
-    def _session(self, graph: str) -> Any:
+    def _session(self, graph: str) -> Run:
         """Load a graph, whose file must be the one that was exported."""
-        if graph not in self._graphs:
-            raise ExportError(f'{self.folder / MANIFEST}: has no graph {graph!r}; it has {", ".join(self._graphs)}')
+        self.inputs(graph)
         self._check_weights  # noqa: B018
         facts = self._graphs[graph]
         path = self.folder / facts['file']
         _check(path, facts['bytes'], facts['sha256'])
-        options = self._library.SessionOptions()
-        options.log_severity_level = 3
-        if self._threads:
-            options.intra_op_num_threads = self._threads
         try:
-            session = self._library.InferenceSession(str(path), options, providers=self._providers)
-        except Exception as error:  # of the library, by types of its own
-            raise ExportError(f'{path}: onnxruntime cannot load it ({shorten(str(error), 300)})') from None
-        self._sessions[graph] = session
-        return session
+            self._sessions[graph] = self._backend.load(path)
+        except Exception as error:  # likewise
+            reason = shorten(str(error).replace('\n', ' '), 300)
+            raise ExportError(f'{path}: {self._backend_name} cannot load it ({reason})') from error
+        return self._sessions[graph]
 
     @cached_property
     def _check_weights(self) -> None:

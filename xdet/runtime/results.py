@@ -13,6 +13,8 @@ from xdet.structures import Vocabulary
 from .masks import mask_results, overlaps
 
 Array = NDArray[Any]
+IGNORE, BACKGROUND = -1, -2
+"""In label maps, as in ``XDetDataSample``."""
 
 
 def segment(mask: Array, label: int, vocabulary: Vocabulary, score: float | None = None) -> dict[str, Any]:
@@ -24,7 +26,8 @@ def segment(mask: Array, label: int, vocabulary: Vocabulary, score: float | None
 
 def semantic(labels: Array, vocabulary: Vocabulary) -> dict[str, Any]:
     """A segment per class."""
-    return dict(segments=[segment(labels == label, int(label), vocabulary) for label in np.unique(labels)])
+    present = np.unique(labels[labels >= 0]).tolist()
+    return dict(segments=[segment(labels == label, label, vocabulary) for label in present])
 
 
 def panoptic(ids: Array, labels: Array, scores: Array, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -57,10 +60,21 @@ def phrases(texts: Sequence[str], masks: Array, scores: Array, similarities: Arr
     rows = zip(texts, masks, scores.tolist(), similarities.tolist(), strict=True)
     return dict(
         segments=[
-            {'phrase': text, 'score': score, 'similarity': similarity, **mask_results(mask)}
+            {
+                'phrase': text,
+                'score': score,
+                'similarity': similarity,
+                'presence': min(max((1 + similarity) / 2, 0.0), 1.0),
+                **mask_results(mask),
+            }
             for text, mask, score, similarity in rows
         ]
     )
+
+
+def phrase_presence(similarities: Array) -> Array:
+    """Whether what phrases mean is in an image at all, from 0 to 1."""
+    return np.clip((1 + similarities) / 2, 0, 1)
 
 
 def best(probabilities: Array, names: Sequence[str], count: int) -> list[tuple[int, str, float]]:
@@ -75,8 +89,9 @@ def id_map(ids: Array) -> Array:
 
 
 def label_map(labels: Array, vocabulary: Vocabulary) -> Array:
-    """Index map of labels."""
-    return labels.astype(np.uint8 if len(vocabulary) < 256 else np.uint16)
+    """Index map of labels; the largest value of its type marks pixels without one."""
+    kind = np.uint8 if len(vocabulary) < 256 else np.uint16
+    return np.where(labels >= 0, labels, np.iinfo(kind).max).astype(kind)
 
 
 def rankings(predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -68,16 +68,24 @@ class Texts:
                 self._texts[new[row]] = Text(tokens[place, :end].copy(), pooled[place].copy())
         return [self._texts[text] for text in texts]
 
+    def directions(self, names: Sequence[str]) -> Floats:
+        """Unit vectors ``[n, C]`` of names as they are, which are not remembered."""
+        pooled = self._pooled(names or [''])[: len(names)]
+        directions: Floats = pooled / (np.linalg.norm(pooled, axis=1, keepdims=True) + _EPS)
+        return directions
+
+    def _pooled(self, texts: Sequence[str]) -> Floats:
+        """Features ``[n, C]`` of whole texts."""
+        pooled: list[Any] = [None] * len(texts)
+        for rows, ids in self._batches(texts):
+            for row, found in zip(rows, self._model.run('text_encoder', ids=ids)[1], strict=True):
+                pooled[row] = found
+        return np.stack(pooled)
+
     def _embed_names(self, names: Sequence[str]) -> None:
         names = list(dict.fromkeys(names))
         for name in names:
-            prompts = [template.format(name) for template in self._templates]
-            pooled: Any = np.empty((len(prompts), 0))
-            for rows, ids in self._batches(prompts):
-                found = self._model.run('text_encoder', ids=ids)[1]
-                if not pooled.size:
-                    pooled = np.empty((len(prompts), found.shape[1]), dtype=np.float32)
-                pooled[rows] = found
+            pooled = self._pooled([template.format(name) for template in self._templates])
             mean = (pooled / (np.linalg.norm(pooled, axis=1, keepdims=True) + _EPS)).mean(axis=0)
             self._names[name] = mean / np.linalg.norm(mean)
 

@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from xdet.io.reading import listed
 
-from .data_sample import XDetDataSample
 from .vocabulary import same_text
+
+if TYPE_CHECKING:  # exported models run without torch
+    from .data_sample import XDetDataSample
 
 Kind = Literal['names', 'phrases', 'texts']
 """What a prompt is: a class name, a phrase (both get masks), or a question or text about the whole image."""

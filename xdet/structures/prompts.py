@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from torch import Tensor
-
 from .thresholds import Thresholds
 from .vocabulary import Vocabulary
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # exported models run without torch
+    from torch import Tensor
+
     from .data_sample import XDetDataSample
 
 
@@ -92,12 +92,13 @@ class TextPrompts:
         Raises:
             RegionError: Regions or points do not fit the image.
         """
-        regions, boxed, points = self.regions, self.boxed, self.points
-        if regions is not None and not isinstance(regions, Tensor):
+        regions: Any = self.regions
+        boxed, points = self.boxed, self.points
+        if regions is not None and hasattr(regions, 'rasterize'):
             height, width = sample.ori_shape[:2]
             boxed = regions.boxes is not None
             regions = regions.rasterize(height, width, name)
-        if points is not None and not isinstance(points, Tensor):
+        if points is not None and hasattr(points, 'pixels'):
             height, width = sample.ori_shape[:2]
             points = points.pixels(height, width, name)
         if self.vocabulary is not None:
@@ -108,7 +109,7 @@ class TextPrompts:
         """With regions and points on another device, as samples are moved."""
         given = {'regions': self.regions, 'points': self.points}
         moved: dict[str, Any] = {
-            key: value.to(*args, **kwargs) for key, value in given.items() if isinstance(value, Tensor)
+            key: value.to(*args, **kwargs) for key, value in given.items() if value is not None and hasattr(value, 'to')
         }
         return replace(self, **moved) if moved else self
 

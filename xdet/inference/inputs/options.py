@@ -11,7 +11,6 @@ import numpy as np
 from xdet.io.reading import shorten
 from xdet.io.schema import number, shown
 from xdet.options import GENERATION, PROMPTS, REPORT, Generation, Option, Options, Prompts, ReportOptions, table
-from xdet.structures import FORMATS
 
 __all__ = [
     'Generation',
@@ -22,16 +21,29 @@ __all__ = [
     'known_prompts',
     'split_options',
     'takers',
+    'task_formats',
 ]
 
 
-def known_prompts() -> dict[str, Option]:
+def task_formats() -> Mapping[str, Any]:
+    """All registered formats, see :data:`xdet.structures.FORMATS`; exported models, which run without torch, bring
+    their own."""
+    from xdet.structures import FORMATS
+
+    return FORMATS
+
+
+def known_prompts(formats: Mapping[str, Any] | None = None) -> dict[str, Option]:
     """All prompts by name: those of xdet, then those that tasks of other packages bring along.
+
+    Args:
+        formats (Mapping[str, Any], optional): By task, as :func:`task_formats` returns them, which is the default.
 
     Raises:
         ValueError: One of the latter has a name that xdet uses.
     """
-    own = {name: (task, option) for task, form in FORMATS.items() for name, option in form.own_options().items()}
+    formats = task_formats() if formats is None else formats
+    own = {name: (task, option) for task, form in formats.items() for name, option in form.own_options().items()}
     for name, (task, _) in own.items():
         if name in PROMPTS | GENERATION | REPORT:
             raise ValueError(f"the format of task '{task}' declares the option '{name}', which xdet has already")
@@ -40,8 +52,9 @@ def known_prompts() -> dict[str, Option]:
 
 def takers() -> dict[str, list[str]]:
     """By option, the tasks that take it; options of reports that all take are missing."""
-    tasks = {name: [task for task, form in FORMATS.items() if name in form.prompts] for name in known_prompts()}
-    writers = [task for task, form in FORMATS.items() if form.writes]
+    formats = task_formats()
+    tasks = {name: [task for task, form in formats.items() if name in form.prompts] for name in known_prompts()}
+    writers = [task for task, form in formats.items() if form.writes]
     reports = {name: list(option.tasks) for name, option in REPORT.items() if option.tasks}
     return tasks | dict.fromkeys(GENERATION, writers) | reports
 
@@ -51,14 +64,17 @@ def documented() -> str:
     return table(known_prompts() | GENERATION | REPORT, takers())
 
 
-def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Prompts, generation settings and report options; None counts as not given.
+def split_options(
+    options: Mapping[str, Any], formats: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Prompts, generation settings and report options; None counts as not given. ``formats`` as in
+    :func:`known_prompts`.
 
     Raises:
         TypeError: An option is unknown.
         ValueError: The score threshold is not a number from 0 to 1, or a switch neither on nor off.
     """
-    groups: Sequence[Mapping[str, Option]] = (known_prompts(), GENERATION, REPORT)
+    groups: Sequence[Mapping[str, Option]] = (known_prompts(formats), GENERATION, REPORT)
     known = [name for group in groups for name in group]
     unknown = sorted(set(options) - set(known))
     if unknown:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from xdet.options import PROMPTS, THRESHOLDS
-from xdet.structures import FORMATS, TextPrompts, Thresholds, Vocabulary
+from xdet.structures import TextPrompts, Thresholds, Vocabulary
 
-from .options import known_prompts
+from .options import known_prompts, task_formats
 from .prompts import resolve_texts, resolve_vocabularies
 from .regions import check_together, resolve_boxes, resolve_masks, resolve_points
 
@@ -32,6 +32,7 @@ def make_requests(
     count: int | None,
     default: Vocabulary | None = None,
     prompts_needed: bool = True,
+    formats: Mapping[str, Any] | None = None,
 ) -> list[TextPrompts]:
     """What is asked of each image.
 
@@ -42,12 +43,14 @@ def make_requests(
         count (int, optional): Number of images; None makes one request that holds for all of them.
         default (Vocabulary, optional): Class names of the model, for users who name none.
         prompts_needed (bool): Whether a task that compares needs something to compare with.
+        formats (Mapping[str, Any], optional): By task, how it is asked; None are those of the registry.
 
     Raises:
         ValueError: A prompt that the task does not take, a missing or an empty one, or a wrong number of them.
     """
-    form, known = FORMATS[task], known_prompts()
-    _check(task, prompts, generation, prompts_needed)
+    formats = task_formats() if formats is None else formats
+    form, known = formats[task], known_prompts(formats)
+    _check(task, prompts, generation, prompts_needed, formats)
     # What phrases mean has to be found first.
     tasks = ('refseg', task) if 'phrases' in prompts and task != 'refseg' else (*form.builds_on, task)
     columns: dict[str, list[Any]] = {}
@@ -99,15 +102,21 @@ def make_requests(
     return asked
 
 
-def _check(task: str, prompts: Mapping[str, Any], generation: Mapping[str, Any], prompts_needed: bool) -> None:
+def _check(
+    task: str,
+    prompts: Mapping[str, Any],
+    generation: Mapping[str, Any],
+    prompts_needed: bool,
+    formats: Mapping[str, Any],
+) -> None:
     """Whether the task takes what was given and got what it needs."""
-    form = FORMATS[task]
+    form = formats[task]
     foreign = [key for key in prompts if key not in form.prompts]
     if foreign:
         accepted = ', '.join(form.prompts) if form.prompts else 'no prompts'
         raise ValueError(f"task '{task}' does not take {', '.join(foreign)}; accepted are {accepted}")
     if generation and not form.writes:
-        writers = ', '.join(name for name, other in FORMATS.items() if other.writes)
+        writers = ', '.join(name for name, other in formats.items() if other.writes)
         raise ValueError(f"task '{task}' does not take {', '.join(generation)}; only {writers} write texts")
     both = [key for key in _REGIONS if key in prompts]
     if len(both) > 1 and not form.one_of:
@@ -117,7 +126,7 @@ def _check(task: str, prompts: Mapping[str, Any], generation: Mapping[str, Any],
         return
     chosen = [key for key in needs if key in prompts]
     if not chosen:
-        known = known_prompts()
+        known = known_prompts(formats)
         examples = ' or '.join(f'{key}={known[key].example}' for key in needs if known[key].example)
         needed = f"task '{task}' needs {' or '.join(needs)}"
         raise ValueError(f'{needed}, for example {examples}' if examples else needed)

@@ -9,9 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from xdet.compat.checkpoint import local_file
 from xdet.inference.inputs.regions import Points, Regions
 from xdet.structures import TextPrompts
 from xdet.version import __version__
@@ -37,6 +34,8 @@ class Origin:
         """Of the file; hashing takes about 1 s per GB and is done once."""
         if self.weights is None:
             return None
+        from xdet.compat.checkpoint import local_file
+
         digest = hashlib.sha256()
         with open(local_file(self.weights), 'rb') as file:
             while chunk := file.read(2**20):
@@ -63,11 +62,12 @@ def asked(prompts: TextPrompts) -> dict[str, Any]:
     regions = prompts.regions
     if isinstance(regions, Regions) and regions.boxes is not None:
         plain['boxes'] = regions.boxes.tolist()
-    elif isinstance(regions, (Regions, Tensor)):
-        plain['masks'] = len(regions.masks) if isinstance(regions, Regions) else len(regions)
-    points = prompts.points
-    if isinstance(points, (Points, Tensor)):
-        plain['points'] = points.tolist() if isinstance(points, Tensor) else points.rows.tolist()
+    elif regions is not None:
+        masks: Any = regions.masks if isinstance(regions, Regions) else regions
+        plain['masks'] = len(masks)
+    points: Any = prompts.points
+    if points is not None:
+        plain['points'] = (points.rows if isinstance(points, Points) else points).tolist()
     if prompts.background:
         plain['background'] = list(prompts.background)
     if prompts.thresholds:
