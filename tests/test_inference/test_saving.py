@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from tiny.hub import running_hub
-from tiny.model import inferencer, tiny_config  # noqa: F401
 
 from xdet import pretrained
 from xdet.apis import XDecoderInferencer
@@ -21,7 +20,7 @@ IMAGE = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
 
 
 @pytest.fixture(scope='module')
-def saved(inferencer: XDecoderInferencer, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+def saved(inferencer: XDecoderInferencer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model in a folder, with all that may go with it."""
     from xdet.inference.known_words import WordCheck
 
@@ -42,7 +41,7 @@ def asked(model: XDecoderInferencer) -> list[dict]:
     return [{key: value for key, value in result.items() if key not in leave_out} for result in results]
 
 
-def test_a_folder_gives_the_same_results(inferencer: XDecoderInferencer, saved: Path) -> None:  # noqa: F811
+def test_a_folder_gives_the_same_results(inferencer: XDecoderInferencer, saved: Path) -> None:
     assert {file.name for file in saved.iterdir()} == {
         'config.json',
         'model.safetensors',
@@ -76,7 +75,7 @@ def test_embedded_models_can_be_shared(tmp_path: Path) -> None:
 
 
 def test_to_a_hub_and_back(
-    inferencer: XDecoderInferencer,  # noqa: F811
+    inferencer: XDecoderInferencer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -136,7 +135,7 @@ def test_what_is_no_model(tmp_path: Path) -> None:
         XDecoderInferencer.from_pretrained(tmp_path)
 
 
-def test_files_outside_the_folder(inferencer: XDecoderInferencer, tmp_path: Path) -> None:  # noqa: F811
+def test_files_outside_the_folder(inferencer: XDecoderInferencer, tmp_path: Path) -> None:
     model = copy.copy(inferencer)
     model.cfg = copy.deepcopy(model.cfg)
     model.cfg.model.tasks.segmentation.clip_ensemble = dict(type='ClipEnsemble', weights='clip.pt')
