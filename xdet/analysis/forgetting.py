@@ -44,7 +44,7 @@ def between(before: Mapping[str, Tensor], after: Mapping[str, Tensor], strength:
         strength (float): 0 are those before, 1 those after, to the bit; between and beyond them, on the line.
 
     Returns:
-        dict[str, Tensor]: What both have, in equal shapes and floating point, as said; what only one has as it is there;
+        dict[str, Tensor]: What both have in equal shapes and floating point, as said; what only one has, unchanged;
         else that after.
     """
     mixed = {**before, **after}
