@@ -10,7 +10,6 @@ import codecs
 import io
 import json
 import os
-import re
 import stat
 import threading
 import time
@@ -216,7 +215,9 @@ def is_address(path: Any) -> bool:
 
 def shorten(text: str, length: int = 200) -> str:
     """``text`` on one line and, beyond about ``length``, without its middle: messages do not repeat whole inputs."""
-    text = re.sub(r'\s*[\r\n]\s*', ' ', str(text))
+    text = str(text)
+    if '\n' in text or '\r' in text:
+        text = ' '.join(line.strip() for line in text.splitlines())
     if len(text) <= length:
         return text
     half = (length - 3) // 2
