@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 from mmengine.config import Config
 
-from xdet.export.encoding import Decoder, ImageEncoder, ImageKeys
+from xdet.export.encoding import Decoder, ImageEncoder, ImageKeys, _with_fixed_padding
 from xdet.export.examples import Examples
 from xdet.export.graphs import graphs
 from xdet.export.segmenting import Instance, Names, Panoptic, Semantic
@@ -110,6 +111,21 @@ def queries(seed: int) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tens
     masks = 3 * torch.nn.functional.interpolate(torch.randn(1, 9, 3, 4, generator=random), (12, 16))[0]
     inputs = dict(probabilities=logits.softmax(dim=-1), mask_embed=masks.flatten(1), rows=torch.eye(12))
     return logits, masks, dict(inputs, mask_features=torch.eye(192).view(1, 192, 12, 16), columns=torch.eye(16))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(('kernel', 'stride', 'dilation'), [(3, 2, 1), (5, 2, 1), ((3, 5), (1, 2), 2), (1, 2, 1)])
+def test_padding_that_depends_on_sizes_is_fixed(kernel: Any, stride: Any, dilation: int) -> None:
+    """Where sizes are multiples of the stride, timm's padding is the same for all."""
+    layers = pytest.importorskip('timm.layers', reason='timm is not installed')
+    backbone = torch.nn.Sequential(layers.Conv2dSame(3, 4, kernel, stride=stride, dilation=dilation))
+    fixed = _with_fixed_padding(backbone)
+    for size in ((32, 64), (96, 32)):
+        image = torch.randn(1, 3, *size)
+        assert torch.equal(fixed(image), backbone(image))
+    assert type(backbone[0]) is layers.Conv2dSame
+    plain = torch.nn.Conv2d(3, 4, 3)
+    assert _with_fixed_padding(plain) is plain
 
 
 @torch.no_grad()
