@@ -17,6 +17,7 @@ from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images
 from xdet.io.reading import expand
 from xdet.io.schema import number, shown
 
+from .approximate import Approximate, Recipe
 from .collection import list_images, list_texts
 from .embedding import Embedder
 from .store import EmbeddingStore, Item, RetrievalIndexError, usable
@@ -116,6 +117,20 @@ class _SavedIndex:
         if len(rows):
             index.add(np.ascontiguousarray(rows))
         return index
+
+    def approximate(self, recipe: Recipe | None = None, rescore: int = 10) -> None:
+        """Search in large collections without comparing all rows from now on; found rows keep their true scores.
+
+        Args:
+            recipe (Recipe, optional): How; None is inverted lists of quantised rows.
+            rescore (int): Candidates per wanted result that are compared exactly; more find more.
+
+        Raises:
+            ImportError: faiss is not installed.
+            ValueError: The collection is too small for it.
+        """
+        rows = self._table.reshape(len(self._table), -1)
+        self.__dict__['_faiss_index'] = Approximate.build(rows, recipe or Recipe(), rescore=rescore)
 
     def _search(self, queries: np.ndarray, k: int, min_score: float) -> list[list[tuple[str, Item, float]]]:
         """Key, item and score of the best rows for every query, best first."""
