@@ -1,0 +1,72 @@
+"""The benchmark of stages: what it runs, compares and counts."""
+
+from __future__ import annotations
+
+import json
+import math
+import runpy
+from typing import Any
+
+import pytest
+import torch
+from tiny.tools import ROOT
+
+SCRIPT = runpy.run_path(str(ROOT / 'benchmarks' / 'stages.py'))
+
+
+class Local:
+    """A worker in this process."""
+
+    def __init__(self, stages: Any) -> None:
+        self._object, self.stages = stages, list(stages.runs)
+
+    def ask(self, method: str, *arguments: str) -> Any:
+        return json.loads(json.dumps(getattr(self._object, method)(*arguments)))
+
+
+@pytest.fixture(scope='module')
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    threads = torch.get_num_threads()
+    settings = dict(height=60, width=90, names=2, tokens=2, train_size=64)
+    first, second = (Local(SCRIPT['Stages']('xdecoder_focal-nano', **settings)) for _ in range(2))
+    workers = {SCRIPT['THERE']: first, SCRIPT['HERE']: second}
+    found = SCRIPT['compare'](workers, 1, tmp_path_factory.mktemp('results'))
+    torch.set_num_threads(threads)
+    return found
+
+
+def test_every_stage_of_every_task(rows):
+    names = [row['stage'] for row in rows]
+    expected = 'backbone', 'pixel decoder', 'panoptic, 2 names', '10 phrases', 'caption of 2 tokens', 'training step'
+    assert set(expected) < set(names)
+    for row in rows:
+        assert row['difference'] < 1e-4, row['stage']
+        assert row['gflop'] > 0 and row['this tree'] > 0 and row['revision'] > 0, row['stage']
+    by_name = {row['stage']: row for row in rows}
+    assert by_name['convolution']['convolutions'] == by_name['convolution']['gflop']
+    assert by_name['matrix product']['share'] == pytest.approx(1)
+    assert by_name['training step']['gflop'] > 2 * by_name['backbone']['gflop']
+
+
+def test_table(rows):
+    lines = SCRIPT['table'](rows).splitlines()
+    assert lines[0].startswith('| stage | revision | this tree | ratio | gflop |')
+    assert len(lines) == len(rows) + 2 and len({line.count('|') for line in lines}) == 1
+
+
+def test_difference():
+    difference, ones = SCRIPT['difference'], torch.ones(4)
+    assert difference([ones], [ones]) == 0
+    assert difference([ones], [2 * ones]) == pytest.approx(0.5)
+    assert difference([ones.bool()], [torch.tensor([True, True, True, False])]) == 0.25
+    assert difference([ones], [ones[:2]]) == difference([ones], []) == math.inf
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [(['--against', 'no-such-revision'], 'no revision of this repository'), (['--size', '12'], 'no height x width')],
+)
+def test_mistakes(arguments, said, capsys):
+    with pytest.raises(SystemExit) as error:
+        SCRIPT['main'](arguments)
+    assert said in f'{error.value}{capsys.readouterr().err}'
