@@ -80,3 +80,30 @@ def test_a_click_spreads_over_what_looks_alike() -> None:
     )
     inside = result[0] > 0
     assert inside[16, 8] and inside[10:22, 2:13].all() and not inside[:, 18:].any()
+
+
+def test_what_stands_for_a_name_decides_without_what_all_have_in_common() -> None:
+    generator = torch.Generator().manual_seed(0)
+    common = torch.nn.functional.normalize(torch.randn(16, generator=generator), dim=0)
+    everything = torch.nn.functional.normalize(common + 0.1 * torch.randn(50, 16, generator=generator), dim=-1)
+    rows = prompted.like_a_name(everything[:3], everything)
+    torch.testing.assert_close(rows.norm(dim=1), torch.ones(3))
+    mean = torch.nn.functional.normalize(everything.mean(0), dim=0)
+    torch.testing.assert_close(rows @ mean, torch.full((3,), -0.57 / (1 + 0.57**2) ** 0.5))
+    assert (rows @ everything[:3].T).argmax(1).tolist() == [0, 1, 2]
+
+
+def test_alike_masks_share_their_name() -> None:
+    masks = torch.stack([CELLS[0], CELLS[0], CELLS[2], torch.zeros_like(CELLS[0])])
+    class_embed = torch.tensor([[1.0, 0, 0], [0, 2, 0], [0, 0, 1], [0, -1, 1]])
+    found = prompted.names_of(masks, class_embed, torch.tensor([0, 1, 3]))
+    torch.testing.assert_close(found[0], found[1])  # both are the mean of the first two
+    unit = torch.nn.functional.normalize(class_embed, dim=1)
+    torch.testing.assert_close(found[2], prompted.like_a_name(unit[3:], unit)[0])  # an empty mask stands for itself
+
+
+def test_objectness_is_measured_within_an_image() -> None:
+    class_embed = torch.tensor([[1.0, 0], [0, 1], [1, 1]])
+    found = prompted.objectness(class_embed, torch.tensor([1.0, 0]), torch.tensor(2.0))
+    assert found.argsort().tolist() == [0, 2, 1]
+    torch.testing.assert_close(prompted.objectness(3 * class_embed, torch.tensor([1.0, 0]), torch.tensor(2.0)), found)

@@ -132,7 +132,7 @@ def use_examples(inferencer: XDecoderInferencer, path: str | os.PathLike[str]) -
 def _embeddings(inferencer: XDecoderInferencer, images: Any, shown: dict[str, Any]) -> tuple[Tensor, list[float]]:
     """Unit vectors ``[n, C]`` of the objects that are shown, and how well they were found."""
     results = inferencer.click(images, **shown)
-    several = isinstance(results, Sequence) and not hasattr(results, 'prediction')
+    several = isinstance(results, Sequence)
     if several and results.failed:
         raise ExampleError(results.failed[0]['error'])
     rows: list[Tensor] = []

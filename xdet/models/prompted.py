@@ -14,6 +14,7 @@ from torchvision.ops import box_iou
 
 from . import postprocess
 from .postprocess.resize import query_chunks
+from .similarity import cosine_logits
 
 STRIDE = 4
 """Length of a cell in pixels of the network input."""
@@ -40,6 +41,18 @@ def values_at(maps: Tensor, places: Tensor) -> Tensor:
 def mask_quality(logits: Tensor) -> Tensor:
     """Logarithm ``[q]`` of the mean probability inside of masks ``[q, h, w]``; small where one is empty."""
     return postprocess.mask_scores(logits, logits > 0).clamp(min=1e-4).log()
+
+
+def objectness(class_embed: Tensor, background: Tensor, logit_scale: Tensor) -> Tensor:
+    """Logarithm ``[q]`` of the probability that queries show an object, those of the image being the measure.
+
+    Args:
+        class_embed (Tensor): ``[q, C]``.
+        background (Tensor): ``[C]`` of unit length, the embedding that stands for no object.
+        logit_scale (Tensor): Logarithm of the factor between cosines and logits.
+    """
+    logits = cosine_logits(class_embed, background[None], logit_scale)[:, 0]
+    return F.logsigmoid(logits.mean() - logits)
 
 
 def point_fit(values: Tensor, positive: Tensor) -> Tensor:
@@ -118,8 +131,7 @@ def distinct(masks: Tensor, order: Sequence[int], most: int, overlap: float = 0.
 def names_of(masks: Tensor, class_embed: Tensor, chosen: Tensor) -> Tensor:
     """What stands for objects as the embedding of a name would: unit vectors ``[n, C]``.
 
-    The mean of the queries that have about the same mask (IoU from 0.5), less the mean of all queries: any two queries
-    are more alike than a query and a name, because of what all of them have in common.
+    The mean of the queries that have about the same mask (IoU from 0.5), see :func:`like_a_name`.
 
     Args:
         masks (Tensor): Bool ``[q, h, w]`` of the queries.
@@ -132,7 +144,27 @@ def names_of(masks: Tensor, class_embed: Tensor, chosen: Tensor) -> Tensor:
     weights = torch.where(iou >= 0.5, iou, torch.zeros_like(iou))
     weights[torch.arange(len(chosen)), chosen] = 1  # also where its mask is empty
     unit = F.normalize(class_embed, dim=-1)
-    return F.normalize(F.normalize(weights @ unit, dim=-1) - unit.mean(0), dim=-1)
+    return like_a_name(weights @ unit, unit)
+
+
+def like_a_name(embeddings: Tensor, everything: Tensor, turn: float = 0.57) -> Tensor:
+    """Embeddings of regions, turned so that they can be compared with others as the embedding of a name can.
+
+    Any two of them are more alike than one and a name, because of what all of an image have in common. That direction
+    is taken out, and comes back with a weight of its own, which is negative and the same for all: it decides nothing
+    between regions, but sets them apart from what shows no object, which has most of it.
+
+    Args:
+        embeddings (Tensor): ``[n, C]``.
+        everything (Tensor): ``[m, C]``, all embeddings of their image, of unit length.
+        turn (float): The weight.
+
+    Returns:
+        Tensor: ``[n, C]`` of unit length.
+    """
+    common = F.normalize(everything.mean(0), dim=0)
+    own = embeddings - (embeddings @ common)[:, None] * common
+    return F.normalize(F.normalize(own, dim=-1) - turn * common, dim=-1)
 
 
 def corrected(

@@ -10,9 +10,11 @@ from xdet.models import postprocess, prompted
 from xdet.models.context import TaskContext
 from xdet.models.decoder import OBJECT
 from xdet.registry import TASKS
-from xdet.structures import XDetDataSample
+from xdet.structures import Vocabulary, XDetDataSample
 
 from .base import TaskAdapter, describe
+
+_ANY = Vocabulary(('thing',), (True,))  # the embedding of the background comes with those of names
 
 
 @TASKS.register_module()
@@ -36,7 +38,7 @@ class InteractiveTask(TaskAdapter):
     def __init__(
         self,
         answers: int = 3,
-        temperature: float = 10.0,
+        temperature: float = 3.0,
         margin: float = 2.0,
         reach: float = 0.2,
         softness: float = 0.3,
@@ -58,10 +60,12 @@ class InteractiveTask(TaskAdapter):
         """
         layer = context.outputs.last
         mask_embed, class_embed = (layer.rows(tensor, OBJECT) for tensor in (layer.mask_embed, layer.class_embed))
+        background = context.vocabulary(_ANY)[-1]
         for index, sample in enumerate(context.samples):
             points, regions = _shown(sample)
             features = context.features.mask_features[index]
-            found = [self._answers(sample, mask_embed[index], features, points, region) for region in regions]
+            there = prompted.objectness(class_embed[index], background, context.text.logit_scale)
+            found = [self._answers(sample, mask_embed[index], there, features, points, region) for region in regions]
             masks = torch.einsum('qc,chw->qhw', mask_embed[index].float(), features.float()) > 0
             for number, answers in enumerate(found):
                 answers.objects = torch.full_like(answers.queries, number)
@@ -69,14 +73,20 @@ class InteractiveTask(TaskAdapter):
             sample.pred_objects = InstanceData.cat(found)
 
     def _answers(
-        self, sample: XDetDataSample, mask_embed: Tensor, features: Tensor, points: Tensor, region: Tensor | None
+        self,
+        sample: XDetDataSample,
+        mask_embed: Tensor,
+        objectness: Tensor,
+        features: Tensor,
+        points: Tensor,
+        region: Tensor | None,
     ) -> InstanceData:
         """Answers of one object, best first."""
         seen, size = sample.img_shape[:2], tuple(sample.ori_shape[:2])
         pixels, positive = points[:, :2], points[:, 2] == 1
         rough = torch.einsum('qc,chw->qhw', mask_embed.float(), features.float())
         values = prompted.values_at(rough, prompted.to_cells(pixels, seen, size))
-        quality = prompted.mask_quality(rough)
+        quality = prompted.mask_quality(rough) + objectness
         fit = prompted.point_fit(values / self.temperature, positive).sum(1)
         right = prompted.point_fit(values, positive).mean(1) if len(points) else torch.zeros_like(fit)
         if region is not None:
