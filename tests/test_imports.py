@@ -42,7 +42,7 @@ ALLOWED = {
     '__main__': {'cli'},
     # A page of imports: what users import.
     'editing': RUN | {'inference', 'retrieval'},
-    'apis': {'structures', 'compat', 'model_zoo', 'video', 'inference', 'retrieval', 'editing'},
+    'apis': {'structures', 'datasets', 'compat', 'model_zoo', 'video', 'inference', 'retrieval', 'editing'},
     'analysis': RUN | {'model_zoo', 'inference', 'benchmarks', 'cli'},
     # The package itself only prepares the installed stack; it must not load the model code.
     '__init__': {'compat'},

@@ -6,6 +6,7 @@ if find_spec('torch') is None or find_spec('mmengine') is None:
     raise ImportError('xdet.apis needs torch and MMEngine: pip install "xdet[toolkit]" (exported models: xdet.runtime)')
 
 from xdet.compat.checkpoint import load_weights
+from xdet.datasets.exchange import AnnotatedImage, AnnotatedSet, Segment, read_annotations, write_annotations
 from xdet.editing import REMOVAL_PROMPT, EditResult, edit_image, load_inpainting_pipeline
 from xdet.inference.films import FilmFrame
 from xdet.inference.inferencer import EncodedImage, XDecoderInferencer
@@ -20,6 +21,8 @@ from xdet.structures import decode_mask
 from xdet.video.reading import FilmError
 
 __all__ = [
+    'AnnotatedImage',
+    'AnnotatedSet',
     'EditResult',
     'EncodedImage',
     'FilmError',
@@ -31,6 +34,7 @@ __all__ = [
     'RegionHit',
     'ResumeError',
     'RetrievalIndexError',
+    'Segment',
     'StreamItem',
     'TextHit',
     'TextIndex',
@@ -41,5 +45,7 @@ __all__ = [
     'list_models',
     'load_inpainting_pipeline',
     'load_weights',
+    'read_annotations',
     'segment_phrase',
+    'write_annotations',
 ]

@@ -135,7 +135,8 @@ def config_for(data: AnnotatedSet, out: Path, copied: bool) -> str:
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Entry point: every foreseeable error is one line on stderr and exit code 2."""
     rest = list(sys.argv[1:] if argv is None else argv)
-    if rest and '--to' not in rest and not any(word.startswith('--to=') for word in rest) and rest[0][:1] != '-':
+    formats = '--to' in rest or any(word.startswith('--to=') for word in rest)
+    if rest and rest[0][:1] != '-' and not formats and not Path(rest[0]).exists():
         return scripts.main(rest, prog, 'convert')
     if not rest or rest[0] in ('-h', '--help'):
         parser(prog).print_help()

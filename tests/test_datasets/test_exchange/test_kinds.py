@@ -167,3 +167,10 @@ def test_encoding_that_nobody_knows(tmp_path: Path) -> None:
 def test_coordinates_beyond_all_bounds(number: float) -> None:
     with pytest.raises(ValueError, match='x has the coordinate .*; coordinates must be finite numbers'):
         check_coordinates([0.5, number, 1.0], (4, 4), 'x')
+
+
+def test_paths_as_text(annotated: AnnotatedSet, tmp_path: Path) -> None:
+    write_annotations(annotated, 'geojson', str(tmp_path / 'a'), copy_images=False)
+    images = Path(annotated.images[0].path).parent
+    back = read_annotations(str(tmp_path / 'a'), 'geojson', images=str(images))
+    assert sorted(image.path for image in back.images) == sorted(image.path for image in annotated.images)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from xdet.io.reading import listed, read_json, shorten
+from xdet.io.reading import expand, listed, read_json, shorten
 from xdet.io.writing import UNFINISHED, replacing
 
 from . import coco, cvat, geojson, instance_pngs, label_studio, labelme, voc, yolo
@@ -159,17 +159,20 @@ def kind_named(name: str) -> Kind:
     return KINDS[name]
 
 
-def read_annotations(source: Source, kind: str = '') -> AnnotatedSet:
+def read_annotations(source: Source | str | Path, kind: str = '', images: str | Path | None = None) -> AnnotatedSet:
     """Annotations of a file or folder.
 
     Args:
-        source (Source): Where they are.
-        kind (str): Format; empty recognises it.
+        source (Source | str | Path): Where they are.
+        kind (str): Format, see docs/data_formats.md; empty recognises it.
+        images (str | Path, optional): Folder of the images, if it is not where the format has it.
 
     Raises:
         FileNotFoundError: Something is missing.
         ValueError: Something is damaged, or not of that format.
     """
+    if not isinstance(source, Source):
+        source = Source(expand(source), None if images is None else expand(images))
     if not source.path.exists():
         raise FileNotFoundError(f'{shorten(str(source.path))}: does not exist')
     data = kind_named(kind or detect_kind(source.path)).read(source)
@@ -223,7 +226,7 @@ def detect_kind(path: Path) -> str:
     )
 
 
-def write_annotations(data: AnnotatedSet, kind: str, out: Path, copy_images: bool = True) -> int:
+def write_annotations(data: AnnotatedSet, kind: str, out: str | Path, copy_images: bool = True) -> int:
     """Write annotations as a new folder, or as one file if ``out`` has the ending of one and the format has one.
 
     Nothing is there until all is written.
@@ -231,7 +234,7 @@ def write_annotations(data: AnnotatedSet, kind: str, out: Path, copy_images: boo
     Args:
         data (AnnotatedSet): What to write.
         kind (str): Format.
-        out (Path): New or empty folder, or file, which is replaced.
+        out (str | Path): New or empty folder, or file, which is replaced.
         copy_images (bool): Put the images beside the annotations.
 
     Returns:
@@ -242,6 +245,7 @@ def write_annotations(data: AnnotatedSet, kind: str, out: Path, copy_images: boo
         OSError: The folder is not empty, or cannot be written.
         ValueError: The format cannot hold the data.
     """
+    out = expand(out)
     made = kind_named(kind).files(apart(data))
     if out.suffix in ('.json', '.xml', '.geojson', '.txt'):
         return _write_file(made, kind, out)
