@@ -109,3 +109,12 @@ def test_misspelt_key_of_a_config_is_refused(cfg: Config, key: str) -> None:
 def test_variables_of_a_config_are_left_alone(cfg: Config) -> None:
     cfg.update(dict(train_dataset=1, vis_backends=[], num_classes=3, test_pipeline=[], backend_args=None, classes=()))
     check_spelling(cfg)
+
+
+@pytest.mark.parametrize(('key', 'value'), [('model.data_preprocessor.mean.0', 1.5), ('custom_hooks.0', 'x')])
+def test_one_element_of_a_list(key: str, value: object) -> None:
+    cfg = Config(dict(model=dict(data_preprocessor=dict(mean=[1.0, 2.0, 3.0])), custom_hooks=[dict(type='EMAHook')]))
+    with pytest.raises(ValueError, match=rf'{key}: one element of a list cannot be replaced; give all of {key[:-2]}='):
+        apply_overrides(cfg, {key: value})
+    apply_overrides(cfg, {'custom_hooks.0': dict(momentum=0.1), 'custom_hooks.0.type': 'X'})
+    assert cfg.custom_hooks == [dict(type='X', momentum=0.1)]

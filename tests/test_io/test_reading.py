@@ -220,3 +220,4 @@ def test_download_that_cannot_end_well(
 def test_messages_have_one_line() -> None:
     assert shorten('array([[0.],\n       [1.]])') == 'array([[0.], [1.]])'
     assert shorten('a\r\nb' * 100, 20).endswith('(300 characters)')
+    assert shorten(' ' * 1_000_000).endswith('(1000000 characters)')  # at once

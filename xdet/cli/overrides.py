@@ -67,7 +67,7 @@ def apply_overrides(cfg: Config, options: Mapping[str, Any] | None) -> None:
     if not options:
         return
     for key, value in options.items():
-        _check_key(cfg, key)
+        _check_key(cfg, key, value)
         _check_is_read(cfg, key, value)
     try:
         cfg.merge_from_dict(dict(options))
@@ -89,7 +89,7 @@ def check_spelling(cfg: Config) -> None:
             raise ValueError(f"config key '{key}' is read by nothing; did you mean '{close[0]}'?")
 
 
-def _check_key(cfg: Config, full_key: str) -> None:
+def _check_key(cfg: Config, full_key: str, value: Any) -> None:
     parts = full_key.split('.')
     if parts[0] not in cfg and parts[0] not in runner_keys():
         raise ValueError(_no_such_key(full_key, parts[0], 'the config', [*cfg, *runner_keys()]))
@@ -107,7 +107,11 @@ def _check_key(cfg: Config, full_key: str) -> None:
         else:
             raise ValueError(f"--cfg-options {full_key}: '{where}' is {node!r} and has no '{part}'")
     if isinstance(node, (list, tuple)):
-        _element(node, parts[-1], full_key, '.'.join(parts[:-1]))
+        where = '.'.join(parts[:-1])
+        if not (isinstance(_element(node, parts[-1], full_key, where), Mapping) and isinstance(value, Mapping)):
+            raise ValueError(
+                f'--cfg-options {full_key}: one element of a list cannot be replaced; give all of {where}=[...]'
+            )
     elif len(parts) > 1 and node is not None and not isinstance(node, Mapping):
         raise ValueError(f"--cfg-options {full_key}: '{'.'.join(parts[:-1])}' is {node!r} and has no '{parts[-1]}'")
 
