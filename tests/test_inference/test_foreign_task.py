@@ -122,3 +122,23 @@ def test_names_that_xdet_uses_are_refused(named, name):
     named(**{name: Option('something else', 'value')})
     with pytest.raises(ValueError, match=f"'named' declares the option '{name}', which xdet has"):
         split_options({})
+
+
+def test_served(config, image):
+    pytest.importorskip('fastapi', reason='fastapi is not installed (pip install "xdet[serve]")')
+    testclient = pytest.importorskip('starlette.testclient', reason='httpx2 is not installed (requirements/tests.txt)')
+    from xdet.serve.app import make_app
+    from xdet.serve.limits import Limits
+    from xdet.serve.service import Service
+
+    inferencer = XDecoderInferencer(str(config), random_weights=True, device='cpu')
+    expected = inferencer(str(image), task='probe', probes='3 4; 70 50')['predictions'][0]
+    with testclient.TestClient(make_app(Service(inferencer, Limits()))) as client:
+        file = dict(image=image.read_bytes())
+        given = client.post('/v1/tasks/probe', files=file, data=dict(probes='3 4; 70 50'))
+        assert given.json()['strengths'] == expected['strengths']
+        wrong = client.post('/v1/tasks/probe', files=file, data=dict(probes='here'))
+        assert wrong.status_code == 422 and 'accepted are points' in wrong.json()['error']
+        described = client.get('/openapi.json').json()['paths']['/v1/tasks/probe']['post']
+    schema = described['requestBody']['content']['application/json']['schema']
+    assert schema['required'] == ['probes'] and 'where to probe' in schema['properties']['probes']['description']
