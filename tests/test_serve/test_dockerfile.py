@@ -45,7 +45,7 @@ def test_what_is_copied_exists_and_is_not_ignored() -> None:
 
 def test_all_that_setup_reads_is_copied() -> None:
     copied = ' '.join(arguments('COPY'))
-    for name in ('setup.py', 'pyproject.toml', 'README.md', 'requirements/', 'model-index.yml', 'xdet/'):
+    for name in ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'requirements/', 'model-index.yml', 'xdet/'):
         assert name in copied
 
 
