@@ -23,10 +23,14 @@ CONSTRAINTS := requirements/constraints-ci.txt
 # As an option, never as the variable PIP_CONSTRAINT: pip passes the variable on to the environments it builds in.
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --constraint $(CONSTRAINTS)
 RUN := $(VENV)/bin/python
+# Gradio takes an older Pillow than the other tests are run with, so tests in a browser have an environment of their own,
+# on top of the other.
+BROWSER := $(VENV)-browser
+BROWSER_TESTS = $(shell grep -rl 'mark.browser' tests --include='*.py')
 # Other versions of the requirements, see .ci/leg.py.
 LEGS := lowest newest originals
 CHECKED := $(addprefix xdet/,io structures models tasks evaluation video inference retrieval \
-	benchmarks visualization cli apis export runtime serve datasets/exchange \
+	benchmarks visualization cli page apis export runtime serve datasets/exchange \
 	model_zoo.py options.py editing.py lazy.py registry.py)
 
 # The first interpreter that runs and has a supported version (a name on PATH is not enough: it may be a version
@@ -117,9 +121,17 @@ web: $(VENV)/.stamp-tests
 	@cd demo/web && npm install --no-save --no-audit --no-fund $(WEB_RUNTIME)
 	@test -e demo/web/model/model.json || $(RUN) -m xdet export --out-dir demo/web/model
 
-test-browser: $(VENV)/.stamp-tests
-	@$(PIP) -r requirements/browser.txt
-	@$(RUN) -m pytest -m browser $(PYTEST_ARGS)
+$(BROWSER)/.stamp: $(VENV)/.stamp-tests requirements/browser.txt requirements/page.txt
+	@echo '[xdet] creating $(BROWSER)'
+	@$(RUN) -m venv --clear --without-pip $(BROWSER)
+	@$(RUN) -c 'import sysconfig as s; print(f"import site; site.addsitedir({s.get_path(\"purelib\")!r})")' \
+		> "$$($(BROWSER)/bin/python -c 'import sysconfig as s; print(s.get_path("purelib"))')/below.pth"
+	@$(BROWSER)/bin/python -m pip --disable-pip-version-check --quiet install --constraint $(CONSTRAINTS) \
+		-r requirements/browser.txt
+	@touch $@
+
+test-browser: $(BROWSER)/.stamp
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BROWSER)/bin/python -m pytest -m browser $(BROWSER_TESTS) $(PYTEST_ARGS)
 
 legs: $(LEGS)
 
@@ -132,5 +144,5 @@ site: $(VENV)/.stamp-docs
 	@echo 'the site is in site/index.html'
 
 clean:
-	rm -rf $(VENV) .venv-legs site build dist outputs work_dirs *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(BROWSER) .venv-legs site build dist outputs work_dirs *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,7 +16,7 @@ from tiny.ranks import stay_forkable
 
 import xdet  # noqa: F401
 
-pytest_plugins = ['tiny.annotated', 'tiny.coco', 'tiny.exported', 'tiny.model']
+pytest_plugins = ['tiny.annotated', 'tiny.browser', 'tiny.coco', 'tiny.exported', 'tiny.model']
 
 State = dict[str, torch.Tensor]
 

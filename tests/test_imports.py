@@ -34,10 +34,11 @@ ALLOWED = {
     'retrieval': RUN | {'model_zoo', 'inference'},
     'export': RUN | {'scenes', 'model_zoo', 'inference', 'runtime'},
     'benchmarks': RUN | {'model_zoo', 'inference'},
+    'page': RUN | {'model_zoo', 'inference'},
     # Commands; what programs of other rooms share with them (`errors`, `launch`, ...) lies there too.
     'cli': RUN
     | {'config_references', 'model_zoo', 'inference', 'retrieval', 'benchmarks', 'editing', 'apis', 'scenes', 'video'}
-    | {'serve'},
+    | {'serve', 'page'},
     'serve': RUN | {'inference'},
     '__main__': {'cli'},
     # A page of imports: what users import.

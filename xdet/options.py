@@ -46,6 +46,7 @@ class Option:
         type (type): Of a plain value: bool (a switch), int, float or str.
         tasks (tuple[str, ...]): Of an option of reports: the tasks that take it; empty: all.
         served (bool): Whether ``xdet serve`` takes it.
+        choices (tuple[str, ...]): The texts that a plain value may be; empty: any.
     """
 
     help: str
@@ -57,6 +58,7 @@ class Option:
     type: Any = str
     tasks: tuple[str, ...] = ()
     served: bool = True
+    choices: tuple[str, ...] = ()
 
     @property
     def flag(self) -> str:
@@ -193,7 +195,10 @@ class ReportOptions(TypedDict, total=False):
             served=False,
         ),
     ]
-    color_by: Annotated[str, Option("what has a colour of its own: 'class' or 'instance'", default='class')]
+    color_by: Annotated[
+        str,
+        Option("what has a colour of its own: 'class' or 'instance'", default='class', choices=('class', 'instance')),
+    ]
     nms_iou: Annotated[
         float | None,
         Option(

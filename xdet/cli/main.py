@@ -38,6 +38,7 @@ COMMANDS = dict(
     predict=Command('predict', 'segment, describe, classify or compare images', USE),
     demo=Command('scripts', 'show every task on images that come along, with a model of the package', USE, 'demo'),
     video=Command('video', 'segment a film and follow what it shows', USE),
+    page=Command('page', 'open a page in the browser: every task, on images of yours', USE),
     edit=Command('edit', 'remove or replace what a phrase means, with an inpainting pipeline', USE),
     index=Command('retrieval', 'embed a collection of images or texts to be searched', USE, 'index'),
     search=Command('retrieval', 'search an index for texts or images', USE, 'search'),

@@ -124,6 +124,7 @@ class XDetLocalVisualizer(Visualizer):
         draw_pred: bool = True,
         pred_score_thr: float = 0.3,
         color_by: str = 'class',
+        draw_texts: bool = True,
     ) -> np.ndarray:
         """The picture of a sample: ground truth on the left, then one panel per kind of prediction, texts below.
 
@@ -135,6 +136,7 @@ class XDetLocalVisualizer(Visualizer):
             pred_score_thr (float): Instances and phrases with a lower score are not drawn.
             color_by (str): ``'class'`` gives instances of a class shades of one colour, ``'instance'`` colours of
                 their own; stuff has the colour of its class.
+            draw_texts (bool): Write captions, answers and the like below.
 
         Returns:
             np.ndarray: RGB uint8; larger than the image when it is small, has several panels, or texts.
@@ -154,7 +156,7 @@ class XDetLocalVisualizer(Visualizer):
             shown_elsewhere = {'pred_phrases': described, 'pred_instances': 'pred_poses' in sample}
             fields = [field for field in _PREDICTIONS if not shown_elsewhere.get(field)]
             panels += self._panels(image, sample, fields, classes, palette, pred_score_thr, color_by)
-        lines = paragraphs(sample, pred_score_thr) if draw_pred else []
+        lines = paragraphs(sample, pred_score_thr) if draw_pred and draw_texts else []
         if not lines:
             return _side_by_side(panels) if panels else image
         canvas, _, style = self._canvas(image)

@@ -88,12 +88,13 @@ def split_options(
     for name, option in REPORT.items():
         if option.type is bool and name in given:
             given[name] = _switch(name, given[name])
+        if option.choices and name in given and given[name] not in option.choices:
+            accepted = ' and '.join(map(repr, option.choices))
+            raise ValueError(f'{name} is {shown(given[name])}; accepted are {accepted}')
     if 'formats' in given:
         from xdet.inference.outputs.annotations import check_formats
 
         given['formats'] = check_formats(given['formats'])
-    if given.get('color_by', 'class') not in ('class', 'instance'):
-        raise ValueError(f"color_by is {shown(given['color_by'])}; accepted are 'class' and 'instance'")
     prompts, generation, report = ({key: given[key] for key in group if key in given} for group in groups)
     return prompts, generation, report
 

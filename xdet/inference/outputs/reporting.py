@@ -167,7 +167,9 @@ class Report:
             source.name,
             sample if self.return_datasamples else prediction,
             picture if self.return_vis else None,
-            typed=kind(prediction, sample, source, self.visualizer, self.pred_score_thr) if self.keep else None,
+            typed=kind(prediction, sample, source, self.visualizer, self.pred_score_thr, self.color_by)
+            if self.keep
+            else None,
         )
 
     def resume(self, index: int, source: ImageSource, image: np.ndarray, prediction: dict[str, Any]) -> StreamItem:

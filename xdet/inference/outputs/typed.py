@@ -36,6 +36,7 @@ class Result:
         task (str): The task behind the method.
         prediction (dict): The result as plain data, see docs/inference.md.
         sample (XDetDataSample): What the model predicted, on the CPU.
+        score_thr (float): Instances and phrases below are neither drawn nor printed.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class Result:
         source: ImageSource,
         visualizer: XDetLocalVisualizer,
         score_thr: float = 0.3,
+        color_by: str = 'class',
     ) -> None:
         self.task: str = prediction['task']
         self.prediction = prediction
         self.sample = sample
-        self._source, self._visualizer, self._score_thr = source, visualizer, score_thr
+        self.score_thr = score_thr
+        self._source, self._visualizer, self._color_by = source, visualizer, color_by
 
     @property
     def image(self) -> str:
@@ -65,14 +68,22 @@ class Result:
         """The result as JSON; masks are in COCO's run-length encoding."""
         return json.dumps(self.prediction, ensure_ascii=False, allow_nan=False)
 
-    def plot(self) -> NDArray[np.uint8]:
+    def plot(self, texts: bool = True) -> NDArray[np.uint8]:
         """The image with what was found drawn into it, RGB uint8 ``[H', W', 3]``; a file is read again for it.
+
+        Args:
+            texts (bool): Write captions, answers and the like below the image.
 
         Raises:
             ImageReadError: The file of the image is gone.
         """
         picture: NDArray[np.uint8] = self._visualizer.draw(
-            self._source.read()[..., ::-1], self.sample, draw_gt=False, pred_score_thr=self._score_thr
+            self._source.read()[..., ::-1],
+            self.sample,
+            draw_gt=False,
+            pred_score_thr=self.score_thr,
+            color_by=self._color_by,
+            draw_texts=texts,
         )
         return picture
 
@@ -117,7 +128,7 @@ class Result:
         return png_bytes(self.plot())
 
     def __str__(self) -> str:
-        return '\n'.join(TASK_FORMATS[self.task].summary(self.prediction, self._score_thr))
+        return '\n'.join(TASK_FORMATS[self.task].summary(self.prediction, self.score_thr))
 
     def __repr__(self) -> str:
         told = '; '.join(' '.join(line.split()) for line in str(self).splitlines()[:8])

@@ -1,0 +1,69 @@
+"""The form follows from what options and formats of tasks declare."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from tiny import foreign_task
+
+from xdet.options import PROMPTS
+from xdet.page.controls import LONGEST_TEXT, TITLES, controls, hint, read_values, title
+from xdet.registry import TASK_FORMATS
+from xdet.structures import FORMATS
+
+
+@pytest.mark.parametrize('task', sorted(TITLES))
+def test_every_task_has_what_it_takes(task: str) -> None:
+    form, fields = FORMATS[task], controls(task)
+    assert set(form.prompts) <= set(fields)
+    assert ('num_beams' in fields) == form.writes
+    assert all(fields[name].main for name in (*form.one_of, *form.any_of))
+    assert title(task) and hint(task).endswith('.')
+    assert all(control.hint and control.label for control in fields.values())
+
+
+def test_options_of_instances_only_belong_to_them() -> None:
+    assert {'nms_iou', 'min_area', 'max_per_image'} <= set(controls('instance'))
+    assert not {'nms_iou', 'min_area', 'max_per_image'} & set(controls('panoptic'))
+    assert controls('panoptic')['color_by'].kind == 'choice'
+    assert {control.kind for control in controls('refcaption').values()} >= {'text', 'files', 'whole', 'number'}
+
+
+def test_a_task_of_another_package_has_its_prompt() -> None:
+    assert 'probe' in TASK_FORMATS and foreign_task.__name__ in sys.modules
+    fields = controls('probe')
+    assert fields['probes'].main and fields['probes'].kind == 'text'
+    assert fields['probes'].placeholder == '3 4; 10 20' and controls('interactive')['points'].placeholder == '60 45'
+    assert title('probe') == 'probe' and hint('probe') == ''  # its format says nothing
+
+
+def test_values_become_options() -> None:
+    values = dict(
+        classes=' dog . cat ', background='', score='dog=0.6 . cat=0.3', mask=0.4, overlap=None, questions='x'
+    )
+    assert read_values('panoptic', values) == dict(classes='dog . cat', score=dict(dog=0.6, cat=0.3), mask=0.4)
+    assert read_values('refcaption', dict(boxes='1 2 3 4', num_beams=3.0)) == dict(boxes=[[1, 2, 3, 4]], num_beams=3)
+    assert read_values('interactive', dict(points='3 4; 5 6 0')) == dict(points=[[3, 4], [5, 6, 0]])
+    assert read_values('refcaption', dict(masks=['a.png'])) == dict(masks=['a.png'])
+
+
+@pytest.mark.parametrize(
+    'task, values, told',
+    [
+        ('panoptic', dict(score='much'), 'Score: .*is no score'),
+        ('panoptic', dict(mask='0.5'), 'Mask: .*is no number'),
+        ('refcaption', dict(boxes='1 2 3'), 'Boxes: .*are no boxes'),
+        ('caption', dict(num_beams=1.5), 'Num beams: 1.5 is no whole number'),
+        ('panoptic', dict(classes='x' * (LONGEST_TEXT + 1)), 'Classes: .*accepted are up to'),
+        ('panoptic', dict(classes=['dog']), 'Classes: .*is no text'),
+    ],
+)
+def test_wrong_values_name_their_field(task: str, values: dict, told: str) -> None:
+    with pytest.raises(ValueError, match=told) as caught:
+        read_values(task, values)
+    assert '\n' not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_every_prompt_is_on_the_form_of_some_task() -> None:
+    assert set(PROMPTS) <= {name for task in FORMATS for name in controls(task)}

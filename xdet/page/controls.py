@@ -1,0 +1,158 @@
+"""Controls of the page, made from what options and formats of tasks declare."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from xdet.inference.inputs.options import known_prompts
+from xdet.io.reading import shorten
+from xdet.io.schema import shown
+from xdet.options import GENERATION, REPORT, Option, parse_boxes, parse_points, parse_scores
+from xdet.structures import FORMATS
+
+LONGEST_TEXT = 4000
+"""Letters that a box of text takes."""
+
+TITLES = dict(
+    panoptic='Everything',
+    instance='Objects',
+    semantic='Classes',
+    refseg='Phrases',
+    caption='Caption',
+    refcaption='Regions',
+    interactive='Click',
+    vqa='Questions',
+    classification='Classify',
+    retrieval='Search',
+    pose='Poses',
+)
+"""What tasks are called on the page; a task of another package keeps its name."""
+
+_HINTS = dict(
+    panoptic='Segments that do not overlap, with the names you give or those that the model knows.',
+    instance='Every object with a mask of its own, the surest first; masks may overlap.',
+    semantic='One segment for every class that occurs.',
+    refseg='Finds what each phrase describes.',
+    caption='Says in a sentence what the image shows.',
+    refcaption='Says what is in regions, which you give as phrases, boxes or masks. Or segment first and click.',
+    interactive='One object: click on it in the image above, or give points, a box or a rough mask.',
+    vqa='Answers questions about the image.',
+    classification='Says which of the names fits the whole image.',
+    retrieval='Ranks images of yours by how well they fit a text.',
+    pose='Objects with their keypoints.',
+)
+
+
+@dataclass(frozen=True)
+class Control:
+    """A field of the form.
+
+    Attributes:
+        option (Option): What it sets.
+        main (bool): Whether it is shown at once for the task, and not among further options.
+    """
+
+    option: Option
+    main: bool
+
+    @property
+    def kind(self) -> str:
+        """``'switch'``, ``'choice'``, ``'whole'`` (a whole number), ``'number'``, ``'files'`` or ``'text'``."""
+        if self.option.kind == 'masks':
+            return 'files'
+        if self.option.kind != 'value':
+            return 'text'
+        if self.option.choices:
+            return 'choice'
+        return {bool: 'switch', int: 'whole', float: 'number'}.get(self.option.type, 'text')
+
+    @property
+    def label(self) -> str:
+        """Its name for people."""
+        return self.option.name.replace('_', ' ').capitalize()
+
+    @property
+    def hint(self) -> str:
+        """What it is, and what holds when it is empty."""
+        default = f' (default: {self.option.default})' if self.option.default else ''
+        return f'{self.option.help}{default}'
+
+    @property
+    def placeholder(self) -> str:
+        """An example of a text."""
+        if self.option.kind == 'names':
+            return 'dog . cat'
+        if self.option.kind in ('boxes', 'points'):
+            return ' '.join(self.option.example.strip('[]').replace(',', ' ').split())
+        return self.option.example.strip("'")
+
+
+_REPORTS = {name: option for name, option in REPORT.items() if option.served and option.type is not bool}
+
+
+def title(task: str) -> str:
+    """What a task is called."""
+    return TITLES.get(task, task)
+
+
+def hint(task: str) -> str:
+    """What a task does, in a sentence."""
+    return _HINTS.get(task) or (type(FORMATS[task]).__doc__ or '').split('\n')[0]
+
+
+def all_options() -> dict[str, Option]:
+    """Every option that some task has a control for, in the order of the form."""
+    return known_prompts() | GENERATION | _REPORTS
+
+
+def controls(task: str) -> dict[str, Control]:
+    """Controls of a task by the name of their option: those that the task takes."""
+    form = FORMATS[task]
+    options = all_options()
+    taken = [*form.prompts, *(GENERATION if form.writes else ()), *(name for name in _REPORTS if task in (_REPORTS[name].tasks or (task,)))]
+    main = (
+        form.one_of
+        or form.any_of
+        or tuple(name for name in form.prompts if name == 'classes')
+        or tuple(form.own_options())
+    )
+    return {name: Control(options[name], name in main) for name in options if name in taken}
+
+
+def read_values(task: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a call from what the form holds; what is empty is not given, what the task does not take is left out.
+
+    Raises:
+        ValueError: A value that its option cannot have; the message names the field.
+    """
+    read: dict[str, Any] = {}
+    for name, control in controls(task).items():
+        value = values.get(name)
+        if value is None or (isinstance(value, str) and not value.strip()) or value == []:
+            continue
+        try:
+            read[name] = _read(control, value)
+        except (argparse.ArgumentTypeError, ValueError) as error:
+            raise ValueError(f'{control.label}: {error}') from None
+    return read
+
+
+def _read(control: Control, value: Any) -> Any:
+    kind = control.kind
+    if kind == 'files':
+        return value if isinstance(value, list) else [value]
+    if kind == 'switch':
+        return bool(value)
+    if kind in ('whole', 'number'):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or (kind == 'whole' and value != int(value)):
+            raise ValueError(f'{shown(value)} is no {"whole number" if kind == "whole" else "number"}')
+        return int(value) if kind == 'whole' else float(value)
+    if not isinstance(value, str):
+        raise ValueError(f'{shown(value)} is no text')
+    if len(value) > LONGEST_TEXT:
+        raise ValueError(f'{shorten(value, 40)} has {len(value)} letters; accepted are up to {LONGEST_TEXT}')
+    reader = {'boxes': parse_boxes, 'points': parse_points, 'scores': parse_scores}.get(str(control.option.kind))
+    return reader(value) if reader is not None else value.strip()
