@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Iterator
 
 import pytest
-from tiny import foreign_task
 
 from xdet.options import PROMPTS
 from xdet.page.controls import LONGEST_TEXT, TITLES, controls, hint, read_values, title
-from xdet.registry import TASK_FORMATS
+from xdet.registry import TASK_FORMATS, TASKS
 from xdet.structures import FORMATS
 
 
@@ -30,8 +31,18 @@ def test_options_of_instances_only_belong_to_them() -> None:
     assert {control.kind for control in controls('refcaption').values()} >= {'text', 'files', 'whole', 'number'}
 
 
-def test_a_task_of_another_package_has_its_prompt() -> None:
-    assert 'probe' in TASK_FORMATS and foreign_task.__name__ in sys.modules
+@pytest.fixture
+def probe() -> Iterator[None]:
+    """A task of another package, forgotten afterwards."""
+    assert 'probe' not in FORMATS
+    importlib.import_module('tiny.foreign_task')
+    yield
+    sys.modules.pop('tiny.foreign_task', None)
+    TASKS.module_dict.pop('ProbeTask', None)
+    TASK_FORMATS.module_dict.pop('probe', None)
+
+
+def test_a_task_of_another_package_has_its_prompt(probe: None) -> None:
     fields = controls('probe')
     assert fields['probes'].main and fields['probes'].kind == 'text'
     assert fields['probes'].placeholder == '3 4; 10 20' and controls('interactive')['points'].placeholder == '60 45'

@@ -40,7 +40,7 @@ from xdet.io.writing import write_image, write_text
 from xdet.structures import FORMATS, TextLine
 
 from . import markup
-from .controls import LONGEST_TEXT, TITLES, Control, controls, hint, read_values, title
+from .controls import LONGEST_TEXT, TITLES, Control, all_options, controls, hint, read_values, title
 from .desk import MAX_BYTES, MOST_IMAGES, Desk, Found, Picture, lit, read_picture, region_at
 from .examples import EXAMPLES, Example
 from .style import CSS, SHOW_ANSWER, theme
@@ -126,11 +126,13 @@ class Page:
             for name, control in controls(task).items():
                 known.setdefault(name, control)
                 main |= {name} if control.main else set()
+        known = {name: known[name] for name in all_options() if name in known}
         self.fields: dict[str, Any] = {name: self._field(known[name]) for name in known if name in main}
         self.files = _local(
             gr.File(
                 file_count='multiple',
                 label=f'Images to search in, up to {MOST_IMAGES}; the examples if there are none',
+                height=130,
                 visible=FORMATS[self._task].ranks,
                 elem_id='files',
             )
@@ -148,7 +150,9 @@ class Page:
             elem_id=f'field-{control.option.name}',
         )
         if control.kind == 'files':
-            return _local(gr.File(file_count='multiple', **{**common, 'label': f'{control.label}: {control.hint}'}))
+            return _local(
+                gr.File(file_count='multiple', height=110, **{**common, 'label': f'{control.label}: {control.hint}'})
+            )
         common['info'] = control.hint
         if control.kind == 'switch':
             return gr.Checkbox(False, **common)
