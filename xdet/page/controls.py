@@ -112,7 +112,11 @@ def controls(task: str) -> dict[str, Control]:
     """Controls of a task by the name of their option: those that the task takes."""
     form = FORMATS[task]
     options = all_options()
-    taken = [*form.prompts, *(GENERATION if form.writes else ()), *(name for name in _REPORTS if task in (_REPORTS[name].tasks or (task,)))]
+    taken = [
+        *form.prompts,
+        *(GENERATION if form.writes else ()),
+        *(name for name in _REPORTS if task in (_REPORTS[name].tasks or (task,))),
+    ]
     main = (
         form.one_of
         or form.any_of
