@@ -124,7 +124,7 @@ web: $(VENV)/.stamp-tests
 $(BROWSER)/.stamp: $(VENV)/.stamp-tests requirements/browser.txt requirements/page.txt
 	@echo '[xdet] creating $(BROWSER)'
 	@$(RUN) -m venv --clear --without-pip $(BROWSER)
-	@$(RUN) -c 'import sysconfig as s; print(f"import site; site.addsitedir({s.get_path(\"purelib\")!r})")' \
+	@$(RUN) -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
 		> "$$($(BROWSER)/bin/python -c 'import sysconfig as s; print(s.get_path("purelib"))')/below.pth"
 	@$(BROWSER)/bin/python -m pip --disable-pip-version-check --quiet install --constraint $(CONSTRAINTS) \
 		-r requirements/browser.txt
