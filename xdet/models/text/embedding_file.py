@@ -17,7 +17,7 @@ from torch import Tensor
 from xdet.io.reading import parse_json, shorten
 from xdet.io.schema import checked
 from xdet.io.writing import write_bytes
-from xdet.structures import TEMPLATES
+from xdet.structures import templates
 
 _FORMAT = 'xdet-vocabulary-1'
 _LEAST_NORM = 0.5  # they are of unit length, up to rounding
@@ -74,7 +74,7 @@ class EmbeddingFile:
 
 def templates_fingerprint() -> str:
     """Hash of the prompt templates."""
-    return hashlib.sha256('\n'.join(TEMPLATES).encode()).hexdigest()
+    return hashlib.sha256('\n'.join(templates.TEMPLATES).encode()).hexdigest()
 
 
 def read_embeddings(path: str | os.PathLike) -> EmbeddingFile:
