@@ -211,6 +211,15 @@ class ReportOptions(TypedDict, total=False):
     max_per_image: Annotated[
         int | None, Option('most instances', default='those of the model, 100', tasks=('instance',))
     ]
+    tiles: Annotated[
+        Any,
+        Option(
+            'size, or size and overlap, of tiles to cut a huge image into, "1024,128"',
+            default='the whole image at once',
+            tasks=('semantic', 'instance', 'panoptic'),
+            served=False,
+        ),
+    ]
     return_vis: Annotated[bool, Option('return overlays', shell='')]
     return_datasamples: Annotated[bool, Option('return samples instead of plain data', shell='', served=False)]
     return_embeddings: Annotated[

@@ -98,6 +98,8 @@ def follow(
 ) -> FilmRun:
     """Check a request and open its film; see :meth:`~xdet.inference.methods.TaskMethods.video`."""
     every, memory, fps, given = _checked(task, every, memory, fps, options)
+    if given.get('tiles') is not None:
+        raise ValueError('films do not take tiles; save their frames as images')
     film = open_film(source, read_image, as_bgr, IMAGE_SUFFIXES)
     try:
         requests, report = inferencer._prepare(task, 1, '', given)

@@ -29,6 +29,7 @@ from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images,
 from xdet.inference.inputs.options import known_prompts, split_options
 from xdet.inference.inputs.regions import RegionError
 from xdet.inference.inputs.requests import make_requests
+from xdet.inference.inputs.windows import open_windows
 from xdet.inference.known_words import WordCheck
 from xdet.inference.outputs.journal import Journal, plain
 from xdet.inference.outputs.provenance import Origin
@@ -51,6 +52,7 @@ from .methods import TaskMethods
 from .pipeline import build_pipeline, collate, inference_transforms, is_out_of_memory, prepare
 from .saving import SavedModels
 from .streaming import staged
+from .tiling import Tiled, Tiles, check_tiles, run_tiles
 
 if TYPE_CHECKING:  # built through the registry; importing all of mmdet's models here would slow down every start
     from typing_extensions import Unpack
@@ -119,6 +121,7 @@ class _Entry:
         image (np.ndarray): BGR uint8 ``[H, W, 3]``, once it is read.
         data (dict | None): What the model takes, until it is predicted.
         sample (XDetDataSample): What the model predicted, on the CPU.
+        tiled (Tiled | None): What was joined of its tiles.
         error (Exception | None): Why there is no result.
         finished (dict | None): The result that an earlier run has written.
     """
@@ -130,6 +133,7 @@ class _Entry:
     image: Any = None
     data: Any = None
     sample: Any = None
+    tiled: Tiled | None = None
     error: Exception | None = None
     finished: dict[str, Any] | None = None
 
@@ -467,6 +471,8 @@ class XDecoderInferencer(TaskMethods, SavedModels):
     ) -> tuple[Report, StreamItem]:
         """Run a task on an encoded image."""
         requests, report = self._prepare(task, 1, out_dir, options)
+        if report.tiles is not None:
+            raise ValueError('tiles is for images that are not encoded yet; give the image itself')
         report.keep = keep
         if report.writer is not None:
             report.writer.name(image.source.name)
@@ -486,8 +492,8 @@ class XDecoderInferencer(TaskMethods, SavedModels):
             if journal is not None:
                 entry.stamp = source.stamp()
                 entry.finished = journal.finished(entry.index, source.name, entry.stamp)
-            if entry.finished is not None and not run.report.ranks:
-                return entry
+            if run.report.tiles is not None or (entry.finished is not None and not run.report.ranks):
+                return entry  # tiles are read when their turn comes
             entry.image = source.read()
             if entry.finished is None:
                 data = prepare(self._pipeline(run.report.task), entry.image, source.name, entry.index)
@@ -501,6 +507,11 @@ class XDecoderInferencer(TaskMethods, SavedModels):
 
     def _predict(self, run: _Run, batch: list[_Entry]) -> list[_Entry]:
         """One forward pass; a batch that does not fit into memory is tried again image by image."""
+        if run.report.tiles is not None:
+            for entry in batch:
+                if entry.error is None and entry.finished is None:
+                    self._predict_tiles(run, entry, run.report.tiles)
+            return batch
         ready = [entry for entry in batch if entry.data is not None]
         try:
             samples = self.model.test_step(collate([entry.data for entry in ready])) if ready else []
@@ -527,6 +538,32 @@ class XDecoderInferencer(TaskMethods, SavedModels):
         if not run.is_collection:
             raise entry.error
         return batch
+
+    def _predict_tiles(self, run: _Run, entry: _Entry, tiles: Tiles) -> None:
+        """One image, tile by tile."""
+        report = run.report
+
+        def predict(pixels: np.ndarray) -> XDetDataSample:
+            data = prepare(self._pipeline(report.task), pixels, entry.source.name, entry.index)
+            entry.request.apply(data['data_samples'], entry.source.name)
+            (sample,) = self.model.test_step(collate([data]))
+            sample = sample.cpu()
+            if report.selection:
+                sample.pred_instances = report.selection.apply(sample.pred_instances)
+            return sample
+
+        try:
+            with open_windows(entry.source) as windows:
+                entry.tiled = run_tiles(windows, tiles, report.task, entry.request, predict, report.pred_score_thr)
+        except (ImageReadError, MemoryError, RuntimeError) as error:
+            if not isinstance(error, ImageReadError) and not is_out_of_memory(error):
+                raise
+            if not isinstance(error, ImageReadError):
+                reason = f'needs more memory than there is in tiles of {tiles.size} pixels; use smaller ones'
+                error = ImageReadError(entry.source.name, reason)
+            if not run.is_collection:
+                raise error from None
+            entry.error = error
 
     def learn_example(
         self,
@@ -669,11 +706,13 @@ class XDecoderInferencer(TaskMethods, SavedModels):
         min_area: int | None = None,
         max_per_image: int | None = None,
         formats: Sequence[str] = (),
+        tiles: Any = None,
         **report: Any,
     ) -> Report:
         selection = Selection(nms_iou, min_area, max_per_image)
         if selection and TASK_FORMATS[task].field != 'pred_instances':
             raise ValueError(f"task '{task}' does not take nms_iou, min_area and max_per_image; 'instance' does")
+        checked = check_tiles(tiles, task, report)
         annotations = annotation_writer(formats, task, out_dir, report.get('pred_score_thr', 0.3))
         saves = out_dir is not None and str(out_dir) != '' and not (no_save_vis and no_save_pred)
         return Report(
@@ -685,6 +724,7 @@ class XDecoderInferencer(TaskMethods, SavedModels):
             selection=selection,
             origin=self.origin,
             annotations=annotations,
+            tiles=checked,
             **report,
         )
 
@@ -711,6 +751,7 @@ def check_request(
     if task not in TASK_FORMATS:
         raise ValueError(f'unknown task {shown(task)}; accepted are {", ".join(TASK_FORMATS)}')
     annotation_writer(report.get('formats', ()), task, out_dir, 0.0)
+    check_tiles(report.get('tiles'), task, report)
     sources, _ = expand_images(images, leave_out=out_dir or None)
     for source in sources:
         if source.is_there():
@@ -758,6 +799,8 @@ def _report(report: Report, entry: _Entry) -> StreamItem:
         return report.fail(entry.index, entry.source, entry.error)
     if entry.finished is not None:
         return report.resume(entry.index, entry.source, entry.image, entry.finished)
+    if entry.tiled is not None:
+        return report.add_tiled(entry.index, entry.source, entry.tiled, entry.stamp)
     return report.add(entry.index, entry.source, entry.image, entry.sample, entry.stamp)
 
 

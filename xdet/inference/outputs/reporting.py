@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from .typed import RESULTS, Result, Results, Segments
 from .writer import ResultWriter
 
 if TYPE_CHECKING:
+    from xdet.inference.tiling import Tiled, Tiles
     from xdet.visualization.local_visualizer import XDetLocalVisualizer
 
 _LOGGER = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class Report:
         selection (Selection): Which instances count.
         origin (Origin, optional): What every result says about the model.
         annotations (AnnotationWriter, optional): Writes the formats of other tools.
+        tiles (Tiles, optional): How images are cut.
         keep (bool): Make typed results.
     """
 
@@ -108,6 +110,7 @@ class Report:
     selection: Selection = field(default_factory=Selection)
     origin: Origin | None = None
     annotations: AnnotationWriter | None = None
+    tiles: Tiles | None = None
     keep: bool = False
     failed: list[dict[str, Any]] = field(default_factory=list)
     rankings: list[dict[str, Any]] | None = None
@@ -170,6 +173,42 @@ class Report:
             typed=kind(prediction, sample, source, self.visualizer, self.pred_score_thr, self.color_by)
             if self.keep
             else None,
+        )
+
+    def add_tiled(self, index: int, source: ImageSource, tiled: Tiled, stamp: Any = None) -> StreamItem:
+        """Likewise of an image that was cut into tiles; it is drawn reduced."""
+        found: dict[str, Any] = dict(segments=tiled.rows)
+        least = tiled.small.prompts.thresholds.presence
+        if tiled.presence is not None:
+            found['presence'] = tiled.presence.tolist()
+            if least is not None:
+                names = zip(tiled.small.vocabulary.names, found['presence'], strict=True)
+                found['absent'] = [name for name, there in names if there <= least]
+        prediction = self.prediction(index, source, tiled.small, tiled.size, found)
+        small = ImageSource(source.name, tiled.image)
+        picture = None
+        if self._draws:
+            picture = self.visualizer.draw(
+                tiled.image[..., ::-1],
+                tiled.small,
+                draw_gt=False,
+                pred_score_thr=self.pred_score_thr,
+                color_by=self.color_by,
+            )
+        if self.writer is not None:
+            maps = {self.task: tiled.png()} if self.save_pred and tiled.map is not None else {}
+            written = picture if self.save_vis else None
+            self.writer.write(index, prediction if self.save_pred else None, maps, written, stamp)
+        if self.print_result:
+            print('\n'.join([source.name, *self.summary(prediction)]))
+        self._count(index, prediction, tiled.image)
+        kind = RESULTS.get(self.task, Result)
+        return StreamItem(
+            index,
+            source.name,
+            prediction,
+            picture if self.return_vis else None,
+            typed=kind(prediction, tiled.small, small, self.visualizer, self.pred_score_thr) if self.keep else None,
         )
 
     def resume(self, index: int, source: ImageSource, image: np.ndarray, prediction: dict[str, Any]) -> StreamItem:
@@ -236,13 +275,20 @@ class Report:
         if self._ranking is not None:
             self._ranking.add(prediction, image[..., ::-1])
 
-    def prediction(self, index: int, source: ImageSource, sample: XDetDataSample) -> dict[str, Any]:
-        """The result of an image as plain data."""
-        height, width = (int(side) for side in sample.ori_shape[:2])
+    def prediction(
+        self,
+        index: int,
+        source: ImageSource,
+        sample: XDetDataSample,
+        size: tuple[int, int] | None = None,
+        found: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """The result of an image as plain data; ``size`` and ``found`` where the sample does not hold them."""
+        height, width = (int(side) for side in size or sample.ori_shape[:2])
         prediction = dict(index=index, image=source.name, task=self.task, height=height, width=width)
         if 'vocabulary' in sample:
             prediction['classes'] = list(sample.vocabulary.names)
-        prediction.update(TASK_FORMATS[self.task].results(sample))
+        prediction.update(TASK_FORMATS[self.task].results(sample) if found is None else found)
         if sample.prompts.far:
             prediction['unknown_prompts'] = [
                 dict(prompt=prompt, words=list(words)) for prompt, words in sample.prompts.far.items()
@@ -258,4 +304,6 @@ class Report:
     def _settings(self) -> dict[str, Any]:
         """What decides about what is reported and shown."""
         chosen = {name: value for name, value in vars(self.selection).items() if value is not None}
+        if self.tiles is not None:
+            chosen['tiles'] = [self.tiles.size, self.tiles.overlap]
         return dict(pred_score_thr=self.pred_score_thr, **chosen)

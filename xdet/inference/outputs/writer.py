@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import re
+import struct
 import tempfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +67,7 @@ class ResultWriter:
         self,
         index: int,
         prediction: dict[str, Any] | None,
-        maps: dict[str, np.ndarray],
+        maps: Mapping[str, np.ndarray | bytes],
         picture: np.ndarray | None,
         stamp: Any = None,
     ) -> dict[str, str]:
@@ -74,7 +76,7 @@ class ResultWriter:
         Args:
             index (int): Position of the image in ``names``.
             prediction (dict, optional): JSON-ready result. The paths returned are added to it, as key ``files``.
-            maps (dict[str, np.ndarray]): Index maps by suffix.
+            maps (Mapping[str, np.ndarray | bytes]): Index maps by suffix, or the bytes of their PNG files.
             picture (np.ndarray, optional): RGB uint8 overlay.
             stamp (Any): For the journal, see :meth:`~.journal.Journal.begin`.
 
@@ -90,7 +92,7 @@ class ResultWriter:
         if prediction is not None:
             for suffix, array in maps.items():
                 files[suffix] = f'preds/{stem}_{suffix}.png'
-                contents[self.out_dir / files[suffix]] = png_bytes(array)
+                contents[self.out_dir / files[suffix]] = array if isinstance(array, bytes) else png_bytes(array)
         if picture is not None:
             files['vis'] = f'vis/{stem}.png'
             contents[self.out_dir / files['vis']] = png_bytes(picture)
@@ -165,6 +167,22 @@ def png_bytes(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array)).save(buffer, format='PNG')
     return buffer.getvalue()
+
+
+def png_of_strips(strips: Iterable[np.ndarray], height: int, width: int) -> bytes:
+    """PNG of an image whose strips are made one after the other: uint8 or uint16 ``[h, W]``, or RGB uint8."""
+    packer, packed, kind = zlib.compressobj(6), [], None
+    for strip in strips:
+        kind = (8 * strip.dtype.itemsize, 2 if strip.ndim == 3 else 0)
+        rows = np.ascontiguousarray(strip).astype(strip.dtype.newbyteorder('>')).view(np.uint8).reshape(len(strip), -1)
+        packed.append(packer.compress(np.pad(rows, [(0, 0), (1, 0)]).tobytes()))  # 0: rows are not filtered
+    assert kind is not None
+    header = struct.pack('>IIBBBBB', width, height, *kind, 0, 0, 0)
+    chunks = ((b'IHDR', header), (b'IDAT', b''.join([*packed, packer.flush()])), (b'IEND', b''))
+    parts = (
+        struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data)) for name, data in chunks
+    )
+    return b'\x89PNG\r\n\x1a\n' + b''.join(parts)
 
 
 def json_bytes(data: Any) -> bytes:
