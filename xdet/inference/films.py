@@ -56,7 +56,7 @@ class FilmFrame(Segments):
         """``[n]``: identity of every segment, from 1; 0 for phrases that were not found."""
         return np.array([row['track'] or 0 for row in self._rows], np.int64)
 
-    def plot(self) -> NDArray[np.uint8]:
+    def plot(self, texts: bool = True) -> NDArray[np.uint8]:
         """The frame with its tracks, RGB uint8, with even sides."""
         from xdet.visualization.tracks import draw_tracks
 
