@@ -25,6 +25,10 @@ else:
     Array = Named = Any
 
 Texts = str | Sequence[Any]
+
+MASK_TASKS = ('semantic', 'instance', 'panoptic', 'refseg', 'refcaption', 'pose', 'interactive')
+"""Tasks whose results have masks."""
+
 Resolver = Callable[[str, Any, int], list[Any]]
 
 
@@ -220,6 +224,10 @@ class ReportOptions(TypedDict, total=False):
             served=False,
         ),
     ]
+    oriented_boxes: Annotated[
+        bool, Option('add the smallest turned box of every mask: x, y, width, height, angle', tasks=MASK_TASKS)
+    ]
+    polygons: Annotated[bool, Option('add the outlines of every mask', tasks=MASK_TASKS)]
     return_vis: Annotated[bool, Option('return overlays', shell='')]
     return_datasamples: Annotated[bool, Option('return samples instead of plain data', shell='', served=False)]
     return_embeddings: Annotated[

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageShow
 
 from xdet.apis import XDecoderInferencer, decode_mask
+from xdet.inference.outputs.shapes import oriented_corners
 from xdet.structures import Vocabulary
 
 DEMO = Path(__file__).resolve().parents[2] / 'demo' / 'demo_scene.png'
@@ -43,6 +44,23 @@ def test_segments_are_arrays(found):
         assert found.prediction['classes'][label] == name
     assert list(found.presence) == [*NAMES, 'sky', 'sand']
     assert found.presence['red cross'] > 0.5 > found.presence['purple star'] and 'purple star' in found.absent
+
+
+def test_turned_boxes_and_polygons(model, scene, found):
+    assert found.oriented_boxes.shape == (len(found), 5) and all(len(parts) > 0 for parts in found.polygons)
+    corners = oriented_corners(found.oriented_boxes)
+    for mask, box, polygons, own in zip(found.masks, found.boxes, found.polygons, corners, strict=True):
+        rings = np.concatenate([polygon.outer for polygon in polygons])
+        assert (rings.min(0) >= box[:2]).all() and (rings.max(0) <= box[2:]).all()
+        assert own.min(0)[0] <= box[0] + 1 and own.max(0)[1] >= box[3] - 1 and mask.any()
+    names = dict(things=NAMES, stuff=['sky', 'sand'], oriented_boxes=True, polygons=True)
+    rows = json.loads(json.dumps(model.predict('panoptic', scene, **names)['predictions'][0]['segments']))
+    assert [row['oriented_box'] for row in rows] == found.oriented_boxes.tolist()
+    assert [len(row['polygons']) for row in rows] == [len(polygons) for polygons in found.polygons]
+    nothing = model.refer(scene, 'a purple star', score=1.0)
+    assert nothing.oriented_boxes.tolist() == [[0] * 5] and nothing.polygons == [()]
+    with pytest.raises(ValueError, match="task 'caption' does not take polygons; semantic"):
+        model.predict('caption', scene, polygons=True)
 
 
 def test_methods_are_the_general_call(model, scene, found):

@@ -40,6 +40,7 @@ from xdet.inference.outputs.writer import OutputError, ResultWriter
 from xdet.io.errors import cause
 from xdet.io.reading import expand, is_address, listed, shorten
 from xdet.io.schema import number, shown
+from xdet.options import REPORT
 from xdet.registry import MODELS, TASKS, TRANSFORMS
 from xdet.structures import ImageFeatures, TextPrompts, Vocabulary, XDetDataSample
 from xdet.structures.known_words import KEY as KNOWN_WORDS
@@ -713,6 +714,9 @@ class XDecoderInferencer(TaskMethods, SavedModels):
         if selection and TASK_FORMATS[task].field != 'pred_instances':
             raise ValueError(f"task '{task}' does not take nms_iou, min_area and max_per_image; 'instance' does")
         checked = check_tiles(tiles, task, report)
+        for name in ('oriented_boxes', 'polygons'):
+            if report.get(name) and task not in REPORT[name].tasks:
+                raise ValueError(f"task '{task}' does not take {name}; {listed(REPORT[name].tasks, 10)} do")
         annotations = annotation_writer(formats, task, out_dir, report.get('pred_score_thr', 0.3))
         saves = out_dir is not None and str(out_dir) != '' and not (no_save_vis and no_save_pred)
         return Report(

@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from xdet.options import Options
 
 _LOGGER = logging.getLogger(__name__)
-_TOOLKIT_ONLY = ('return_vis', 'return_datasamples', 'color_by', 'print_result', 'formats')
+_TOOLKIT_ONLY = (
+    *('return_vis', 'return_datasamples', 'color_by', 'print_result', 'formats'),
+    *('oriented_boxes', 'polygons'),
+)
 _SELECTION: dict[str, tuple[type, float, float]] = dict(
     nms_iou=(float, 0, 1), min_area=(int, 0, np.inf), max_per_image=(int, 1, np.inf)
 )

@@ -8,6 +8,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
+from typing_extensions import NotRequired
 
 from xdet.io.schema import shown
 
@@ -21,12 +22,15 @@ class EncodedMask(TypedDict):
 
 class MaskResult(TypedDict):
     """A mask in a result: ``area`` in pixels; ``bbox`` is COCO's ``x, y, width, height`` and ``box`` the same as
-    ``x1, y1, x2, y2``, which is how boxes are given as prompts."""
+    ``x1, y1, x2, y2``, which is how boxes are given as prompts. Where they were asked for, ``oriented_box`` is
+    ``x, y, width, height, angle``, and ``polygons`` are the rings of every part, each a list of ``x, y``."""
 
     area: int
     bbox: list[int]
     box: list[int]
     segmentation: EncodedMask
+    oriented_box: NotRequired[list[float]]
+    polygons: NotRequired[list[list[list[list[float]]]]]
 
 
 def encode_mask(mask: NDArray[np.bool_]) -> EncodedMask:

@@ -20,6 +20,7 @@ from .provenance import Origin, asked
 from .ranking import Ranking
 from .results import TASK_FORMATS
 from .selection import Selection
+from .shapes import add_shapes
 from .typed import RESULTS, Result, Results, Segments
 from .writer import ResultWriter
 
@@ -85,6 +86,7 @@ class Report:
         return_vis (bool): Keep overlays.
         return_datasamples (bool): Keep samples instead of plain data.
         return_embeddings (bool): Keep the embeddings of images, where the task makes some.
+        oriented_boxes, polygons (bool): Add these to every mask.
         save_vis (bool): Write overlays.
         save_pred (bool): Write JSON and maps.
         print_result (bool): Print a summary of every image.
@@ -103,6 +105,8 @@ class Report:
     return_vis: bool = False
     return_datasamples: bool = False
     return_embeddings: bool = False
+    oriented_boxes: bool = False
+    polygons: bool = False
     save_vis: bool = True
     save_pred: bool = True
     print_result: bool = False
@@ -289,6 +293,10 @@ class Report:
         if 'vocabulary' in sample:
             prediction['classes'] = list(sample.vocabulary.names)
         prediction.update(TASK_FORMATS[self.task].results(sample) if found is None else found)
+        if self.oriented_boxes or self.polygons:
+            for key in ('segments', 'regions', 'poses'):
+                rows: Any = prediction.get(key, ())
+                add_shapes(rows, self.oriented_boxes, self.polygons)
         if sample.prompts.far:
             prediction['unknown_prompts'] = [
                 dict(prompt=prompt, words=list(words)) for prompt, words in sample.prompts.far.items()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xdet.datasets.exchange.polygons import Polygon, mask_polygons
 from xdet.inference.inputs.images import ImageSource
 from xdet.io.reading import expand
 from xdet.io.writing import write_files
@@ -18,6 +19,7 @@ from xdet.structures import XDetDataSample, decode_mask
 
 from .annotations import annotated_set, write_results
 from .results import TASK_FORMATS
+from .shapes import oriented_box
 from .writer import png_bytes
 
 if TYPE_CHECKING:
@@ -169,6 +171,20 @@ class Segments(Result):
         return np.array([row['box'] for row in self._rows], np.float64).reshape(-1, 4)
 
     @cached_property
+    def oriented_boxes(self) -> NDArray[np.float64]:
+        """``[n, 5]``: centre x and y, width, height and angle of the smallest turned boxes around the masks.
+
+        Width is the longer side and the angle that of this side, in degrees clockwise from the x-axis
+        (:func:`~xdet.inference.outputs.shapes.oriented_box`); zeros for an empty mask.
+        """
+        return np.array([oriented_box(row['segmentation']) for row in self._rows], np.float64).reshape(-1, 5)
+
+    @cached_property
+    def polygons(self) -> list[tuple[Polygon, ...]]:
+        """Outlines of every mask, one polygon (``outer``, ``holes``) for each of its parts; none for an empty mask."""
+        return [mask_polygons(row['segmentation']) for row in self._rows]
+
+    @cached_property
     def masks(self) -> NDArray[np.bool_]:
         """``[n, H, W]``."""
         return _masks(self._rows, self.size)
@@ -205,7 +221,7 @@ class Segments(Result):
         if format is None:
             return super().save(path)
         path = expand(path)
-        write_results([self.prediction], format, path, self._score_thr)
+        write_results([self.prediction], format, path, self.score_thr)
         return path
 
     def to_annotations(self) -> AnnotatedImage:
