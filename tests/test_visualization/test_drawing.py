@@ -83,3 +83,4 @@ def test_style_grows_with_the_picture():
     small, large, strip = Style.of(480, 480), Style.of(3000, 2000), Style.of(300, 20000)
     assert small.font < large.font and small.line < large.line
     assert strip.font < 40
+    assert Style.of(20000, 20000) == Style.of(4000, 4000)

@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from xdet.structures import XDetDataSample
 
 _SEARCH_SIZE = 512  # longer side of the map that is searched for a label's place
+_LARGEST = 4000  # pixels from which on labels no longer grow: such images are looked at in parts
 
 
 @dataclass(frozen=True)
 class Style:
-    """Sizes in pixels that suit one picture, so that a 100 px and a 3000 px picture look alike.
+    """Sizes in pixels that suit one image, so that one of 100 pixels and one of 3,000 look alike.
 
     Attributes:
         font (int): Height of label text.
-        text (int): Height of text below the picture.
+        text (int): Height of text below the image.
         line (int): Width of outlines and boxes.
     """
 
@@ -38,8 +39,8 @@ class Style:
 
     @classmethod
     def of(cls, height: int, width: int) -> Style:
-        """Style of a picture; a narrow strip counts by its short side."""
-        size = min((height * width) ** 0.5, 3.0 * min(height, width))
+        """Style of an image; a narrow strip counts by its short side."""
+        size = min((height * width) ** 0.5, 3.0 * min(height, width), _LARGEST)
         return cls(
             font=max(11, round(0.024 * size)), text=max(13, round(0.03 * size)), line=max(1, round(0.0028 * size))
         )
