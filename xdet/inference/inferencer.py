@@ -1,4 +1,4 @@
-"""From pictures and words to segments and texts, in one object."""
+"""From images and words to segments and texts, in one object."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import copy
 import logging
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +15,14 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
-from rich.console import Console
-from rich.progress import track
 
 from xdet import model_zoo
 from xdet.compat.checkpoint import CheckpointError, load_weights
 from xdet.compat.distributions import check_optional_packages
 from xdet.compat.quiet import quiet_imports
-from xdet.datasets.files.image_io import ImageReadError
 from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images, expand_one_by_one, has_to_be_iterated
 from xdet.inference.inputs.options import known_prompts, split_options
-from xdet.inference.inputs.regions import RegionError
 from xdet.inference.inputs.requests import make_requests
-from xdet.inference.inputs.windows import open_windows
 from xdet.inference.known_words import WordCheck
 from xdet.inference.outputs.journal import Journal, plain
 from xdet.inference.outputs.provenance import Origin
@@ -50,10 +43,10 @@ from .calibration import Calibration, load_beside
 from .examples import Example, learn_example, use_examples
 from .films import FilmRun, follow
 from .methods import TaskMethods
-from .pipeline import build_pipeline, collate, inference_transforms, is_out_of_memory, prepare
+from .pipeline import build_pipeline, collate, inference_transforms, prepare
+from .running import Run
 from .saving import SavedModels
-from .streaming import staged
-from .tiling import Tiled, Tiles, check_tiles, run_tiles
+from .tiling import check_tiles
 
 if TYPE_CHECKING:  # built through the registry; importing all of mmdet's models here would slow down every start
     from typing_extensions import Unpack
@@ -87,60 +80,8 @@ class EncodedImage:
     latent_pass: LatentPass
 
 
-@dataclass
-class _Run:
-    """A task on many images.
-
-    Attributes:
-        sources (Iterable[ImageSource]): The images, read once and in order.
-        requests (list[TextPrompts]): What is asked of each, or one for all.
-        report (Report): Takes the results.
-        batch_size (int): Images per forward pass.
-        total (int | None): Number of images, where it is known.
-        is_collection (bool): A collection goes on past images that cannot be read.
-        show_progress (bool): Show a progress bar.
-    """
-
-    sources: Iterable[ImageSource]
-    requests: list[TextPrompts]
-    report: Report
-    batch_size: int
-    total: int | None
-    is_collection: bool
-    show_progress: bool
-
-
-@dataclass
-class _Entry:
-    """An image on its way through a run.
-
-    Attributes:
-        index (int): Its position.
-        source (ImageSource): Where it comes from.
-        request (TextPrompts): What is asked of it.
-        stamp (list[int] | None): What changes with it.
-        image (np.ndarray): BGR uint8 ``[H, W, 3]``, once it is read.
-        data (dict | None): What the model takes, until it is predicted.
-        sample (XDetDataSample): What the model predicted, on the CPU.
-        tiled (Tiled | None): What was joined of its tiles.
-        error (Exception | None): Why there is no result.
-        finished (dict | None): The result that an earlier run has written.
-    """
-
-    index: int
-    source: ImageSource
-    request: TextPrompts
-    stamp: list[int] | None = None
-    image: Any = None
-    data: Any = None
-    sample: Any = None
-    tiled: Tiled | None = None
-    error: Exception | None = None
-    finished: dict[str, Any] | None = None
-
-
 class XDecoderInferencer(TaskMethods, SavedModels):
-    """Segments and describes pictures: every task of a model, with any words.
+    """Segments and describes images: every task of a model, with any words.
 
     Modelled on mmdet's ``DetInferencer`` (same arguments and return keys), but not derived from MMEngine's
     ``BaseInferencer``: that one stops at the first unreadable image and keeps every image, sample and overlay of a
@@ -259,7 +200,7 @@ class XDecoderInferencer(TaskMethods, SavedModels):
             ValueError: Unknown task, unusable prompts or options.
         """
         run = self._plan(images, task, batch_size, out_dir, show_progress, options)
-        return run.report.result(list(self._stream(run)))
+        return run.report.result(list(run.stream()))
 
     def stream(
         self,
@@ -296,7 +237,7 @@ class XDecoderInferencer(TaskMethods, SavedModels):
             ResumeError: The run in ``out_dir`` was another one.
             As :meth:`__call__`.
         """
-        return self._stream(self._plan(images, task, batch_size, out_dir, show_progress, options, resume=resume))
+        return self._plan(images, task, batch_size, out_dir, show_progress, options, resume=resume).stream()
 
     def results(self, images: Images, task: str, batch_size: int = 1, **options: Any) -> Any:
         """One typed result, or, for several images, a list of them; which type depends on the task.
@@ -318,7 +259,7 @@ class XDecoderInferencer(TaskMethods, SavedModels):
             return self._run_encoded(images, task, '', options, keep=True)[1].typed
         run = self._plan(images, task, batch_size, '', False, options)
         run.report.keep = True
-        typed = run.report.typed(list(self._stream(run)))
+        typed = run.report.typed(list(run.stream()))
         return typed if run.is_collection else typed[0]
 
     def _plan(
@@ -330,7 +271,7 @@ class XDecoderInferencer(TaskMethods, SavedModels):
         show_progress: bool,
         options: Mapping[str, Any],
         resume: bool = False,
-    ) -> _Run:
+    ) -> Run:
         """Check everything but the images."""
         batch_size = number('batch_size', batch_size, int, 1)
         sources: Iterable[ImageSource]
@@ -342,7 +283,8 @@ class XDecoderInferencer(TaskMethods, SavedModels):
         requests, report = self._prepare(task, total, out_dir, options)
         if is_collection or resume:
             self._keep_journal(report, task, out_dir, options, resume)
-        return _Run(sources, requests, report, batch_size, total, is_collection, show_progress)
+        own = self.model, self._pipeline(task), self.device
+        return Run(*own, sources, requests, report, batch_size, total, is_collection, show_progress)
 
     def _keep_journal(
         self, report: Report, task: str, out_dir: str | Path, options: Mapping[str, Any], resume: bool
@@ -372,30 +314,6 @@ class XDecoderInferencer(TaskMethods, SavedModels):
                 raise OutputError(f"another process is writing into '{report.writer.out_dir}'") from error
         except OSError as error:
             raise OutputError(f"output folder '{report.writer.out_dir}' cannot be written: {error}") from error
-
-    def _stream(self, run: _Run) -> Iterator[StreamItem]:
-        """Results of a run, in order."""
-        report = run.report
-        try:
-            with closing(
-                staged(
-                    _batches(run),
-                    lambda batch: [self._read(run, entry) for entry in batch],
-                    lambda batch: self._predict(run, batch),
-                    lambda batch: [_report(report, entry) for entry in batch],
-                )
-            ) as batches:
-                yield from track(
-                    chain.from_iterable(batches),
-                    description='Inference',
-                    total=run.total,
-                    console=Console(stderr=True),
-                    disable=not run.show_progress or run.total == 1,
-                )
-            report.finish()
-        finally:
-            if report.writer is not None and report.writer.journal is not None:
-                report.writer.journal.close()
 
     def set_image(self, image: ImageInput, task: str | None = None) -> EncodedImage:
         """Encode one image, so that many prompts and tasks on it are cheap.
@@ -484,87 +402,6 @@ class XDecoderInferencer(TaskMethods, SavedModels):
         item = report.add(0, image.source, image.image, sample.cpu())
         report.finish()
         return report, item
-
-    def _read(self, run: _Run, entry: _Entry) -> _Entry:
-        """Read and resize an image, unless an earlier run finished it."""
-        journal = None if run.report.writer is None else run.report.writer.journal
-        source = entry.source
-        try:
-            if journal is not None:
-                entry.stamp = source.stamp()
-                entry.finished = journal.finished(entry.index, source.name, entry.stamp)
-            if run.report.tiles is not None or (entry.finished is not None and not run.report.ranks):
-                return entry  # tiles are read when their turn comes
-            entry.image = source.read()
-            if entry.finished is None:
-                data = prepare(self._pipeline(run.report.task), entry.image, source.name, entry.index)
-                entry.request.apply(data['data_samples'], source.name)
-                entry.data = data
-        except (ImageReadError, RegionError) as error:
-            if not run.is_collection:
-                raise
-            entry.error = error
-        return entry
-
-    def _predict(self, run: _Run, batch: list[_Entry]) -> list[_Entry]:
-        """One forward pass; a batch that does not fit into memory is tried again image by image."""
-        if run.report.tiles is not None:
-            for entry in batch:
-                if entry.error is None and entry.finished is None:
-                    self._predict_tiles(run, entry, run.report.tiles)
-            return batch
-        ready = [entry for entry in batch if entry.data is not None]
-        try:
-            samples = self.model.test_step(collate([entry.data for entry in ready])) if ready else []
-            for entry, sample in zip(ready, samples, strict=True):
-                entry.sample, entry.data = sample.cpu(), None
-            return batch
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-        if len(ready) > 1:
-            for entry in ready:
-                self._predict(run, [entry])
-            return batch
-        (entry,) = ready
-        height, width = entry.data['inputs'].shape[-2:]
-        entry.data, entry.error = (
-            None,
-            ImageReadError(
-                entry.source.name,
-                f'needs more memory than {self.device} has free at a network size of {height}x{width} pixels; '
-                'use a smaller image or fewer prompts',
-            ),
-        )
-        if not run.is_collection:
-            raise entry.error
-        return batch
-
-    def _predict_tiles(self, run: _Run, entry: _Entry, tiles: Tiles) -> None:
-        """One image, tile by tile."""
-        report = run.report
-
-        def predict(pixels: np.ndarray) -> XDetDataSample:
-            data = prepare(self._pipeline(report.task), pixels, entry.source.name, entry.index)
-            entry.request.apply(data['data_samples'], entry.source.name)
-            (sample,) = self.model.test_step(collate([data]))
-            sample = sample.cpu()
-            if report.selection:
-                sample.pred_instances = report.selection.apply(sample.pred_instances)
-            return sample
-
-        try:
-            with open_windows(entry.source) as windows:
-                entry.tiled = run_tiles(windows, tiles, report.task, entry.request, predict, report.pred_score_thr)
-        except (ImageReadError, MemoryError, RuntimeError) as error:
-            if not isinstance(error, ImageReadError) and not is_out_of_memory(error):
-                raise
-            if not isinstance(error, ImageReadError):
-                reason = f'needs more memory than there is in tiles of {tiles.size} pixels; use smaller ones'
-                error = ImageReadError(entry.source.name, reason)
-            if not run.is_collection:
-                raise error from None
-            entry.error = error
 
     def learn_example(
         self,
@@ -784,28 +621,6 @@ def _requests(
             if count is None:
                 raise
     return make_requests(task, prompts, generation, count, default, prompts_needed)
-
-
-def _batches(run: _Run) -> Iterator[list[_Entry]]:
-    """The images of a run that are to be read next; their files are named in their order."""
-    requests = run.requests if len(run.requests) > 1 else repeat(run.requests[0])
-    entries = (_Entry(index, *pair) for index, pair in enumerate(zip(run.sources, requests, strict=False)))
-    while batch := list(islice(entries, run.batch_size)):
-        if run.report.writer is not None:
-            for entry in batch:
-                run.report.writer.name(entry.source.name)
-        yield batch
-
-
-def _report(report: Report, entry: _Entry) -> StreamItem:
-    """Draw, write and print what became of an image."""
-    if entry.error is not None:
-        return report.fail(entry.index, entry.source, entry.error)
-    if entry.finished is not None:
-        return report.resume(entry.index, entry.source, entry.image, entry.finished)
-    if entry.tiled is not None:
-        return report.add_tiled(entry.index, entry.source, entry.tiled, entry.stamp)
-    return report.add(entry.index, entry.source, entry.image, entry.sample, entry.stamp)
 
 
 def _build(spec: model_zoo.ModelSpec) -> tuple[XDecoder, dict[str | None, Compose]]:
