@@ -90,6 +90,7 @@ label:has(input:focus-visible) { outline: 3px solid var(--primary-600) !importan
 
 SHOW_ANSWER = """() => {
   const place = document.getElementById('answer');
-  if (place && window.innerWidth < 900) place.scrollIntoView({behavior: 'smooth', block: 'start'});
+  const show = () => place.scrollIntoView({behavior: 'smooth', block: 'start'});
+  if (place && window.innerWidth < 900) setTimeout(show, 400);  // when the image has its place
 }"""
 """On narrow screens answers are below the form."""
