@@ -138,6 +138,7 @@ class Prompts(TypedDict, total=False):
             example="'a dog on a beach . a street'",
         ),
     ]
+    uncertainty: Annotated[bool, Option('also say how unsure the names of pixels and segments are, and draw it')]
 
 
 class Thresholds(TypedDict, total=False):

@@ -39,7 +39,7 @@ def test_names_of_queries(tiny_config: Config, settings: dict | None) -> None:
     text = model.vocabulary(NAMES)[:-1]
     found = Names(model)(class_embed, text, *pixel_embed)
     sample = XDetDataSample(metainfo=dict(vocabulary=NAMES))
-    context = model._context(model.latent_pass(model.encode(image)), [sample])
+    context = model.context(model.latent_pass(model.encode(image)), [sample])
     expected = model.tasks.segmentation.class_logits(context)[0].softmax(dim=-1)
     torch.testing.assert_close(found, expected)
 

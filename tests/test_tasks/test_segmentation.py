@@ -1,5 +1,7 @@
 """Several kinds of segments at once: the same as one after the other, also for large images."""
 
+from dataclasses import replace
+
 import open_clip
 import pytest
 import torch
@@ -8,7 +10,8 @@ from test_tasks.conftest import tiny_model
 
 from xdet.models import postprocess
 from xdet.models.postprocess import resize
-from xdet.structures import Vocabulary
+from xdet.structures import FORMATS, Vocabulary
+from xdet.visualization import XDetLocalVisualizer
 
 KINDS = ('semantic', 'instance', 'panoptic')
 NAMES = Vocabulary.from_prompts(things='dog . cat', stuff='grass')
@@ -82,3 +85,27 @@ def test_a_frozen_clip_has_a_say_in_names(model, picture, tmp_path):
     assert torch.equal(found[0.0].scores, found[None].scores)
     assert torch.equal(found[0.0].masks, found[None].masks)
     assert not torch.equal(found[1.0].scores, found[None].scores)
+
+
+def test_how_unsure_names_are(model, picture):
+    """Maps and numbers per segment where they are asked for, and nothing else changes."""
+    image, found = picture(40, 40), {}
+    for asked in (False, True):
+        sample = sample_of(image, (50, 55), vocabulary=NAMES, tasks=KINDS)
+        sample.prompts = replace(sample.prompts, uncertainty=asked)
+        model.predict(preprocess(model, [image]), [sample])
+        found[asked] = sample
+    plain, told = found[False], found[True]
+    assert 'pred_uncertainty' not in plain and 'entropy' not in FORMATS['semantic'].results(plain)['segments'][0]
+    assert torch.equal(plain.pred_sem_seg.sem_seg, told.pred_sem_seg.sem_seg)
+    assert torch.equal(plain.pred_instances.scores, told.pred_instances.scores)
+    assert torch.equal(plain.pred_panoptic_seg.sem_seg, told.pred_panoptic_seg.sem_seg)
+    for task in KINDS:
+        for segment in FORMATS[task].results(told)['segments']:
+            assert all(0 <= segment[key] <= 1 for key in ('entropy', 'confidence', 'agreement'))
+        assert {'entropy', 'agreement'} <= set(FORMATS[task].maps(told))
+    drawn = [
+        XDetLocalVisualizer().draw(image.permute(1, 2, 0).numpy().repeat(2, 0)[:50].repeat(2, 1)[:, :55], sample)
+        for sample in (plain, told)
+    ]
+    assert drawn[1].shape[1] > drawn[0].shape[1]

@@ -93,7 +93,7 @@ def test_joined_pixels_are_heard_in_training_and_in_prediction(picture):
     model.eval()
     data = model.data_preprocessor(dict(inputs=images[:1], data_samples=samples[:1]), training=False)
     with torch.no_grad():
-        context = model._context(model.latent_pass(model.encode(data['inputs'][0][None])), samples[:1])
+        context = model.context(model.latent_pass(model.encode(data['inputs'][0][None])), samples[:1])
         joined, task.pixel_names = task.class_logits(context)[0], None
         alone = task.class_logits(context)[0]
     added = joined - alone

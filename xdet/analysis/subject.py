@@ -175,12 +175,16 @@ class Subject:
             images (Dataset, optional): Other pictures than :attr:`images`.
             what (str): Title of the progress bar.
         """
+        for batch in self.batches(images, what):
+            yield from zip(batch['inputs'], self.model.test_step(batch), strict=True)
+
+    def batches(self, images: Dataset | None = None, what: str = 'Looking') -> Iterator[Any]:
+        """The chosen images as the data loader gives them; arguments as of :meth:`predictions`."""
         images = self.images if images is None else images
         from mmengine.runner import Runner  # slow to import
 
         loader = Runner.build_dataloader({**loader_settings(self.cfg), 'dataset': images}, seed=0)
-        for batch in track(loader, description=f'{what} ({len(images)} images)', disable=not _on_terminal()):
-            yield from zip(batch['inputs'], self.model.test_step(batch), strict=True)
+        yield from track(loader, description=f'{what} ({len(images)} images)', disable=not _on_terminal())
 
 
 def evaluate_each(evaluator: Evaluator, number: int) -> tuple[dict[str, float], list[str]]:

@@ -134,7 +134,7 @@ def _facts(inferencer: XDecoderInferencer, sizes: Mapping[str, Any]) -> dict[str
         vocabulary=None,
         tasks={
             name: dict(
-                prompts=list(FORMATS[name].prompts),
+                prompts=[prompt for prompt in FORMATS[name].prompts if prompt != 'uncertainty'],  # reads all layers
                 one_of=list(FORMATS[name].one_of),
                 any_of=list(FORMATS[name].any_of),
                 builds_on=list(FORMATS[name].builds_on),

@@ -7,6 +7,7 @@ images that are like those it was learned from.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import random
@@ -29,6 +30,7 @@ from xdet.datasets.files.coco_json import (
 from xdet.io.reading import expand, is_address, read_json, shorten
 from xdet.io.schema import ID, number, require, shown
 from xdet.io.writing import write_json
+from xdet.structures import Vocabulary, clean_name
 from xdet.structures.vocabulary import same_text
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ _LOGGER = logging.getLogger(__name__)
 
 FORMAT = 1
 """Of the file."""
+
+TEMPERATURES = (0.05, 20.0)
+"""Least and greatest temperature."""
 
 KINDS = dict(names=('semantic', 'instance', 'panoptic'), phrases=('refseg',))
 """What is asked for, and the tasks whose presence is that."""
@@ -124,17 +129,30 @@ def conformal_threshold(absent: Sequence[Sequence[float]], alpha: float) -> floa
     return 0.0 if total[-1] <= allowed + 1e-9 else float(fitting.min())
 
 
+def names_key(vocabulary: Vocabulary) -> str:
+    """What a temperature is kept under: a hash of the class names in any order."""
+    names = sorted(clean_name(text).lower() for texts in vocabulary.texts for text in texts)
+    return hashlib.sha256('\n'.join(names).encode()).hexdigest()[:16]
+
+
 class Calibration:
-    """Thresholds of presence of one model, and the file beside its weights that keeps them.
+    """Thresholds of presence and temperatures of one model, and the file beside its weights that keeps them.
 
     Args:
         weights_sha256 (str | None): Of the weights that they belong to.
         thresholds (Mapping[str, Threshold], optional): By kind, see :data:`KINDS`.
+        temperatures (Mapping[str, float], optional): Of names of pixels, by :func:`names_key` of the vocabulary.
     """
 
-    def __init__(self, weights_sha256: str | None, thresholds: Mapping[str, Threshold] | None = None) -> None:
+    def __init__(
+        self,
+        weights_sha256: str | None,
+        thresholds: Mapping[str, Threshold] | None = None,
+        temperatures: Mapping[str, float] | None = None,
+    ) -> None:
         self.weights_sha256 = weights_sha256
         self.thresholds = dict(thresholds or {})
+        self.temperatures = dict(temperatures or {})
 
     def presence(self, task: str) -> float | None:
         """Threshold of a task, if there is one."""
@@ -143,7 +161,16 @@ class Calibration:
 
     def with_threshold(self, kind: str, threshold: Threshold) -> Calibration:
         """A copy with another threshold."""
-        return Calibration(self.weights_sha256, {**self.thresholds, kind: threshold})
+        return Calibration(self.weights_sha256, {**self.thresholds, kind: threshold}, self.temperatures)
+
+    def temperature(self, vocabulary: Vocabulary | None) -> float:
+        """Temperature of a vocabulary; 1 where none was learned."""
+        return 1.0 if vocabulary is None else self.temperatures.get(names_key(vocabulary), 1.0)
+
+    def with_temperature(self, vocabulary: Vocabulary, temperature: float) -> Calibration:
+        """A copy with another temperature."""
+        temperatures = {**self.temperatures, names_key(vocabulary): temperature}
+        return Calibration(self.weights_sha256, self.thresholds, temperatures)
 
     def save(self, path: str | Path) -> None:
         """Write the file; it is whole or not there.
@@ -152,7 +179,10 @@ class Calibration:
             OSError: It cannot be written.
         """
         thresholds = {kind: asdict(threshold) for kind, threshold in self.thresholds.items()}
-        write_json(path, dict(format=FORMAT, weights_sha256=self.weights_sha256, thresholds=thresholds), indent=1)
+        content: dict[str, Any] = dict(format=FORMAT, weights_sha256=self.weights_sha256, thresholds=thresholds)
+        if self.temperatures:
+            content['temperatures'] = self.temperatures
+        write_json(path, content, indent=1)
 
     @classmethod
     def load(cls, path: str | Path) -> Calibration:
@@ -177,7 +207,11 @@ class Calibration:
                 absent=require(entry, 'absent', int, where),
                 background=[str(name) for name in require(entry, 'background', list, where)],
             )
-        return cls(require(content, 'weights_sha256', str, str(path), None), thresholds)
+        temperatures = {
+            str(key): number(f"{path}: temperature of '{shorten(key, 40)}'", value, float, *TEMPERATURES)
+            for key, value in require(content, 'temperatures', dict, str(path), {}).items()
+        }
+        return cls(require(content, 'weights_sha256', str, str(path), None), thresholds, temperatures)
 
 
 def path_beside(weights: str | Path) -> Path | None:
@@ -395,6 +429,7 @@ __all__ = [
     'load_beside',
     'look',
     'measure',
+    'names_key',
     'path_beside',
     'presence_at_recall',
     'read_cases',

@@ -306,6 +306,8 @@ class XDecoderInferencer(TaskMethods, SavedModels):
         told = {key: value for key, value in settings.items() if key not in ('print_result', 'formats')}
         asked = prompts | generation | told
         learned = self.calibration.presence(task) if self.calibration is not None else None
+        if prompts.get('uncertainty') and self.calibration is not None:
+            facts['temperatures'] = self.calibration.temperatures
         run = facts | dict(task=task, calibration=learned) | {f'option {key}': plain(asked[key]) for key in asked}
         try:
             report.writer.journal = Journal(report.writer.out_dir, run, resume)
@@ -492,6 +494,9 @@ class XDecoderInferencer(TaskMethods, SavedModels):
             self._check_generation(task, generation)
         prompts_needed = not (report.get('return_embeddings') or report.get('return_datasamples'))
         requests = _requests(task, prompts, generation, count, self.default_vocabulary, prompts_needed)
+        if prompts.get('uncertainty') and self.calibration is not None:
+            learned_for = self.calibration.temperature
+            requests = [replace(asked, class_temperature=learned_for(asked.vocabulary)) for asked in requests]
         for name in requests[0].tasks or ():
             if name not in self.model.task_names:
                 raise ValueError(

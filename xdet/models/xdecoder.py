@@ -130,7 +130,7 @@ class XDecoder(BaseModel):
         if not training:
             name = data_samples[0].metainfo.get('img_path', 'the first image')
             raise ValueError(f'no task of this model ({", ".join(self.tasks)}) finds targets in the batch of {name}')
-        context = self._context(self.latent_pass(self.encode(inputs)), data_samples)
+        context = self.context(self.latent_pass(self.encode(inputs)), data_samples)
         contexts = [context.of_learners(task.learns) for task in training]
         texts = [text for task, own in zip(training, contexts, strict=True) for text in task.training_texts(own)]
         if texts:
@@ -196,11 +196,12 @@ class XDecoder(BaseModel):
             by_tasks[tuple(name for name, task in self.tasks.items() if task.requested(sample.prompts))].append(index)
         for names, indices in by_tasks.items():
             subset = shared if len(indices) == len(data_samples) else shared.select(indices)
-            context = self._context(subset, [data_samples[index] for index in indices])
+            context = self.context(subset, [data_samples[index] for index in indices])
             for name in sorted(names, key=lambda name: self.tasks[name].reads_predictions):
                 self.tasks[name].predict(context)
         return data_samples
 
-    def _context(self, latent_pass: LatentPass, data_samples: Sequence[XDetDataSample]) -> TaskContext:
+    def context(self, latent_pass: LatentPass, data_samples: Sequence[XDetDataSample]) -> TaskContext:
+        """What the tasks look at, for whoever reads them without predicting."""
         colours = getattr(self.data_preprocessor, 'colours', None)
         return TaskContext(latent_pass, data_samples, self.text_encoder, self.texts, colours=colours)

@@ -83,6 +83,8 @@ class XDetDataSample(BaseDataElement):
             in pixels, tight around the masks, and ``queries``, which object query made each.
         pred_presence (Tensor): ``[K]`` of segmentation: for every name of the vocabulary the highest probability that
             a query gives it, whether the name is in the image at all.
+        pred_uncertainty (PixelData): of segmentation, where it was asked for: ``entropy``, ``confidence`` and
+            ``agreement``, float ``[1, H, W]`` from 0 to 1 (:func:`xdet.models.postprocess.uncertainty`).
         pred_phrases (InstanceData): A row per phrase, in order: ``masks`` bool ``[n, H, W]``, ``scores`` (mean
             foreground probability inside the mask), ``similarities`` (cosine of phrase and query), ``bboxes``.
             A phrase below a threshold has an empty mask.

@@ -48,6 +48,8 @@ class TextPrompts:
             the pixel belongs to the object (1) or not (0).
         background (tuple[str, ...]): Class names that compete with those of the vocabulary and are not reported.
         thresholds (Thresholds): What results must reach.
+        uncertainty (bool): Whether to say how unsure the names of pixels are.
+        class_temperature (float): Temperature of their probabilities for that, learned from labelled images.
         generation (Mapping[str, Any]): Changes to the model's :class:`~xdet.tasks.generation.GenerationSettings`.
         more (Mapping[str, Any]): Prompts of tasks that do not come with xdet, by name.
         far (Mapping[str, tuple[str, ...]]): Those of the prompts that are far from what the model was trained with,
@@ -64,6 +66,8 @@ class TextPrompts:
     points: Tensor | Clicks | None = None
     background: tuple[str, ...] = ()
     thresholds: Thresholds = field(default_factory=Thresholds)
+    uncertainty: bool = False
+    class_temperature: float = 1.0
     generation: Mapping[str, Any] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
     far: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from xdet.models.losses import NounTargets, SegmentTargets, text_ids
 from xdet.models.similarity import cosine_logits
 from xdet.models.text import clean_name, random_prompts
 from xdet.registry import MODELS, TASKS
-from xdet.structures import DecoderOutput, Vocabulary, XDetDataSample, segment_map
+from xdet.structures import DecoderOutput, LayerPrediction, Vocabulary, XDetDataSample, segment_map
 
 from .base import TaskAdapter, describe, image_names, input_size
 
@@ -160,13 +160,38 @@ class SegmentationTask(TaskAdapter):
         mask_embed = layer.rows(layer.mask_embed, OBJECT, IMAGE)
         for index, (sample, logits) in enumerate(zip(context.samples, self.class_logits(context), strict=True)):
             self._predict_one(sample, logits, mask_embed[index], context.features.mask_features[index])
+        self._doubt(context)
 
-    def class_logits(self, context: TaskContext) -> list[Tensor]:
+    def _doubt(self, context: TaskContext) -> None:
+        """Write ``pred_uncertainty`` of the samples that ask for it."""
+        rows = [row for row, sample in enumerate(context.samples) if sample.prompts.uncertainty]
+        if not rows:
+            return
+        context = context.select(rows)
+        layers = context.outputs.layers
+        logits = [self.class_logits(context, layer) for layer in layers]
+        embeds = [layer.rows(layer.mask_embed, OBJECT, IMAGE) for layer in layers]
+        for row, sample in enumerate(context.samples):
+            maps = postprocess.uncertainty(
+                [of_layer[row] for of_layer in logits],
+                [of_layer[row] for of_layer in embeds],
+                context.features.mask_features[row],
+                sample.img_shape[:2],
+                sample.ori_shape[:2],
+                sample.prompts.class_temperature,
+            )
+            sample.pred_uncertainty = PixelData(**maps)
+
+    def class_logits(self, context: TaskContext, layer: LayerPrediction | None = None) -> list[Tensor]:
         """Class logits ``[Nq, K_b + 1]`` of the object queries and the image query, per image.
 
         Names of the background are the last before the no-object class.
+
+        Args:
+            context (TaskContext): The images.
+            layer (LayerPrediction, optional): Of which layer; None is the last one.
         """
-        layer, scale = context.outputs.last, context.text.logit_scale
+        layer, scale = context.outputs.last if layer is None else layer, context.text.logit_scale
         class_embed = layer.rows(layer.class_embed, OBJECT, IMAGE)
         mask_embed = layer.rows(layer.mask_embed, OBJECT, IMAGE)
         found = []

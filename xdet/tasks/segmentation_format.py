@@ -17,13 +17,19 @@ NAMES = ('things', 'stuff', 'classes', 'vocabulary', 'background')
 
 
 class Segment(MaskResult):
-    """A segment with its class; ``semantic`` has no scores, only ``panoptic`` has ids."""
+    """A segment with its class; ``semantic`` has no scores, only ``panoptic`` has ids.
+
+    ``entropy``, ``confidence`` and ``agreement`` are there if they were asked for: means over the pixels of the mask.
+    """
 
     label: int
     name: str
     is_thing: bool
     score: NotRequired[float]
     id: NotRequired[int]
+    entropy: NotRequired[float]
+    confidence: NotRequired[float]
+    agreement: NotRequired[float]
 
 
 class SegmentResult(TypedDict):
@@ -40,7 +46,7 @@ class SegmentResult(TypedDict):
 class SegmentFormat(TaskFormat):
     """What the three tasks have in common."""
 
-    prompts: ClassVar[tuple[str, ...]] = (*NAMES, 'score', 'mask', 'presence')
+    prompts: ClassVar[tuple[str, ...]] = (*NAMES, 'score', 'mask', 'presence', 'uncertainty')
 
     def summary(self, prediction: Mapping[str, Any], score_thr: float) -> list[str]:
         """Name, score and share of the picture of every segment, as a table without a border."""
@@ -48,28 +54,34 @@ class SegmentFormat(TaskFormat):
         told = [f'not there: {", ".join(absent)}'] if absent else []
         return [*summarize_segments(prediction, score_thr), *told]
 
+    def maps(self, sample: XDetDataSample) -> dict[str, NDArray[Any]]:
+        """Where it was asked for, entropy and agreement as grey values: 255 is 1."""
+        if 'pred_uncertainty' not in sample:
+            return {}
+        found = sample.pred_uncertainty
+        return {key: np.rint(255 * found.get(key)[0].numpy()).astype(np.uint8) for key in ('entropy', 'agreement')}
+
 
 @TASK_FORMATS.register_module(name='semantic')
 class SemanticFormat(SegmentFormat):
     """One segment per class that occurs; semantic segmentation has no scores."""
 
     field = 'pred_sem_seg'
-    prompts = (*NAMES, 'score', 'presence')
+    prompts = (*NAMES, 'score', 'presence', 'uncertainty')
 
     def results(self, sample: XDetDataSample) -> SegmentResult:
         """A segment per class, by falling label."""
         labels = _map(sample.pred_sem_seg.sem_seg)
         present = np.unique(labels[labels >= 0]).tolist()
         masks = _masks(labels, present)
-        return _result(
-            sample, [_segment(mask, label, sample.vocabulary) for mask, label in zip(masks, present, strict=True)]
-        )
+        return _result(sample, [_segment(sample, mask, label) for mask, label in zip(masks, present, strict=True)])
 
     def maps(self, sample: XDetDataSample) -> dict[str, NDArray[Any]]:
         """Index map of labels; the largest value of its type (255 or 65535) marks pixels without a label."""
         labels = _map(sample.pred_sem_seg.sem_seg)
         dtype = np.uint8 if len(sample.vocabulary) < 256 else np.uint16
-        return dict(semantic=np.where(labels >= 0, labels, np.iinfo(dtype).max).astype(dtype))
+        own = dict(semantic=np.where(labels >= 0, labels, np.iinfo(dtype).max).astype(dtype))
+        return own | super().maps(sample)
 
 
 @TASK_FORMATS.register_module(name='instance')
@@ -83,7 +95,7 @@ class InstanceFormat(SegmentFormat):
         instances = sample.pred_instances
         order = np.argsort(-instances.scores.numpy(), kind='stable')
         masks, labels, scores = instances.masks.numpy(), instances.labels.tolist(), instances.scores.tolist()
-        return _result(sample, [_segment(masks[i], labels[i], sample.vocabulary, scores[i]) for i in order])
+        return _result(sample, [_segment(sample, masks[i], labels[i], scores[i]) for i in order])
 
 
 @TASK_FORMATS.register_module(name='panoptic')
@@ -91,7 +103,7 @@ class PanopticFormat(SegmentFormat):
     """Segments without overlap."""
 
     field = 'pred_panoptic_seg'
-    prompts = (*NAMES, 'score', 'mask', 'overlap', 'presence')
+    prompts = (*NAMES, 'score', 'mask', 'overlap', 'presence', 'uncertainty')
 
     def results(self, sample: XDetDataSample) -> SegmentResult:
         """One segment per panoptic segment; ``id`` is its value in the id map."""
@@ -99,14 +111,15 @@ class PanopticFormat(SegmentFormat):
         segments: list[Segment] = []
         infos = sample.pred_panoptic_seg.segments_info
         for info, mask in zip(infos, _masks(ids, [int(info['id']) for info in infos]), strict=True):
-            segment = _segment(mask, info['label'], sample.vocabulary, info.get('score'))
+            segment = _segment(sample, mask, info['label'], info.get('score'))
             segments.append({'id': int(info['id']), **segment})
         return _result(sample, segments)
 
     def maps(self, sample: XDetDataSample) -> dict[str, NDArray[Any]]:
         """Segment ids in COCO's panoptic coding ``id = R + 256 G + 65536 B``; 0 is void."""
         ids = _map(sample.pred_panoptic_seg.sem_seg)
-        return dict(panoptic=np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8))
+        coded = np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)
+        return dict(panoptic=coded) | super().maps(sample)
 
 
 def summarize_segments(prediction: Mapping[str, Any], score_thr: float) -> list[str]:
@@ -119,6 +132,8 @@ def summarize_segments(prediction: Mapping[str, Any], score_thr: float) -> list[
     lines = []
     for segment in segments:
         score = f'score {segment["score"]:.2f}  ' if 'score' in segment else ''
+        for key in ('entropy', 'agreement'):
+            score += f'{key} {segment[key]:.2f}  ' if key in segment else ''
         lines.append(f'{segment["name"]:<{width}}  {score}area {100 * segment["area"] / pixels:5.1f} %')
     return lines
 
@@ -147,13 +162,17 @@ def _masks(ids: NDArray[Any], values: Sequence[int]) -> Iterator[NDArray[np.bool
         yield mask
 
 
-def _segment(mask: NDArray[np.bool_], label: int, vocabulary: Vocabulary, score: float | None = None) -> Segment:
+def _segment(sample: XDetDataSample, mask: NDArray[np.bool_], label: int, score: float | None = None) -> Segment:
     """What is reported of the mask of a class."""
+    vocabulary: Vocabulary = sample.vocabulary
     names: dict[str, Any] = dict(
         label=int(label), name=vocabulary.names[label], is_thing=bool(vocabulary.is_thing[label])
     )
     if score is not None:
         names['score'] = float(score)
+    if 'pred_uncertainty' in sample and mask.any():
+        for key, values in sample.pred_uncertainty.items():
+            names[key] = float(values[0].numpy()[mask].mean())
     return cast(Segment, {**names, **mask_results(mask)})
 
 

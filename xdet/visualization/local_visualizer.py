@@ -29,7 +29,7 @@ from .drawing import (
     paint_mask,
 )
 from .labels import Label, draw_labels
-from .palette import class_colors, shade
+from .palette import class_colors, heat_colors, shade
 from .sample_texts import (
     captioned_regions,
     marked_names,
@@ -41,6 +41,7 @@ from .sample_texts import (
 from .text_strip import add_text_strip
 
 _GAP = 6  # white pixels between panels
+_HEAT = 0.7  # opacity of maps of numbers
 
 
 @VISUALIZERS.register_module()
@@ -187,6 +188,10 @@ class XDetLocalVisualizer(Visualizer):
                     panels[-1] = draw_clicks(panels[-1], np.asarray(sample.prompts.points), factor, style.line)
                 continue
             data = sample.get(field)
+            if field == 'pred_uncertainty':
+                panels += [self._draw_heat(image, data.entropy, 'entropy')]
+                panels += [self._draw_heat(image, 1 - data.agreement, 'layers that disagree')]
+                continue
             if isinstance(data, InstanceData):
                 if 'scores' in data:
                     data = data[data.scores >= score_thr]
@@ -307,6 +312,19 @@ class XDetLocalVisualizer(Visualizer):
                 marks.append(Label(texts[index], x, y, colors[index], place[2]))
         return draw_labels(canvas, marks, style.font)
 
+    def _draw_heat(self, image: np.ndarray, values: Any, title: str) -> np.ndarray:
+        """Colour the pixels of the grey image by values ``[1, H, W]`` from 0 to 1; a bar below tells which is which."""
+        canvas, factor, style = self._canvas(image)
+        heat = heat_colors(enlarge(np.asarray(values, np.float32)[0], factor, smooth=True))
+        grey = canvas.mean(axis=2, keepdims=True)
+        canvas = np.rint((1 - _HEAT) * grey + _HEAT * heat).astype(np.uint8)
+        height, width = canvas.shape[:2]
+        bar = max(style.line, style.font // 2)
+        canvas[-bar:] = heat_colors(np.linspace(0, 1, width, dtype=np.float32))[None]
+        dark, places = np.zeros(3, np.uint8), ((title, 0.5, style.font), ('0', 0.0, height - bar - style.font))
+        marks = [Label(text, x * width, y, dark, 1.0) for text, x, y in (*places, ('1', 1.0, places[1][2]))]
+        return draw_labels(canvas, marks, style.font)
+
     def _canvas(self, image: np.ndarray) -> tuple[np.ndarray, int, Style]:
         """A fresh picture to draw on, the factor by which it is enlarged, and sizes that suit it."""
         factor = enlarge_factor(image.shape[0], image.shape[1], self.min_size)
@@ -326,6 +344,7 @@ _PREDICTIONS = (
     'pred_panoptic_seg',
     'pred_instances',
     'pred_sem_seg',
+    'pred_uncertainty',
     'pred_phrases',
     'pred_region_captions',
     'pred_poses',

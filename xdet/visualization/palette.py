@@ -102,3 +102,13 @@ def _distances(candidates: np.ndarray, taken: np.ndarray) -> np.ndarray:
 
 def _to_uint8(color: tuple[float, float, float]) -> np.ndarray:
     return np.round(np.asarray(color) * 255).astype(np.uint8)
+
+
+_HEAT = np.array([[18, 24, 70], [96, 30, 128], [190, 55, 92], [246, 130, 48], [252, 230, 120]], np.float32)
+
+
+def heat_colors(values: np.ndarray) -> np.ndarray:
+    """Colours uint8 ``[..., 3]`` of numbers from 0 (dark) to 1 (bright), also apart for colour-blind people."""
+    places = np.linspace(0, 1, len(_HEAT))
+    channels = [np.interp(values, places, _HEAT[:, channel]) for channel in range(3)]
+    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)

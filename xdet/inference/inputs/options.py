@@ -85,9 +85,11 @@ def split_options(
     given = {key: value for key, value in options.items() if value is not None}
     if 'pred_score_thr' in given:
         given['pred_score_thr'] = number('pred_score_thr', given['pred_score_thr'], float, 0, 1)
-    for name, option in REPORT.items():
+    for name, option in [*groups[0].items(), *REPORT.items()]:
         if option.type is bool and name in given:
             given[name] = _switch(name, given[name])
+            if name in groups[0] and not given[name]:
+                del given[name]  # nothing is asked
         if option.choices and name in given and given[name] not in option.choices:
             accepted = ' and '.join(map(repr, option.choices))
             raise ValueError(f'{name} is {shown(given[name])}; accepted are {accepted}')
