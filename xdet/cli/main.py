@@ -43,6 +43,7 @@ COMMANDS = dict(
     index=Command('retrieval', 'embed a collection of images or texts to be searched', USE, 'index'),
     search=Command('retrieval', 'search an index for texts or images', USE, 'search'),
     serve=Command('serve', 'answer requests over HTTP: every task as an endpoint', USE),
+    **{'label-studio': Command('label_studio', 'annotate in Label Studio with a model', USE)},
     prompts=Command('prompts', 'say which of your names a model can hardly tell apart', USE),
     examples=Command('examples', 'learn a class name from regions of images', USE),
     train=Command('train', 'train a model', LEARN),

@@ -17,11 +17,19 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from .errors import exit_code
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from xdet.serve.service import Service
+
+    MakeApp = Callable[[Service, str | None, Collection[str] | None], FastAPI]
 
 TOKEN_VARIABLE = 'XDET_SERVE_TOKEN'
 _PACKAGES = ('fastapi', 'uvicorn', 'python_multipart')
@@ -30,14 +38,21 @@ _LOOPBACK = ('127.0.0.1', 'localhost', '::1')
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
+    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    return parser
+
+
+def add_options(parser: argparse.ArgumentParser, port: int = 8000) -> None:
+    """Options of every server: where it listens, its model, and its limits."""
     from xdet.serve.limits import Limits
 
-    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     where = parser.add_argument_group('where')
     where.add_argument('--host', default='127.0.0.1', help='address to listen at (127.0.0.1: this machine alone)')
-    where.add_argument('--port', type=int, default=8000, help='port (8000); 0 is a free one')
+    where.add_argument('--port', type=int, default=port, help=f'port ({port}); 0 is a free one')
     where.add_argument(
-        '--token', help=f'what requests need as "Authorization: Bearer TOKEN" (default: the variable {TOKEN_VARIABLE})'
+        '--token',
+        help=f'what requests need as "Authorization: Bearer TOKEN", or as password (or {TOKEN_VARIABLE})',
     )
     model = parser.add_argument_group('model')
     model.add_argument('--model', help='name of a shipped config or path of a config file')
@@ -60,16 +75,29 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
             help=f'{limit.metadata["help"]} ({default})',
         )
     parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
-    return parser
 
 
-def run(args: argparse.Namespace) -> int:
-    """Serve until a signal comes; returns the exit code."""
-    from xdet.serve.limits import Limits
+def check_packages(command: str) -> None:
+    """What a server needs.
 
+    Raises:
+        ImportError: A package is not installed.
+    """
     missing = [name.replace('_', '-') for name in _PACKAGES if find_spec(name) is None]
     if missing:
-        raise ImportError(f'xdet serve needs the package(s) {", ".join(missing)}; pip install "xdet[serve]"')
+        raise ImportError(f'{command} needs the package(s) {", ".join(missing)}; pip install "xdet[serve]"')
+
+
+def run(args: argparse.Namespace, make: MakeApp | None = None) -> int:
+    """Serve until a signal comes; returns the exit code.
+
+    Args:
+        args (argparse.Namespace): Of :func:`add_options`.
+        make (MakeApp, optional): Makes the application; None: :func:`xdet.serve.app.make_app`.
+    """
+    from xdet.serve.limits import Limits
+
+    check_packages('xdet serve')
     limits = Limits(**{limit.name: getattr(args, limit.name) for limit in fields(Limits)})
     if args.batch_size < 1:
         raise ValueError(f'--batch-size is {args.batch_size}; accepted are whole numbers from 1')
@@ -105,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
         inferencer.origin.describe()  # hashes the weights now, not within the first request
         local = args.host in _LOOPBACK
         service = Service(inferencer, limits, args.batch_size)
-        app = make_app(service, token, {*_LOOPBACK, '[::1]'} if local else None)
+        app = (make or make_app)(service, token, {*_LOOPBACK, '[::1]'} if local else None)
         host = f'[{args.host}]' if ':' in args.host else args.host
         if token is None and not local:
             print(f'warning: whoever reaches {host} may use this server; --token asks for a token', file=sys.stderr)

@@ -102,23 +102,28 @@ def check_size(data: bytes, name: str, limits: Limits) -> int:
     return int(width * height)
 
 
-def load_json(text: str | bytes) -> Any:
+def load_json(text: str | bytes, most_values: int = _MOST_VALUES, deepest: int = _DEEPEST) -> Any:
     """Value of a JSON text that holds finite numbers and is not too large or deep.
+
+    Args:
+        text (str | bytes): The text.
+        most_values (int): Values that it may have.
+        deepest (int): Lists and objects that may lie in each other.
 
     Raises:
         Refused: It is none of that.
     """
     data = text.encode('utf-8', errors='replace') if isinstance(text, str) else text
     # Counted before anything is made of it; texts in base64 have none of these characters.
-    if data.count(b',') + data.count(b'[') + data.count(b'{') > _MOST_VALUES:
-        raise Refused(413, f'the JSON has more than {_MOST_VALUES} values')
+    if data.count(b',') + data.count(b'[') + data.count(b'{') > most_values:
+        raise Refused(413, f'the JSON has more than {most_values} values')
     try:
         value = json.loads(data, parse_constant=_refuse_constant)
     except RecursionError:
         raise Refused(400, 'the JSON is nested too deeply') from None
     except ValueError as error:
         raise Refused(400, f'the JSON cannot be read ({shorten(cause(error), 100)})') from None
-    _check_depth(value, _DEEPEST)
+    _check_depth(value, deepest)
     return value
 
 

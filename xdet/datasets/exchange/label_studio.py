@@ -28,6 +28,7 @@ _CONTROLS = dict(
 )
 _SIZES = (3, 4, 8, 16)  # bits of lengths of runs
 _BITS = 8
+_POINT_PERCENT = 0.5  # of the width of the image: the size at which Label Studio draws a point
 
 
 def read(source: Source) -> AnnotatedSet:
@@ -60,7 +61,7 @@ def _read_task(source: Source, path: Path, task: Any, where: str) -> AnnotatedIm
     data = require(task, 'data', dict, where)
     links = [value for key, value in data.items() if isinstance(value, str) and key not in ('split', 'text')]
     link = data['image'] if isinstance(data.get('image'), str) else next(iter(links), '')
-    file, found = source.image(_file_of(link), source.image_folders(path), f'{where}: the image')
+    file, found = source.image(file_of(link), source.image_folders(path), f'{where}: the image')
     annotations = require(task, 'annotations', list, where, [])
     kept = [one for one in annotations if isinstance(one, dict) and not one.get('was_cancelled')]
     results = [
@@ -78,7 +79,7 @@ def _read_task(source: Source, path: Path, task: Any, where: str) -> AnnotatedIm
                 source.problems.leave_out(f'are of the type {shown(kind)}', own)
                 continue
             size = _size(result, own, size)
-            segment = _read_result(result, kind, size, own)
+            segment = read_result(result, kind, size, own)
             if segment is None:
                 source.problems.leave_out('have less than three corners, or no size', own)
             else:
@@ -92,7 +93,7 @@ def _read_task(source: Source, path: Path, task: Any, where: str) -> AnnotatedIm
     return AnnotatedImage(file, size, tuple(segments), require(data, 'split', str, where, ''), found)
 
 
-def _file_of(link: str) -> str:
+def file_of(link: str) -> str:
     """The path that a link of a task means: ``/data/local-files/?d=a/b.jpg``, ``/data/upload/3/x.jpg``, ``s3://...``."""
     parts = urlsplit(link)
     if parts.path.rstrip('/').endswith('/local-files'):
@@ -112,7 +113,18 @@ def _size(result: Any, where: str, before: tuple[int, int] | None) -> tuple[int,
     return size
 
 
-def _read_result(result: Any, kind: str, size: tuple[int, int], where: str) -> Segment | None:
+def read_result(result: Any, kind: str, size: tuple[int, int], where: str) -> Segment | None:
+    """A result of one of the kinds with labels; None if it covers nothing.
+
+    Args:
+        result (Any): As the JSON has it.
+        kind (str): Its type, ``'brushlabels'``, ``'polygonlabels'`` or ``'rectanglelabels'``.
+        size (tuple[int, int]): Height and width of the image in pixels.
+        where (str): File and entry, for errors.
+
+    Raises:
+        ValueError: It is damaged, or has no label or several.
+    """
     value = require(result, 'value', dict, where)
     labels = require(value, kind, list, where)
     if len(labels) != 1 or not isinstance(labels[0], str):
@@ -244,30 +256,48 @@ def files(data: AnnotatedSet, polygons: bool = False) -> Iterator[tuple[str, Con
 
 
 def _results(segment: Segment, number: str, polygons: bool) -> Iterator[dict[str, Any]]:
+    kind = 'rectanglelabels' if segment.rle is None else 'polygonlabels' if polygons else 'brushlabels'
+    result = result_of(segment, kind, number, _CONTROLS[kind][0])
+    if result is not None:
+        yield result
+
+
+def result_of(
+    segment: Segment, kind: str, number: str, from_name: str, to_name: str = 'image'
+) -> dict[str, Any] | None:
+    """A segment as a result of Label Studio; None if nothing is left of it.
+
+    Args:
+        segment (Segment): What is shown.
+        kind (str): ``'brushlabels'``, ``'polygonlabels'``, ``'rectanglelabels'``, or ``'keypointlabels'``, a point well
+            inside of it.
+        number (str): Id of the result.
+        from_name (str): Name of the control in the label config.
+        to_name (str): Name of the image there.
+    """
     height, width = segment.size
     value: dict[str, Any]
-    if segment.rle is None:
-        kind = 'rectanglelabels'
+    if kind == 'rectanglelabels':
         x1, y1, x2, y2 = np.clip(segment.bounds, 0, [width, height, width, height]).tolist()
         place = dict(x=x1 / width, y=y1 / height, width=(x2 - x1) / width, height=(y2 - y1) / height)
         value = dict({key: 100 * one for key, one in place.items()}, rotation=0)
-    elif polygons:
-        kind = 'polygonlabels'
+    elif kind == 'polygonlabels':
         if not segment.outlines:
-            return
+            return None
         ring = np.clip(join(segment.outlines), 0, [width, height]) * [100 / width, 100 / height]
         value = dict(points=ring.tolist(), closed=True)
+    elif kind == 'keypointlabels':
+        x, y = _inside(segment.array())
+        value = dict(x=100 * (x + 0.5) / width, y=100 * (y + 0.5) / height, width=_POINT_PERCENT)
     else:
-        kind = 'brushlabels'
         value = dict(format='rle', rle=encode_brush(segment.array()))
-    name, _ = _CONTROLS[kind]
     value[kind] = [segment.name]
     meta = dict(segment.attributes, **(dict(iscrowd=True) if segment.iscrowd else {}))
     result: dict[str, Any] = dict(
         id=number,
         type=kind,
-        from_name=name,
-        to_name='image',
+        from_name=from_name,
+        to_name=to_name,
         original_width=width,
         original_height=height,
         image_rotation=0,
@@ -277,4 +307,13 @@ def _results(segment: Segment, number: str, polygons: bool) -> Iterator[dict[str
         result['meta'] = meta
     if segment.score is not None:
         result['score'] = segment.score
-    yield result
+    return result
+
+
+def _inside(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """x and y of the pixel that is farthest from the edge of a mask."""
+    import cv2
+
+    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    return int(x), int(y)

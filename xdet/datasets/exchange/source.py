@@ -211,9 +211,17 @@ def read_xml(path: Path) -> ElementTree.Element:
 
     Raises:
         FileNotFoundError, UnreadableError: See :func:`~xdet.io.reading.read_bytes`.
+        ValueError: See :func:`parse_xml`.
+    """
+    return parse_xml(read_bytes(path, _MAX_XML_BYTES), shorten(str(path)))
+
+
+def parse_xml(data: bytes, name: str) -> ElementTree.Element:
+    """Root of XML that comes from ``name``; entities as in :func:`read_xml`.
+
+    Raises:
         ValueError: It is not XML, has a DOCTYPE, or is nested too deeply.
     """
-    name = shorten(str(path))
     builder = ElementTree.TreeBuilder()
     parser = expat.ParserCreate()
     depth = 0
@@ -225,7 +233,7 @@ def read_xml(path: Path) -> ElementTree.Element:
         nonlocal depth
         depth += 1
         if depth > _DEEPEST:
-            raise ValueError(f'{name}: not annotations (its elements are nested more than {_DEEPEST} deep)')
+            raise ValueError(f'{name}: its elements are nested more than {_DEEPEST} deep')
         builder.start(tag, attributes)
 
     def end(tag: str) -> None:
@@ -238,7 +246,7 @@ def read_xml(path: Path) -> ElementTree.Element:
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler = builder.data
     try:
-        parser.Parse(read_bytes(path, _MAX_XML_BYTES), True)
+        parser.Parse(data, True)
     except (expat.ExpatError, LookupError) as error:  # an encoding that nobody knows is a LookupError
         raise ValueError(f'{name}: not valid XML ({error})') from None
     return builder.close()
