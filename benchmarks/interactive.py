@@ -1,6 +1,6 @@
 """How many clicks objects need: NoC and mIoU of the task ``interactive`` on photographs and on generated scenes.
 
-    python benchmarks/interactive.py data/photos/voc_animals --images 100 --scenes 60
+    python benchmarks/interactive.py data/photos/voc_animals --skip 126 --images 12 --trained clicks.safetensors
 
 Every object with at least 100 pixels is clicked on by ``xdet.evaluation.interactive.next_click``. Objects that never
 reach the IoU count in NoC with all clicks they got. Boxes are tight around the objects, scribbles their middle lines.
@@ -24,23 +24,24 @@ from xdet.scenes.render import render_scene
 from xdet.scenes.sampling import sample_scene
 
 LEAST_AREA = 100
+TRAINED = 'xdecoder_lite0-nano_interactive-photos'
 Pictures = Iterator[tuple[Any, list[np.ndarray]]]
 
 
-def photographs(root: Path, count: int) -> Pictures:
-    """Files and the masks of their objects."""
+def photographs(root: Path, skip: int, count: int) -> Pictures:
+    """Validation files and the masks of their objects."""
     content = json.loads((root / 'panoptic_val.json').read_text())
     images = {image['id']: image for image in content['images']}
-    for entry in content['annotations'][:count]:
+    for entry in content['annotations'][skip : skip + count]:
         colours = np.asarray(Image.open(root / 'panoptic/val' / entry['file_name']).convert('RGB')).astype(np.int64)
         ids = colours @ [1, 256, 65536]
         masks = [ids == segment['id'] for segment in entry['segments_info'] if not segment['iscrowd']]
         yield str(root / 'images/val' / images[entry['image_id']]['file_name']), masks
 
 
-def scenes(count: int, size: int = 128) -> Pictures:
+def scenes(skip: int, count: int, size: int = 128) -> Pictures:
     """Held-out scenes and the masks of their things."""
-    for index in range(count):
+    for index in range(skip, skip + count):
         rendered = render_scene(sample_scene('test', 0, index), size)
         things = [info['id'] for info in rendered.segments_info if info['is_thing']]
         yield rendered.image, [rendered.segment_map == number for number in things]
@@ -90,14 +91,19 @@ def main() -> None:
     parser.add_argument('root', type=Path, help='folder with panoptic_val.json')
     parser.add_argument('--images', type=int, default=100)
     parser.add_argument('--scenes', type=int, default=60)
+    parser.add_argument('--skip', type=int, default=0, help='images, or scenes, to leave out first')
     parser.add_argument('--clicks', type=int, default=20)
-    parser.add_argument('--models', nargs='+', default=['photos', 'scenes'])
+    parser.add_argument('--models', nargs='+', default=['photos', 'scenes'], help='embedded models, or none')
+    parser.add_argument('--trained', type=Path, help=f'weights of {TRAINED}, measured as well')
     args = parser.parse_args()
+    models = {name: (name, None) for name in args.models if name != 'none'}
+    if args.trained:
+        models['photos, trained'] = (TRAINED, args.trained)
     head = False
-    for name in args.models:
-        model = XDecoderInferencer(name, device='cpu')
-        pictures = scenes(args.scenes) if name == 'scenes' else photographs(args.root, args.images)
-        row = measure(model, pictures, args.clicks)
+    for name, (config, weights) in models.items():
+        model = XDecoderInferencer(config, weights, device='cpu')
+        make = scenes(args.skip, args.scenes) if name == 'scenes' else photographs(args.root, args.skip, args.images)
+        row = measure(model, make, args.clicks)
         if not head:
             print(f'| model | {" | ".join(row)} |\n|---{"|---" * len(row)}|')
             head = True

@@ -5,7 +5,7 @@ Places are columns and rows on the grid of ``mask_features``, where a cell is as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,22 @@ def values_at(maps: Tensor, places: Tensor) -> Tensor:
     """Values ``[q, n]`` of maps ``[q, h, w]`` at places ``[n, 2]``, between the centres of cells bilinearly."""
     grid = 2 * places / places.new_tensor([maps.shape[-1], maps.shape[-2]]) - 1
     return F.grid_sample(maps[None], grid[None, None].to(maps), padding_mode='border', align_corners=False)[0, :, 0]
+
+
+def values_near(maps: Tensor, places: Tensor, positive: Tensor, reach: int = 1) -> Tensor:
+    """As :func:`values_at`, but the value within some cells around that is best for a click.
+
+    Args:
+        maps (Tensor): ``[q, h, w]`` logits.
+        places (Tensor): ``[n, 2]``.
+        positive (Tensor): Bool ``[n]``; where False, the smallest value is the best.
+        reach (int): Cells on every side.
+    """
+    if not len(places):
+        return maps.new_zeros((len(maps), 0))
+    size = 2 * reach + 1
+    high, low = (sign * F.max_pool2d(sign * maps[None], size, 1, reach)[0] for sign in (1, -1))
+    return torch.where(positive, values_at(high, places), values_at(low, places))
 
 
 def mask_quality(logits: Tensor) -> Tensor:
@@ -181,7 +197,8 @@ def corrected(
 
     What is added is a sum of bumps, one around each click, as high as needed for the logit there to be ``margin`` on
     the right side; where it was already, it stays what it was. A bump falls with the distance from its click and with
-    the difference of the mask features.
+    the difference of the mask features. It is as wide as the click is far from the edge of the mask: a click next to
+    the edge moves the edge and no more, one far from it may add a part that is missing.
 
     Args:
         logits (Tensor): ``[n, H, W]`` in the size of the original image.
@@ -190,7 +207,7 @@ def corrected(
         mask_features (Tensor): ``[C, h, w]``.
         seen (Sequence[int]): Height and width of the un-padded network input.
         margin (float): Least logit of a click on the object; of others it is the largest, negative.
-        reach (float): Standard deviation of a bump, as a share of the longer side of the image.
+        reach (float): Largest standard deviation of a bump, as a share of the longer side of the image.
         softness (float): Difference of features (one minus the cosine) at which a bump falls to 1/e.
     """
     size = (logits.shape[-2], logits.shape[-1])
@@ -202,23 +219,47 @@ def corrected(
         return logits
     features = F.normalize(mask_features.float(), dim=0)
     looks = F.normalize(values_at(features, to_cells(pixels, seen, size)), dim=0).T
+    widths = to_edge(logits > 0, pixels).clamp(max=reach * max(size))
     across, down = (torch.arange(length, device=logits.device) for length in (size[1], size[0]))
 
-    def bumps(part: slice) -> Tensor:
-        alike = postprocess.mask_logits(looks[part], features, (seen[0], seen[1]), size)
+    def bumps(part: slice) -> Iterator[Tensor]:
+        """Of every mask, ``[p, H, W]``."""
+        alike = postprocess.mask_logits(looks[part], features, (seen[0], seen[1]), size).clamp(max=1)
         dx, dy = across - columns[part, None], down - rows[part, None]
-        far = (dx.square()[:, None] + dy.square()[:, :, None]) / (2 * (reach * max(size)) ** 2)
-        return torch.exp((alike.clamp(max=1) - 1) / softness - far)
+        far = (dx.square()[:, None] + dy.square()[:, :, None]) / 2
+        for width in widths:
+            yield torch.exp((alike - 1) / softness - far / width[part, None, None].square())
 
     parts = list(query_chunks(len(pixels), size))
-    at_clicks = torch.cat([bumps(part)[:, rows, columns] for part in parts])  # [bump, click]
+    at_clicks = [torch.stack([bump[:, rows, columns] for bump in bumps(part)]) for part in parts]
     # The heights solve a linear system; those of clicks next to each other stay finite by the last summand.
-    system = at_clicks.T.double() + 1e-6 * torch.eye(len(pixels), dtype=torch.float64, device=logits.device)
-    heights = torch.linalg.lstsq(system, missing.T.double()).solution.to(logits)  # [bump, mask]
+    system = torch.cat(at_clicks, dim=1).mT.double()  # [mask, click, bump]
+    system = system + 1e-6 * torch.eye(len(pixels), dtype=torch.float64, device=logits.device)
+    heights = torch.linalg.lstsq(system, missing[..., None].double()).solution[..., 0].to(logits)  # [mask, bump]
     result = logits.clone()
     for part in parts:
-        result += torch.einsum('pn,phw->nhw', heights[part], bumps(part))
+        for mask, bump in enumerate(bumps(part)):
+            result[mask] += torch.einsum('p,phw->hw', heights[mask, part], bump)
     # Rounding, and clicks so close that no smooth sum tells them apart.
     now = result[:, rows, columns]
     result[:, rows, columns] = torch.where(sign * now > 0, now, sign * margin)
     return result
+
+
+def to_edge(masks: Tensor, pixels: Tensor) -> Tensor:
+    """How far pixels are from the edges of masks: ``[n, p]``, to the nearest pixel of the other side.
+
+    Args:
+        masks (Tensor): Bool ``[n, H, W]``.
+        pixels (Tensor): int64 ``[p, 2]``, column and row.
+
+    Returns:
+        Tensor: float, in pixels; infinite where a mask has one side only.
+    """
+    across, down = (torch.arange(length, device=masks.device) for length in (masks.shape[-1], masks.shape[-2]))
+    found = []
+    for column, row in pixels.tolist():
+        far = ((across - column).square() + (down - row).square()[:, None]).float()
+        other = masks != masks[:, row, column, None, None]
+        found.append(torch.where(other, far, torch.inf).flatten(1).amin(1).sqrt())
+    return torch.stack(found, dim=1)

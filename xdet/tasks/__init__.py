@@ -11,6 +11,7 @@ from . import vqa_format, classification_format, retrieval_format, pose_format, 
 from .base import TaskAdapter
 from .captioning import CaptioningTask
 from .classification import ClassificationTask
+from .clicks import ClickTask
 from .interactive import InteractiveTask
 from .pose import PoseTask
 from .referring import ReferringTask
@@ -21,6 +22,7 @@ from .vqa import VQATask
 __all__ = [
     'CaptioningTask',
     'ClassificationTask',
+    'ClickTask',
     'FORMATS',
     'InteractiveTask',
     'PoseTask',

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -14,7 +17,23 @@ from xdet.structures import Vocabulary, XDetDataSample
 
 from .base import TaskAdapter, describe
 
-_ANY = Vocabulary(('thing',), (True,))  # the embedding of the background comes with those of names
+ANY = Vocabulary(('thing',), (True,))  # the embedding of the background comes with those of names
+
+
+class Proposal(NamedTuple):
+    """Answers of one object, best first.
+
+    Attributes:
+        mask_embed (Tensor): ``[a, C]``.
+        queries (Tensor): int64 ``[a]``, the object queries that they are or start from.
+        scores (Tensor): ``[a]``, how well they fit what was shown; or, if they are ``scored``, their scores.
+        scored (bool): Otherwise the score is the fit times the mean probability inside the mask.
+    """
+
+    mask_embed: Tensor
+    queries: Tensor
+    scores: Tensor
+    scored: bool = False
 
 
 @TASKS.register_module()
@@ -60,47 +79,76 @@ class InteractiveTask(TaskAdapter):
         """
         layer = context.outputs.last
         mask_embed, class_embed = (layer.rows(tensor, OBJECT) for tensor in (layer.mask_embed, layer.class_embed))
-        background = context.vocabulary(_ANY)[-1]
+        background = context.vocabulary(ANY)[-1]
         for index, sample in enumerate(context.samples):
             points, regions = _shown(sample)
             features = context.features.mask_features[index]
             there = prompted.objectness(class_embed[index], background, context.text.logit_scale)
-            found = [self._answers(sample, mask_embed[index], there, features, points, region) for region in regions]
+            proposed = self._propose(context.select([index]), mask_embed[index], there, points, regions)
             masks = torch.einsum('qc,chw->qhw', mask_embed[index].float(), features.float()) > 0
-            for number, answers in enumerate(found):
+            found = []
+            for number, answers in enumerate(self._finish(sample, own, features, points) for own in proposed):
                 answers.objects = torch.full_like(answers.queries, number)
                 answers.embeddings = prompted.names_of(masks, class_embed[index].float(), answers.queries)
+                found.append(answers)
             sample.pred_objects = InstanceData.cat(found)
 
-    def _answers(
+    def _propose(
         self,
-        sample: XDetDataSample,
+        context: TaskContext,
         mask_embed: Tensor,
         objectness: Tensor,
-        features: Tensor,
         points: Tensor,
-        region: Tensor | None,
-    ) -> InstanceData:
-        """Answers of one object, best first."""
+        regions: Sequence[Tensor | None],
+    ) -> list[Proposal]:
+        """Answers of each object of the only image of a context, best first: those of the queries that fit best."""
+        sample, features = context.samples[0], context.features.mask_features[0].float()
         seen, size = sample.img_shape[:2], tuple(sample.ori_shape[:2])
-        pixels, positive = points[:, :2], points[:, 2] == 1
-        rough = torch.einsum('qc,chw->qhw', mask_embed.float(), features.float())
-        values = prompted.values_at(rough, prompted.to_cells(pixels, seen, size))
+        rough = torch.einsum('qc,chw->qhw', mask_embed.float(), features)
         quality = prompted.mask_quality(rough) + objectness
+        places, positive = prompted.to_cells(points[:, :2], seen, size), points[:, 2] == 1
+        found = []
+        for region in regions:
+            cells = None if region is None else prompted.region_cells(region, seen, rough.shape[-2:])
+            queries, right = self._choose(rough, quality, places, positive, cells, sample.prompts.boxed)
+            found.append(Proposal(mask_embed[queries], queries, right))
+        return found
+
+    def _choose(
+        self,
+        rough: Tensor,
+        quality: Tensor,
+        places: Tensor,
+        positive: Tensor,
+        region: Tensor | None,
+        boxed: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Object queries ``[a]`` whose masks ``rough`` ``[q, h, w]`` fit one object best, and how well ``[a]``.
+
+        A click behind the first that a mask contradicts by a cell is about the edge of the mask, and no reason for
+        another one.
+        """
+        values = prompted.values_at(rough, places)
+        near = prompted.values_near(rough, places[1:], positive[1:])
+        values = torch.cat([values[:, :1], near], dim=1)
         fit = prompted.point_fit(values / self.temperature, positive).sum(1)
-        right = prompted.point_fit(values, positive).mean(1) if len(points) else torch.zeros_like(fit)
+        right = prompted.point_fit(values, positive).mean(1) if len(places) else torch.zeros_like(fit)
         if region is not None:
-            cells = prompted.region_cells(region, seen, rough.shape[-2:])
-            of_region = (prompted.box_fit if sample.prompts.boxed else prompted.rough_fit)(rough > 0, cells)
+            of_region = (prompted.box_fit if boxed else prompted.rough_fit)(rough > 0, region)
             fit, right = fit + of_region, right + of_region
         order = (fit + quality).argsort(descending=True, stable=True).tolist()
         queries = torch.tensor(prompted.distinct(rough > 0, order, self.answers), device=rough.device)
+        return queries, right[queries].exp()
+
+    def _finish(self, sample: XDetDataSample, proposal: Proposal, features: Tensor, points: Tensor) -> InstanceData:
+        """Masks in full size, right at every click."""
+        seen, size = sample.img_shape[:2], tuple(sample.ori_shape[:2])
         limit = sample.prompts.thresholds.mask_logit
-        logits = postprocess.mask_logits(mask_embed[queries], features, seen, size) - limit
-        logits = prompted.corrected(logits, pixels, positive, features, seen, **self.correction)
+        logits = postprocess.mask_logits(proposal.mask_embed, features, seen, size) - limit
+        logits = prompted.corrected(logits, points[:, :2], points[:, 2] == 1, features, seen, **self.correction)
         masks, logits = logits > 0, logits + limit
-        scores = postprocess.mask_scores(logits, masks) * right[queries].exp()
-        return InstanceData(masks=masks, scores=scores, bboxes=postprocess.mask_boxes(masks), queries=queries)
+        scores = proposal.scores if proposal.scored else postprocess.mask_scores(logits, masks) * proposal.scores
+        return InstanceData(masks=masks, scores=scores, bboxes=postprocess.mask_boxes(masks), queries=proposal.queries)
 
 
 def _shown(sample: XDetDataSample) -> tuple[Tensor, list[Tensor | None]]:

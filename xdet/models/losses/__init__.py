@@ -3,6 +3,7 @@
 from .answers import AnswerLoss
 from .boxes import BoxMaskLoss
 from .captioning import CaptionLoss
+from .clicks import ClickLoss
 from .contrastive import ImageTextContrastiveLoss, RetrievalLoss, TokenContrastiveLoss
 from .distillation import RelationalDistillationLoss
 from .distributed import RowGather
@@ -19,6 +20,7 @@ __all__ = [
     'AnswerLoss',
     'BoxMaskLoss',
     'CaptionLoss',
+    'ClickLoss',
     'GroundingLoss',
     'GroundingTargets',
     'HungarianMatcher',
