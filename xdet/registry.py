@@ -54,7 +54,7 @@ TRANSFORMS = Registry(
     'transform',
     parent=MMENGINE_TRANSFORMS,
     scope='xdet',
-    locations=['xdet.datasets.transforms', 'xdet.scenes.dataset', 'xdet.scenes.texts'],
+    locations=['xdet.datasets.transforms', 'xdet.scenes.dataset', 'xdet.scenes.depth', 'xdet.scenes.texts'],
 )
 METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='xdet', locations=['xdet.evaluation'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='xdet', locations=['xdet.engine.hooks'])

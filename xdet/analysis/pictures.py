@@ -22,6 +22,7 @@ PAIRS = (
     ('gt_sem_seg', 'pred_sem_seg'),
     ('gt_phrases', 'pred_phrases'),
     ('gt_poses', 'pred_poses'),
+    ('gt_depth', 'pred_depth'),
 )
 """Fields that belong beside each other."""
 
@@ -35,6 +36,7 @@ FIELDS = dict(
     vqa=('pred_answers',),
     classification=('pred_classes',),
     pose=('pred_poses',),
+    depth=('pred_depth',),
 )
 """What metrics judge, by the prefix of their values."""
 
@@ -100,6 +102,7 @@ def training_picture(visualizer: XDetLocalVisualizer, image: np.ndarray, sample:
         ('gt_sem_seg', 'classes'),
         ('gt_phrases', 'phrases'),
         ('gt_poses', 'poses'),
+        ('gt_depth', 'depth'),
     ):
         if field in sample and not (field == 'gt_sem_seg' and panels):
             panels.append(_captioned(visualizer.draw(image, only(sample, field)), title))

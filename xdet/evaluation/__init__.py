@@ -2,6 +2,7 @@
 
 from .captioning import CaptionMatch, CaptionNames, CaptionQuality, cider_d
 from .coco_results import CocoResults
+from .depth import DepthError, depth_errors
 from .fields import field
 from .instance_ap import InstanceAP
 from .oracle import OracleSemanticIoU
@@ -19,6 +20,7 @@ __all__ = [
     'CaptionQuality',
     'ClassCounts',
     'CocoResults',
+    'DepthError',
     'InstanceAP',
     'OracleSemanticIoU',
     'PanopticQuality',
@@ -32,6 +34,7 @@ __all__ = [
     'cider_d',
     'correct_keypoints',
     'class_areas',
+    'depth_errors',
     'field',
     'match_segments',
     'retrieval_ranks',

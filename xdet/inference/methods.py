@@ -254,6 +254,18 @@ class TaskMethods:
         """
         return self.results(images, 'retrieval', batch_size, return_embeddings=True)
 
+    def depth(self, images: Images, batch_size: int = 1) -> Any:
+        """How far away every pixel is; for models with a task for it (docs/depth.md).
+
+        Args:
+            images (ImageInput | EncodedImage | Sequence): See the class.
+            batch_size (int): Images per forward pass.
+
+        Returns:
+            Depth | list[Depth]: Maps in metres.
+        """
+        return self.results(images, 'depth', batch_size)
+
     def video(
         self,
         frames: FilmSource,

@@ -28,6 +28,7 @@ TITLES = dict(
     classification='Classify',
     retrieval='Search',
     pose='Poses',
+    depth='Depth',
 )
 """What tasks are called on the page; a task of another package keeps its name."""
 
@@ -43,6 +44,7 @@ _HINTS = dict(
     classification='Says which of the names fits the whole image.',
     retrieval='Ranks images of yours by how well they fit a text.',
     pose='Objects with their keypoints.',
+    depth='How far away every pixel is.',
 )
 
 

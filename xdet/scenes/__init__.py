@@ -3,5 +3,10 @@
 from xdet.lazy import lazy_exports
 
 __getattr__, __dir__, __all__ = lazy_exports(
-    __name__, {'dataset': 'NameThingsByAttribute RenderScene ScenesDataset', 'texts': 'DescribeScene'}
+    __name__,
+    {
+        'depth': 'RenderDepth scene_depth',
+        'dataset': 'NameThingsByAttribute RenderScene ScenesDataset',
+        'texts': 'DescribeScene',
+    },
 )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from .description import VOCABULARY, Light, Scene, SceneObject
+from .description import VOCABULARY, Border, Light, Scene, SceneObject
 from .shapes import DISTANCES, Array
 from .textures import TEXTURES, wave
 
@@ -82,7 +82,7 @@ def segment_areas(scene: Scene, size: int) -> tuple[NDArray[np.int64], NDArray[n
     segment_map = _region_map(scene, size)
     whole = []
     for order, item in enumerate(scene.objects):
-        window, distance = _distance(item, size)
+        window, distance = outline_distance(item, size)
         inside = distance < 0
         segment_map[window][inside] = len(scene.regions) + order + 1
         whole.append(int(inside.sum()))
@@ -96,7 +96,7 @@ def _segment(name: str) -> dict:
     return dict(label=label, is_thing=VOCABULARY.is_thing[label], iscrowd=False)
 
 
-def _centres(size: int) -> Array:
+def pixel_centres(size: int) -> Array:
     """Coordinates of pixel centres as fractions of the side: ``[size]``."""
     return (np.arange(size, dtype=np.float32) + 0.5) / size
 
@@ -105,17 +105,21 @@ def _region_map(scene: Scene, size: int) -> NDArray[np.uint8]:
     """Segment map ``[size, size]`` of the regions alone."""
     if scene.border is None:
         return np.ones((size, size), np.uint8)
-    x = _centres(size)
-    border = scene.border
-    line = border.height + border.tilt * (x - 0.5) + border.bend * wave(2 * x + border.phase)
-    return 1 + (_centres(size)[:, None] >= line[None]).astype(np.uint8)
+    line = border_line(scene.border, size)
+    return 1 + (pixel_centres(size)[:, None] >= line[None]).astype(np.uint8)
+
+
+def border_line(border: Border, size: int) -> Array:
+    """Height of the line between two regions at every column: ``[size]``, in fractions of the side."""
+    x = pixel_centres(size)
+    return border.height + border.tilt * (x - 0.5) + border.bend * wave(2 * x + border.phase)
 
 
 def _draw_regions(scene: Scene, size: int, rng: RandomState) -> tuple[Array, NDArray[np.uint8]]:
     """Textures of the regions, RGB float32 ``[size, size, 3]``, and their segment map."""
     segment_map = _region_map(scene, size)
     image = np.empty((size, size, 3), np.float32)
-    coordinates = _centres(size)
+    coordinates = pixel_centres(size)
     for index, name in enumerate(scene.regions):
         mask = segment_map == index + 1
         rows = np.flatnonzero(mask.any(axis=1))
@@ -135,8 +139,8 @@ def _local_coordinates(item: SceneObject, size: int, margin: float) -> tuple[tup
     low = [max(math.floor((c - radius - margin) * size), 0) for c in (x, y)]
     # An object of a film may be wholly outside; its window is empty then.
     high = [max(min(math.ceil((c + radius + margin) * size), size), 0) for c in (x, y)]
-    across = ((_centres(size)[low[0] : high[0]] - x) / radius)[None]
-    down = ((_centres(size)[low[1] : high[1]] - y) / radius)[:, None]
+    across = ((pixel_centres(size)[low[0] : high[0]] - x) / radius)[None]
+    down = ((pixel_centres(size)[low[1] : high[1]] - y) / radius)[:, None]
     cosine, sine = (round(f(math.radians(item.angle)), 6) for f in (math.cos, math.sin))
     return (
         (slice(low[1], high[1]), slice(low[0], high[0])),
@@ -145,7 +149,7 @@ def _local_coordinates(item: SceneObject, size: int, margin: float) -> tuple[tup
     )
 
 
-def _distance(item: SceneObject, size: int) -> tuple[tuple[slice, slice], Array]:
+def outline_distance(item: SceneObject, size: int) -> tuple[tuple[slice, slice], Array]:
     """Window of the picture around an object and the signed distance to its outline there."""
     window, u, v = _local_coordinates(item, size, 0)
     return window, DISTANCES[item.shape](u, v)
@@ -201,7 +205,7 @@ def _surface(item: SceneObject, u: Array, v: Array, pixels: float, tint: Array) 
 def _apply_light(image: Array, light: Light, rng: RandomState) -> None:
     """Brightness, its slope over the picture, and pixel noise, in place."""
     size = len(image)
-    offset = _centres(size) - 0.5
+    offset = pixel_centres(size) - 0.5
     gain = light.gain + light.slope[0] * offset[None] + light.slope[1] * offset[:, None]
     image *= gain[..., None]
     first, second = np.frombuffer(rng.bytes(2 * size * size), np.uint8).astype(np.float32).reshape(2, size, size)

@@ -69,6 +69,8 @@ class XDetDataSample(BaseDataElement):
             with ``keypoint_names`` and ``skeleton`` as meta information, for drawing.
         gt_instances (InstanceData): ``bboxes`` xyxy ``[n, 4]``, ``labels`` and, unless only boxes are annotated,
             ``masks`` bool ``[n, H, W]`` in original resolution, without crowds, for drawing.
+        gt_depth (PixelData): ``depth`` float32 ``[1, H, W]`` in metres, 0 where it is not known; in the network image
+            for training, in original resolution for testing.
         gt_sem_seg (PixelData): ``sem_seg`` int64 ``[1, H, W]`` in original resolution, :data:`IGNORE` where unlabelled,
             :data:`BACKGROUND` where none of the classes is.
         gt_panoptic_seg (PixelData): ``sem_seg`` int32 ``[1, H, W]`` segment ids (0 = void) in original resolution with
@@ -97,6 +99,7 @@ class XDetDataSample(BaseDataElement):
         pred_classes (InstanceData): ``labels`` into the vocabulary and ``scores`` ``[k]``, best first.
         pred_poses (InstanceData): ``keypoints`` float ``[n, K, 2]`` (x, y), ``keypoint_scores`` ``[n, K]`` (probability
             to be visible), ``masks``, ``labels``, ``scores``, ``bboxes``; meta information as of ``gt_poses``.
+        pred_depth (PixelData): ``depth`` float32 ``[1, H, W]`` in metres.
         pred_embedding (Tensor): ``[2, C]`` unit vectors for retrieval, of the decoder and of the backbone;
             with texts to compare also ``pred_text_embeddings`` ``[m, C]`` and ``pred_text_scores`` ``[m]``.
     """

@@ -17,6 +17,7 @@ from xdet.structures import XDetDataSample
 from xdet.structures.known_words import FAR_MARK
 from xdet.tasks.pose_format import VISIBLE
 
+from .depth import paint_depth
 from .drawing import (
     Style,
     draw_box,
@@ -192,6 +193,9 @@ class XDetLocalVisualizer(Visualizer):
                 panels += [self._draw_heat(image, data.entropy, 'entropy')]
                 panels += [self._draw_heat(image, 1 - data.agreement, 'layers that disagree')]
                 continue
+            if field.endswith('depth'):
+                panels.append(self._draw_depth(image, data))
+                continue
             if isinstance(data, InstanceData):
                 if 'scores' in data:
                     data = data[data.scores >= score_thr]
@@ -297,6 +301,14 @@ class XDetLocalVisualizer(Visualizer):
             draw_pose(picture, points[:, :2] * factor, shown, poses.skeleton, colors, style.line)
         return picture
 
+    def _draw_depth(self, image: np.ndarray, depth: PixelData) -> np.ndarray:
+        """Colours for depths, with the least and the greatest one written in."""
+        values = np.asarray(depth.depth, dtype=np.float32)[0]
+        if values.shape != image.shape[:2]:
+            raise ValueError(f'the map is {values.shape} pixels but the image {image.shape[:2]} (height, width)')
+        _, factor, style = self._canvas(image)
+        return paint_depth(values, factor, style.font)
+
     def _draw_map(
         self, image: np.ndarray, index_map: np.ndarray, colors: np.ndarray, texts: dict[int, str]
     ) -> np.ndarray:
@@ -339,7 +351,7 @@ class XDetLocalVisualizer(Visualizer):
         return list(classes) if classes is not None else None
 
 
-_GROUND_TRUTH = ('gt_poses', 'gt_panoptic_seg', 'gt_instances', 'gt_sem_seg', 'gt_phrases')
+_GROUND_TRUTH = ('gt_poses', 'gt_panoptic_seg', 'gt_instances', 'gt_sem_seg', 'gt_phrases', 'gt_depth')
 _PREDICTIONS = (
     'pred_panoptic_seg',
     'pred_instances',
@@ -349,6 +361,7 @@ _PREDICTIONS = (
     'pred_region_captions',
     'pred_poses',
     'pred_objects',
+    'pred_depth',
 )
 # Fields whose regions have words of their own instead of classes.
 _WORDED = dict(

@@ -138,8 +138,8 @@ def void_values(ignore_label: int | Sequence[int]) -> tuple[int, ...]:
     return tuple(checked(value, int, 'ignore_label') for value in values)
 
 
-def read_pixels(path: str) -> np.ndarray:
-    """Pixels of an annotation image, without any conversion of values.
+def read_pixels(path: str, what: str = 'label image') -> np.ndarray:
+    """Pixels of an annotation image, which errors call ``what``, without any conversion of values.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -149,15 +149,15 @@ def read_pixels(path: str) -> np.ndarray:
     try:
         data = read_bytes(path, MAX_IMAGE_BYTES)
     except FileNotFoundError:
-        raise FileNotFoundError(f'{name}: label image does not exist') from None
+        raise FileNotFoundError(f'{name}: {what} does not exist') from None
     try:
         with open_image(data) as image:
             lossy = image.format in _LOSSY
             pixels = np.array(image)
     except Exception as error:  # Pillow's decoders report damage by exceptions of any type
-        raise ValueError(f'{name}: label image is damaged or no image ({shorten(cause(error))})') from error
+        raise ValueError(f'{name}: {what} is damaged or no image ({shorten(cause(error))})') from error
     if lossy:
-        raise ValueError(f'{name}: is a JPEG file, which changes the values of labels; save label images as PNG')
+        raise ValueError(f'{name}: is a JPEG file, which changes the values of a {what}; save it as PNG')
     return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
 
 

@@ -5,6 +5,7 @@ from .cityscapes import CityscapesPanopticDataset
 from .coco_instance import CocoInstanceSegDataset
 from .coco_joint import CocoJointDataset
 from .coco_panoptic import CocoPanopticSegDataset
+from .depth_folder import DepthFolderDataset
 from .image_label_folder import ImageLabelFolderDataset
 from .image_label_list import ImageLabelListDataset
 from .image_text import ImageTextDataset
@@ -18,6 +19,7 @@ __all__ = [
     'CocoInstanceSegDataset',
     'CocoJointDataset',
     'CocoPanopticSegDataset',
+    'DepthFolderDataset',
     'ImageLabelFolderDataset',
     'ImageLabelListDataset',
     'ImageTextDataset',

@@ -125,7 +125,7 @@ class SegmentationDataset(ImageDataset):
         raise NotImplementedError(f'{type(self).__name__} knows the labels of a sample only after reading its pixels')
 
 
-FILE_KEYS = ('img_path', 'seg_map_path', 'sem_map_path')
+FILE_KEYS = ('img_path', 'seg_map_path', 'sem_map_path', 'depth_path')
 """Keys of a sample that name files which must exist."""
 
 

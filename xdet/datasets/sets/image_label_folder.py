@@ -107,7 +107,7 @@ class ImageLabelFolderDataset(SegmentationDataset):
         names = self._image_names(folder)
         labels = {}
         if label_folder is not None:
-            found = _files_below(Path(label_folder), (self.label_suffix,))
+            found = files_below(Path(label_folder), (self.label_suffix,))
             labels = {without_suffix(name, (self.label_suffix,)): name for name in found}
             self._check_names(folder, names)
             if not self.ann_file and self.missing_images == 'error':
@@ -162,7 +162,7 @@ class ImageLabelFolderDataset(SegmentationDataset):
 
     def _image_names(self, folder: Path) -> list[str]:
         """Image files relative to ``folder``, sorted."""
-        names = _files_below(folder, self.img_suffixes)
+        names = files_below(folder, self.img_suffixes)
         if not names:
             raise ValueError(f'{folder}: no images; accepted are files that end in {", ".join(self.img_suffixes)}')
         return self._listed(names) if self.ann_file else names
@@ -215,7 +215,7 @@ def _without_background(
     return (names[:-1] if names[-1] == BACKGROUND else names), label_offset
 
 
-def _files_below(folder: Path, suffixes: Sequence[str]) -> list[str]:
+def files_below(folder: Path, suffixes: Sequence[str]) -> list[str]:
     """Files that end in one of ``suffixes``, relative to ``folder``, sorted.
 
     Hidden files, which systems add to folders, are left out; folders are entered once, however many links lead there.

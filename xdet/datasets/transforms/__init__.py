@@ -1,5 +1,6 @@
 """Transforms of data pipelines; those of mmcv, mmdet and mmseg that the configs name work as well."""
 
+from .depth import LoadDepth
 from .describe_segments import DescribeSegments
 from .flipping import RandomFlipWithTexts
 from .formatting import PackXDetInputs
@@ -17,6 +18,7 @@ __all__ = [
     'ChooseQuestions',
     'DescribeSegments',
     'LargeScaleJitter',
+    'LoadDepth',
     'LoadKeypoints',
     'LoadSegments',
     'LoadXDetImage',

@@ -42,6 +42,8 @@ class PackXDetInputs(BaseTransform):
 
     What ``LoadKeypoints`` found becomes ``keypoints`` and ``posed`` of ``gt_segments``, or for testing ``gt_poses``.
 
+    What ``LoadDepth`` found becomes ``gt_depth``.
+
     Texts that the pipeline has are carried along in the meta information: ``caption`` str, ``nouns`` tuple[str] and
     ``phrase_mode`` str for training; ``captions`` tuple[str] for testing; ``questions`` tuple[str] and ``answers``
     tuple[dict[str, float]], one per question, for both, and what else ``VQADataset`` says about each question.
@@ -96,6 +98,8 @@ class PackXDetInputs(BaseTransform):
             self._add_ground_truth(sample, results)
         elif self.segments:
             sample.gt_segments = self._segments(results)
+        if 'loaded_depth' in results:
+            sample.gt_depth = results['loaded_depth'].packed(results, self.test_mode)
         if results.get('phrases') is not None:
             self._add_phrases(sample, results)
         if results.get('regions') is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable
 from functools import cached_property
@@ -372,6 +373,31 @@ class Embedding(Result):
         return np.asarray(self.prediction['embedding'], np.float32)
 
 
+class Depth(Result):
+    """Result of ``depth``: a map in metres."""
+
+    @property
+    def depth(self) -> NDArray[np.float32]:
+        """``[H, W]``, metres from the camera."""
+        return np.asarray(self.sample.pred_depth.depth, np.float32)[0]
+
+    def save(self, path: str | Path) -> Path:
+        """Write the map as float32 array (``.npy``), or what :meth:`Result.save` writes.
+
+        Raises:
+            OSError: It cannot be written.
+            ValueError: It has another ending.
+        """
+        path = expand(path)
+        if path.suffix.lower() != '.npy':
+            return super().save(path)
+        content = io.BytesIO()
+        np.save(content, self.depth, allow_pickle=False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_files({path: content.getvalue()})
+        return path
+
+
 RESULTS: dict[str, type[Result]] = dict(
     semantic=Segments,
     instance=Segments,
@@ -383,6 +409,7 @@ RESULTS: dict[str, type[Result]] = dict(
     classification=Classes,
     retrieval=Embedding,
     interactive=Answered,
+    depth=Depth,
 )
 """Type of the result of each task; a task of another package has :class:`Result`."""
 

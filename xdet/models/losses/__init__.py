@@ -5,6 +5,7 @@ from .boxes import BoxMaskLoss
 from .captioning import CaptionLoss
 from .clicks import ClickLoss
 from .contrastive import ImageTextContrastiveLoss, RetrievalLoss, TokenContrastiveLoss
+from .depth import SILogLoss
 from .distillation import RelationalDistillationLoss
 from .distributed import RowGather
 from .grounding import GroundingLoss
@@ -32,6 +33,7 @@ __all__ = [
     'RetrievalLoss',
     'RetrievalTargets',
     'RowGather',
+    'SILogLoss',
     'SegmentTargets',
     'SegmentationLoss',
     'TokenContrastiveLoss',

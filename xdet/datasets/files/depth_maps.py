@@ -1,0 +1,53 @@
+"""Depth maps in files: whole numbers in an image of 8 or 16 bits, or floating-point numbers."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdet.io.errors import cause
+from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, shorten
+
+from .segment_maps import read_pixels
+
+
+def read_depth(path: str | Path, scale: float = 1000.0) -> NDArray[np.float32]:
+    """Read a depth map.
+
+    Args:
+        path (str | Path): Image of one channel (PNG of 8 or 16 bits, TIFF also of floating-point numbers), or array of
+            NumPy (``.npy``).
+        scale (float): What the values are to be divided by for metres: 1000 for millimetres (NYUv2), 256 for KITTI.
+
+    Returns:
+        NDArray[np.float32]: ``[H, W]`` in metres; 0 where it is not known: where the file has 0, a negative number, NaN
+        or infinity.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no such map.
+    """
+    values = _array(path) if str(path).lower().endswith('.npy') else read_pixels(str(path), 'depth map')
+    if values.ndim != 2 or values.dtype.kind not in 'uif' or not values.size:
+        raise ValueError(
+            f'{shorten(str(path))}: not a depth map (one channel of numbers), it has shape {values.shape} and type '
+            f'{values.dtype}'
+        )
+    depth = values.astype(np.float32) / np.float32(scale)
+    depth[~(np.isfinite(depth) & (depth > 0))] = 0
+    return depth
+
+
+def _array(path: str | Path) -> NDArray:
+    name = shorten(str(path))
+    try:
+        data = read_bytes(path, MAX_IMAGE_BYTES)
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{name}: depth map does not exist') from None
+    try:
+        return np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f'{name}: depth map is damaged or no array ({shorten(cause(error))})') from error
