@@ -10,6 +10,7 @@ from xdet.datasets.exchange import AnnotatedImage, AnnotatedSet, Segment, read_a
 from xdet.editing import REMOVAL_PROMPT, EditResult, edit_image, load_inpainting_pipeline
 from xdet.inference.films import FilmFrame
 from xdet.inference.inferencer import EncodedImage, XDecoderInferencer
+from xdet.inference.outputs.fiftyone import from_fiftyone
 from xdet.inference.outputs.journal import ResumeError
 from xdet.inference.outputs.reporting import StreamItem
 from xdet.inference.outputs.writer import OutputError
@@ -42,6 +43,7 @@ __all__ = [
     'decode_mask',
     'edit_image',
     'find_regions',
+    'from_fiftyone',
     'list_models',
     'load_inpainting_pipeline',
     'load_weights',

@@ -118,6 +118,8 @@ def test_images_are_annotated_by_the_labels(client, inferencer: XDecoderInferenc
     response = ask(client, task(), task('in/1%20a.png'))
     assert response.status_code == 200, response.text
     first, second = response.json()['results']
+    absolute = dict(id=1, data=dict(picture='http://127.0.0.1:1/base' + task()['data']['picture']))
+    assert len(ask(client, absolute).json()['results'][0]['result']) == len(first['result'])
     expected = inferencer(str(folder / 'in' / '0 a.png'), 'instance', classes=['cat', 'dog'])['predictions'][0][
         'segments'
     ]
@@ -230,6 +232,8 @@ def test_bad_label_configs(config: object, told: str, client) -> None:
         ('/data/local-files/?d=broken.jpg', 'broken.jpg'),
         ('/data/upload/1/a.jpg', 'start with --label-studio-url'),
         ('http://127.0.0.1:1/a.jpg', 'an address that this server does not ask'),
+        ('http://a/data/local-files/?d=../secret.png', 'accepted are paths below the folder'),
+        ('http://[::1/a.jpg', 'which is no address'),
         ('//127.0.0.1/data/upload/a.jpg', 'an address that this server does not ask'),
         ('file:///etc/passwd', 'an address'),
         ('s3://bucket/a.jpg', 'an address'),

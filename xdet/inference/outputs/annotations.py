@@ -53,10 +53,11 @@ def annotated_set(predictions: Sequence[Mapping[str, Any]]) -> AnnotatedSet:
         rows = prediction['segments']
         names.update(dict.fromkeys(prediction.get('classes') or [row['phrase'] for row in rows if 'phrase' in row]))
         stuff |= {row['name'] for row in rows if row.get('is_thing') is False}
-    return AnnotatedSet(tuple(names), tuple(_placed(images)), frozenset(stuff))
+    return AnnotatedSet(tuple(names), tuple(placed(images)), frozenset(stuff))
 
 
-def _placed(images: Sequence[AnnotatedImage]) -> Iterable[AnnotatedImage]:
+def placed(images: Sequence[AnnotatedImage]) -> Iterable[AnnotatedImage]:
+    """Images whose names are paths, with their paths below the folder that they share."""
     paths = [os.path.abspath(image.path) for image in images if image.path]
     if len(set(paths)) == len(images):
         shared = os.path.commonpath([os.path.dirname(path) for path in paths])

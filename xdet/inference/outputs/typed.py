@@ -250,6 +250,16 @@ class Segments(Result):
             data=dict(class_name=np.array(self.names)[found]),
         )
 
+    def to_fiftyone(self) -> Any:
+        """As ``fiftyone.Detections`` with masks, names as labels, and scores as confidence; empty masks are left out.
+
+        Raises:
+            ImportError: FiftyOne is not installed.
+        """
+        from .fiftyone import to_detections
+
+        return to_detections(self.to_annotations())
+
 
 class Answered(Segments):
     """Result of ``click``: up to three masks of every object that was shown, the best one of each first.

@@ -125,8 +125,8 @@ class TaskImages:
         """Name and content of the file that a task names.
 
         Args:
-            link (Any): ``/data/local-files/?d=a/b.jpg``, ``/data/upload/1/b.jpg``, both also with the address of the
-                Label Studio before them, or the image itself as ``data:...;base64,...``.
+            link (Any): ``/data/local-files/?d=a/b.jpg``, with any address before it, ``/data/upload/1/b.jpg``, with
+                that of the Label Studio, or the image itself as ``data:...;base64,...``.
 
         Raises:
             Refused: It is none of these, leaves the folder, or cannot be read.
@@ -138,11 +138,14 @@ class TaskImages:
         path, own = link, self.label_studio
         if own is not None and link.startswith(own.url + '/'):
             path = link[len(own.url) :]
-        parts = urlsplit(path)
+        try:
+            parts = urlsplit(path)
+        except ValueError:  # half an IPv6 address
+            raise Refused(422, f'the image of the task is {shown(link)}, which is no address') from None
+        if parts.path.rstrip('/').endswith('/data/local-files') and parts.scheme in ('', 'http', 'https'):
+            return self._local(path)  # whatever the host: it is not asked
         if parts.scheme or parts.netloc:
             raise Refused(422, f'the image of the task is {shown(link)}, an address that this server does not ask')
-        if parts.path.rstrip('/') == '/data/local-files':
-            return self._local(path)
         if parts.path.startswith(_UPLOADS):
             inner = self._inner(unquote(parts.path[len(_UPLOADS) :]))
             if own is None:

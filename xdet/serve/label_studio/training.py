@@ -261,7 +261,7 @@ def _last_line(path: Path) -> str:
     try:
         with open(path, 'rb') as file:
             file.seek(max(file.seek(0, os.SEEK_END) - _LAST_LINE_BYTES, 0))
-            lines = file.read().decode('utf-8', 'replace').split()
+            lines = file.read().decode('utf-8', 'replace').split('\n')
     except OSError:
         return ''
-    return shorten(' '.join(lines[-40:]), 300) if lines else ''
+    return shorten(next((' '.join(line.split()) for line in reversed(lines) if line.strip()), ''), 300)
