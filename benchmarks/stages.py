@@ -10,8 +10,9 @@ and the largest difference of their results is reported as a share of the result
 
 Operations are those of the formulas: a convolution counts as a direct one, whichever way it is computed. ``share`` is
 the time that they would take at the rates of a large matrix product and of a large 3x3 convolution, measured in the
-same run, over the time they took; shorter ways can exceed 1. Weights are random, so thresholds are off and all masks
-are made.
+same run, over the time they took; shorter ways can exceed 1. What texts cost is counted and timed in a stage of its
+own: the others remember them. The load of the machine is printed below the table. Weights are random, so thresholds are
+off and all masks are made.
 """
 
 from __future__ import annotations
@@ -149,12 +150,11 @@ class Stages:
         return time.process_time() - start
 
     def operations(self, name: str) -> dict[str, float]:
-        """Its operations in 1e9, those of convolutions apart."""
-        from torch.utils.flop_counter import FlopCounterMode
+        """Its operations in 1e9, those of convolutions apart, of a run in which texts are remembered."""
+        from xdet.analysis.flops import countable, operation_counter
 
-        from xdet.analysis.flops import countable
-
-        with FlopCounterMode(display=False) as counter, nullcontext() if name == TRAINING else countable():
+        self.run(name)
+        with operation_counter() as counter, nullcontext() if name == TRAINING else countable():
             self.runs[name]()
         counts = {str(operation): number for operation, number in counter.get_flop_counts()['Global'].items()}
         convolutions = sum(number for operation, number in counts.items() if 'conv' in operation)
@@ -187,6 +187,11 @@ def memory() -> Iterator[list[float]]:
 def _status(key: str) -> int:
     lines = Path('/proc/self/status').read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(key + ':'))
+
+
+def _load() -> list[float]:
+    """Programs that want a core, on average of the last 1, 5 and 15 minutes; empty where that is not known."""
+    return [round(load, 1) for load in os.getloadavg()] if hasattr(os, 'getloadavg') else []
 
 
 def _tensors(value: Any) -> list[Any]:
@@ -338,6 +343,7 @@ def main(arguments: list[str] | None = None) -> None:
     settings = dict(model=args.model, height=height, width=width, names=args.names, tokens=args.tokens)
     settings['train_size'] = args.train_size
     about = dict(settings, repeats=args.repeats)
+    loads = [_load()]
     with tempfile.TemporaryDirectory() as folder:
         trees = {HERE: ROOT}
         if args.against:
@@ -347,7 +353,9 @@ def main(arguments: list[str] | None = None) -> None:
         rows = compare(workers, args.repeats, Path(folder))
         for worker in workers.values():
             worker.close()
-    print(table(rows))
+    loads.append(_load())
+    about['load'] = loads
+    print(f'{table(rows)}\n\nload of the machine (1, 5, 15 minutes) before: {loads[0]}; after: {loads[1]}')
     if args.out:
         Path(args.out).write_text(json.dumps(dict(about, stages=rows), indent=2) + '\n', encoding='utf-8')
 

@@ -66,6 +66,9 @@ def test_mistakes(rows, lists):
         train(rows, Recipe(code=5))
     with pytest.raises(ValueError, match='the sample has 20 rows; 256 are needed for 8 lists'):
         train(rows[:20], IVF)
+    graph = train(rows, GRAPH)
+    with pytest.raises(ValueError, match="'joined' cannot hold 2 graphs; save each"):
+        save(merge([fill(graph, rows[:9], 0), fill(graph, rows[9:20], 9)]), 'joined')
     with pytest.raises(ValueError, match='no shards'):
         merge([])
     with pytest.raises(ValueError, match='trained differently'):

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from xdet.apis import ImageIndex, RetrievalIndexError, TextIndex, XDecoderInferencer, find_regions
 from xdet.datasets.files.image_io import ImageReadError
 from xdet.retrieval import store as retrieval_store
+from xdet.retrieval.approximate import Recipe
 from xdet.retrieval.embedding import Embedder
 from xdet.retrieval.store import EmbeddingStore, Signature
 
@@ -124,6 +125,22 @@ def test_texts_for_pictures_equal_pictures_for_texts(inferencer, photos, tmp_pat
             assert abs(hit.score - scores[path, hit.text]) < 2e-6
     places = {hit.text: (hit.path, hit.line) for hit in found[0]}
     assert places[TEXTS[0]] == (str(tmp_path / 'texts.txt'), 1) and places[TEXTS[2]][1] == 5
+
+
+@needs_faiss
+def test_approximate_search_of_an_index(inferencer, tmp_path):
+    folder = tmp_path / 'many'
+    add(folder, *(f'{chr(97 + number // 26)}{number}.png' for number in range(256)))
+    index = build(inferencer, folder, batch_size=64, pipeline=SQUARE)
+    exact = [index.search(TEXTS, k=5, decoder_weight=weight) for weight in (None, 0.3)]
+    for recipe in (Recipe('ivfpq', lists=4, code=8, depth=4), Recipe('hnsw', depth=256)):
+        index.approximate(recipe, rescore=20)
+        for weight, expected in zip((None, 0.3), exact, strict=True):
+            for hits, wanted in zip(index.search(TEXTS, k=5, decoder_weight=weight), expected, strict=True):
+                np.testing.assert_allclose([hit.score for hit in hits], [hit.score for hit in wanted], atol=2e-6)
+    (folder / 'a0.png').unlink()
+    with pytest.raises(ValueError, match='the sample has 255 rows; 256 are needed for 4 lists'):
+        build(inferencer, folder, pipeline=SQUARE).approximate(Recipe(lists=4, code=8))
 
 
 @needs_faiss

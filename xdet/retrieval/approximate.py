@@ -80,7 +80,8 @@ def train(sample: NDArray[np.float32], recipe: Recipe, total: int | None = None)
         raise ValueError(f'code is {recipe.code} bytes, which does not divide the width of a row, {width}')
     if len(sample) < max(lists, 256):
         raise ValueError(f'the sample has {len(sample)} rows; {max(lists, 256)} are needed for {lists} lists')
-    index = faiss.index_factory(width, f'IVF{lists},PQ{recipe.code}', faiss.METRIC_INNER_PRODUCT)
+    # 'np': faiss otherwise sorts the codes for searches by Hamming distance, most of the time of training, for nothing.
+    index = faiss.index_factory(width, f'IVF{lists},PQ{recipe.code}np', faiss.METRIC_INNER_PRODUCT)
     index.nprobe = min(recipe.depth, lists)
     index.cp.spherical, index.cp.max_points_per_centroid = True, _PER_LIST
     index.train(np.ascontiguousarray(sample, np.float32))
@@ -112,6 +113,8 @@ def merge(shards: Sequence[Any]) -> Any:
     if not shards:
         raise ValueError('there are no shards to merge')
     first = shards[0]
+    if len(shards) == 1:
+        return first
     if not hasattr(first, 'nprobe'):
         faiss = import_faiss()
         joined = faiss.IndexShards(first.d, False, False)
@@ -127,10 +130,18 @@ def merge(shards: Sequence[Any]) -> Any:
 
 
 def save(index: Any, path: str | Path) -> None:
-    """Write an index, whole or not at all."""
+    """Write an index, whole or not at all.
+
+    Raises:
+        OSError: The file cannot be written.
+        ValueError: It is one of several graphs, which faiss writes one by one only.
+    """
     from .index import import_faiss
 
-    write_bytes(path, import_faiss().serialize_index(index).tobytes())
+    faiss = import_faiss()
+    if isinstance(index, faiss.IndexShards):
+        raise ValueError(f"'{path}' cannot hold {index.count()} graphs; save each, and merge them after loading")
+    write_bytes(path, faiss.serialize_index(index).tobytes())
 
 
 def load(path: str | Path) -> Any:
