@@ -46,6 +46,7 @@ COMMANDS = dict(
     **{'label-studio': Command('label_studio', 'annotate in Label Studio with a model', USE)},
     prompts=Command('prompts', 'say which of your names a model can hardly tell apart', USE),
     examples=Command('examples', 'learn a class name from regions of images', USE),
+    tune=Command('tune', 'learn a few tokens before class names, all else as it is', USE),
     train=Command('train', 'train a model', LEARN),
     test=Command('test', 'measure a model on the test set of its config, or on benchmarks', LEARN),
     suite=Command('suite', 'measure a model on several benchmarks, with one table', LEARN),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,27 +62,42 @@ class Example:
         Raises:
             EmbeddingFileError: The file cannot be written, or belongs to other weights.
         """
-        names: dict[tuple[str, bool], Tensor] = {}
-        shown: list[str] = []
-        if Path(path).exists():
-            there = read_embeddings(path)
-            there.check(path, len(next(iter(self.rows.values()))), self.encoder)
-            if there.shown and there.weights != self.weights:
-                raise EmbeddingFileError(f"embeddings '{path}' have examples of other weights; give another file")
-            names |= zip(zip(there.names, there.prompted, strict=True), there.embeddings, strict=True)
-            shown += there.shown
-        names |= {(clean_name(name), True): row.cpu() for name, row in self.rows.items()}
-        shown = list(dict.fromkeys([*shown, *map(clean_name, self.rows)]))
-        content = EmbeddingFile(
-            names=[name for name, _ in names],
-            prompted=[prompted for _, prompted in names],
-            embeddings=torch.stack(list(names.values())),
-            encoder=self.encoder,
-            templates=templates_fingerprint(),
-            shown=shown,
-            weights=self.weights,
-        )
-        write_embeddings(path, content)
+        save_rows(path, self.rows, self.encoder, self.weights)
+
+
+def save_rows(path: str | os.PathLike[str], rows: Mapping[str, Tensor], encoder: str, weights: str) -> None:
+    """Write names that were learned into a file for ``text_embeddings``, beside the names that it has already.
+
+    Args:
+        path (str | os.PathLike): The file.
+        rows (Mapping[str, Tensor]): Unit vectors ``[C]`` by name.
+        encoder (str): Fingerprint of the text encoder that other names are compared with.
+        weights (str): Hash of the checkpoint that they were learned with; empty for random weights.
+
+    Raises:
+        EmbeddingFileError: The file cannot be written, or belongs to other weights.
+    """
+    names: dict[tuple[str, bool], Tensor] = {}
+    shown: list[str] = []
+    if Path(path).exists():
+        there = read_embeddings(path)
+        there.check(path, len(next(iter(rows.values()))), encoder)
+        if there.shown and there.weights != weights:
+            raise EmbeddingFileError(f"embeddings '{path}' have examples of other weights; give another file")
+        names |= zip(zip(there.names, there.prompted, strict=True), there.embeddings, strict=True)
+        shown += there.shown
+    names |= {(clean_name(name), True): row.cpu() for name, row in rows.items()}
+    shown = list(dict.fromkeys([*shown, *map(clean_name, rows)]))
+    content = EmbeddingFile(
+        names=[name for name, _ in names],
+        prompted=[prompted for _, prompted in names],
+        embeddings=torch.stack(list(names.values())),
+        encoder=encoder,
+        templates=templates_fingerprint(),
+        shown=shown,
+        weights=weights,
+    )
+    write_embeddings(path, content)
 
 
 def learn_example(

@@ -47,10 +47,12 @@ from .pipeline import build_pipeline, collate, inference_transforms, prepare
 from .running import Run
 from .saving import SavedModels
 from .tiling import check_tiles
+from .tuning import Tuned, tune
 
 if TYPE_CHECKING:  # built through the registry; importing all of mmdet's models here would slow down every start
     from typing_extensions import Unpack
 
+    from xdet.datasets.exchange import AnnotatedSet
     from xdet.models import XDecoder
     from xdet.models.context import LatentPass
     from xdet.options import Options
@@ -443,6 +445,39 @@ class XDecoderInferencer(TaskMethods, SavedModels):
         not_shown = dict(boxes=not_boxes, masks=not_masks)
         is_not = any(value is not None for value in not_shown.values())
         return learn_example(self, name, images, shown, not_images, not_shown if is_not else None, name_share)
+
+    def tune(
+        self,
+        data: AnnotatedSet | str | Path,
+        names: Mapping[str, str] | Sequence[str],
+        images: str | Path | None = None,
+        limit: int | None = None,
+        tokens: int = 4,
+        steps: int = 100,
+    ) -> Tuned:
+        """Learn a few tokens before class names, with everything else as it is.
+
+        From now on these names mean what was learned, wherever class names are taken. No weight of the model changes,
+        so every other name means what it meant before, bit by bit.
+
+        Args:
+            data (AnnotatedSet | str | Path): Annotated images, or a file or folder in a format that ``xdet convert``
+                reads (docs/data_formats.md). Every segment of their classes must be annotated.
+            names (Mapping[str, str] | Sequence[str]): Classes of the data to be tuned, or ``{name: class}`` to tune
+                another name for a class, such as ``{'kitten': 'cat'}``.
+            images (str | Path, optional): Folder of the images, if it is not where the format has it.
+            limit (int, optional): At most so many of the images that show these classes, the first ones.
+            tokens (int): Learned tokens of every name.
+            steps (int): Steps of the optimizer.
+
+        Returns:
+            Tuned: To be saved; the file is given as ``text_embeddings``.
+
+        Raises:
+            FileNotFoundError, ImageReadError: Something is missing or cannot be read.
+            TuningError, ValueError: The data do not have a class, or the model sees none of its segments.
+        """
+        return tune(self, data, names, images, limit, tokens, steps)
 
     def _calibration(self, path: str | Path | None) -> Calibration | None:
         """Thresholds of presence that a user names, or that lie beside the weights.
