@@ -33,6 +33,8 @@ LEAST_IOU = 0.5
 """Overlap from which on a query shows a segment."""
 NO_OBJECT_WEIGHT = 0.1
 """Of queries that show none, as in training."""
+IGNORED = -100
+"""Label of queries from which nothing is learned."""
 _BEGINNING = 'a photo of a'  # what the learned tokens are at first
 _RATE = 0.1  # of Adam, times the mean square of the values of the table of tokens
 
@@ -47,7 +49,8 @@ class Seen:
 
     Attributes:
         class_embed (Tensor): ``[n, C]`` of its queries.
-        labels (Tensor): int64 ``[n]`` name of the segment that each shows; the number of names where it shows none.
+        labels (Tensor): int64 ``[n]`` name of the segment that each shows best; the number of names where it
+            shows none, :data:`IGNORED` where another shows its segment better.
     """
 
     class_embed: Tensor
@@ -188,6 +191,8 @@ def _look(
             true = torch.from_numpy(np.stack([one.array() for one in segments])).float()[None]
             true = (F.interpolate(true, grid, mode='area')[0] > 0.5).to(masks.device)
             ious = _ious(masks.flatten(1), true.flatten(1)).cpu().numpy()
+            # Further queries on a segment are neither right nor wrong: names cannot tell them from the best one.
+            found[torch.from_numpy(ious.max(1) > LEAST_IOU)] = IGNORED
             for query, segment in zip(*linear_sum_assignment(-ious), strict=True):
                 if ious[query, segment] > LEAST_IOU:
                     found[query] = labels[segments[segment].name]
@@ -228,7 +233,7 @@ def _learn(
         for step in range(steps + 1):
             rows = prompts()
             table = fixed.index_put((torch.tensor(places, device=fixed.device),), rows.to(fixed))
-            loss = F.cross_entropy(cosine_logits(embeds, table, scale), labels, weights)
+            loss = F.cross_entropy(cosine_logits(embeds, table, scale), labels, weights, ignore_index=IGNORED)
             losses.append(float(loss.detach()))
             if step < steps:
                 optimizer.zero_grad()
