@@ -107,3 +107,26 @@ def test_objectness_is_measured_within_an_image() -> None:
     found = prompted.objectness(class_embed, torch.tensor([1.0, 0]), torch.tensor(2.0))
     assert found.argsort().tolist() == [0, 2, 1]
     torch.testing.assert_close(prompted.objectness(3 * class_embed, torch.tensor([1.0, 0]), torch.tensor(2.0)), found)
+
+
+def test_a_click_at_an_edge_moves_the_edge() -> None:
+    """All looks alike, and the click is two pixels beyond the edge of a mask."""
+    logits = torch.full((1, 32, 32), -8.0)
+    logits[:, :, :16] = 8
+    result = prompted.corrected(logits, torch.tensor([[17, 16]]), torch.tensor([True]), torch.ones(2, 8, 8), (32, 32))
+    changed = (result[0] > 0) != (logits[0] > 0)
+    assert changed[16, 17] and changed.sum() <= 20
+
+
+def test_distances_to_edges() -> None:
+    masks = torch.stack([CELLS[0], torch.zeros_like(CELLS[0])])
+    found = prompted.to_edge(masks, torch.tensor([[2, 2], [7, 2], [5, 5]]))
+    torch.testing.assert_close(found[0], torch.tensor([2.0, 4, 8**0.5]))
+    assert found[1].isinf().all()
+
+
+def test_values_near_are_the_best_for_a_click() -> None:
+    maps = torch.arange(10.0).repeat(1, 5, 1)
+    found = prompted.values_near(maps, torch.tensor([[3.5, 2.5], [3.5, 2.5]]), torch.tensor([True, False]))
+    torch.testing.assert_close(found, torch.tensor([[4.0, 2.0]]))
+    assert prompted.values_near(maps, torch.zeros(0, 2), torch.zeros(0, dtype=torch.bool)).shape == (1, 0)

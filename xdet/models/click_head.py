@@ -84,8 +84,8 @@ class ClickHead(nn.Module):
         self.score = MLP(2 * embed_dims + 2, embed_dims, 1)
         nn.init.eye_(self.place.weight)
         nn.init.zeros_(self.place.bias)
-        nn.init.zeros_(self.mask.layers[-1].weight)
-        nn.init.zeros_(self.mask.layers[-1].bias)
+        for parameter in self.mask.layers[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def maps(self, features: ImageFeatures) -> Tensor:
         """What queries are made of: ``[B, 3C, h, w]``, mask features, memory of the finest level and positions."""

@@ -258,10 +258,10 @@ def _region(target: np.ndarray, boxed: bool) -> np.ndarray:
     if not target.any():
         return target
     if boxed:
-        rows, columns = target.any(1), target.any(0)
-        box: np.ndarray = np.logical_or.accumulate(rows) & np.logical_or.accumulate(rows[::-1])[::-1]
-        across = np.logical_or.accumulate(columns) & np.logical_or.accumulate(columns[::-1])[::-1]
-        return box[:, None] & across
+        rows, columns = np.nonzero(target)
+        box = np.zeros_like(target)
+        box[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = True
+        return box
     padded = np.pad(target.astype(np.uint8), 1)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     core: np.ndarray = depth >= 0.5 * depth.max()
