@@ -74,7 +74,7 @@ def encode(model: torch.nn.Module, picture: np.ndarray, numbers: np.ndarray, lea
     image = torch.from_numpy(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)).permute(2, 0, 1).float()
     features = model.encode(F.pad(image / 127.5 - 1, pad)[None])
     latents = model.latent_pass(features)
-    context = model._context(latents, [])
+    context = model.context(latents, [])
     objectness = model.tasks['interactive']._objectness(context, latents)
     return Cached(latents, objectness, cells)
 

@@ -71,7 +71,7 @@ def test_training_reads_what_prediction_would(picture, seed: int) -> None:
     image = picture(64, 64)
     data = model.data_preprocessor(dict(inputs=[image], data_samples=[sample(image, tasks=('interactive',))]), True)
     with torch.no_grad():
-        context = model._context(model.latent_pass(model.encode(data['inputs'])), data['data_samples'])
+        context = model.context(model.latent_pass(model.encode(data['inputs'])), data['data_samples'])
         torch.manual_seed(seed)
         groups = task.queries(context)
         drawn = task._drawn
@@ -112,7 +112,7 @@ def test_images_without_objects_teach_nothing(picture) -> None:
     assert {float(loss.detach()) for loss in losses.values()} == {0.0}
     sum(losses.values()).backward()
     both = click_losses(model, [image, other], [sample(image, tasks=('interactive',)), empty])
-    assert all(float(loss) > 0 for loss in both.values())
+    assert all(float(loss.detach()) > 0 for loss in both.values())
 
 
 def sample_with(given, *tasks):
