@@ -106,7 +106,7 @@ def test_several_tasks_share_the_latent_queries(model, features):
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
 def test_resizing_by_products_is_faster(one_thread, layout):
     maps = torch.randn(1, 256, 100, 152).to(memory_format=layout)
-    assert 1.5 * seconds(lambda: resize_by_products(maps, (50, 76))) < seconds(lambda: resize(maps, (50, 76)))
+    assert 1.2 * seconds(lambda: resize_by_products(maps, (50, 76))) < seconds(lambda: resize(maps, (50, 76)))
 
 
 @torch.no_grad()

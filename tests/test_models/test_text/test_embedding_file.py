@@ -99,7 +99,10 @@ def test_other_weights_templates_and_widths_are_refused(path):
         _embedder(seed=1).load(path)
     with pytest.raises(EmbeddingFileError, match='have 16 channels; the text encoder makes 8'):
         _embedder(embed_dims=8).load(path)
-    with mock.patch.object(module, 'TEMPLATES', ('{}',)), pytest.raises(EmbeddingFileError, match='other prompt templ'):
+    with (
+        mock.patch.object(module, 'templates', mock.Mock(TEMPLATES=('{}',))),
+        pytest.raises(EmbeddingFileError, match='other prompt templ'),
+    ):
         _embedder().load(path)
 
 

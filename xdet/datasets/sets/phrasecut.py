@@ -102,7 +102,7 @@ class PhraseCutDataset(ImageDataset):
 
     def _parse(self, image_id: int | str, size: tuple[int, int], expressions: list[dict]) -> dict:
         return dict(
-            img_path=self.image_path(format_name('img_name', self.img_name, dict(image_id=image_id))),
+            img_path=self.image_path(format_name(f'{self.ann_file}: img_name', self.img_name, dict(image_id=image_id))),
             img_id=image_id,
             height=size[0],
             width=size[1],

@@ -47,7 +47,7 @@ class RefCocoDataset(ImageDataset):
         if self.img_name is None:
             name = file_name(self.ann_file, image)
         else:
-            name = format_name('img_name', self.img_name, image)
+            name = format_name(f'{self.ann_file}: img_name', self.img_name, image)
         return dict(
             img_path=self.image_path(name),
             img_id=image['id'],

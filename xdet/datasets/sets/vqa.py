@@ -82,13 +82,16 @@ class VQADataset(QuestionsDataset):
         self.answers_file = answers_file
         super().__init__(**kwargs)
 
+    def _image_name(self, image_id: int | str) -> str:
+        return format_name(f'{self.ann_file}: img_name', self.img_name, dict(image_id=image_id))
+
     def load_data_list(self) -> list[dict]:
         """Read questions and answers."""
         questions = _entries(self.ann_file, 'questions', dict(question_id=ID, image_id=ID))
         answers = self._answers(questions)
         return self.group(
             dict(
-                img_path=self.image_path(format_name('img_name', self.img_name, dict(image_id=question['image_id']))),
+                img_path=self.image_path(self._image_name(question['image_id'])),
                 img_id=question['image_id'],
                 question=_question_text(self.ann_file, question),
                 question_id=question['question_id'],
@@ -226,8 +229,7 @@ def _entries(path: str, key: str, needed: Mapping[str, Any]) -> list[dict]:
     seen = set()
     for position, entry in enumerate(entries):
         where = f'{path}: entry {position} (counted from 0) of the {key}'
-        for name, kind in needed.items():
-            require(entry, name, kind, where)
+        entry.update({name: require(entry, name, kind, where) for name, kind in needed.items()})  # 7.0 is the id 7
         if entry['question_id'] in seen:
             raise ValueError(f'{where}: the question id {entry["question_id"]} appears more than once')
         seen.add(entry['question_id'])

@@ -5,6 +5,7 @@ from .checkpoint import SafeCheckpointHook
 from .invalid_loss import InvalidLossHook
 from .iteration_seed import IterationSeedHook, seed_everything
 from .known_words import KnownWordsHook
+from .logger import LoggerHook
 from .time_budget import TimeBudgetHook
 from .visualization import DrawPredictionsHook
 
@@ -14,6 +15,7 @@ __all__ = [
     'InvalidLossHook',
     'IterationSeedHook',
     'KnownWordsHook',
+    'LoggerHook',
     'SafeCheckpointHook',
     'TimeBudgetHook',
     'seed_everything',
