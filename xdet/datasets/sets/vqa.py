@@ -229,7 +229,8 @@ def _entries(path: str, key: str, needed: Mapping[str, Any]) -> list[dict]:
     seen = set()
     for position, entry in enumerate(entries):
         where = f'{path}: entry {position} (counted from 0) of the {key}'
-        entry.update({name: require(entry, name, kind, where) for name, kind in needed.items()})  # 7.0 is the id 7
+        values = {name: require(entry, name, kind, where) for name, kind in needed.items()}
+        entry.update(values)  # 7.0 is the id 7
         if entry['question_id'] in seen:
             raise ValueError(f'{where}: the question id {entry["question_id"]} appears more than once')
         seen.add(entry['question_id'])
