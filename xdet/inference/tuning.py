@@ -20,13 +20,14 @@ from xdet.io.schema import number, shown
 from xdet.models import postprocess
 from xdet.models.decoder import IMAGE, OBJECT
 from xdet.models.similarity import cosine_logits, normalize
-from xdet.models.text.text_encoder import CausalTextEncoder
 from xdet.structures import Vocabulary, clean_name
 
 from .examples import save_rows
 from .inputs.images import expand_images
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # open_clip is slow to import
+    from xdet.models.text.text_encoder import CausalTextEncoder
+
     from .inferencer import XDecoderInferencer
 
 LEAST_IOU = 0.5
