@@ -158,7 +158,8 @@ def test_learning_rates_are_those_of_the_usual_number_of_processes() -> None:
         loaders = cfg.get('train_dataloader')
         if loaders is None:
             continue
-        batch_size = sum(loader.batch_size for loader in ([loaders] if 'dataset' in loaders else loaders.values()))
+        sources = [loaders] if 'dataset' in loaders else [loader for loader in loaders.values() if loader]
+        batch_size = sum(loader.batch_size for loader in sources)
         batch_size *= processes(path) * cfg.optim_wrapper.get('accumulative_counts', 1)
         assert batch_size == cfg.auto_scale_lr.base_batch_size, path.stem
 

@@ -60,12 +60,14 @@ def _classes() -> dict[str, Any]:
     """Registered classes by name; None for a name that means several."""
     found: dict[str, Any] = {}
     for registry in vars(xdet.registry).values():
-        here: Registry | None = registry if isinstance(registry, Registry) else None
+        here: Registry | None = registry if isinstance(registry, Registry) and registry.scope == 'xdet' else None
+        own: dict[str, Any] = {}  # a name of ours hides the one of MMEngine
         while here is not None:
             here.import_from_location()
-            for name, taker in here.module_dict.items():
-                found[name] = taker if inspect.isclass(taker) and found.get(name, taker) is taker else None
+            own = {**here.module_dict, **own}
             here = here.parent
+        for name, taker in own.items():
+            found[name] = taker if inspect.isclass(taker) and found.get(name, taker) is taker else None
     return found
 
 

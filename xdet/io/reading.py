@@ -257,11 +257,10 @@ def _too_large(name: str, max_bytes: int) -> UnreadableError:
 def _download(url: str, max_bytes: int, timeout: float) -> bytes:
     """Body of an answer. A thread waits for it, as names, handshakes and headers have no time limit of their own."""
     answer: list[bytes | BaseException] = []
-    deadline = time.monotonic() + timeout
 
     def fetch() -> None:
         try:
-            answer.append(_fetch(url, max_bytes, deadline))
+            answer.append(_fetch(url, max_bytes, timeout))
         except BaseException as error:  # handed over to the caller
             answer.append(error)
 
@@ -275,15 +274,15 @@ def _download(url: str, max_bytes: int, timeout: float) -> bytes:
     return answer[0]
 
 
-def _fetch(url: str, max_bytes: int, deadline: float) -> bytes:
+def _fetch(url: str, max_bytes: int, seconds: float) -> bytes:
     body = io.BytesIO()
-    _stream(url, body, max_bytes, deadline)
+    _stream(url, body, max_bytes, seconds)
     return body.getvalue()
 
 
-def _stream(url: str, body: IO[bytes], max_bytes: int, deadline: float | None) -> None:
+def _stream(url: str, body: IO[bytes], max_bytes: int, seconds: float | None) -> None:
     started = time.monotonic()
-    timeout = STALLED if deadline is None else max(deadline - started, 0.001)
+    timeout = STALLED if seconds is None else seconds
     request = urllib.request.Request(url, headers={'User-Agent': 'xdet'})
     with _opener().open(request, timeout=timeout) as response:
         announced = response.headers.get('Content-Length', '')
@@ -294,8 +293,8 @@ def _stream(url: str, body: IO[bytes], max_bytes: int, deadline: float | None) -
             body.write(chunk)
             if body.tell() > max_bytes:
                 raise _too_large(url, max_bytes)
-            if deadline is not None and time.monotonic() > deadline:
-                raise _too_slow(url, deadline - started)
+            if seconds is not None and time.monotonic() > started + seconds:
+                raise _too_slow(url, seconds)
     if size is not None and body.tell() < size:
         raise UnreadableError(f'{shorten(url)}: the download ended after {body.tell()} of {size} bytes')
 
