@@ -311,7 +311,7 @@ def test_paths_stay_in_their_folder(name: str) -> None:
     except ValueError as error:
         assert str(error).startswith('it: ') and '\n' not in str(error)
     else:
-        assert Path('/root/folder', found).resolve().is_relative_to('/root/folder') and '\\' not in found
+        assert Path('/some/folder', found).resolve().is_relative_to('/some/folder') and '\\' not in found
 
 
 def test_bombs_take_no_memory(tmp_path: Path) -> None:

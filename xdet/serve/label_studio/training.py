@@ -138,7 +138,7 @@ class Training:
                 file = self._prepare(run, tasks, config)
                 with open(run / 'log.txt', 'wb') as log:
                     self._process = subprocess.Popen(
-                        [*self.command, str(file), '--work-dir', str(run / 'work')],
+                        [*self.command, str(file), '--work-dir', str(run / 'training')],
                         stdin=subprocess.DEVNULL,
                         stdout=log,
                         stderr=subprocess.STDOUT,
@@ -160,7 +160,7 @@ class Training:
         code = process.poll()
         state = 'running' if code is None else 'failed' if code else 'done'
         told = dict(state=state, job=self._job, last_line=_last_line(run / 'log.txt'))
-        weights = sorted((run / 'work').glob('iter_*.pth'), key=lambda path: path.stat().st_mtime)
+        weights = sorted((run / 'training').glob('iter_*.pth'), key=lambda path: path.stat().st_mtime)
         return told | (dict(config=str(run / 'config.py'), weights=str(weights[-1])) if weights else {})
 
     def close(self) -> None:
