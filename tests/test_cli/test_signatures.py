@@ -39,6 +39,8 @@ def cfg() -> Config:
         ('resume', 'x', 'True or False'),
         ('load_from', 5, 'a text'),
         ('work_dir', 5, 'a text'),
+        ('model.init_cfg', 'x', 'a dict'),
+        ('model.pixel_decoder.init_cfg', 'x', 'a dict or a list'),
     ],
 )
 def test_value_of_another_kind(cfg: Config, key: str, value: Any, accepted: str) -> None:

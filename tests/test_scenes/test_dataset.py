@@ -203,7 +203,7 @@ def test_packed_sample(test_mode):
         assert [info['label'] for info in sample.gt_panoptic_seg.segments_info] == labels
     else:
         assert sample.gt_segments.labels.tolist() == labels
-        np.testing.assert_array_equal(sample.gt_segments.masks[2].numpy(), expected.segment_map == 3)
+        np.testing.assert_array_equal(sample.gt_segments.masks.expand()[2].numpy(), expected.segment_map == 3)
 
 
 def test_demo_picture_is_a_scene_of_the_test_split():

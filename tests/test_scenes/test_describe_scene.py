@@ -129,10 +129,10 @@ def test_training_sample() -> None:
         assert all(question.endswith('?') for question in sample.questions)
         described = {region_caption(scene, item): place for place, item in enumerate(scene.objects, len(scene.regions))}
         assert len(sample.gt_regions) == min(2, len(scene.objects))
-        for text, mask in zip(sample.gt_regions.texts, sample.gt_regions.masks, strict=True):
+        for text, mask in zip(sample.gt_regions.texts, sample.gt_regions.masks.expand(), strict=True):
             np.testing.assert_array_equal(mask.numpy(), rendered.segment_map == described[text] + 1)
-        assert 1 <= len(sample.gt_phrases) <= 3 and sample.gt_phrases.masks.dtype == torch.bool
-        for text, mask in zip(sample.gt_phrases.texts, sample.gt_phrases.masks, strict=True):
+        assert 1 <= len(sample.gt_phrases) <= 3 and sample.gt_phrases.masks.expand().dtype == torch.bool
+        for text, mask in zip(sample.gt_phrases.texts, sample.gt_phrases.masks.expand(), strict=True):
             name = text.removeprefix('the ')
             if name in scene.regions:
                 index = scene.regions.index(name)
@@ -183,7 +183,7 @@ def test_flip_before_the_texts_is_described_and_after_them_refused() -> None:
         agree = render_scene(replace(seen, objects=()), 48).segment_map == ground[:, ::-1]
         assert agree.mean() > 0.999
         for text, mask in zip(
-            packed['data_samples'].gt_phrases.texts, packed['data_samples'].gt_phrases.masks, strict=True
+            packed['data_samples'].gt_phrases.texts, packed['data_samples'].gt_phrases.masks.expand(), strict=True
         ):
             if text.removeprefix('the ') in seen.regions:
                 continue

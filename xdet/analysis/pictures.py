@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from mmengine.structures import InstanceData
 
-from xdet.structures import XDetDataSample
+from xdet.structures import XDetDataSample, expand_masks
 from xdet.visualization.drawing import enlarge, enlarge_factor
 from xdet.visualization.sheets import below, beside
 from xdet.visualization.text_strip import TextLine, add_text_strip
@@ -86,6 +86,8 @@ def training_picture(visualizer: XDetLocalVisualizer, image: np.ndarray, sample:
         sample (XDetDataSample): From a training or a test pipeline.
     """
     panels = []
+    sample = sample.clone()
+    expand_masks(sample)
     if 'gt_segments' in sample:
         drawn = XDetDataSample(metainfo=sample.metainfo)
         segments = dict(sample.gt_segments.items())

@@ -23,7 +23,14 @@ from mmengine.registry import Registry
 import xdet.registry
 from xdet.io.schema import shown
 
-_WORDS = {bool: 'True or False', int: 'a whole number', float: 'a number', str: 'a text'}
+_WORDS = {
+    bool: 'True or False',
+    int: 'a whole number',
+    float: 'a number',
+    str: 'a text',
+    dict: 'a dict',
+    list: 'a list',
+}
 # MMEngine takes these out of a dict before it builds something of the rest.
 _OF_BUILDERS = ('type', '_scope_', 'priority', 'constructor', 'paramwise_cfg', 'convert_to_iter_based')
 _OF_LOADERS = ('dataset', 'batch_sampler', 'num_batch_per_epoch')
@@ -32,7 +39,8 @@ _OF_LOADERS = ('dataset', 'batch_sampler', 'num_batch_per_epoch')
 def check_signatures(cfg: Config) -> None:
     """Refuse arguments that nothing takes, and values of another kind than their argument has.
 
-    Kinds are compared for truth values, numbers and texts; None means the default and is not looked at.
+    Kinds are compared for truth values, numbers and texts, also where only a dict or a list is accepted; None means the
+    default and is not looked at.
 
     Args:
         cfg (Config): The config of a run. Classes are looked up in the registries, nothing is built.
@@ -137,8 +145,8 @@ def _plain_kinds(hint: Any) -> list[type]:
         origin = typing.get_origin(option) or option
         if option is Path:
             found.append(str)
-        elif option in _WORDS:
-            found.append(option)
+        elif origin in _WORDS:
+            found.append(origin)
         elif not (origin is type(None) or inspect.isclass(origin) and issubclass(origin, Iterable)):
             return []
     return list(dict.fromkeys(found))
@@ -148,6 +156,8 @@ def _fits(value: Any, kind: type) -> bool:
     """Whether a text or a number is of a kind; shares of a training may stand where it counts iterations."""
     if kind is bool:
         return isinstance(value, (bool, int)) and value in (0, 1)
+    if kind in (dict, list):
+        return False
     return isinstance(value, str) if kind is str else isinstance(value, numbers.Real)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,7 @@ class XDetRunner(Runner):
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model, add adapters and freeze what is not to be trained, before anything wraps the model."""
         model = super().build_model(model)
+        _check_parts(model, self.cfg.get('activation_checkpointing') or ())
         adapters = []
         if self.cfg.get('lora'):
             # Not later, where it would overwrite the adapters, which must start as zero; it works only once.
@@ -312,6 +313,22 @@ class XDetRunner(Runner):
         except RuntimeError as error:
             problems = ' '.join(line.strip() for line in str(error).splitlines()[1:])
             raise ValueError(f"cannot resume from '{filename}', it is of another model: {problems[:400]}") from error
+
+
+def _check_parts(model: nn.Module, names: str | Sequence[str]) -> None:
+    """Refuse names in ``activation_checkpointing`` that are no part of the model."""
+    names = (names,) if isinstance(names, str) else names
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"config key 'activation_checkpointing' is {names!r}; it must be a list of parts of the model")
+    for name in names:
+        part: Any = model
+        for step in name.split('.'):
+            known, part = list(dict(part.named_children())), getattr(part, step, None)
+            if not isinstance(part, nn.Module):
+                raise ValueError(
+                    f"config key 'activation_checkpointing' names {name!r}, but there is no {step!r}; there are "
+                    f'{", ".join(known) or "no parts"}'
+                )
 
 
 @contextmanager

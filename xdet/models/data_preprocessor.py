@@ -11,11 +11,14 @@ from torch import Tensor
 
 from xdet.io.schema import checked, shown
 from xdet.registry import MODELS
+from xdet.structures import expand_masks
 
 
 @MODELS.register_module()
 class XDecoderDataPreprocessor(BaseDataPreprocessor):
     """Moves a batch to the device, normalises it and pads it with zeros, bottom and right (docs/model.md, 1).
+
+    Masks that came as parts of a map are expanded there.
 
     X-Decoder has no padding mask: padding changes results. Therefore at inference every image is padded on its own,
     and the model groups images of equal size; in training the batch is padded to its largest image.
@@ -86,6 +89,7 @@ class XDecoderDataPreprocessor(BaseDataPreprocessor):
         ]
         for sample, image, size in zip(samples, images, sizes, strict=True) if samples is not None else ():
             sample.set_metainfo(dict(img_shape=tuple(image.shape[-2:]), batch_input_shape=size))
+            expand_masks(sample)
         return dict(inputs=torch.stack(padded) if joint else padded, data_samples=samples)
 
     def colours(self, images: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         'data_sample': 'XDetDataSample described_masks phrase_names segment_map',
         'decoder_io': 'DecoderOutput ImageFeatures KeysValues LayerPrediction Pixels QueryGroup',
         'known_words': 'KnownWords',
+        'map_masks': 'MapMasks expand_masks',
         'mask_codes': 'EncodedMask MaskResult decode_mask encode_mask mask_results',
         'prompts': 'TextPrompts',
         'task_format': 'FORMATS TaskFormat TaskFormats',
@@ -35,6 +36,8 @@ if TYPE_CHECKING:  # what `__getattr__` returns has no type
     from .decoder_io import Pixels as Pixels
     from .decoder_io import QueryGroup as QueryGroup
     from .known_words import KnownWords as KnownWords
+    from .map_masks import MapMasks as MapMasks
+    from .map_masks import expand_masks as expand_masks
     from .mask_codes import EncodedMask as EncodedMask
     from .mask_codes import MaskResult as MaskResult
     from .mask_codes import decode_mask as decode_mask

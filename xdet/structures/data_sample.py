@@ -61,7 +61,8 @@ class XDetDataSample(BaseDataElement):
         gt_phrases (InstanceData): ``masks`` bool ``[n, H, W]``, as in ``gt_segments`` for training and in original
             resolution for testing, and ``texts``, a list of n phrases.
         gt_regions (InstanceData): ``masks`` as in ``gt_segments`` and ``texts`` that describe them, for training.
-        gt_segments (InstanceData): ``masks`` bool ``[n, H, W]`` in the (augmented, un-padded) network image,
+        gt_segments (InstanceData): ``masks`` bool ``[n, H, W]`` in the (augmented, un-padded) network image
+            (:class:`MapMasks` until the data preprocessor expands them),
             ``labels`` int64 ``[n]`` into the vocabulary. What segmentation training needs, nothing else; for pose also
             ``keypoints`` float ``[n, K, 3]`` (x, y, and v: 0 where a point is unlabelled) and ``posed`` int8 ``[n]``,
             whether a segment has keypoints: 1, 0, or -1 where that is not known.

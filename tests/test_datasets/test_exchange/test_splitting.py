@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xdet.datasets.exchange import AnnotatedImage, AnnotatedSet, split_set
@@ -19,6 +19,7 @@ from xdet.datasets.exchange.splitting import assign, group_of
     test=st.sampled_from([0.0, 0.2]),
     seed=st.integers(0, 5),
 )
+@example(sizes=[1, 1, 1, 10], val=0.25, test=0.2, seed=0)
 def test_parts_are_of_whole_groups_and_near_to_their_shares(
     sizes: list[int], val: float, test: float, seed: int
 ) -> None:
@@ -63,3 +64,6 @@ def test_numbers() -> None:
         assign(list('abcdef'), 2, 7)
     with pytest.raises(ValueError, match='--val is 5'):
         assign(list('abcdef'), 5, 1)
+    assert sorted(assign(list('abc'), 1, 1).values()) == ['test', 'train', 'val']
+    with pytest.raises(ValueError, match="all 3 images are of two groups, 'a' and 'b'; a split needs three"):
+        assign(list('aab'), 1, 1)

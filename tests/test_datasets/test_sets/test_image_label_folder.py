@@ -40,7 +40,7 @@ def test_a_class_of_an_image_is_a_segment(root: Path) -> None:
     sample = dataset[0]['data_samples']
     assert sample.vocabulary == dataset.vocabulary and sample.vocabulary.things == ('car',)
     assert sample.gt_segments.labels.tolist() == [0, 2]
-    np.testing.assert_array_equal(sample.gt_segments.masks.numpy(), [LABELS == 0, LABELS == 2])
+    np.testing.assert_array_equal(sample.gt_segments.masks.expand(), [LABELS == 0, LABELS == 2])
 
 
 def test_ground_truth_for_metrics(root: Path) -> None:
@@ -172,7 +172,7 @@ def test_real_folders(shared_data: Path) -> None:
     assert len(camvid) == 101 and len(clothing) == 50
     for dataset in (camvid, clothing):
         segments = dataset[0]['data_samples'].gt_segments
-        assert len(segments) > 3 and not (segments.masks.sum(0) > 1).any()
+        assert len(segments) > 3 and not (segments.masks.expand().sum(0) > 1).any()
 
 
 def test_a_link_to_a_parent_is_not_followed_for_ever(root: Path) -> None:

@@ -67,7 +67,7 @@ def test_points_stay_on_their_white_pixels(poses: TinyPoses, name: str) -> None:
         row, column = (min(int(value), side - 1) for value, side in zip((y, x), image.shape[1:], strict=True))
         near = image[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
         assert near.amin(0).max() > 150, 'no white pixel nearby'
-        assert segments.masks[dog, row, column]
+        assert segments.masks.expand()[dog, row, column]
     # Seen from the dog, its left eye is on the left of the way to its nose, wherever that points in the picture.
     if (points[:3, 2] > 0).all():
         left, right, nose = points[:3, :2].double()

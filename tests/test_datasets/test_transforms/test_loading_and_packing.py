@@ -13,7 +13,7 @@ from mmengine.dataset import Compose
 from PIL import Image
 
 from xdet.datasets.transforms import LoadSegments, LoadXDetImage, PackXDetInputs
-from xdet.structures import Vocabulary, XDetDataSample
+from xdet.structures import Vocabulary, XDetDataSample, expand_masks
 
 VOCABULARY = Vocabulary(('car', 'sky', 'train'), (True, False, True))
 INDICES = np.array([[1, 1, 2, 2], [1, 0, 3, 3]], dtype=np.uint8)
@@ -37,8 +37,8 @@ def test_training_targets() -> None:
     sample = packed['data_samples']
     assert isinstance(sample, XDetDataSample)
     assert sample.gt_segments.labels.tolist() == [1, 0] and sample.gt_segments.labels.dtype == torch.int64
-    assert sample.gt_segments.masks.dtype == torch.bool
-    np.testing.assert_array_equal(sample.gt_segments.masks.numpy(), [INDICES == 1, INDICES == 2])
+    assert sample.gt_segments.masks.expand().dtype == torch.bool
+    np.testing.assert_array_equal(sample.gt_segments.masks.expand(), [INDICES == 1, INDICES == 2])
     assert sample.vocabulary == VOCABULARY and sample.img_id == 5 and sample.flip is True
     assert sample.ori_shape == sample.img_shape == (2, 4) and 'tasks' not in sample
 
@@ -47,7 +47,7 @@ def test_segments_cropped_away_are_dropped_unless_asked_for() -> None:
     cropped = loaded(gt_seg_map=np.full((2, 4), 2, dtype=np.uint8))
     assert PackXDetInputs()(dict(cropped))['data_samples'].gt_segments.labels.tolist() == [0]
     kept = PackXDetInputs(keep_empty=True)(dict(cropped))['data_samples'].gt_segments
-    assert kept.labels.tolist() == [1, 0] and kept.masks.flatten(1).sum(1).tolist() == [0, 8]
+    assert kept.labels.tolist() == [1, 0] and kept.masks.expand().flatten(1).sum(1).tolist() == [0, 8]
 
 
 def test_an_image_that_is_all_void_has_no_segments() -> None:
@@ -93,8 +93,8 @@ def test_instances_to_compare_with_are_those_that_are_no_crowd(masks: bool) -> N
 def test_phrases_are_unions_of_segments() -> None:
     phrases = PackXDetInputs()(loaded(phrases=PHRASES))['data_samples'].gt_phrases
     assert phrases.texts == ['the sky', 'the car and the train', 'the boat']
-    assert phrases.masks.dtype == torch.bool
-    np.testing.assert_array_equal(phrases.masks.numpy(), [INDICES == 1, INDICES >= 2, INDICES > 9])
+    assert phrases.masks.expand().dtype == torch.bool
+    np.testing.assert_array_equal(phrases.masks.expand(), [INDICES == 1, INDICES >= 2, INDICES > 9])
     assert 'phrases' not in PackXDetInputs()(loaded(phrases=PHRASES))['data_samples']
     assert 'gt_phrases' not in PackXDetInputs()(loaded())['data_samples']
     assert PackXDetInputs()(loaded(phrases=[]))['data_samples'].gt_phrases.masks.shape == (0, 2, 4)
@@ -182,6 +182,7 @@ def test_library_transforms_move_image_and_annotation_alike(transform: dict, kin
         results = LoadSegments()({**results, 'height': 90, 'width': 120, 'instances': [instance]})
     packed = Compose([transform, PackXDetInputs()])(results)
     white = packed['inputs'].float().mean(0) > 130
+    expand_masks(packed['data_samples'])
     masks = packed['data_samples'].gt_segments.masks
     assert masks.shape == (1, *packed['inputs'].shape[1:])
     assert (white & masks[0]).sum() / (white | masks[0]).sum() > 0.85

@@ -57,7 +57,7 @@ def group_of(file_name: str, group: str | None, fields: Mapping[str, Any] | None
     return found[1] if found.re.groups else found[0]
 
 
-def choose_groups(sizes: Mapping[str, int], val: float, seed: int, option: str = '--val') -> set[str]:
+def choose_groups(sizes: Mapping[str, int], val: float, seed: int, option: str = '--val', left: int = 1) -> set[str]:
     """Groups to set apart, as near to the wanted number of images as whole groups allow.
 
     Args:
@@ -65,29 +65,30 @@ def choose_groups(sizes: Mapping[str, int], val: float, seed: int, option: str =
         val (float): Share of the images if below 1, else their number.
         seed (int): Which split.
         option (str): Where the number comes from, for errors.
+        left (int): How many groups have to be left for other parts.
 
     Raises:
-        ValueError: The number is out of range, or there are fewer than two groups.
+        ValueError: The number is out of range, or there are too few groups.
     """
     total = sum(sizes.values())
     wanted = val * total if val < 1 else val
     if not 0 < wanted < total or (val > 1 and val != int(val)):
         raise ValueError(f'{option} is {val:g}; accepted are shares between 0 and 1, and numbers from 1 to {total - 1}')
-    if len(sizes) < 2:
-        raise ValueError(f'all {total} images are of one group, {next(iter(sizes), None)!r}; a split needs two')
+    if len(sizes) <= left:
+        groups = ' and '.join(map(repr, sizes))
+        raise ValueError(
+            f'all {total} images are of {("one group", "two groups")[len(sizes) - 1]}, {groups}; a split needs '
+            f'{("two", "three")[left - 1]}'
+        )
     # Sorted by a hash of the group alone: a split does not depend on the order of the file.
     order = sorted(sizes, key=lambda name: hashlib.sha256(f'{seed} {name}'.encode()).hexdigest())
     chosen: set[str] = set()
     taken = 0
     for name in order:
-        if abs(taken + sizes[name] - wanted) < abs(taken - wanted):
+        if len(chosen) < len(sizes) - left and abs(taken + sizes[name] - wanted) < abs(taken - wanted):
             chosen.add(name)
             taken += sizes[name]
-    if not chosen:
-        chosen.add(min(order, key=lambda name: sizes[name]))
-    if len(chosen) == len(sizes):
-        chosen.remove(min(order, key=lambda name: sizes[name]))
-    return chosen
+    return chosen or {min(order, key=lambda name: sizes[name])}
 
 
 def assign(groups: Sequence[str], val: float, test: float = 0.0, seed: int = 0) -> dict[str, str]:
@@ -105,7 +106,7 @@ def assign(groups: Sequence[str], val: float, test: float = 0.0, seed: int = 0) 
     sizes = Counter(groups)
     part = dict.fromkeys(sizes, 'train')
     if test:
-        chosen = choose_groups(sizes, test, seed, '--test')
+        chosen = choose_groups(sizes, test, seed, '--test', left=2)
         part.update(dict.fromkeys(chosen, 'test'))
         sizes = Counter({name: count for name, count in sizes.items() if name not in chosen})
         if 0 < val < 1:  # a share of all images, not of those that are left

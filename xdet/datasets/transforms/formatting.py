@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
 from xdet.registry import TRANSFORMS
-from xdet.structures import XDetDataSample, segment_map
+from xdet.structures import MapMasks, XDetDataSample, segment_map
 
 from .box_affinity import like_neighbours
 from .flipping import check_flip
@@ -30,11 +30,11 @@ class PackXDetInputs(BaseTransform):
 
     ``inputs`` is ``[3, H, W]`` in the channel order and type of ``img`` (BGR uint8 from :class:`LoadXDetImage`).
 
-    For training, ``gt_segments`` (unless ``segments`` is off) gets ``masks`` bool ``[n, H, W]`` and ``labels`` int64
-    ``[n]`` of the segments that are no crowd. For testing, ground truth is what metrics read, in the resolution of the
-    file: ``gt_sem_seg`` (``gt_sem_map``, or the segments, where crowds count as their class) and ``gt_panoptic_seg``
-    (where segment i has id i + 1);
-    instances are left to the metric, which reads the annotation file.
+    For training, ``gt_segments`` (unless ``segments`` is off) gets ``masks`` (:class:`MapMasks` of a map, bool
+    ``[n, H, W]`` of instances) and ``labels`` int64 ``[n]`` of the segments that are no crowd. For testing, ground
+    truth is what metrics read, in the resolution of the file: ``gt_sem_seg`` (``gt_sem_map``, or the segments, where
+    crowds count as their class) and ``gt_panoptic_seg`` (where segment i has id i + 1); instances are left to the
+    metric, which reads the annotation file.
 
     Samples with ``boxes_only`` have, instead of ``masks``, ``boxes`` float ``[n, 4]``, xyxy in pixels, and with
     ``box_affinity`` the meta information ``alike`` of ``gt_segments``, see
@@ -113,9 +113,11 @@ class PackXDetInputs(BaseTransform):
             return self._boxes(results)
         if 'gt_seg_map' in results:
             masks, labels = _masks_of_map(results['gt_seg_map'], results['segments_info'])
+            filled = masks.filled()
             kept = ~np.array([segment['iscrowd'] for segment in results['segments_info']], dtype=bool)
         elif 'gt_masks' in results:
             masks, labels = _masks_of_instances(results)
+            filled = masks.flatten(1).any(1)
             kept = ~np.asarray(results['gt_ignore_flags'], dtype=bool)
         else:
             raise ValueError(
@@ -123,7 +125,6 @@ class PackXDetInputs(BaseTransform):
                 'or set segments=False (nothing to segment) or test_mode=True'
             )
         if not self.keep_empty:
-            filled = masks.flatten(1).any(1)
             masks, labels = masks[filled], labels[filled]
             kept[kept] = filled.numpy()
         segments = InstanceData(masks=masks, labels=labels)
@@ -180,11 +181,10 @@ class PackXDetInputs(BaseTransform):
         sample.gt_phrases = InstanceData(masks=masks, texts=[phrase['text'] for phrase in phrases])
 
 
-def _masks_of_map(indices: np.ndarray, segments: list[dict]) -> tuple[Tensor, Tensor]:
+def _masks_of_map(indices: np.ndarray, segments: list[dict]) -> tuple[MapMasks, Tensor]:
     """Masks ``[n, H, W]`` and labels ``[n]`` of the segments that are no crowd."""
     kept = [(index, segment['label']) for index, segment in enumerate(segments, start=1) if not segment['iscrowd']]
-    values = np.array([index for index, _ in kept], dtype=indices.dtype)
-    masks = torch.from_numpy(indices[None] == values[:, None, None])
+    masks = MapMasks.of(indices, [(index,) for index, _ in kept], len(segments) + 1)
     return masks, torch.tensor([label for _, label in kept], dtype=torch.int64)
 
 
