@@ -4,7 +4,7 @@
 _base_ = [
     '../_base_/models/focal-nano.py',
     '../_base_/datasets/scenes_depth.py',
-    '../_base_/schedules/xdecoder_tiny_cpu.py',
+    '../_base_/schedules/one_task_tiny_cpu.py',
     '../_base_/default_runtime.py',
 ]
 
@@ -26,11 +26,4 @@ load_from = '${embedded_scenes}'
 allow_missing = ('tasks.depth.*',)  # the weights do not know the task
 trainable = ['tasks.depth']
 
-train_cfg = dict(max_iters=400, val_interval=400)
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
-param_scheduler = [
-    dict(type='LinearLR', by_epoch=False, begin=0, end=30, start_factor=0.02),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=30, end=1.0, eta_min=1e-5),
-]
-find_unused_parameters = True
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200))

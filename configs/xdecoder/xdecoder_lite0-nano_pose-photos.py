@@ -4,7 +4,7 @@
 _base_ = [
     '../_base_/models/lite0-nano.py',
     '../_base_/datasets/photos_pose.py',
-    '../_base_/schedules/xdecoder_tiny_cpu.py',
+    '../_base_/schedules/one_task_tiny_cpu.py',
     '../_base_/default_runtime.py',
 ]
 
@@ -24,11 +24,3 @@ model = dict(
 )
 allow_missing = ('tasks.pose.*',)  # weights that do not know the task yet
 trainable = ['tasks.pose']
-
-train_cfg = dict(max_iters=400, val_interval=400)
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
-param_scheduler = [
-    dict(type='LinearLR', by_epoch=False, begin=0, end=30, start_factor=0.02),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=30, end=1.0, eta_min=1e-5),
-]
-find_unused_parameters = True

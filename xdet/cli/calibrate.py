@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Sequence
 from pathlib import Path
 
 from xdet.options import TextsAction
 
-from .errors import exit_code
+from .errors import program
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -111,7 +110,4 @@ def _print_table(findings: list, presence: float, held_out: bool) -> None:
         print(f'  {name:<36}{cells[0]:>14}{cells[1]:>14}{cells[2]:>16}')
 
 
-def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
-    args = parser(prog).parse_args(argv)
-    return exit_code(lambda: run(args), args.debug)
+main = program(parser, run)

@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from .convert import add_source_options, add_split_options, read_source
-from .errors import exit_code
+from .errors import program
 
 _TOLD = 3
 """Entries of a finding that are shown."""
@@ -120,7 +119,4 @@ def _is_coco(path: Path) -> bool:
     return isinstance(content, dict) and 'images' in content
 
 
-def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
-    args = parser(prog).parse_args(argv)
-    return exit_code(lambda: run(args), args.debug)
+main = program(parser, run)

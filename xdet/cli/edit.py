@@ -13,11 +13,10 @@ Exit codes: 0 done, 2 wrong usage or nothing could be done.
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import exit_code
+from .chosen_model import add_model_options, open_model
+from .errors import program
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -32,11 +31,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument('--size', type=int, default=512, help='shortest side at which the pipeline works (512)')
     parser.add_argument('--steps', type=int, help="diffusion steps (the pipeline's own)")
     parser.add_argument('--seed', type=int, help='of the pipeline')
-    parser.add_argument('--model', help='name of a shipped config or path of a config file')
-    parser.add_argument('--weights', help='checkpoint file or URL, official or ours')
+    add_model_options(parser)
     parser.add_argument('--out-dir', default='outputs', help='folder for results (default: outputs)')
-    parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
-    parser.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
     parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
     return parser
 
@@ -49,16 +45,14 @@ def run(args: argparse.Namespace) -> int:
     from xdet.io.writing import write_image
 
     with quiet_imports():
-        from xdet.apis import REMOVAL_PROMPT, XDecoderInferencer, edit_image, load_inpainting_pipeline
+        from xdet.apis import REMOVAL_PROMPT, edit_image, load_inpainting_pipeline
         from xdet.inference.inputs.images import expand_images
 
     for source in expand_images(args.image)[0]:
         source.read()  # before the model is built, which takes seconds
     if not Path(args.pipeline).expanduser().is_dir():
         raise FileNotFoundError(f"inpainting pipeline '{args.pipeline}' is not a folder; give one that diffusers saved")
-    inferencer = XDecoderInferencer(args.model, args.weights, args.device, random_weights=args.random_weights)
-    if inferencer.embedded is not None:
-        print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
+    inferencer = open_model(args)
     options = dict(num_inference_steps=args.steps) if args.steps is not None else {}
     result = edit_image(
         inferencer,
@@ -82,7 +76,4 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
-    args = parser(prog).parse_args(argv)
-    return exit_code(lambda: run(args), args.debug)
+main = program(parser, run)

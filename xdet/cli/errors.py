@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from xdet.io.errors import cause
@@ -71,6 +72,23 @@ def exit_code(body: Callable[[], int], debug: bool = False, interrupted: str = '
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 130
+
+
+def program(
+    parser: Callable[[str | None], argparse.ArgumentParser], run: Callable[[argparse.Namespace], int]
+) -> Callable[..., int]:
+    """The ``main(argv, prog)`` of a program that works on images; errors end it as :func:`exit_code` says.
+
+    Args:
+        parser (Callable): Makes the command line from the name of the program; with ``--debug`` if it has one.
+        run (Callable): The program, which returns its exit code.
+    """
+
+    def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+        args = parser(prog).parse_args(argv)
+        return exit_code(lambda: run(args), getattr(args, 'debug', False))
+
+    return main
 
 
 def _place(error: BaseException) -> str:

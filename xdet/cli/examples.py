@@ -10,13 +10,13 @@ Every image has its --boxes or its --mask, in their order. Names that the file h
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from xdet.options import parse_boxes
 
-from .errors import exit_code
+from .chosen_model import add_model_options, open_model
+from .errors import program
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -37,10 +37,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         '--name-share', type=float, default=0.0, help='how much the text of the name counts, from 0 (default) to 1'
     )
-    parser.add_argument('--model', help='name of a shipped config or path of a config file')
-    parser.add_argument('--weights', help='checkpoint file or URL, official or ours')
-    parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
-    parser.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
+    add_model_options(parser)
     parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
     return parser
 
@@ -53,14 +50,7 @@ def run(args: argparse.Namespace) -> int:
         not_shown = _per_image(args.not_image, args.not_boxes, args.not_mask, 'not-boxes', 'not-mask')
     elif args.not_boxes or args.not_mask:
         raise ValueError('--not-boxes and --not-mask are about images; name them by --not')
-    from xdet.compat.quiet import quiet_imports
-
-    with quiet_imports():
-        from xdet.apis import XDecoderInferencer
-
-    inferencer = XDecoderInferencer(args.model, args.weights, args.device, args.random_weights)
-    if inferencer.embedded is not None:
-        print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
+    inferencer = open_model(args)
     example = inferencer.learn_example(
         args.name,
         args.image,
@@ -92,7 +82,4 @@ def _per_image(images: Sequence[str], boxes: Any, masks: Any, *flags: str) -> di
     return {key: values}
 
 
-def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
-    args = parser(prog).parse_args(argv)
-    return exit_code(lambda: run(args), args.debug)
+main = program(parser, run)

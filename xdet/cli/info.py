@@ -6,13 +6,12 @@ import argparse
 import os
 import platform
 import sys
-from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
 from xdet.version import __version__
 
-from .errors import exit_code
+from .errors import program
 
 PACKAGES = (
     'torch',
@@ -103,7 +102,4 @@ def run(args: argparse.Namespace) -> int:
     return 2 if missing else 0
 
 
-def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
-    args = parser(prog).parse_args(argv)
-    return exit_code(lambda: run(args))
+main = program(parser, run)

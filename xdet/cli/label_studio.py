@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from . import serve
-from .errors import exit_code
+from .errors import program
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -72,7 +72,4 @@ def run(args: argparse.Namespace) -> int:
     return serve.run(args, make)
 
 
-def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
-    args = parser(prog).parse_args(argv)
-    return exit_code(lambda: run(args), args.debug)
+main = program(parser, run)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
-from .errors import exit_code
+from .errors import program
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -55,7 +54,4 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
-    args = parser(prog).parse_args(argv)
-    return exit_code(lambda: run(args))
+main = program(parser, run)

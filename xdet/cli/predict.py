@@ -21,13 +21,13 @@ Exit codes: 0 all images done, 1 some images of several failed, 2 wrong usage or
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from xdet.options import GENERATION, PROMPTS, REPORT, THRESHOLDS, Option, add_arguments
 
+from .chosen_model import add_model_options, open_model
 from .errors import exit_code
 
 
@@ -40,7 +40,9 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         default='panoptic',
         help='semantic, instance, panoptic (default), refseg, caption, refcaption, vqa, classification or retrieval',
     )
-    _add_model(parser.add_argument_group('model'))
+    model = parser.add_argument_group('model')
+    add_model_options(model, companions=True)
+    model.add_argument('--batch-size', type=int, default=1, help='images per forward pass (1)')
     prompts = [option for name, option in PROMPTS.items() if name not in THRESHOLDS]
     add_arguments(parser.add_argument_group('prompts (which of these depends on the task)'), prompts)
     add_arguments(parser.add_argument_group('what is reported'), THRESHOLDS.values())
@@ -79,22 +81,11 @@ def _foreign_options(model: str) -> list[Option]:
         return [option for name, option in known_prompts().items() if name not in PROMPTS]
 
 
-def _add_model(group: argparse._ActionsContainer) -> None:
-    group.add_argument('--model', help='name of a shipped config or path of a config file')
-    group.add_argument('--weights', help='checkpoint file or URL, official or ours')
-    group.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
-    group.add_argument('--text-embeddings', help='class names embedded before, by tools/misc/embed_vocabulary.py')
-    group.add_argument('--calibration', help='thresholds of presence, by xdet calibrate (default: beside the weights)')
-    group.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
-    group.add_argument('--batch-size', type=int, default=1, help='images per forward pass (1)')
-
-
 def run(args: argparse.Namespace) -> int:
     """Run the task, print what was found, say where the files lie; returns the exit code."""
     from xdet.compat.quiet import quiet_imports
 
     with quiet_imports():
-        from xdet.apis import XDecoderInferencer
         from xdet.inference.inferencer import check_request
         from xdet.inference.inputs.options import known_prompts
         from xdet.inference.outputs.results import TASK_FORMATS
@@ -103,16 +94,7 @@ def run(args: argparse.Namespace) -> int:
     known = (*known_prompts(), *GENERATION, *REPORT)
     options = {name: value for name, value in vars(args).items() if name in known}
     check_request(images, args.task, args.out_dir, **options)  # before the model is built, which takes seconds
-    inferencer = XDecoderInferencer(
-        args.model,
-        args.weights,
-        args.device,
-        args.random_weights,
-        text_embeddings=args.text_embeddings,
-        calibration=args.calibration,
-    )
-    if inferencer.embedded is not None:
-        print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
+    inferencer = open_model(args)
     items = inferencer.stream(
         images,
         args.task,

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .chosen_model import add_model_options, open_model
 from .errors import exit_code
 
 
@@ -47,11 +47,8 @@ def parser(prog: str | None = None, command: str = 'search') -> argparse.Argumen
         parser.add_argument('--out-dir', default='outputs', help='folder for results (default: outputs)')
     else:
         parser.add_argument('--texts', action='store_true', help='the collection holds texts, to be found by images')
-    parser.add_argument('--model', help='name of a shipped config or path of a config file')
-    parser.add_argument('--weights', help='checkpoint file or URL, official or ours')
-    parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
+    add_model_options(parser)
     parser.add_argument('--batch-size', type=int, default=16, help='images per forward pass (16)')
-    parser.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
     parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
     return parser
 
@@ -62,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from xdet.io.writing import write_json
 
     with quiet_imports():
-        from xdet.apis import ImageIndex, TextIndex, XDecoderInferencer
+        from xdet.apis import ImageIndex, TextIndex
         from xdet.retrieval.collection import list_images, list_texts
 
     of_texts = args.image if 'image' in args else args.texts
@@ -70,9 +67,7 @@ def run(args: argparse.Namespace) -> int:
         (list_texts if of_texts else list_images)(args.collection)  # before the model is built, which takes seconds
     elif not Path(args.index).expanduser().is_dir():
         raise FileNotFoundError(f"index '{args.index}' does not exist; build it by xdet index, or name its collection")
-    inferencer = XDecoderInferencer(args.model, args.weights, args.device, random_weights=args.random_weights)
-    if inferencer.embedded is not None:
-        print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
+    inferencer = open_model(args)
     index: Any
     if args.collection is None:
         index = (TextIndex if of_texts else ImageIndex).load(inferencer, args.index)

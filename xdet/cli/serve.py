@@ -17,12 +17,13 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from .errors import exit_code
+from .chosen_model import add_model_options, open_model
+from .errors import program
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -55,12 +56,7 @@ def add_options(parser: argparse.ArgumentParser, port: int = 8000) -> None:
         help=f'what requests need as "Authorization: Bearer TOKEN", or as password (or {TOKEN_VARIABLE})',
     )
     model = parser.add_argument_group('model')
-    model.add_argument('--model', help='name of a shipped config or path of a config file')
-    model.add_argument('--weights', help='checkpoint file or URL, official or ours')
-    model.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
-    model.add_argument('--text-embeddings', help='class names embedded before, by tools/misc/embed_vocabulary.py')
-    model.add_argument('--calibration', help='thresholds of presence, by xdet calibrate (default: beside the weights)')
-    model.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
+    add_model_options(model, companions=True)
     model.add_argument(
         '--batch-size', type=int, default=1, help='most waiting requests of equal options that run together (1)'
     )
@@ -108,7 +104,6 @@ def run(args: argparse.Namespace, make: MakeApp | None = None) -> int:
     from xdet.compat.quiet import quiet_imports
 
     with quiet_imports():
-        from xdet.apis import XDecoderInferencer
         from xdet.serve.app import make_app
         from xdet.serve.listening import bind, listen
         from xdet.serve.service import Service
@@ -120,16 +115,7 @@ def run(args: argparse.Namespace, make: MakeApp | None = None) -> int:
     warnings.filterwarnings('ignore', module='PIL')
     listener = bind(args.host, args.port)  # before the model is built, which takes seconds
     with listener:
-        inferencer = XDecoderInferencer(
-            args.model,
-            args.weights,
-            args.device,
-            args.random_weights,
-            text_embeddings=args.text_embeddings,
-            calibration=args.calibration,
-        )
-        if inferencer.embedded is not None:
-            print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
+        inferencer = open_model(args)
         inferencer.origin.describe()  # hashes the weights now, not within the first request
         local = args.host in _LOOPBACK
         service = Service(inferencer, limits, args.batch_size)
@@ -142,7 +128,4 @@ def run(args: argparse.Namespace, make: MakeApp | None = None) -> int:
         return 130 if listen(app, service, listener) == 2 else 0
 
 
-def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
-    args = parser(prog).parse_args(argv)
-    return exit_code(lambda: run(args), args.debug)
+main = program(parser, run)

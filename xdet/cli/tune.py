@@ -11,10 +11,9 @@ name of a class. Names that the file has already stay in it.
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
 
-from .errors import exit_code
+from .chosen_model import add_model_options, open_model
+from .errors import program
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -27,10 +26,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument('--limit', type=int, metavar='N', help='at most so many images with these classes (all)')
     parser.add_argument('--tokens', type=int, default=4, help='learned tokens of every name (4)')
     parser.add_argument('--steps', type=int, default=100, help='of the optimizer (100)')
-    parser.add_argument('--model', help='name of a shipped config or path of a config file')
-    parser.add_argument('--weights', help='checkpoint file or URL, official or ours')
-    parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
-    parser.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
+    add_model_options(parser)
     parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
     return parser
 
@@ -43,14 +39,7 @@ def run(args: argparse.Namespace) -> int:
         if not name.strip() or ('=' in text and not of.strip()):
             raise ValueError(f"--name is '{text}'; accepted are a class, or NEW=CLASS")
         names[name.strip()] = of.strip() or name.strip()
-    from xdet.compat.quiet import quiet_imports
-
-    with quiet_imports():
-        from xdet.apis import XDecoderInferencer
-
-    inferencer = XDecoderInferencer(args.model, args.weights, args.device, args.random_weights)
-    if inferencer.embedded is not None:
-        print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
+    inferencer = open_model(args)
     tuned = inferencer.tune(args.data, names, args.images, args.limit, args.tokens, args.steps)
     tuned.save(args.file)
     for name, count in tuned.segments.items():
@@ -59,7 +48,4 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
-    args = parser(prog).parse_args(argv)
-    return exit_code(lambda: run(args), args.debug)
+main = program(parser, run)

@@ -20,11 +20,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
 
 from xdet.options import PROMPTS, THRESHOLDS, add_arguments
 
-from .errors import exit_code
+from .chosen_model import add_model_options, open_model
+from .errors import program
 
 _PROMPTS = ('things', 'stuff', 'classes', 'vocabulary', 'phrases')
 
@@ -40,12 +40,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument('--memory', type=int, default=60, help='frames for which a lost object is remembered (60)')
     parser.add_argument('--fps', type=float, help="frames per second (the film's own, or 25)")
     model = parser.add_argument_group('model')
-    model.add_argument('--model', help='name of a shipped config or path of a config file')
-    model.add_argument('--weights', help='checkpoint file or URL, official or ours')
-    model.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
-    model.add_argument('--text-embeddings', help='class names embedded before, by tools/misc/embed_vocabulary.py')
-    model.add_argument('--calibration', help='thresholds of presence, by xdet calibrate (default: beside the weights)')
-    model.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
+    add_model_options(model, companions=True)
     add_arguments(parser.add_argument_group('prompts (which of these depends on the task)'), _prompts())
     add_arguments(parser.add_argument_group('what is reported'), THRESHOLDS.values())
     output = parser.add_argument_group('output')
@@ -65,7 +60,6 @@ def run(args: argparse.Namespace) -> int:
     from xdet.io.schema import number
 
     with quiet_imports():
-        from xdet.apis import XDecoderInferencer
         from xdet.inference.films import check_film
         from xdet.video.writing import check_output, writing_film
 
@@ -73,16 +67,7 @@ def run(args: argparse.Namespace) -> int:
     options = {name: getattr(args, name) for name in (*_PROMPTS, *THRESHOLDS)}
     out = check_output(args.out)
     check_film(args.film, args.task, args.every, args.memory, args.fps, **options)  # before the model is built
-    inferencer = XDecoderInferencer(
-        args.model,
-        args.weights,
-        args.device,
-        args.random_weights,
-        text_embeddings=args.text_embeddings,
-        calibration=args.calibration,
-    )
-    if inferencer.embedded is not None:
-        print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
+    inferencer = open_model(args)
     film = inferencer.open_film(args.film, args.task, args.every, args.memory, args.fps, **options)
     seen: dict[int, list] = {}
     interrupted, start = False, time.perf_counter()
@@ -116,7 +101,4 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Entry point: every foreseeable error is one line on stderr and exit code 2."""
-    args = parser(prog).parse_args(argv)
-    return exit_code(lambda: run(args), args.debug)
+main = program(parser, run)

@@ -44,6 +44,12 @@ class Shown:
         """What was shown with fewer clicks."""
         return replace(self, places=self.places[:clicks], positive=self.positive[:clicks], previous=previous)
 
+    def beginning_on_it(self) -> Shown:
+        """The same with the first click that is on the object before the others."""
+        first = int(self.positive.nonzero()[0])
+        order = [first, *(place for place in range(len(self.positive)) if place != first)]
+        return replace(self, places=self.places[order], positive=self.positive[order])
+
 
 class Answers(NamedTuple):
     """Masks of n objects, A of each.

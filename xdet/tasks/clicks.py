@@ -189,7 +189,7 @@ class ClickTask(InteractiveTask):
 
     def _starts(self, rough: Tensor, quality: Tensor, shown: Shown) -> Tensor:
         """The A object queries that answers about one object start from; repeated if there are fewer."""
-        queries, _ = self._choose(rough, quality, shown.places, shown.positive, shown.region, shown.boxed)
+        queries, _ = self._choose(rough, quality, shown)
         return queries[torch.arange(self.answers, device=queries.device) % len(queries)]
 
     def _pass(
@@ -208,32 +208,19 @@ class ClickTask(InteractiveTask):
         return self.head.read(content, states, torch.stack([embed for _, embed in chosen]), maps, shown)
 
     def _propose(
-        self,
-        context: TaskContext,
-        mask_embed: Tensor,
-        objectness: Tensor,
-        points: Tensor,
-        regions: Sequence[Tensor | None],
+        self, context: TaskContext, mask_embed: Tensor, rough: Tensor, quality: Tensor, shown: Sequence[Shown]
     ) -> list[Proposal]:
         """Clicks are played one after the other, each with the mask that those before it made."""
-        sample, latents = context.samples[0], context.latent_pass
-        seen, size = sample.img_shape[:2], tuple(sample.ori_shape[:2])
-        layer, maps = context.outputs.last, self.head.maps(context.features)
+        layer, maps, latents = context.outputs.last, self.head.maps(context.features), context.latent_pass
         state = layer.rows(layer.state, OBJECT)[0]
-        rough = torch.einsum('qc,chw->qhw', mask_embed.float(), context.features.mask_features[0].float())
-        quality = prompted.mask_quality(rough) + objectness
-        if regions[0] is None:  # the first click is on the object
-            first = int((points[:, 2] == 1).nonzero()[0])
-            points = torch.cat([points[first, None], points[:first], points[first + 1 :]])
-        places, positive = prompted.to_cells(points[:, :2], seen, size), points[:, 2] == 1
-        cells = [None if own is None else prompted.region_cells(own, seen, rough.shape[-2:]) for own in regions]
-        whole = [Shown(places, positive, own, sample.prompts.boxed) for own in cells]
+        clicked = shown[0].region is None
+        whole = [own.beginning_on_it() for own in shown] if clicked else shown
         previous: list[Tensor | None] = [None] * len(whole)
-        for clicks in range(0 if regions[0] is not None else 1, len(points) + 1):
-            shown = [own.first(clicks, mask) for own, mask in zip(whole, previous, strict=True)]
-            starts = [self._starts(rough, quality, own) for own in shown]
+        for clicks in range(int(clicked), len(shown[0].places) + 1):
+            so_far = [own.first(clicks, mask) for own, mask in zip(whole, previous, strict=True)]
+            starts = [self._starts(rough, quality, own) for own in so_far]
             chosen = [(state[queries], mask_embed[queries].float()) for queries in starts]
-            answers = self._pass(latents, maps, shown, chosen, len(shown))
+            answers = self._pass(latents, maps, so_far, chosen, len(so_far))
             previous = list(_best(answers))
         proposals = []
         for embed, masks, scores, queries in zip(*answers, starts, strict=True):

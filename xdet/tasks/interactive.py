@@ -10,6 +10,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from xdet.models import postprocess, prompted
+from xdet.models.click_head import Shown
 from xdet.models.context import TaskContext
 from xdet.models.decoder import OBJECT
 from xdet.registry import TASKS
@@ -81,60 +82,49 @@ class InteractiveTask(TaskAdapter):
         mask_embed, class_embed = (layer.rows(tensor, OBJECT) for tensor in (layer.mask_embed, layer.class_embed))
         background = context.vocabulary(ANY)[-1]
         for index, sample in enumerate(context.samples):
-            points, regions = _shown(sample)
+            points, regions = _given(sample)
             features = context.features.mask_features[index]
+            rough = torch.einsum('qc,chw->qhw', mask_embed[index].float(), features.float())
             there = prompted.objectness(class_embed[index], background, context.text.logit_scale)
-            proposed = self._propose(context.select([index]), mask_embed[index], there, points, regions)
-            masks = torch.einsum('qc,chw->qhw', mask_embed[index].float(), features.float()) > 0
+            quality = prompted.mask_quality(rough) + there
+            shown = _on_cells(sample, points, regions, rough.shape[-2:])
+            proposed = self._propose(context.select([index]), mask_embed[index], rough, quality, shown)
             found = []
             for number, answers in enumerate(self._finish(sample, own, features, points) for own in proposed):
                 answers.objects = torch.full_like(answers.queries, number)
-                answers.embeddings = prompted.names_of(masks, class_embed[index].float(), answers.queries)
+                answers.embeddings = prompted.names_of(rough > 0, class_embed[index].float(), answers.queries)
                 found.append(answers)
             sample.pred_objects = InstanceData.cat(found)
 
     def _propose(
-        self,
-        context: TaskContext,
-        mask_embed: Tensor,
-        objectness: Tensor,
-        points: Tensor,
-        regions: Sequence[Tensor | None],
+        self, context: TaskContext, mask_embed: Tensor, rough: Tensor, quality: Tensor, shown: Sequence[Shown]
     ) -> list[Proposal]:
-        """Answers of each object of the only image of a context, best first: those of the queries that fit best."""
-        sample, features = context.samples[0], context.features.mask_features[0].float()
-        seen, size = sample.img_shape[:2], tuple(sample.ori_shape[:2])
-        rough = torch.einsum('qc,chw->qhw', mask_embed.float(), features)
-        quality = prompted.mask_quality(rough) + objectness
-        places, positive = prompted.to_cells(points[:, :2], seen, size), points[:, 2] == 1
-        found = []
-        for region in regions:
-            cells = None if region is None else prompted.region_cells(region, seen, rough.shape[-2:])
-            queries, right = self._choose(rough, quality, places, positive, cells, sample.prompts.boxed)
-            found.append(Proposal(mask_embed[queries], queries, right))
-        return found
+        """Answers of each object of the only image of a context, best first: those of the queries that fit best.
 
-    def _choose(
-        self,
-        rough: Tensor,
-        quality: Tensor,
-        places: Tensor,
-        positive: Tensor,
-        region: Tensor | None,
-        boxed: bool,
-    ) -> tuple[Tensor, Tensor]:
+        Args:
+            context (TaskContext): Of the image.
+            mask_embed (Tensor): ``[q, C]`` of the object queries.
+            rough (Tensor): ``[q, h, w]`` logits of their masks on the grid of the mask features.
+            quality (Tensor): ``[q]``, how good these are whatever is shown.
+            shown (Sequence[Shown]): What shows each object.
+        """
+        chosen = [self._choose(rough, quality, own) for own in shown]
+        return [Proposal(mask_embed[queries], queries, right) for queries, right in chosen]
+
+    def _choose(self, rough: Tensor, quality: Tensor, shown: Shown) -> tuple[Tensor, Tensor]:
         """Object queries ``[a]`` whose masks ``rough`` ``[q, h, w]`` fit one object best, and how well ``[a]``.
 
         A click behind the first that a mask contradicts by a cell is about the edge of the mask, and no reason for
         another one.
         """
+        places, positive = shown.places, shown.positive
         values = prompted.values_at(rough, places)
         near = prompted.values_near(rough, places[1:], positive[1:])
         values = torch.cat([values[:, :1], near], dim=1)
         fit = prompted.point_fit(values / self.temperature, positive).sum(1)
         right = prompted.point_fit(values, positive).mean(1) if len(places) else torch.zeros_like(fit)
-        if region is not None:
-            of_region = (prompted.box_fit if boxed else prompted.rough_fit)(rough > 0, region)
+        if shown.region is not None:
+            of_region = (prompted.box_fit if shown.boxed else prompted.rough_fit)(rough > 0, shown.region)
             fit, right = fit + of_region, right + of_region
         order = (fit + quality).argsort(descending=True, stable=True).tolist()
         queries = torch.tensor(prompted.distinct(rough > 0, order, self.answers), device=rough.device)
@@ -151,7 +141,7 @@ class InteractiveTask(TaskAdapter):
         return InstanceData(masks=masks, scores=scores, bboxes=postprocess.mask_boxes(masks), queries=proposal.queries)
 
 
-def _shown(sample: XDetDataSample) -> tuple[Tensor, list[Tensor | None]]:
+def _given(sample: XDetDataSample) -> tuple[Tensor, list[Tensor | None]]:
     """Clicks ``[n, 3]``, and the region of each object, None for one that clicks alone show.
 
     Raises:
@@ -169,3 +159,13 @@ def _shown(sample: XDetDataSample) -> tuple[Tensor, list[Tensor | None]]:
         assert regions is not None
         points = torch.zeros((0, 3), dtype=torch.int64, device=regions.device)
     return points, [None] if regions is None else list(regions)
+
+
+def _on_cells(
+    sample: XDetDataSample, points: Tensor, regions: Sequence[Tensor | None], grid: Sequence[int]
+) -> list[Shown]:
+    """What shows each object, on the grid ``(h, w)`` of the mask features."""
+    seen, size = sample.img_shape[:2], tuple(sample.ori_shape[:2])
+    places, positive = prompted.to_cells(points[:, :2], seen, size), points[:, 2] == 1
+    cells = [None if region is None else prompted.region_cells(region, seen, grid) for region in regions]
+    return [Shown(places, positive, own, sample.prompts.boxed) for own in cells]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,21 +123,8 @@ def resolve_points(value: Any, count: int | None) -> list[Points]:
     Raises:
         ValueError: No points, or other numbers.
     """
-    if isinstance(value, str):
-        try:
-            value = parse_points(value)
-        except argparse.ArgumentTypeError as error:
-            raise ValueError(f'points: {error}') from None
-    value = _without_tensors(value)
-    depth = _depth(value)
-    if depth == 0:
-        raise ValueError(f'points is a {type(value).__name__}; {_POINTS}')
-    if depth > 3:
-        raise ValueError(f'points are nested too deeply; {_POINTS}, or one such list per image')
-    per_image = list(value) if depth >= 3 else [[value] if depth == 1 else value] * (count or 1)
-    if depth >= 3:
-        check_count('points', len(per_image), count)
-    return [Points(_points(item, f' of image {place}' if depth >= 3 else '')) for place, item in enumerate(per_image)]
+    per_image = _per_image('points', value, parse_points, _POINTS, count)
+    return [Points(_points(own, where)) for own, where in per_image]
 
 
 def check_together(points: Sequence[Points], regions: Sequence[Regions] | None) -> None:
@@ -169,23 +156,8 @@ def resolve_boxes(value: Any, count: int | None) -> list[Regions]:
     Raises:
         ValueError: No boxes, not four finite numbers each, or corners in the wrong order.
     """
-    if isinstance(value, str):
-        try:
-            value = parse_boxes(value)
-        except argparse.ArgumentTypeError as error:
-            raise ValueError(f'boxes: {error}') from None
-    value = _without_tensors(value)
-    depth = _depth(value)
-    if depth == 0:
-        raise ValueError(f'boxes is a {type(value).__name__}; {_BOXES}')
-    if depth > 3:
-        raise ValueError(f'boxes are nested too deeply; {_BOXES}, or one such list per image')
-    per_image = list(value) if depth >= 3 else [[value] if depth == 1 else value] * (count or 1)
-    if depth >= 3:
-        check_count('boxes', len(per_image), count)
-    return [
-        Regions(boxes=_boxes(item, f' of image {index}' if depth >= 3 else '')) for index, item in enumerate(per_image)
-    ]
+    per_image = _per_image('boxes', value, parse_boxes, _BOXES, count)
+    return [Regions(boxes=_boxes(own, where)) for own, where in per_image]
 
 
 def resolve_masks(value: Any, count: int | None) -> list[Regions]:
@@ -210,6 +182,31 @@ def resolve_masks(value: Any, count: int | None) -> list[Regions]:
 _POINTS = 'accepted are lists of [x, y] in pixels, or [x, y, 0] for points that are not on the object'
 _BOXES = 'accepted are lists of [x1, y1, x2, y2] in pixels with x1 < x2 and y1 < y2'
 _MASKS = 'accepted are bool arrays [H, W] or [n, H, W] and paths of picture files'
+
+
+def _per_image(
+    what: str, value: Any, parse: Callable[[str], Any], accepted: str, count: int | None
+) -> list[tuple[Any, str]]:
+    """Rows of numbers of every image, and how errors say which image it is.
+
+    Raises:
+        ValueError: They are nested in another way than one row, rows, or rows per image, or are no text of rows.
+    """
+    if isinstance(value, str):
+        try:
+            value = parse(value)
+        except argparse.ArgumentTypeError as error:
+            raise ValueError(f'{what}: {error}') from None
+    value = _without_tensors(value)
+    depth = _depth(value)
+    if depth == 0:
+        raise ValueError(f'{what} is a {type(value).__name__}; {accepted}')
+    if depth > 3:
+        raise ValueError(f'{what} are nested too deeply; {accepted}, or one such list per image')
+    if depth < 3:
+        return [([value] if depth == 1 else value, '')] * (count or 1)
+    check_count(what, len(value), count)
+    return [(own, f' of image {place}') for place, own in enumerate(value)]
 
 
 def _points(value: Any, where: str) -> np.ndarray:

@@ -1,0 +1,47 @@
+"""The model that a command runs: the options that choose it, and the inferencer that they ask for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # commands print their help without loading the model code
+    from xdet.inference.inferencer import XDecoderInferencer
+
+_CHOOSING = ('model', 'weights', 'device', 'random_weights', 'text_embeddings', 'calibration')
+
+
+def add_model_options(parser: argparse._ActionsContainer, companions: bool = False) -> None:
+    """Add ``--model``, ``--weights``, ``--device`` and ``--random-weights``.
+
+    Args:
+        parser (argparse._ActionsContainer): A parser, or a group of one.
+        companions (bool): Also add the options of files that go with weights: embedded names and calibration.
+    """
+    parser.add_argument('--model', help='name of a shipped config or path of a config file')
+    parser.add_argument('--weights', help='checkpoint file or URL, official or ours')
+    parser.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
+    if companions:
+        parser.add_argument('--text-embeddings', help='class names embedded before, by tools/misc/embed_vocabulary.py')
+        parser.add_argument(
+            '--calibration', help='thresholds of presence, by xdet calibrate (default: beside the weights)'
+        )
+    parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
+
+
+def open_model(args: argparse.Namespace) -> XDecoderInferencer:
+    """Build the model that the options of :func:`add_model_options` choose, and say what a small one knows.
+
+    Raises:
+        As :class:`~xdet.inference.inferencer.XDecoderInferencer`.
+    """
+    from xdet.compat.quiet import quiet_imports
+
+    with quiet_imports():
+        from xdet.apis import XDecoderInferencer
+
+    inferencer = XDecoderInferencer(**{name: getattr(args, name) for name in _CHOOSING if name in args})
+    if inferencer.embedded is not None:
+        print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
+    return inferencer
