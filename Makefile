@@ -31,7 +31,7 @@ BROWSER_TESTS = $(shell grep -rl 'mark.browser' tests --include='*.py')
 LEGS := lowest newest originals
 CHECKED := $(addprefix xdet/,io structures models tasks evaluation video inference retrieval \
 	benchmarks visualization cli page apis export runtime serve datasets/exchange \
-	model_zoo.py options.py editing.py lazy.py registry.py)
+	model_zoo.py options.py editing.py distillation.py lazy.py registry.py)
 
 # The first interpreter that runs and has a supported version (a name on PATH is not enough: it may be a version
 # manager's stand-in). 3.11 is the one CI uses.

@@ -28,6 +28,7 @@ ALLOWED = {
     'config_references': set(),
     'model_zoo': {'config_references', 'pretrained', 'structures', 'scenes'},
     'pretrained': {'structures'},
+    'distillation': PARTS | {'tasks', 'compat', 'model_zoo'},
     'video': set(),
     'inference': RUN | {'model_zoo', 'pretrained', 'video'},
     'runtime': {'structures', 'datasets', 'inference'},

@@ -8,7 +8,7 @@ from test_tasks.conftest import tiny_model
 
 from xdet.models.similarity import cosine_logits
 from xdet.structures import Vocabulary
-from xdet.tasks.segmentation import _class_logits
+from xdet.tasks.segmentation import layer_class_logits
 
 ANIMALS = Vocabulary.from_prompts(things='dog . cat', stuff='grass')
 
@@ -257,13 +257,13 @@ def test_texts_of_all_tasks_are_encoded_in_one_pass(picture, monkeypatch):
     assert len(list(filter(None, together))) == 2 < len(list(filter(None, apart)))  # nouns' prompts are drawn later
 
 
-def test_class_logits_of_mixed_vocabularies():
+def testlayer_class_logits_of_mixed_vocabularies():
     """All layers and images at once give what each gives alone."""
     torch.manual_seed(0)
     vocabularies = [ANIMALS, Vocabulary.from_prompts(things='bus', stuff=''), ANIMALS]
     texts = {vocabulary: torch.randn(len(vocabulary.names) + 1, 8) for vocabulary in vocabularies}
     embeds, scale = [torch.randn(3, 5, 8) for _ in range(4)], torch.tensor(2.0)
-    logits = _class_logits(embeds, vocabularies, texts, scale)
+    logits = layer_class_logits(embeds, vocabularies, texts, scale)
     assert [len(layer) for layer in logits] == [3] * 4
     for layer, embedding in zip(logits, embeds, strict=True):
         for found, own, vocabulary in zip(layer, embedding, vocabularies, strict=True):

@@ -36,8 +36,8 @@ def graphs(model: XDecoder) -> Iterator[Graph]:
     Raises:
         ValueError: It has a task or a part without a graph.
     """
-    # Every shipped model has that one, and it is left out.
-    tasks = tuple(task for task in model.tasks.values() if not isinstance(task, InteractiveTask))
+    # Left out: what every shipped model has, and what nobody can ask for because it only trains.
+    tasks = tuple(task for task in model.tasks.values() if task.names and not isinstance(task, InteractiveTask))
     for task in tasks:
         if not isinstance(task, _TASKS):
             raise ValueError(f'task {type(task).__name__} has no graph; the tasks of xdet have, but for PoseTask')

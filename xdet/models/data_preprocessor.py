@@ -96,6 +96,10 @@ class XDecoderDataPreprocessor(BaseDataPreprocessor):
         """RGB in [0, 1] of normalised images ``[..., 3, H, W]``; padding is the mean colour."""
         return (images * self.std + self.mean) / 255
 
+    def normalised(self, colours: Tensor) -> Tensor:
+        """What the network sees of RGB in [0, 1] ``[..., 3, H, W]``: the inverse of :meth:`colours`."""
+        return (colours * 255 - self.mean) / self.std
+
     def _normalize(self, image: Tensor) -> Tensor:
         if self.bgr_to_rgb:
             image = image.flip(0)

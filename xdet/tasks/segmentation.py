@@ -103,7 +103,7 @@ class SegmentationTask(TaskAdapter):
         vocabularies = [vocabulary_of(sample) for sample in context.samples]
         text = {vocabulary: context.vocabulary.sample(vocabulary) for vocabulary in dict.fromkeys(vocabularies)}
         class_embeds = [layer.rows(layer.class_embed, OBJECT) for layer in outputs.layers]
-        class_logits = _class_logits(class_embeds, vocabularies, text, context.text.logit_scale)
+        class_logits = layer_class_logits(class_embeds, vocabularies, text, context.text.logit_scale)
         segments = [sample.gt_segments for sample in context.samples]
         targets = SegmentTargets(segments, input_size(outputs), image_names(context))
         embeddings = [text[vocabulary] for vocabulary in vocabularies]
@@ -278,7 +278,7 @@ def _reported(sample: XDetDataSample, count: int) -> Tensor | None:
     return torch.cat([there, there.new_zeros(count - len(there))])
 
 
-def _class_logits(
+def layer_class_logits(
     class_embeds: Sequence[Tensor], vocabularies: Sequence[Vocabulary], text: Mapping[Vocabulary, Tensor], scale: Tensor
 ) -> list[list[Tensor]]:
     """Logits ``[No, K_b + 1]`` per layer and image; all layers of all images with equal vocabularies at once."""

@@ -6,7 +6,7 @@ from .captioning import CaptionLoss
 from .clicks import ClickLoss
 from .contrastive import ImageTextContrastiveLoss, RetrievalLoss, TokenContrastiveLoss
 from .depth import SILogLoss
-from .distillation import RelationalDistillationLoss
+from .distillation import DistillationLoss, RelationalDistillationLoss
 from .distributed import RowGather
 from .grounding import GroundingLoss
 from .identity import text_ids
@@ -15,13 +15,14 @@ from .matcher import HungarianMatcher
 from .nouns import NounContrastiveLoss
 from .points import sample_points, uncertain_points, uniform_points
 from .segmentation import SegmentationLoss
-from .targets import GroundingTargets, NounTargets, RetrievalTargets, SegmentTargets
+from .targets import GroundingTargets, NounTargets, RetrievalTargets, SegmentTargets, TaughtSegments
 
 __all__ = [
     'AnswerLoss',
     'BoxMaskLoss',
     'CaptionLoss',
     'ClickLoss',
+    'DistillationLoss',
     'GroundingLoss',
     'GroundingTargets',
     'HungarianMatcher',
@@ -36,6 +37,7 @@ __all__ = [
     'SILogLoss',
     'SegmentTargets',
     'SegmentationLoss',
+    'TaughtSegments',
     'TokenContrastiveLoss',
     'sample_points',
     'text_ids',

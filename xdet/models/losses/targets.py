@@ -73,6 +73,22 @@ class SegmentTargets:
 
 
 @dataclass(frozen=True)
+class TaughtSegments:
+    """What the queries of a teacher say about the segments of every image, in the order of its ``gt_segments``.
+
+    Attributes:
+        logits (Sequence[Tensor]): Class logits ``[n, K_b + 1]`` per image, last column "no object".
+        masks (Sequence[Tensor]): Mask logits ``[n, h, w]`` per image, which cover the padded input.
+        found (Sequence[Tensor]): bool ``[n]`` per image: False where the teacher has no query for a segment, and the
+            rest means nothing.
+    """
+
+    logits: Sequence[Tensor]
+    masks: Sequence[Tensor]
+    found: Sequence[Tensor]
+
+
+@dataclass(frozen=True)
 class GroundingTargets:
     """Phrases of every image and what they refer to; ``n_b``, the phrases of an image, may be 0.
 
