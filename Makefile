@@ -7,6 +7,7 @@
 #   make site                the documentation as a site, into site/
 #   make web                 the page of demo/web: onnxruntime-web and the exported default model
 #   make test-browser        pages in a headless Chromium
+#   make test-libraries      the libraries of other tools beside our readers and writers
 #   make legs                a selection of tests with other versions of what xdet requires
 #   make clean               remove everything that can be made again
 
@@ -27,6 +28,15 @@ RUN := $(VENV)/bin/python
 # on top of the other.
 BROWSER := $(VENV)-browser
 BROWSER_TESTS = $(shell grep -rl 'mark.browser' tests --include='*.py')
+# Likewise for the libraries of other tools.
+LIBRARIES := $(VENV)-libraries
+# A second environment sees what the first has.
+define above
+	@echo '[xdet] creating $(1)'
+	@$(RUN) -m venv --clear --without-pip $(1)
+	@$(RUN) -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> "$$($(1)/bin/python -c 'import sysconfig as s; print(s.get_path("purelib"))')/below.pth"
+endef
 # Other versions of the requirements, see .ci/leg.py.
 LEGS := lowest newest originals
 CHECKED := $(addprefix xdet/,io structures models tasks evaluation video inference retrieval \
@@ -39,7 +49,7 @@ SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_in
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.10 python3 python; do \
 	if "$$name" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$name"; break; fi; done)
 
-.PHONY: help demo test test-browser web lint check-lint pytest legs $(LEGS) site clean
+.PHONY: help demo test test-browser test-libraries web lint check-lint pytest legs $(LEGS) site clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -122,16 +132,24 @@ web: $(VENV)/.stamp-tests
 	@test -e demo/web/model/model.json || $(RUN) -m xdet export --out-dir demo/web/model
 
 $(BROWSER)/.stamp: $(VENV)/.stamp-tests requirements/browser.txt requirements/page.txt
-	@echo '[xdet] creating $(BROWSER)'
-	@$(RUN) -m venv --clear --without-pip $(BROWSER)
-	@$(RUN) -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
-		> "$$($(BROWSER)/bin/python -c 'import sysconfig as s; print(s.get_path("purelib"))')/below.pth"
+	$(call above,$(BROWSER))
 	@$(BROWSER)/bin/python -m pip --disable-pip-version-check --quiet install --constraint $(CONSTRAINTS) \
 		-r requirements/browser.txt
 	@touch $@
 
 test-browser: $(BROWSER)/.stamp
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BROWSER)/bin/python -m pytest -m browser $(BROWSER_TESTS) $(PYTEST_ARGS)
+
+$(LIBRARIES)/.stamp: $(VENV)/.stamp-tests requirements/libraries.txt
+	$(call above,$(LIBRARIES))
+	@$(LIBRARIES)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --constraint $(CONSTRAINTS) \
+		-r requirements/libraries.txt
+	@touch $@
+
+# What is missing fails here instead of being skipped.
+test-libraries: $(LIBRARIES)/.stamp
+	@XDET_TEST_LIBRARIES=1 OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(LIBRARIES)/bin/python -m pytest \
+		$(shell grep -rl 'import library$$' tests --include='test_*.py') -k 'libraries or supervision' $(PYTEST_ARGS)
 
 legs: $(LEGS)
 
@@ -144,5 +162,5 @@ site: $(VENV)/.stamp-docs
 	@echo 'the site is in site/index.html'
 
 clean:
-	rm -rf $(VENV) $(BROWSER) .venv-legs site build dist outputs work_dirs *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(BROWSER) $(LIBRARIES) .venv-legs site build dist outputs work_dirs *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

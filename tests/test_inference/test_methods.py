@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageShow
+from tiny.libraries import library
 
 from xdet.apis import XDecoderInferencer, decode_mask
 from xdet.inference.outputs.shapes import oriented_corners
@@ -140,7 +141,7 @@ def test_show(found, monkeypatch, viewer):
 
 
 def test_supervision(found, model, scene):
-    supervision = pytest.importorskip('supervision', reason='supervision is not installed')
+    supervision = library('supervision')
     detections = found.to_supervision()
     assert isinstance(detections, supervision.Detections) and len(detections) == len(found)
     assert list(detections.data['class_name']) == found.names and (detections.mask == found.masks).all()

@@ -1,20 +1,25 @@
-"""The formats' own libraries read what xdet writes, and xdet reads what they write. They are optional.
+"""The formats' own libraries read what xdet writes, and xdet reads what they write.
 
-pip install --no-deps label-studio-sdk labelme cvat-sdk supervision     (and what each of them imports)
+They are optional: without one of them its tests skip; `make test-libraries` has all of them.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest.mock import MagicMock
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
 from tiny.annotated import masks
+from tiny.libraries import library
 
 from xdet.datasets.exchange import AnnotatedSet, read_annotations, write_annotations
 from xdet.datasets.exchange.label_studio import decode_brush, encode_brush
@@ -23,10 +28,6 @@ from xdet.structures import decode_mask
 
 DRAWN = 0.9
 """Least IoU of a large polygon that another library draws with its own rule: most add the pixels under the line."""
-
-
-def library(name: str) -> Any:
-    return pytest.importorskip(name, reason=f'{name} is not installed', exc_type=ImportError)
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> float:
@@ -47,9 +48,18 @@ def test_pycocotools(annotated: AnnotatedSet, tmp_path: Path) -> None:
                 assert (other.annToMask(row) == segment.array()).all() and row['area'] == segment.area
 
 
-@pytest.mark.parametrize('name', ['label_studio_sdk.converter.brush', 'label_studio_converter.brush'])
-def test_brushes_of_label_studio(name: str) -> None:
-    brush = library(name)
+@pytest.fixture
+def brush() -> ModuleType:
+    """The module of brushes alone: its package loads a client for a server, and with it forty distributions."""
+    library('label_studio_sdk', load=False)
+    [folder] = importlib.util.find_spec('label_studio_sdk').submodule_search_locations
+    spec = importlib.util.spec_from_file_location('brush', Path(folder) / 'converter' / 'brush.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_brushes_of_label_studio(brush: ModuleType) -> None:
     for mask in masks(97, 64):
         pixels = np.repeat(mask[..., None] * np.uint8(255), 4, axis=-1)
         theirs = brush.encode_rle(pixels.ravel())
@@ -73,8 +83,15 @@ def test_masks_of_cvat(annotated: AnnotatedSet, tmp_path: Path) -> None:
             assert (drawn == segment.array()).all()
 
 
+@pytest.fixture
+def no_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LabelMe's code for files is in one package with its window, for which Qt and its system libraries are needed."""
+    for name in ('PyQt5', 'PyQt5.QtCore', 'PyQt5.QtGui', 'PyQt5.QtWidgets'):
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+
+
 @pytest.mark.parametrize('kind', ['labelme', 'labelme-masks'])
-def test_files_of_labelme(kind: str, annotated: AnnotatedSet, tmp_path: Path) -> None:
+def test_files_of_labelme(kind: str, no_window: None, annotated: AnnotatedSet, tmp_path: Path) -> None:
     files = library('labelme._label_file')
     from labelme.utils.shape import shape_to_mask
 
