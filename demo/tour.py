@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     from xdet.compat.quiet import quiet_imports
 
     with quiet_imports():
-        from xdet.inference.inferencer import check_request
+        from xdet.inference.asking import check_request
     if args.image:
         check_request(args.image, 'caption', args.out_dir)  # before a model is built
     chosen = args.model or ('photos' if args.image else None)

@@ -1,4 +1,3 @@
-import copy
 import json
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +12,6 @@ from PIL import Image
 
 from xdet.apis import OutputError, XDecoderInferencer, decode_mask
 from xdet.datasets.files.image_io import ImageReadError
-from xdet.inference import inferencer as module
 from xdet.models.postprocess import semantic
 from xdet.structures import Vocabulary, XDetDataSample
 
@@ -261,56 +259,6 @@ def test_print_result(run, capsys):
     assert 'image_0\n  ' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    'change, message',
-    [
-        (dict(type='XDecoderr'), 'XDecoderr is not in the'),
-        (dict(backbone=dict(depth=(1, 1, 1, 1))), "'depth'"),
-        (dict(tasks=dict(captions=dict(type='Captioning'))), 'Captioning is not in the'),
-    ],
-)
-def test_config_typos(tiny_config, change, message):
-    cfg = copy.deepcopy(tiny_config)
-    cfg.merge_from_dict(dict(model=change))
-    with pytest.raises(ValueError, match=message) as caught:
-        XDecoderInferencer(cfg, random_weights=True, device='cpu')
-    assert 'cannot be built' in str(caught.value) and '\n' not in str(caught.value)
-
-
-def test_weights_are_loaded(inferencer, tiny_config, tmp_path):
-    torch.save(dict(state_dict=inferencer.model.state_dict()), tmp_path / 'w.pth')
-    loaded = XDecoderInferencer(tiny_config, tmp_path / 'w.pth', device='cpu')
-    kwargs = dict(things=THINGS, stuff=STUFF)
-    inferencer.model.vocabulary.clear()  # names embedded in other company differ in the last digit
-    results = [one(picture(), **kwargs)['predictions'][0] for one in (loaded, inferencer)]
-    weights = [result.pop('provenance')['weights'] for result in results]
-    assert results[0] == results[1] and weights == ['w.pth', None]
-    with pytest.raises(ValueError, match='missing.pth'):
-        XDecoderInferencer(tiny_config, tmp_path / 'missing.pth', device='cpu')
-
-
-def test_text_embeddings_from_a_file(inferencer, tiny_config, tmp_path, monkeypatch):
-    """Names of the file are not embedded again; a file of other weights is refused."""
-    weights, names = tmp_path / 'weights.pth', tmp_path / 'names.safetensors'
-    torch.save(inferencer.model.state_dict(), weights)
-    inferencer.model.vocabulary.clear()
-    inferencer.model.vocabulary(Vocabulary.from_prompts(classes='dog . cat'))
-    inferencer.model.vocabulary.save(names)
-    again = XDecoderInferencer(tiny_config, weights, 'cpu', text_embeddings=names)
-    monkeypatch.setattr(again.model.text_encoder, 'forward', None)
-    assert again.model.vocabulary(Vocabulary.from_prompts(classes='cat')).shape[0] == 2
-    with torch.no_grad():
-        inferencer_state = {key: value + 0.1 for key, value in inferencer.model.state_dict().items()}
-    torch.save(inferencer_state, weights)
-    with pytest.raises(ValueError, match='weights'):
-        XDecoderInferencer(tiny_config, weights, 'cpu', text_embeddings=names)
-
-
-def test_says_what_it_is(inferencer):
-    shown = repr(inferencer)
-    assert shown.startswith('XDecoderInferencer(model=') and "device='cpu'" in shown and 'panoptic' in shown
-
-
 def test_results_say_where_they_come_from(run, tmp_path):
     result = run(picture(), things='dog', task='instance', max_per_image=3, pred_score_thr=0.2, out_dir=tmp_path)
     found = json.loads((tmp_path / 'preds' / 'image_0.json').read_text())['provenance']
@@ -332,39 +280,6 @@ def test_results_are_not_read_again(run, folder, tmp_path):
     before = run(folder, things='dog', task='semantic', out_dir=folder / 'results')
     again = run(folder, things='dog', task='semantic', out_dir=folder / 'results')
     assert [one['image'] for one in again['predictions']] == [one['image'] for one in before['predictions']]
-
-
-def test_what_is_missing_is_said_before_anything_is_built(tiny_config, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, '_build', None)
-    long = dict(weights='w' * 9000)
-    for arguments in (
-        long,
-        dict(weights=tmp_path / 'no.pth'),
-        dict(random_weights=True, text_embeddings='no.safetensors'),
-    ):
-        with pytest.raises(ValueError, match='^.{,300} does not exist$'):
-            XDecoderInferencer(tiny_config, device='cpu', **arguments)
-
-
-@pytest.mark.parametrize(
-    ('images', 'task', 'options', 'message'),
-    [
-        ('no.jpg', 'panoptic', {}, 'no.jpg'),
-        (['no.jpg', 'neither.png'], 'panoptic', {}, 'no.jpg'),
-        ('*.nothing', 'panoptic', {}, 'no file fits'),
-        (np.zeros((2, 2, 3), np.uint8), 'segment', {}, "unknown task 'segment'; accepted are semantic"),
-        (np.zeros((2, 2, 3), np.uint8), 'panoptic', dict(phrases='a dog'), 'does not take phrases'),
-        (np.zeros((2, 2, 3), np.uint8), 'refseg', {}, "'refseg' needs phrases"),
-    ],
-)
-def test_requests_are_checked_without_a_model(images, task, options, message):
-    with pytest.raises((ImageReadError, ValueError), match=message):
-        module.check_request(images, task, **options)
-
-
-def test_good_requests_pass_the_check(folder):
-    module.check_request(folder, 'panoptic')
-    module.check_request([picture(), 'no.jpg'], 'refcaption', boxes='0 0 5 5', num_beams=2)
 
 
 def test_predict_takes_encoded_images_only(inferencer):

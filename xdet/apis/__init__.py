@@ -9,7 +9,8 @@ from xdet.compat.checkpoint import load_weights
 from xdet.datasets.exchange import AnnotatedImage, AnnotatedSet, Segment, read_annotations, write_annotations
 from xdet.editing import REMOVAL_PROMPT, EditResult, edit_image, load_inpainting_pipeline
 from xdet.inference.films import FilmFrame
-from xdet.inference.inferencer import EncodedImage, XDecoderInferencer
+from xdet.inference.inferencer import XDecoderInferencer
+from xdet.inference.loaded import EncodedImage
 from xdet.inference.outputs.fiftyone import from_fiftyone
 from xdet.inference.outputs.journal import ResumeError
 from xdet.inference.outputs.reporting import StreamItem

@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     from xdet.compat.quiet import quiet_imports
 
     with quiet_imports():
-        from xdet.inference.inferencer import check_request
+        from xdet.inference.asking import check_request
         from xdet.inference.inputs.options import known_prompts
         from xdet.inference.outputs.results import TASK_FORMATS
 

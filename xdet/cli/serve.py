@@ -109,7 +109,7 @@ def run(args: argparse.Namespace, make: MakeApp | None = None) -> int:
         from xdet.serve.service import Service
 
     # What is wrong with a request is told to who sent it; strangers cannot fill the log. Faults are still logged.
-    for name in ('uvicorn', 'xdet.inference.inferencer'):
+    for name in ('uvicorn', 'xdet.inference.asking'):
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger('python_multipart').setLevel(logging.CRITICAL)
     warnings.filterwarnings('ignore', module='PIL')

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from xdet.evaluation.panoptic_quality import ClassCounts, match_segments
-from xdet.inference.inferencer import EncodedImage, XDecoderInferencer
+from xdet.inference.inferencer import XDecoderInferencer
+from xdet.inference.loaded import EncodedImage
 from xdet.io.schema import number
 from xdet.model_zoo import config_root
 from xdet.runtime import OnnxInferencer

@@ -24,6 +24,7 @@ from xdet.structures import Vocabulary, clean_name
 
 if TYPE_CHECKING:
     from .inferencer import XDecoderInferencer
+    from .loaded import LoadedModel
 
 LEAST_SCORE = 0.25
 """Score of a region below which no query of the model sees it as an object."""
@@ -128,7 +129,7 @@ def learn_example(
     return Example(name, rows, tuple(scores), encoder, inferencer.origin.weights_sha256 or '')
 
 
-def use_examples(inferencer: XDecoderInferencer, path: str | os.PathLike[str]) -> None:
+def use_examples(inferencer: LoadedModel, path: str | os.PathLike[str]) -> None:
     """Note which names of a file of embeddings were learned from images.
 
     Raises:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from xdet import model_zoo
 from xdet.datasets.files.image_io import IMAGE_SUFFIXES, as_bgr, read_image
+from xdet.inference.asking import AskedModel
 from xdet.inference.inputs.images import ImageSource
 from xdet.inference.inputs.options import split_options
 from xdet.inference.inputs.requests import make_requests
@@ -25,7 +26,7 @@ from xdet.video.reading import Film, FilmSource, open_film
 from xdet.video.tracking import Tracker, TrackingOptions
 
 if TYPE_CHECKING:
-    from xdet.inference.inferencer import EncodedImage, XDecoderInferencer
+    from xdet.inference.loaded import EncodedImage
     from xdet.models.context import LatentPass
 
 FILM_TASKS = ('panoptic', 'instance', 'refseg')
@@ -87,28 +88,60 @@ class FilmRun:
         return self.film.fps / self.every
 
 
-def follow(
-    inferencer: XDecoderInferencer,
-    source: FilmSource,
-    task: str,
-    every: int,
-    memory: int,
-    fps: float | None,
-    options: Mapping[str, Any],
-) -> FilmRun:
-    """Check a request and open its film; see :meth:`~xdet.inference.methods.TaskMethods.video`."""
-    every, memory, fps, given = _checked(task, every, memory, fps, options)
-    if given.get('tiles') is not None:
-        raise ValueError('films do not take tiles; save their frames as images')
-    film = open_film(source, read_image, as_bgr, IMAGE_SUFFIXES)
-    try:
-        requests, report = inferencer._prepare(task, 1, '', given)
-    except BaseException:
-        film.close()
-        raise
-    film.fps = fps or film.fps
-    results = _results(inferencer, film, requests[0], report, every, Tracker(TrackingOptions(memory=memory)))
-    return FilmRun(film, results, every)
+class FilmMethods(AskedModel):
+    """Films, as methods of :class:`~xdet.inference.inferencer.XDecoderInferencer`."""
+
+    def video(
+        self,
+        frames: FilmSource,
+        task: str = 'panoptic',
+        every: int = 1,
+        memory: int = 60,
+        fps: float | None = None,
+        **options: Any,
+    ) -> Iterator[FilmFrame]:
+        """Segment a film and follow what it shows, frame by frame; memory does not grow with its length.
+
+        Args:
+            frames (FilmSource): Path of a film, folder of images in the order of their names, number of a camera, or
+                any iterable of BGR uint8 arrays ``[H, W, 3]``.
+            task (str): ``'panoptic'``, ``'instance'`` or ``'refseg'`` (phrases).
+            every (int): Look at every so many frames only.
+            memory (int): For how many frames (of those looked at) a lost object is remembered.
+            fps (float, optional): Frames per second; None is what the film says.
+            **options: Prompts and thresholds of the general call: ``things``, ``phrases``, ``score`` and so on.
+
+        Returns:
+            Iterator[FilmFrame]: A result per frame, made when it is asked for.
+
+        Raises:
+            FilmError: There is no such film, it has no frames, or frames of several sizes.
+            ValueError: As in the general call.
+        """
+        return self.open_film(frames, task, every, memory, fps, **options).results
+
+    def open_film(
+        self,
+        source: FilmSource,
+        task: str = 'panoptic',
+        every: int = 1,
+        memory: int = 60,
+        fps: float | None = None,
+        **options: Any,
+    ) -> FilmRun:
+        """Check a request and open its film; arguments and errors are those of :meth:`video`."""
+        every, memory, fps, given = _checked(task, every, memory, fps, options)
+        if given.get('tiles') is not None:
+            raise ValueError('films do not take tiles; save their frames as images')
+        film = open_film(source, read_image, as_bgr, IMAGE_SUFFIXES)
+        try:
+            requests, report = self._prepare(task, 1, '', given)
+        except BaseException:
+            film.close()
+            raise
+        film.fps = fps or film.fps
+        results = _results(self, film, requests[0], report, every, Tracker(TrackingOptions(memory=memory)))
+        return FilmRun(film, results, every)
 
 
 def check_film(
@@ -117,7 +150,7 @@ def check_film(
     """Check without any model what can be: for programs that would otherwise first build one for seconds.
 
     Raises:
-        As :func:`follow`.
+        As :meth:`FilmMethods.video`.
     """
     _, _, _, given = _checked(task, every, memory, fps, options)
     prompts, generation, _ = split_options(given)
@@ -140,7 +173,7 @@ def _checked(
 
 
 def _results(
-    inferencer: XDecoderInferencer, film: Film, request: TextPrompts, report: Report, every: int, tracker: Tracker
+    model: AskedModel, film: Film, request: TextPrompts, report: Report, every: int, tracker: Tracker
 ) -> Iterator[FilmFrame]:
     before: NDArray[np.uint8] | None = None
     encoded: EncodedImage | None = None
@@ -150,11 +183,11 @@ def _results(
             continue
         source = ImageSource(f'{film.name}#{index}', pixels)
         if encoded is None or sample is None or before is None or not np.array_equal(before, pixels):
-            encoded = inferencer.encode_image(source, report.task)
+            encoded = model.encode_image(source, report.task)
             sample = encoded.sample.clone()
             request.apply(sample, source.name)
-            sample = sample.to(inferencer.device)
-            inferencer.model.predict_features(encoded.features, [sample], encoded.latent_pass)
+            sample = sample.to(model.device)
+            model.model.predict_features(encoded.features, [sample], encoded.latent_pass)
             sample = sample.cpu()
             if report.selection:
                 sample.pred_instances = report.selection.apply(sample.pred_instances)

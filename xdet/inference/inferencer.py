@@ -2,87 +2,37 @@
 
 from __future__ import annotations
 
-import copy
-import logging
-import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from mmengine.config import Config
-from mmengine.dataset import Compose
-from mmengine.registry import DefaultScope
-
-from xdet import model_zoo
-from xdet.compat.checkpoint import CheckpointError, load_weights
-from xdet.compat.distributions import check_optional_packages
-from xdet.compat.quiet import quiet_imports
 from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images, expand_one_by_one, has_to_be_iterated
-from xdet.inference.inputs.options import known_prompts, split_options
-from xdet.inference.inputs.requests import make_requests
-from xdet.inference.known_words import WordCheck
+from xdet.inference.inputs.options import split_options
 from xdet.inference.outputs.journal import Journal, plain
-from xdet.inference.outputs.provenance import Origin
-from xdet.inference.outputs.reporting import Report, StreamItem, annotation_writer
-from xdet.inference.outputs.results import TASK_FORMATS
-from xdet.inference.outputs.selection import Selection
-from xdet.inference.outputs.writer import OutputError, ResultWriter
-from xdet.io.errors import cause
-from xdet.io.reading import expand, is_address, listed, shorten
-from xdet.io.schema import number, shown
-from xdet.options import REPORT
-from xdet.registry import MODELS, TASKS, TRANSFORMS
-from xdet.structures import ImageFeatures, TextPrompts, Vocabulary, XDetDataSample
-from xdet.structures.known_words import KEY as KNOWN_WORDS
-from xdet.video.reading import FilmSource
+from xdet.inference.outputs.reporting import Report, StreamItem
+from xdet.inference.outputs.writer import OutputError
+from xdet.io.schema import number
 
-from .calibration import Calibration, load_beside
-from .examples import Example, learn_example, use_examples
-from .films import FilmRun, follow
+from .examples import Example, learn_example
+from .films import FilmMethods
+from .loaded import EncodedImage
 from .methods import TaskMethods
-from .pipeline import build_pipeline, collate, inference_transforms, prepare
 from .running import Run
 from .saving import SavedModels
-from .tiling import check_tiles
 from .tuning import Tuned, tune
 
-if TYPE_CHECKING:  # built through the registry; importing all of mmdet's models here would slow down every start
+if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from xdet.datasets.exchange import AnnotatedSet
-    from xdet.models import XDecoder
-    from xdet.models.context import LatentPass
     from xdet.options import Options
 
     from .methods import Images
 
-_LOGGER = logging.getLogger(__name__)
+_DECIDING = ('xdet', 'model', 'weights_sha256')  # of what results say about their origin
 
 
-@dataclass(frozen=True)
-class EncodedImage:
-    """An image after the expensive half of the model; made by :meth:`XDecoderInferencer.set_image`.
-
-    Attributes:
-        source (ImageSource): Where it came from.
-        image (np.ndarray): BGR uint8 ``[H, W, 3]``.
-        sample (XDetDataSample): Its meta information.
-        features (ImageFeatures): Of a batch of one.
-        latent_pass (LatentPass): What the decoder makes of them before any prompt; made by the first task that needs
-            it, for those after it. Captions and answers add to it what takes as much memory as the features.
-    """
-
-    source: ImageSource
-    image: np.ndarray
-    sample: XDetDataSample
-    features: ImageFeatures
-    latent_pass: LatentPass
-
-
-class XDecoderInferencer(TaskMethods, SavedModels):
+class XDecoderInferencer(TaskMethods, FilmMethods, SavedModels):
     """Segments and describes images: every task of a model, with any words.
 
     Modelled on mmdet's ``DetInferencer`` (same arguments and return keys), but not derived from MMEngine's
@@ -116,56 +66,7 @@ class XDecoderInferencer(TaskMethods, SavedModels):
         >>> inferencer('street.jpg', task='caption', num_beams=5)
     """
 
-    def __init__(
-        self,
-        model: str | Path | Config | None = None,
-        weights: str | Path | None = None,
-        device: str | torch.device = 'auto',
-        random_weights: bool = False,
-        text_embeddings: str | Path | None = None,
-        calibration: str | Path | None = None,
-    ) -> None:
-        spec = model_zoo.resolve_model(model, weights, random_weights)
-        self.device = model_zoo.resolve_device(device)
-        for file in (spec.weights, text_embeddings):  # building takes seconds; a wrong path should not
-            if file is not None and not is_address(str(file)) and not os.path.exists(expand(file)):
-                what = 'weights' if file is spec.weights else 'text embeddings'
-                raise CheckpointError(f"file of {what} '{shorten(str(file))}' does not exist")
-        self.cfg = spec.cfg
-        self.embedded = spec.embedded
-        self.origin = Origin(spec.name, spec.weights, spec.knows)
-        self.calibration = self._calibration(calibration)
-        self.model, self.pipelines = _build(spec)
-        trained_on = load_weights(self.model, spec.weights) if spec.weights is not None else {}
-        self.model.to(self.device).eval()
-        if text_embeddings is not None:
-            self.model.vocabulary.load(text_embeddings)
-        known = trained_on.get(KNOWN_WORDS, spec.embedded.known_words if spec.embedded else None)
-        self.word_check = None if known is None else WordCheck(known, self.model.text_encoder)
-        if text_embeddings is not None:
-            use_examples(self, text_embeddings)
-        self.default_vocabulary = spec.vocabulary or trained_on.get('vocabulary')
-        from xdet.visualization import XDetLocalVisualizer
-
-        self.visualizer = XDetLocalVisualizer()
-        self._current: EncodedImage | None = None
-
-    def __repr__(self) -> str:
-        weights = None if self.origin.weights is None else Path(self.origin.weights).name
-        return (
-            f'{type(self).__name__}(model={self.origin.model!r}, weights={weights!r}, device={str(self.device)!r}, '
-            f'tasks={", ".join(self.task_names)})'
-        )
-
-    @property
-    def task_names(self) -> tuple[str, ...]:
-        """Tasks of this model that can be reported."""
-        return tuple(name for name in self.model.task_names if name in TASK_FORMATS)
-
-    @staticmethod
-    def list_models(pattern: str = '*') -> list[str]:
-        """Names of the shipped models, see :func:`xdet.model_zoo.list_models`."""
-        return model_zoo.list_models(pattern)
+    _current: EncodedImage | None = None
 
     def __call__(
         self,
@@ -342,26 +243,6 @@ class XDecoderInferencer(TaskMethods, SavedModels):
         self._current = self.encode_image(sources[0], task)
         return self._current
 
-    def encode_image(self, source: ImageSource, task: str | None = None) -> EncodedImage:
-        """What :meth:`set_image` returns, of a source that was opened already; nothing is remembered."""
-        pixels = source.read()
-        data = self.model.data_preprocessor(collate([prepare(self._pipeline(task), pixels, source.name, 0)]), False)
-        with torch.no_grad():
-            features = self.model.encode(data['inputs'][0][None])
-        return EncodedImage(source, pixels, data['data_samples'][0], features, self.model.latent_pass(features))
-
-    def open_film(
-        self,
-        source: FilmSource,
-        task: str = 'panoptic',
-        every: int = 1,
-        memory: int = 60,
-        fps: float | None = None,
-        **options: Any,
-    ) -> FilmRun:
-        """Check a request and open its film; see :meth:`video`."""
-        return follow(self, source, task, every, memory, fps, options)
-
     def predict(
         self,
         task: str = 'panoptic',
@@ -478,208 +359,3 @@ class XDecoderInferencer(TaskMethods, SavedModels):
             TuningError, ValueError: The data do not have a class, or the model sees none of its segments.
         """
         return tune(self, data, names, images, limit, tokens, steps)
-
-    def _calibration(self, path: str | Path | None) -> Calibration | None:
-        """Thresholds of presence that a user names, or that lie beside the weights.
-
-        Raises:
-            ValueError: The file belongs to other weights, or is damaged.
-        """
-        if path is None:
-            return load_beside(self.origin.weights, lambda: self.origin.weights_sha256)
-        calibration = Calibration.load(path)
-        if calibration.weights_sha256 != self.origin.weights_sha256:
-            raise ValueError(f'{path} belongs to other weights than {self.origin.weights}; run xdet calibrate again')
-        return calibration
-
-    def _pipeline(self, task: str | None) -> Compose:
-        return self.pipelines.get(task, self.pipelines[None])
-
-    def _prepare(
-        self, task: str, count: int | None, out_dir: str | Path, options: Mapping[str, Any]
-    ) -> tuple[list[TextPrompts], Report]:
-        """Check everything a user gave before any work is done; requests of all images (see :func:`_requests`), and the
-        report to fill.
-        """
-        requests, report = self._asked(task, count, options)
-        return self._marked(requests), self._report(task, out_dir, **report)
-
-    def check(self, task: str, **options: Unpack[Options]) -> TextPrompts:
-        """What a call with these options asks of one image; nothing is computed.
-
-        Raises:
-            TypeError, ValueError: As in :meth:`__call__`.
-        """
-        requests, report = self._asked(task, 1, options)
-        self._report(task, '', **report)
-        return requests[0]
-
-    def _asked(
-        self, task: str, count: int | None, options: Mapping[str, Any]
-    ) -> tuple[list[TextPrompts], dict[str, Any]]:
-        """What is asked of every image, and the options of the report."""
-        prompts, generation, report = split_options(options)
-        self._check_task(task)
-        learned = self.calibration.presence(task) if self.calibration is not None else None
-        if learned is not None and 'presence' in TASK_FORMATS[task].prompts:
-            prompts.setdefault('presence', learned)
-        if 'score' in prompts:  # what is reported is also drawn and printed
-            report.setdefault('pred_score_thr', 0.0)
-        if generation:
-            self._check_generation(task, generation)
-        prompts_needed = not (report.get('return_embeddings') or report.get('return_datasamples'))
-        requests = _requests(task, prompts, generation, count, self.default_vocabulary, prompts_needed)
-        if prompts.get('uncertainty') and self.calibration is not None:
-            learned_for = self.calibration.temperature
-            requests = [replace(asked, class_temperature=learned_for(asked.vocabulary)) for asked in requests]
-        for name in requests[0].tasks or ():
-            if name not in self.model.task_names:
-                raise ValueError(
-                    f"task '{task}' with phrases needs '{name}', which this model does not have; "
-                    'give boxes or masks instead'
-                )
-        return requests, report
-
-    def _marked(self, requests: list[TextPrompts]) -> list[TextPrompts]:
-        """Requests with those of their prompts marked that are far from what the model was trained with."""
-        if self.word_check is None:
-            return requests
-        marked = [replace(request, far=self.word_check.of_prompts(request)) for request in requests]
-        self._warn(dict.fromkeys(word for request in marked for words in request.far.values() for word in words))
-        return marked
-
-    def warn_of_far(self, texts: Sequence[str]) -> None:
-        """Say which words of texts about whole images are far from what the model was trained with."""
-        if self.word_check is not None:
-            self._warn(
-                dict.fromkeys(word for words in self.word_check.far_words(texts, 'texts').values() for word in words)
-            )
-
-    def _warn(self, words: Collection[str]) -> None:
-        if words:
-            hint = f'. {self.embedded.elsewhere}' if self.embedded is not None else ''
-            _LOGGER.warning(
-                f'asked for {listed(words, 5)}, far from what this model was trained with, so that means little '
-                f'(docs/known_words.md){hint}'
-            )
-
-    def _check_task(self, task: str) -> None:
-        if not isinstance(task, str) or task not in self.task_names:
-            known = isinstance(task, str) and task in TASK_FORMATS
-            kind = 'this model was not configured for task' if known else 'unknown task'
-            raise ValueError(f'{kind} {shown(task)}; it has {", ".join(self.task_names)}')
-
-    def _check_generation(self, task: str, generation: Mapping[str, Any]) -> None:
-        for adapter in self.model.tasks.values():
-            if task in adapter.names and hasattr(adapter, 'generation'):
-                adapter.generation.override(generation)
-
-    def _report(
-        self,
-        task: str,
-        out_dir: str | Path,
-        no_save_vis: bool = False,
-        no_save_pred: bool = False,
-        nms_iou: float | None = None,
-        min_area: int | None = None,
-        max_per_image: int | None = None,
-        formats: Sequence[str] = (),
-        tiles: Any = None,
-        **report: Any,
-    ) -> Report:
-        selection = Selection(nms_iou, min_area, max_per_image)
-        if selection and TASK_FORMATS[task].field != 'pred_instances':
-            raise ValueError(f"task '{task}' does not take nms_iou, min_area and max_per_image; 'instance' does")
-        checked = check_tiles(tiles, task, report)
-        for name in ('oriented_boxes', 'polygons'):
-            if report.get(name) and task not in REPORT[name].tasks:
-                raise ValueError(f"task '{task}' does not take {name}; {listed(REPORT[name].tasks, 10)} do")
-        annotations = annotation_writer(formats, task, out_dir, report.get('pred_score_thr', 0.3))
-        saves = out_dir is not None and str(out_dir) != '' and not (no_save_vis and no_save_pred)
-        return Report(
-            task=task,
-            visualizer=self.visualizer,
-            writer=ResultWriter(out_dir) if saves else None,
-            save_vis=not no_save_vis,
-            save_pred=not no_save_pred,
-            selection=selection,
-            origin=self.origin,
-            annotations=annotations,
-            tiles=checked,
-            **report,
-        )
-
-
-_DECIDING = ('xdet', 'model', 'weights_sha256')  # of what results say about their origin
-
-
-def check_request(
-    images: ImageInput | Sequence[ImageInput], task: str, out_dir: str | Path = '', **options: Unpack[Options]
-) -> None:
-    """Check without any model what can be: for programs that would otherwise first build one for seconds.
-
-    Args:
-        images (ImageInput | Sequence[ImageInput]): As in :meth:`XDecoderInferencer.__call__`.
-        task (str): Likewise.
-        out_dir (str | Path): Likewise.
-        **options: Likewise.
-
-    Raises:
-        ImageReadError: There is no image at all.
-        TypeError, ValueError: As in :meth:`XDecoderInferencer.__call__`.
-    """
-    prompts, generation, report = split_options(options)
-    if task not in TASK_FORMATS:
-        raise ValueError(f'unknown task {shown(task)}; accepted are {", ".join(TASK_FORMATS)}')
-    annotation_writer(report.get('formats', ()), task, out_dir, 0.0)
-    check_tiles(report.get('tiles'), task, report)
-    sources, _ = expand_images(images, leave_out=out_dir or None)
-    for source in sources:
-        if source.is_there():
-            break
-    else:
-        sources[0].read()
-    prompts_needed = not (report.get('return_embeddings') or report.get('return_datasamples'))
-    some_classes = model_zoo.EMBEDDED[model_zoo.DEFAULT_MODEL].vocabulary
-    _requests(task, prompts, generation, len(sources), some_classes, prompts_needed)
-
-
-def _requests(
-    task: str,
-    prompts: Mapping[str, Any],
-    generation: Mapping[str, Any],
-    count: int | None,
-    default: Vocabulary | None,
-    prompts_needed: bool,
-) -> list[TextPrompts]:
-    """What is asked of each image, or, where that is the same, one request for all; raises as ``make_requests``."""
-    known = known_prompts()
-    if count is None or all(isinstance(known[name].kind, str) for name in prompts):
-        try:
-            return make_requests(task, prompts, generation, None, default, prompts_needed)
-        except ValueError:
-            if count is None:
-                raise
-    return make_requests(task, prompts, generation, count, default, prompts_needed)
-
-
-def _build(spec: model_zoo.ModelSpec) -> tuple[XDecoder, dict[str | None, Compose]]:
-    """Model of a config, and its pipelines: the default under None, and those of tasks that have their own.
-
-    Raises:
-        ValueError: The config names unknown components, arguments, files or tasks.
-    """
-    with quiet_imports():
-        for registry in (MODELS, TASKS, TRANSFORMS):
-            registry.import_from_location()
-    own = tuple(spec.cfg.get('task_pipelines', {}))
-    check_optional_packages(dict(model=spec.cfg.model, transforms=inference_transforms(spec.cfg)))
-    unknown = sorted(set(own) - set(TASK_FORMATS))
-    if unknown:
-        raise ValueError(f'{spec.name}: task_pipelines names {unknown}; accepted are {", ".join(TASK_FORMATS)}')
-    try:
-        with DefaultScope.overwrite_default_scope('xdet'):
-            model = MODELS.build(copy.deepcopy(spec.cfg.model))
-            return model, {task: build_pipeline(spec.cfg, task) for task in (None, *own)}
-    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        raise ValueError(f'{spec.name} cannot be built: {cause(error)}') from error

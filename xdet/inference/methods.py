@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,15 +18,13 @@ from xdet.structures import Vocabulary
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from xdet.inference.films import FilmFrame, FilmRun
-    from xdet.inference.inferencer import EncodedImage
-    from xdet.video.reading import FilmSource
+    from xdet.inference.loaded import EncodedImage
 
     Images: TypeAlias = ImageInput | EncodedImage | Sequence[ImageInput]
     Score: TypeAlias = float | Mapping[str, float] | None
 
 
-class TaskMethods:
+class TaskMethods(ABC):
     """The tasks of :class:`~xdet.inference.inferencer.XDecoderInferencer` as methods.
 
     Every method takes one image (path, URL, BGR array, Pillow image, or what ``set_image`` returned) and returns its
@@ -40,9 +39,9 @@ class TaskMethods:
         >>> model.refer('street.jpg', 'the left dog').save('dog.png')
     """
 
+    @abstractmethod
     def results(self, images: Images, task: str, batch_size: int = 1, **options: Any) -> Any:
         """One typed result, or several: what the other methods call. Options are those of the general call."""
-        raise NotImplementedError
 
     def segment(
         self,
@@ -265,47 +264,6 @@ class TaskMethods:
             Depth | list[Depth]: Maps in metres.
         """
         return self.results(images, 'depth', batch_size)
-
-    def video(
-        self,
-        frames: FilmSource,
-        task: str = 'panoptic',
-        every: int = 1,
-        memory: int = 60,
-        fps: float | None = None,
-        **options: Any,
-    ) -> Iterator[FilmFrame]:
-        """Segment a film and follow what it shows, frame by frame; memory does not grow with its length.
-
-        Args:
-            frames (FilmSource): Path of a film, folder of images in the order of their names, number of a camera, or
-                any iterable of BGR uint8 arrays ``[H, W, 3]``.
-            task (str): ``'panoptic'``, ``'instance'`` or ``'refseg'`` (phrases).
-            every (int): Look at every so many frames only.
-            memory (int): For how many frames (of those looked at) a lost object is remembered.
-            fps (float, optional): Frames per second; None is what the film says.
-            **options: Prompts and thresholds of the general call: ``things``, ``phrases``, ``score`` and so on.
-
-        Returns:
-            Iterator[FilmFrame]: A result per frame, made when it is asked for.
-
-        Raises:
-            FilmError: There is no such film, it has no frames, or frames of several sizes.
-            ValueError: As in the general call.
-        """
-        return self.open_film(frames, task, every, memory, fps, **options).results
-
-    def open_film(
-        self,
-        source: FilmSource,
-        task: str = 'panoptic',
-        every: int = 1,
-        memory: int = 60,
-        fps: float | None = None,
-        **options: Any,
-    ) -> FilmRun:
-        """The film and its results: what :meth:`video` calls."""
-        raise NotImplementedError
 
 
 def _labelled(points: Any, labels: Sequence[int]) -> list[list[Any]]:

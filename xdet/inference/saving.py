@@ -14,6 +14,7 @@ from xdet.io.reading import expand
 from xdet.io.writing import write_files
 
 from .calibration import Calibration
+from .loaded import LoadedModel
 from .outputs.provenance import Origin
 from .pipeline import inference_transforms
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class SavedModels:
-    """Mixed into :class:`~xdet.inference.inferencer.XDecoderInferencer`."""
+class SavedModels(LoadedModel):
+    """Whole models in folders and on the hub, as methods of the inferencer."""
 
     @classmethod
     def from_pretrained(
@@ -51,7 +52,7 @@ class SavedModels:
             ValueError: It holds no model of xdet, or one that does not fit.
         """
         folder = pretrained.find_folder(name, revision, token, endpoint)
-        return cls(folder, device=device, **options)  # type: ignore[call-arg]
+        return cls(folder, device=device, **options)
 
     def save_pretrained(self, folder: str | Path, dtype: str | None = 'float16') -> Path:
         """Write config, weights, card and, if there is one, calibration; all of them or none.
@@ -67,21 +68,21 @@ class SavedModels:
             OSError: The folder cannot be written.
             ValueError: The config names files that would not be in the folder, or the type cannot hold the weights.
         """
-        model, folder = self.model, expand(folder)  # type: ignore[attr-defined]
-        name, knows = self.origin.model, self.origin.knows  # type: ignore[attr-defined]
+        model, folder = self.model, expand(folder)
+        name, knows = self.origin.model, self.origin.knows
         answers = {key: list(task.answers) for key, task in model.tasks.items() if getattr(task, 'named', False)}
-        transforms = inference_transforms(self.cfg)  # type: ignore[attr-defined]
-        vocabulary = self.default_vocabulary  # type: ignore[attr-defined]
-        config = pretrained.config_text(name, self.cfg, transforms, vocabulary, knows, answers)  # type: ignore[attr-defined]
+        transforms = inference_transforms(self.cfg)
+        vocabulary = self.default_vocabulary
+        config = pretrained.config_text(name, self.cfg, transforms, vocabulary, knows, answers)
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        card = pretrained.card(name, self.task_names, knows, parameters, model_zoo.metadata(name))  # type: ignore[attr-defined]
+        card = pretrained.card(name, self.task_names, knows, parameters, model_zoo.metadata(name))
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as unfinished:
             weights = Path(unfinished, pretrained.WEIGHTS)
-            known = None if self.word_check is None else self.word_check.known  # type: ignore[attr-defined]
+            known = None if self.word_check is None else self.word_check.known
             save_weights(model, weights, dtype, known)
             files = {pretrained.CONFIG: config.encode(), pretrained.CARD: card.encode()}
-            calibration = self.calibration  # type: ignore[attr-defined]
+            calibration = self.calibration
             if calibration is not None:
                 beside = Calibration(Origin(name, str(weights)).weights_sha256, calibration.thresholds)
                 beside.save(Path(unfinished, pretrained.CALIBRATION))

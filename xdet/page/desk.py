@@ -26,7 +26,8 @@ from xdet.visualization import thumbnail
 from xdet.visualization.drawing import enlarge, paint_mask
 
 if TYPE_CHECKING:
-    from xdet.inference.inferencer import EncodedImage, XDecoderInferencer
+    from xdet.inference.inferencer import XDecoderInferencer
+    from xdet.inference.loaded import EncodedImage
 
 MAX_BYTES, MAX_PIXELS, SIDE = 32 << 20, 64_000_000, 1600
 """Largest file, most pixels of an image, and the longer side of what models see."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from xdet.inference.inferencer import EncodedImage
+from xdet.inference.loaded import EncodedImage
 from xdet.models.context import LatentPass
 
 from .refusal import Refused

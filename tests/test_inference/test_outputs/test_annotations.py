@@ -13,7 +13,7 @@ from xdet.cli.main import main
 from xdet.datasets.exchange import read_annotations
 from xdet.datasets.exchange.kinds import KINDS
 from xdet.datasets.exchange.source import Source
-from xdet.inference.inferencer import check_request
+from xdet.inference.asking import check_request
 from xdet.inference.outputs.annotations import annotated_set
 
 DEMO = Path(__file__).resolve().parents[3] / 'demo' / 'demo_scene.png'
