@@ -13,7 +13,7 @@ import torch
 
 from xdet.apis import XDecoderInferencer, decode_mask
 from xdet.evaluation.panoptic_quality import ClassCounts, match_segments, summarise
-from xdet.inference.tiling import Tiles
+from xdet.inference.tiling.cutting import Tiles
 from xdet.scenes.description import VOCABULARY
 from xdet.scenes.render import render_scene
 from xdet.scenes.sampling import sample_scene

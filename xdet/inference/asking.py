@@ -22,7 +22,7 @@ from xdet.options import REPORT
 from xdet.structures import TextPrompts, Vocabulary
 
 from .loaded import LoadedModel
-from .tiling import check_tiles
+from .tiling.cutting import check_tiles
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -17,13 +17,14 @@ from rich.progress import track
 from xdet.datasets.files.image_io import ImageReadError
 from xdet.inference.inputs.images import ImageSource
 from xdet.inference.inputs.regions import RegionError
-from xdet.inference.inputs.windows import open_windows
 from xdet.inference.outputs.reporting import Report, StreamItem
 from xdet.structures import TextPrompts, XDetDataSample
 
 from .pipeline import collate, is_out_of_memory, prepare
 from .streaming import staged
-from .tiling import Tiled, Tiles, run_tiles
+from .tiling.cutting import Tiles
+from .tiling.running import Tiled, run_tiles
+from .tiling.windows import open_windows
 
 if TYPE_CHECKING:
     from xdet.models import XDecoder

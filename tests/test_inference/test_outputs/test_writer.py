@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xdet.inference.outputs.writer import OutputError, ResultWriter, unique_stems
+from xdet.inference.outputs.writer import OutputError, ResultWriter, png_of_strips, unique_stems
 
 PICTURE = np.zeros((4, 5, 3), np.uint8)
 
@@ -103,3 +103,10 @@ def test_impossible_folders_are_one_short_line(out_dir):
     with pytest.raises(OutputError, match='output folder') as caught:
         ResultWriter(out_dir, ['a.jpg'])
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize('dtype, depth', [(np.uint8, 3), (np.uint8, 0), (np.uint16, 0)])
+def test_png_in_strips(tmp_path, dtype, depth):
+    array = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (37, 23, *[depth] * (depth > 0))).astype(dtype)
+    (tmp_path / 'a.png').write_bytes(png_of_strips((array[top : top + 10] for top in range(0, 37, 10)), 37, 23))
+    assert (np.asarray(Image.open(tmp_path / 'a.png')) == array).all()

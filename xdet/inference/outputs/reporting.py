@@ -25,7 +25,8 @@ from .typed import RESULTS, Result, Results, Segments
 from .writer import ResultWriter
 
 if TYPE_CHECKING:
-    from xdet.inference.tiling import Tiled, Tiles
+    from xdet.inference.tiling.cutting import Tiles
+    from xdet.inference.tiling.running import Tiled
     from xdet.visualization.local_visualizer import XDetLocalVisualizer
 
 _LOGGER = logging.getLogger(__name__)

@@ -1,13 +1,10 @@
-"""Images of any size, tile by tile.
+"""Results of tiles become one result: segments that agree where tiles overlap are one thing.
 
-Tiles overlap. Where two of them show the same pixels, what they call by one name and what covers about the same pixels
-is one thing; stuff is one segment per class. The seam runs through the middle of the overlap, far from the borders of
-both tiles. Memory holds one tile and the result: a label map, or cropped masks.
+Stuff is one segment per class. The seam runs through the middle of the overlap, far from the borders of both tiles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,157 +12,21 @@ import numpy as np
 import torch
 from mmengine.structures import InstanceData, PixelData
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
-from xdet.inference.inputs.windows import Windows
-from xdet.inference.outputs.writer import png_of_strips
-from xdet.io.schema import number, shown
-from xdet.structures import TextPrompts, Vocabulary, XDetDataSample, segment_map
+from xdet.structures import Vocabulary, XDetDataSample, segment_map
 
-TILED_TASKS = ('semantic', 'instance', 'panoptic')
-"""Tasks whose results can be joined."""
+from .codes import STRIP, code_of_crop, codes_of_map
+from .cutting import Span
 
-Predict = Callable[[NDArray[np.uint8]], XDetDataSample]
 Bools = NDArray[np.bool_]
 
 _SAME = 0.5
 """IoU in the overlap from which two segments of one name are one thing."""
 _WITHIN = 0.8
 """The same for the share of the smaller one that lies in the other: a tile may show a part only."""
-_COLUMNS = 256
-_DRAWN = 2048
 
 
-@dataclass(frozen=True)
-class Span:
-    """A tile along one axis.
-
-    Attributes:
-        start (int): First pixel.
-        stop (int): One past the last.
-        core (int): From where on its result counts; what is before belongs to the tile before.
-        before (int): End of the tile before; ``start`` for the first.
-    """
-
-    start: int
-    stop: int
-    core: int
-    before: int
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """How an image is cut.
-
-    Attributes:
-        size (int): Side of the square tiles, in pixels.
-        overlap (int): Pixels that neighbours share at least.
-    """
-
-    size: int
-    overlap: int
-
-    @classmethod
-    def of(cls, value: Any) -> Tiles:
-        """From ``1024``, ``(1024, 128)``, or a text ``'1024,128'``; the overlap is an eighth if it is not said.
-
-        Raises:
-            ValueError: It is none of these, or the overlap is not smaller than the tile.
-        """
-        if isinstance(value, Tiles):
-            return value
-        accepted = "accepted are a size such as 1024, and size and overlap such as (1024, 128) or '1024,128'"
-        parts = list(value) if isinstance(value, (tuple, list)) else [value]
-        if isinstance(value, str):
-            parts = [int(part) if part.strip().isdecimal() else part for part in value.split(',')]
-        if len(parts) not in (1, 2) or any(isinstance(part, (str, bool)) or part is None for part in parts):
-            raise ValueError(f'tiles is {shown(value)}; {accepted}')
-        size = number('size of tiles', parts[0], int, 32)
-        overlap = number('overlap of tiles', parts[1], int, 0) if len(parts) == 2 else size // 8
-        if overlap >= size:
-            raise ValueError(f'tiles of {size} pixels overlap by {overlap}; accepted are overlaps below the size')
-        return cls(size, overlap)
-
-    def spans(self, length: int) -> list[Span]:
-        """Tiles along an axis; the last one ends where the image does, and so may overlap more."""
-        last = max(length - self.size, 0)
-        starts = list(range(0, last, self.size - self.overlap)) + [last]
-        spans: list[Span] = []
-        for start in starts:
-            before = spans[-1].stop if spans else start
-            spans.append(Span(start, min(start + self.size, length), (start + before) // 2, before))
-        return spans
-
-
-@dataclass
-class Tiled:
-    """Joined result of an image.
-
-    Attributes:
-        rows (list[dict]): Segments as in results of all images, with masks as run-length codes.
-        presence (NDArray | None): Highest presence of each name in any tile.
-        map (NDArray | None): ``[H, W]`` ids of panoptic segments, 0 void; or labels plus 1, 0 where there is none.
-        small (XDetDataSample): The result reduced, for drawing.
-        factor (int): By how much.
-        image (NDArray): The image reduced, BGR.
-        size (tuple[int, int]): Height and width of the image.
-    """
-
-    rows: list[dict[str, Any]]
-    presence: NDArray[np.float32] | None
-    map: NDArray[Any] | None
-    small: XDetDataSample
-    factor: int
-    image: NDArray[np.uint8]
-    size: tuple[int, int]
-
-    def png(self) -> bytes:
-        """The map as the PNG file that all images get."""
-        assert self.map is not None
-        if 'pred_panoptic_seg' in self.small:
-            strips = map_strips(self.map)
-        else:
-            strips = label_strips(self.map, len(self.small.vocabulary))
-        return png_of_strips(strips, *self.size)
-
-
-def run_tiles(
-    windows: Windows, tiles: Tiles, task: str, request: TextPrompts, predict: Predict, least_score: float
-) -> Tiled:
-    """Run a task on an image.
-
-    Args:
-        windows (Windows): The image.
-        tiles (Tiles): How to cut it.
-        task (str): One of :data:`TILED_TASKS`.
-        request (TextPrompts): What is asked of every tile.
-        predict (Predict): Runs the task on pixels; the sample that it returns is on the CPU.
-        least_score (float): Instances below are left out, or results would grow with the number of tiles.
-
-    Raises:
-        ImageReadError: A part of the image cannot be read.
-    """
-    joint: _JointMap | _JointInstances
-    joint = _JointInstances(windows.size, least_score) if task == 'instance' else _JointMap(windows.size, task)
-    presence: NDArray[np.float32] | None = None
-    vocabulary: Vocabulary | None = None
-    for down in tiles.spans(windows.size[0]):
-        for across in tiles.spans(windows.size[1]):
-            sample = predict(windows.read(slice(down.start, down.stop), slice(across.start, across.stop)))
-            vocabulary = sample.vocabulary
-            if 'pred_presence' in sample:
-                there = sample.pred_presence.numpy()
-                presence = there if presence is None else np.maximum(presence, there)
-            joint.add(sample, down, across)
-    assert vocabulary is not None
-    image, factor = windows.reduced(_DRAWN)
-    small = XDetDataSample(metainfo=dict(ori_shape=image.shape[:2], img_shape=image.shape[:2], vocabulary=vocabulary))
-    small.prompts = request
-    rows = joint.finish(vocabulary, small, factor)
-    return Tiled(rows, presence, joint.map, small, factor, image, windows.size)
-
-
-class _JointMap:
+class JointMap:
     """Semantic and panoptic results: one map."""
 
     def __init__(self, size: tuple[int, int], task: str) -> None:
@@ -249,7 +110,7 @@ class _JointMap:
         roots = np.array([self._root(number) for number in range(len(self._parents))]) if panoptic else None
         rows: list[dict[str, Any]] = []
         order: list[int] = []
-        for value, coded in sorted(_codes_of_map(self.map, roots).items()):
+        for value, coded in sorted(codes_of_map(self.map, roots).items()):
             label = self._infos[value - 1]['label'] if panoptic else value - 1
             row: dict[str, Any] = dict(id=len(rows) + 1) if panoptic else {}
             row.update(label=label, name=vocabulary.names[label], is_thing=bool(vocabulary.is_thing[label]))
@@ -261,8 +122,8 @@ class _JointMap:
             table = np.zeros(len(roots), self.map.dtype)
             table[order] = np.arange(1, len(order) + 1)
             table = table[roots]
-            for top in range(0, len(self.map), _COLUMNS):
-                strip = self.map[top : top + _COLUMNS]
+            for top in range(0, len(self.map), STRIP):
+                strip = self.map[top : top + STRIP]
                 strip[:] = table[strip]
         reduced = torch.from_numpy(self.map[factor // 2 :: factor, factor // 2 :: factor].astype(np.int64))
         height, width = small.ori_shape
@@ -312,7 +173,7 @@ class _Instance:
         self.top, self.left, self.mask, self.score = top, left, mask, max(self.score, other.score)
 
 
-class _JointInstances:
+class JointInstances:
     """Instances, which may overlap."""
 
     map = None
@@ -379,7 +240,9 @@ class _JointInstances:
             masks[place, first_row : first_row + part.shape[0], first_column : first_column + part.shape[1]] = part
             label = item.label
             names = dict(label=label, name=vocabulary.names[label], is_thing=bool(vocabulary.is_thing[label]))
-            rows.append({**names, 'score': float(item.score), **_code_of_crop(item, self.size)})
+            rows.append(
+                {**names, 'score': float(item.score), **code_of_crop(item.mask, item.top, item.left, self.size)}
+            )
         boxes = torch.tensor([row['box'] for row in rows], dtype=torch.float32).reshape(-1, 4) / factor
         small.pred_instances = InstanceData(
             masks=torch.from_numpy(masks),
@@ -388,21 +251,6 @@ class _JointInstances:
             bboxes=boxes,
         )
         return rows
-
-
-def check_tiles(value: Any, task: str, report: Mapping[str, Any]) -> Tiles | None:
-    """Tiles that a call asks for.
-
-    Raises:
-        ValueError: See :meth:`Tiles.of`; or the task, or another option, cannot do with tiles.
-    """
-    if value is None:
-        return None
-    if task not in TILED_TASKS:
-        raise ValueError(f"task '{task}' does not take tiles; {', '.join(TILED_TASKS)} do")
-    if report.get('return_datasamples'):
-        raise ValueError('return_datasamples goes without tiles: a sample would hold all masks in full size')
-    return Tiles.of(value)
 
 
 def _overlap(shape: tuple[int, ...], down: Span, across: Span) -> Bools:
@@ -418,72 +266,3 @@ def _agree(both: int, ours: int, theirs: int) -> bool:
     if both == 0:
         return False
     return both >= _SAME * (ours + theirs - both) or both >= _WITHIN * min(ours, theirs)
-
-
-def _codes_of_map(labels: NDArray[Any], roots: NDArray[np.int64] | None) -> dict[int, dict[str, Any]]:
-    """Area, box and code of every value but 0 of a map; read some columns at a time, because codes run down them."""
-    height = labels.shape[0]
-    starts: list[NDArray[np.int64]] = []
-    values: list[NDArray[np.int64]] = []
-    for left in range(0, labels.shape[1], _COLUMNS):
-        block = labels[:, left : left + _COLUMNS].T
-        block = (roots[block] if roots is not None else block).ravel()
-        changes = np.flatnonzero(np.concatenate([[True], block[1:] != block[:-1]]))
-        starts.append(changes + left * height)
-        values.append(block[changes].astype(np.int64))
-    begin, value = np.concatenate(starts), np.concatenate(values)
-    end = np.append(begin[1:], labels.size)
-    order = np.argsort(value, kind='stable')
-    begin, end, value = begin[order], end[order], value[order]
-    kinds, first = np.unique(value, return_index=True)
-    parts = zip(kinds.tolist(), np.split(begin, first[1:]), np.split(end, first[1:]), strict=True)
-    return {kind: _coded(start, stop, labels.shape) for kind, start, stop in parts if kind}
-
-
-def _code_of_crop(item: _Instance, size: tuple[int, int]) -> dict[str, Any]:
-    """Area, box and code of a cropped mask in its image."""
-    padded = np.zeros((item.mask.shape[1], item.mask.shape[0] + 2), np.int8)
-    padded[:, 1:-1] = item.mask.T
-    change = np.diff(padded, axis=1)
-    column, row = np.nonzero(change == 1)
-    column_end, row_end = np.nonzero(change == -1)
-    begin = (item.left + column) * size[0] + item.top + row
-    return _coded(begin, (item.left + column_end) * size[0] + item.top + row_end, size)
-
-
-def _coded(begin: NDArray[np.int64], end: NDArray[np.int64], size: tuple[int, ...]) -> dict[str, Any]:
-    """What is reported of a mask that consists of runs down the columns, in their order."""
-    kept = np.concatenate([[True], begin[1:] != end[:-1]])  # runs that touch are one
-    begin, end = begin[kept], end[np.append(np.flatnonzero(kept)[1:] - 1, len(end) - 1)]
-    edges = np.stack([begin, end], axis=1).ravel()
-    height, width = (int(side) for side in size)
-    counts = np.diff(np.concatenate([[0], edges, [height * width]]))
-    counts = counts if counts[-1] else counts[:-1]  # as pycocotools itself: no empty run at the end
-    code = coco_mask.frPyObjects(dict(size=[height, width], counts=counts.tolist()), height, width)
-    left, right = int(begin[0] // height), int((end[-1] - 1) // height) + 1
-    # A run over the end of a column covers its last and the next one's first pixel.
-    first, last = begin % height, (end - 1) % height
-    wraps = begin // height != (end - 1) // height
-    top = 0 if wraps.any() else int(first.min())
-    bottom = height if wraps.any() else int(last.max()) + 1
-    return dict(
-        area=int((end - begin).sum()),
-        bbox=[left, top, right - left, bottom - top],
-        box=[left, top, right, bottom],
-        segmentation=dict(size=[height, width], counts=code['counts'].decode('ascii')),
-    )
-
-
-def map_strips(ids: NDArray[Any]) -> Iterator[NDArray[np.uint8]]:
-    """Strips of a map of segments in COCO's panoptic coding."""
-    for top in range(0, len(ids), _COLUMNS):
-        strip = ids[top : top + _COLUMNS].astype(np.int64)
-        yield np.stack([strip % 256, strip // 256 % 256, strip // 65536], axis=-1).astype(np.uint8)
-
-
-def label_strips(labels: NDArray[Any], classes: int) -> Iterator[NDArray[Any]]:
-    """Strips of a map of labels; the largest value of their type is where there is none."""
-    dtype: Any = np.uint8 if classes < 256 else np.uint16
-    for top in range(0, len(labels), _COLUMNS):
-        strip = labels[top : top + _COLUMNS].astype(np.int64) - 1
-        yield np.where(strip >= 0, strip, np.iinfo(dtype).max).astype(dtype)

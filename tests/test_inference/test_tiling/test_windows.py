@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from xdet.datasets.files.image_io import ImageReadError, read_image
-from xdet.inference.inputs import windows
 from xdet.inference.inputs.images import ImageSource
+from xdet.inference.tiling import windows
 
 WINDOWS = [(slice(0, 20), slice(0, 30)), (slice(33, 90), slice(17, 101)), (slice(119, 120), slice(100, 150))]
 

@@ -1,0 +1,1 @@
+"""Images of any size, tile by tile."""
