@@ -84,7 +84,7 @@ def test_files_of_the_machine_are_not_served(url: str) -> None:
 def test_unforeseen_errors_are_one_line(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from xdet.page.app import Page
+    from xdet.page.events import Page
 
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / 'x.png')
     page = Page(desk, tmp_path)
