@@ -25,7 +25,8 @@ from PIL import Image
 from torch import Tensor
 
 from xdet.apis import XDecoderInferencer
-from xdet.compat.checkpoint import load_weights, write_state_dict
+from xdet.compat.checkpoint import write_state_dict
+from xdet.compat.fitting import load_weights
 from xdet.model_zoo import resolve_model
 from xdet.models.context import LatentPass
 from xdet.scenes.render import render_scene

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from xdet.compat.checkpoint import load_weights
+from xdet.compat.fitting import load_weights
 from xdet.model_zoo import EMBEDDED, load_config
 from xdet.registry import MODELS
 

@@ -10,7 +10,8 @@ from mmengine.config import Config
 from parity.model import CONFIGS
 from safetensors.torch import load_file
 
-from xdet.compat.checkpoint import load_weights, save_weights
+from xdet.compat.checkpoint import save_weights
+from xdet.compat.fitting import load_weights
 from xdet.models import XDecoder
 from xdet.registry import MODELS
 

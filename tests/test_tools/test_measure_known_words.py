@@ -10,7 +10,8 @@ from tiny.data import CLASSES, write_pictures
 from tiny.tools import CONFIG, data_options, run_tool
 
 from xdet.analysis import known_words as module
-from xdet.compat.checkpoint import known_words_of, load_weights, read_checkpoint, save_weights
+from xdet.compat.checkpoint import known_words_of, read_checkpoint, save_weights
+from xdet.compat.fitting import load_weights
 from xdet.model_zoo import load_config
 from xdet.registry import MODELS
 from xdet.structures import KnownWords

@@ -30,7 +30,8 @@ from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import OptionAction
 from xdet.cli.overrides import apply_overrides
-from xdet.compat.checkpoint import known_words_of, read_checkpoint, state_dict_of, to_xdet, write_state_dict
+from xdet.compat.checkpoint import known_words_of, read_checkpoint, state_dict_of, write_state_dict
+from xdet.compat.fitting import to_xdet
 from xdet.io.writing import write_json
 from xdet.model_zoo import EMBEDDED, find_config, load_config, resolve_device
 from xdet.registry import MODELS

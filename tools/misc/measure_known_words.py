@@ -25,7 +25,8 @@ from xdet.analysis.known_words import brought_along, collect, measure, read_list
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import OptionAction
 from xdet.cli.overrides import apply_overrides
-from xdet.compat.checkpoint import read_checkpoint, state_dict_of, to_xdet, write_state_dict
+from xdet.compat.checkpoint import read_checkpoint, state_dict_of, write_state_dict
+from xdet.compat.fitting import to_xdet
 from xdet.io.reading import read_text
 from xdet.model_zoo import find_config, load_config
 from xdet.registry import DATASETS, MODELS

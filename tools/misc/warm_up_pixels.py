@@ -27,7 +27,8 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from xdet.cli.errors import one_line_errors
-from xdet.compat.checkpoint import load_weights, save_weights
+from xdet.compat.checkpoint import save_weights
+from xdet.compat.fitting import load_weights
 from xdet.datasets.order.seeding import Draw
 from xdet.model_zoo import find_config
 from xdet.models import XDecoder

@@ -13,7 +13,8 @@ from mmengine.registry import init_default_scope
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import OptionAction
 from xdet.cli.overrides import apply_overrides
-from xdet.compat.checkpoint import load_weights, write_state_dict
+from xdet.compat.checkpoint import write_state_dict
+from xdet.compat.fitting import load_weights
 from xdet.engine.optim.lora import ENTRIES, add_lora, check_options, merge_lora
 from xdet.model_zoo import find_config, load_config
 from xdet.registry import MODELS

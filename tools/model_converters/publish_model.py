@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 
-from xdet.compat.checkpoint import known_words_of, read_checkpoint, state_dict_of, to_xdet, write_state_dict
+from xdet.compat.checkpoint import known_words_of, read_checkpoint, state_dict_of, write_state_dict
+from xdet.compat.fitting import to_xdet
 
 
 def parse_args() -> argparse.Namespace:

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, Subset
 
 from xdet.benchmarks.fragments import PROTOCOLS, apply_benchmark
 from xdet.cli.launch import OptionAction, read_run_config
-from xdet.compat.checkpoint import load_weights
+from xdet.compat.fitting import load_weights
 from xdet.compat.quiet import quiet_imports
 from xdet.model_zoo import resolve_device, resolve_model
 from xdet.registry import DATASETS, METRICS, MODELS, TASKS, TRANSFORMS

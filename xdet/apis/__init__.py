@@ -5,7 +5,7 @@ from importlib.util import find_spec
 if find_spec('torch') is None or find_spec('mmengine') is None:
     raise ImportError('xdet.apis needs torch and MMEngine: pip install "xdet[toolkit]" (exported models: xdet.runtime)')
 
-from xdet.compat.checkpoint import load_weights
+from xdet.compat.fitting import load_weights
 from xdet.datasets.exchange import AnnotatedImage, AnnotatedSet, Segment, read_annotations, write_annotations
 from xdet.editing import REMOVAL_PROMPT, EditResult, edit_image, load_inpainting_pipeline
 from xdet.inference.films import FilmFrame

@@ -22,7 +22,8 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.utils.dl_utils import collect_env
 from torch import nn
 
-from xdet.compat.checkpoint import check_finite, load_weights, read_checkpoint
+from xdet.compat.checkpoint import read_checkpoint
+from xdet.compat.fitting import check_finite, load_weights
 from xdet.engine.optim import lora
 from xdet.engine.optim.schedules import fit_schedule, resolve_fractions
 from xdet.engine.optim.trainable import select_trainable
@@ -71,7 +72,7 @@ class XDetRunner(Runner):
     :func:`~xdet.engine.optim.lora.add_lora`; with ``lora`` alone only the adapters are trained.
 
     Attributes:
-        trained_on (dict[str, Any] | None): What :func:`~xdet.compat.checkpoint.load_weights` returned for the weights
+        trained_on (dict[str, Any] | None): What :func:`~xdet.compat.fitting.load_weights` returned for the weights
             that the training starts from; None without such weights.
     """
 

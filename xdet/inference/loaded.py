@@ -15,8 +15,9 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
 from xdet import model_zoo
-from xdet.compat.checkpoint import CheckpointError, load_weights
+from xdet.compat.checkpoint import CheckpointError
 from xdet.compat.distributions import check_optional_packages
+from xdet.compat.fitting import load_weights
 from xdet.compat.quiet import quiet_imports
 from xdet.inference.inputs.images import ImageSource
 from xdet.inference.known_words import WordCheck

@@ -9,7 +9,8 @@ from mmengine.runner.checkpoint import get_state_dict
 from tiny.tools import CONFIG
 from torch import nn
 
-from xdet.compat.checkpoint import CheckpointError, load_weights
+from xdet.compat.checkpoint import CheckpointError
+from xdet.compat.fitting import load_weights
 from xdet.engine.optim.lora import add_lora, check_options, merge_lora
 from xdet.engine.optim.trainable import select_trainable, summary
 from xdet.registry import MODELS

@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from xdet.compat.checkpoint import check_finite
+from xdet.compat.fitting import check_finite
 from xdet.engine.runner import XDetRunner, read_training_checkpoint
 
 from .combinations import check_combinations
