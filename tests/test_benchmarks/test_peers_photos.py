@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,15 +17,16 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 from tiny.tools import ROOT
 
+from xdet.registry import MODELS
+
 NAMES = ('cat', 'dog', 'horse', 'cow', 'sheep', 'person')
 
 
 @pytest.fixture(scope='module')
-def program() -> ModuleType:
-    spec = importlib.util.spec_from_file_location('peers_photos', ROOT / 'benchmarks' / 'peers_photos.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def program() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / 'benchmarks')  # as for `python benchmarks/peers_photos.py`
+        yield importlib.import_module('peers_photos')
 
 
 @pytest.fixture(scope='module')
@@ -73,7 +75,7 @@ class Knows(torch.nn.Module):
 
     def __init__(self, program: ModuleType, queries: bool, wrong: bool) -> None:
         super().__init__()
-        self.preprocessor = program.MODELS.build(dict(type='XDecoderDataPreprocessor'))
+        self.preprocessor = MODELS.build(dict(type='XDecoderDataPreprocessor'))
         self.queries, self.wrong, self.number = queries, wrong, 0
 
     def scores(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
