@@ -110,7 +110,7 @@ def test_training_checkpoints_of_mmengine_can_be_read(tmp_path):
     loaded = CheckpointLoader.load_checkpoint(str(tmp_path / 'iter_1.pth'), map_location='cpu')
     assert loaded['message_hub']['log_scalars']['train/loss'].mean() == 0.5
     assert loaded['message_hub']['runtime_info']['score'] == 0.25
-    assert np.arrayequal_weights(loaded['meta']['random'][1], random_state[1])
+    assert np.array_equal(loaded['meta']['random'][1], random_state[1])
     assert torch.equal(loaded['state_dict']['weight'], linear.weight)
 
 
