@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from xdet.datasets.exchange import Problems, read_annotations
+from xdet.datasets.exchange.formats.label_studio import decode_brush, encode_brush
 from xdet.datasets.exchange.kinds import KINDS
-from xdet.datasets.exchange.label_studio import decode_brush, encode_brush
 from xdet.datasets.exchange.source import Source, inner_path, read_xml
 from xdet.structures import decode_mask
 

@@ -18,7 +18,7 @@ pytest.importorskip('fastapi', reason='fastapi is not installed (pip install "xd
 testclient = pytest.importorskip('starlette.testclient', reason='httpx2 is not installed (requirements/tests.txt)')
 
 from xdet.apis import XDecoderInferencer  # noqa: E402
-from xdet.datasets.exchange.label_studio import decode_brush, encode_brush  # noqa: E402
+from xdet.datasets.exchange.formats.label_studio import decode_brush, encode_brush  # noqa: E402
 from xdet.serve.label_studio.app import Settings, make_app  # noqa: E402
 from xdet.serve.label_studio.images import LabelStudio, TaskImages  # noqa: E402
 from xdet.serve.label_studio.training import Training  # noqa: E402

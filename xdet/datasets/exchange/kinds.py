@@ -14,9 +14,9 @@ from pathlib import Path
 from xdet.io.reading import expand, listed, read_json, shorten
 from xdet.io.writing import UNFINISHED, replacing
 
-from . import coco, cvat, geojson, instance_pngs, label_studio, labelme, voc, yolo
 from .annotated import AnnotatedImage, AnnotatedSet
 from .files import Content
+from .formats import coco, cvat, geojson, instance_pngs, label_studio, labelme, voc, yolo
 from .source import Source, read_xml
 
 Reader = Callable[[Source], AnnotatedSet]

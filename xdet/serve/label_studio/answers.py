@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xdet.datasets.exchange import Segment
-from xdet.datasets.exchange.label_studio import read_result, result_of
+from xdet.datasets.exchange.formats.label_studio import read_result, result_of
 from xdet.inference.outputs.annotations import annotated_image
 from xdet.io.schema import require
 

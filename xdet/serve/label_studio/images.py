@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from xdet.datasets.exchange.label_studio import file_of
+from xdet.datasets.exchange.formats.label_studio import file_of
 from xdet.datasets.exchange.source import inner_path
 from xdet.io.errors import cause
 from xdet.io.reading import expand, read_bytes

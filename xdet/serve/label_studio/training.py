@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from xdet.datasets.exchange import AnnotatedSet, split_set, write_annotations
-from xdet.datasets.exchange.label_studio import read
+from xdet.datasets.exchange.formats.label_studio import read
 from xdet.datasets.exchange.source import Source
 from xdet.datasets.files.image_io import IMAGE_SUFFIXES
 from xdet.io.errors import cause

@@ -10,16 +10,10 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from xdet.datasets.files.image_io import IMAGE_SUFFIXES
-from xdet.datasets.files.segment_maps import read_pixels
-from xdet.io.reading import read_names, shorten
-from xdet.io.schema import shown
-from xdet.structures.mask_codes import encode_mask
-
-from .annotated import AnnotatedImage, AnnotatedSet, Segment
-from .files import Content, unique_file
-from .maps import png, without_overlap
-from .source import (
+from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Segment
+from xdet.datasets.exchange.files import Content, unique_file
+from xdet.datasets.exchange.maps import png, without_overlap
+from xdet.datasets.exchange.source import (
     Source,
     checked_name,
     checked_points,
@@ -30,6 +24,11 @@ from .source import (
     read_xml,
     unique_names,
 )
+from xdet.datasets.files.image_io import IMAGE_SUFFIXES
+from xdet.datasets.files.segment_maps import read_pixels
+from xdet.io.reading import read_names, shorten
+from xdet.io.schema import shown
+from xdet.structures.mask_codes import encode_mask
 
 CLASSES = (
     *('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'diningtable', 'dog'),

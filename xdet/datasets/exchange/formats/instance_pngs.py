@@ -9,15 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Segment
+from xdet.datasets.exchange.files import Content, unique_file
+from xdet.datasets.exchange.maps import png
+from xdet.datasets.exchange.source import Source, checked_name, checked_points, checked_size, inner_path
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.io.reading import parse_json, read_text
 from xdet.io.schema import require
 from xdet.structures.mask_codes import encode_mask
-
-from .annotated import AnnotatedImage, AnnotatedSet, Segment
-from .files import Content, unique_file
-from .maps import png
-from .source import Source, checked_name, checked_points, checked_size, inner_path
 
 LIST = 'segments.jsonl'
 

@@ -8,14 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from xdet.io.errors import cause
-from xdet.io.reading import read_names, read_text, shorten
-from xdet.io.schema import checked, shown
-
-from .annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
-from .files import Content, unique_file
-from .polygons import join
-from .source import (
+from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
+from xdet.datasets.exchange.files import Content, unique_file
+from xdet.datasets.exchange.polygons import join
+from xdet.datasets.exchange.source import (
     Source,
     checked_points,
     checked_size,
@@ -25,6 +21,9 @@ from .source import (
     parse_number,
     unique_names,
 )
+from xdet.io.errors import cause
+from xdet.io.reading import read_names, read_text, shorten
+from xdet.io.schema import checked, shown
 
 _SPLITS = ('train', 'val', 'valid', 'test')
 

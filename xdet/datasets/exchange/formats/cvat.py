@@ -9,14 +9,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
+from xdet.datasets.exchange.files import Content
+from xdet.datasets.exchange.polygons import join
+from xdet.datasets.exchange.source import Source, checked_name, checked_points, checked_size, parse_number, read_xml
 from xdet.io.schema import shown
 from xdet.structures.mask_codes import EncodedMask, encode_mask
 
-from .annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
-from .files import Content
 from .labelme import merged
-from .polygons import join
-from .source import Source, checked_name, checked_points, checked_size, parse_number, read_xml
 
 _NO_SPLIT = ('', 'default')
 

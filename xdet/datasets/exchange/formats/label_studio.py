@@ -11,15 +11,15 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
+from xdet.datasets.exchange.files import Content, json_bytes
+from xdet.datasets.exchange.polygons import join
+from xdet.datasets.exchange.source import Source, checked_name, checked_points, checked_size, image_size_of, read_xml
 from xdet.io.reading import read_json
 from xdet.io.schema import require, shown
 from xdet.structures.mask_codes import EncodedMask, encode_mask
 
-from .annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
 from .cvat import row_runs
-from .files import Content, json_bytes
-from .polygons import join
-from .source import Source, checked_name, checked_points, checked_size, image_size_of, read_xml
 
 _CONTROLS = dict(
     brushlabels=('brush', 'BrushLabels'),

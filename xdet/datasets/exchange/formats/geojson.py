@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
+from xdet.datasets.exchange.files import Content, json_bytes, unique_file
+from xdet.datasets.exchange.source import Source, checked_name, checked_points, checked_size, image_size_of
 from xdet.datasets.files.image_io import IMAGE_SUFFIXES
 from xdet.io.reading import read_json
 from xdet.io.schema import require, shown
-
-from .annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
-from .files import Content, json_bytes, unique_file
-from .source import Source, checked_name, checked_points, checked_size, image_size_of
 
 
 def read(source: Source) -> AnnotatedSet:

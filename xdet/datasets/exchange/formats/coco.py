@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
+from xdet.datasets.exchange.files import Content, json_bytes, unique_file
+from xdet.datasets.exchange.maps import png, without_overlap
+from xdet.datasets.exchange.source import Source, checked_name, checked_size, inner_path
 from xdet.datasets.files.coco_json import (
     check_category,
     file_name,
@@ -21,11 +25,6 @@ from xdet.datasets.files.panoptic_files import panoptic_pixels
 from xdet.datasets.files.segment_maps import read_panoptic_map
 from xdet.io.schema import ID, require, shown
 from xdet.structures.mask_codes import EncodedMask, encode_mask
-
-from .annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
-from .files import Content, json_bytes, unique_file
-from .maps import png, without_overlap
-from .source import Source, checked_name, checked_size, inner_path
 
 _IMAGE_FIELDS = ('id', 'file_name', 'height', 'width')
 

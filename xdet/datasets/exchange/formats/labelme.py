@@ -13,17 +13,23 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as mask_util
 
+from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
+from xdet.datasets.exchange.files import Content, json_bytes, unique_file
+from xdet.datasets.exchange.maps import png
+from xdet.datasets.exchange.polygons import join
+from xdet.datasets.exchange.source import (
+    Source,
+    checked_name,
+    checked_points,
+    checked_size,
+    image_size_of,
+    unique_names,
+)
 from xdet.datasets.files.image_io import open_image
 from xdet.io.errors import cause
 from xdet.io.reading import read_json, read_names, shorten
 from xdet.io.schema import require, shown
 from xdet.structures.mask_codes import EncodedMask, encode_mask
-
-from .annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
-from .files import Content, json_bytes, unique_file
-from .maps import png
-from .polygons import join
-from .source import Source, checked_name, checked_points, checked_size, image_size_of, unique_names
 
 _NO_CLASS = ('__ignore__', '_background_')
 
