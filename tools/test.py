@@ -1,4 +1,4 @@
-"""Measure a model on a test set or on benchmarks: the same as ``xdet test`` (see ``xdet/cli/test.py``).
+"""Measure a model on a test set or on benchmarks: the same as ``xdet test`` (see ``xdet/cli/commands/test.py``).
 
 python tools/test.py CONFIG CHECKPOINT
 python tools/test.py xdecoder_focal-t_8xb4-50e_coco-panoptic --weights official.pt --show-dir pictures --format coco
@@ -6,7 +6,7 @@ python tools/test.py xdecoder_focal-t official.pt --benchmark ade20k-150 coco-20
 bash tools/dist_test.sh CONFIG CHECKPOINT 8
 """
 
-from xdet.cli.test import main
+from xdet.cli.commands.test import main
 
 if __name__ == '__main__':
     main()

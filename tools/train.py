@@ -1,4 +1,4 @@
-"""Train a model: the same as ``xdet train`` (see ``xdet/cli/train.py``).
+"""Train a model: the same as ``xdet train`` (see ``xdet/cli/commands/train.py``).
 
 python tools/train.py CONFIG
 python tools/train.py CONFIG --weights official.pt --amp bf16
@@ -6,7 +6,7 @@ python tools/train.py CONFIG --resume
 bash tools/dist_train.sh CONFIG 8
 """
 
-from xdet.cli.train import main
+from xdet.cli.commands.train import main
 
 if __name__ == '__main__':
     main()

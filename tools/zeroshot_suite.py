@@ -1,11 +1,11 @@
-"""Measure one model on several benchmarks: the same as ``xdet suite`` (see ``xdet/cli/suite.py``).
+"""Measure one model on several benchmarks: the same as ``xdet suite`` (see ``xdet/cli/commands/suite.py``).
 
 python tools/zeroshot_suite.py --list
 python tools/zeroshot_suite.py xdecoder_focal-t official.pt --data /data --skip-missing
 SCRIPT=zeroshot_suite bash tools/dist_test.sh CONFIG CHECKPOINT 8 --protocol official
 """
 
-from xdet.cli.suite import agree, main
+from xdet.cli.commands.suite import agree, main
 
 __all__ = ['agree', 'main']
 

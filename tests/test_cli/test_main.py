@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from xdet.cli import scripts
-from xdet.cli.completion import whole_parser
+from xdet.cli.commands import scripts
+from xdet.cli.commands.completion import whole_parser
 from xdet.cli.errors import exit_code
 from xdet.cli.main import COMMANDS, main, usage
 from xdet.version import __version__
@@ -62,7 +62,7 @@ def test_mistakes_are_one_line(words: list[str], told: str, capsys: pytest.Captu
 def test_every_command_has_a_command_line(name: str, capsys: pytest.CaptureFixture) -> None:
     command = COMMANDS[name]
     variant = (command.variant,) if command.variant else ()
-    parser = importlib.import_module(f'xdet.cli.{command.module}').parser(f'xdet {name}', *variant)
+    parser = importlib.import_module(f'xdet.cli.commands.{command.module}').parser(f'xdet {name}', *variant)
     assert isinstance(parser, argparse.ArgumentParser) and parser.prog == f'xdet {name}'
     try:
         code = main([name, '--help'])

@@ -11,7 +11,7 @@ from PIL import Image
 from tiny.tools import ROOT
 
 from xdet.apis import XDecoderInferencer
-from xdet.cli.examples import main
+from xdet.cli.commands.examples import main
 from xdet.inference.examples import ExampleError, use_examples
 from xdet.inference.inputs.regions import RegionError
 from xdet.models.text.embedding_file import EmbeddingFileError, read_embeddings

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xdet.apis import FilmError, XDecoderInferencer
-from xdet.cli.video import main
+from xdet.cli.commands.video import main
 from xdet.evaluation.film_quality import FilmQuality
 from xdet.scenes.description import VOCABULARY
 from xdet.scenes.films import sample_film

@@ -9,7 +9,7 @@ from PIL import Image
 from tiny.tools import ROOT
 
 from xdet.apis import XDecoderInferencer
-from xdet.cli.tune import main
+from xdet.cli.commands.tune import main
 from xdet.datasets.exchange import AnnotatedImage, AnnotatedSet, Segment
 from xdet.inference.tuning import PromptTokens, TuningError
 from xdet.structures import Vocabulary, encode_mask

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from xdet.cli import serve
+from xdet.cli.commands import serve
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / 'docker' / 'Dockerfile'

@@ -20,7 +20,7 @@ class Command:
     """Where a command lives.
 
     Attributes:
-        module (str): With ``parser(prog)`` and ``main(argv, prog)``, below ``xdet.cli``.
+        module (str): With ``parser(prog)`` and ``main(argv, prog)``, below ``xdet.cli.commands``.
         help (str): What it does, in one line.
         group (str): Heading under which ``xdet --help`` lists it.
         variant (str): Told to both functions if a module serves several commands.
@@ -101,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = COMMANDS[name]
     variant = (command.variant,) if command.variant else ()
     try:
-        return import_module(f'xdet.cli.{command.module}').main(rest, f'xdet {name}', *variant) or 0
+        return import_module(f'xdet.cli.commands.{command.module}').main(rest, f'xdet {name}', *variant) or 0
     except ImportError as error:  # of a package that the command needs
         from .errors import shows_tracebacks
 

@@ -33,6 +33,13 @@ _MOVES = {
         'scene_questions=questions scene_render=render scene_sampling=sampling scene_shapes=shapes scene_texts=texts '
         'scene_textures=textures scene_words=words scenes=dataset',
     },
+    'datasets.exchange': {
+        'datasets.exchange.formats': 'coco cvat geojson instance_pngs label_studio labelme voc yolo',
+    },
+    'cli': {
+        'cli.commands': 'calibrate completion convert data edit examples info label_studio models page predict prompts '
+        'retrieval scripts serve suite test train tune video',
+    },
     'engine': {
         'cli': 'errors overrides',
         'engine.parallel': 'dist sharding',

@@ -25,10 +25,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from xdet.cli.chosen_model import add_model_options, open_model
+from xdet.cli.errors import exit_code
 from xdet.options import GENERATION, PROMPTS, REPORT, THRESHOLDS, Option, add_arguments
-
-from .chosen_model import add_model_options, open_model
-from .errors import exit_code
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:

@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xdet.cli.errors import exit_code
+
 from . import scripts
-from .errors import exit_code
 
 if TYPE_CHECKING:
     from xdet.datasets.exchange.annotated import AnnotatedSet

@@ -22,8 +22,8 @@ from dataclasses import fields
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from .chosen_model import add_model_options, open_model
-from .errors import program
+from xdet.cli.chosen_model import add_model_options, open_model
+from xdet.cli.errors import program
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
-from .errors import program
+from xdet.cli.errors import program
 
 _DESCRIPTION = """Print a script that completes commands, options and files in your shell.
 
@@ -28,12 +28,12 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 def whole_parser() -> argparse.ArgumentParser:
     """The command lines of all commands under one, which is what ``xdet`` itself never builds."""
-    from .main import COMMANDS
+    from xdet.cli.main import COMMANDS
 
     whole = argparse.ArgumentParser('xdet', add_help=True)
     commands = whole.add_subparsers(dest='command', metavar='COMMAND')
     for name, command in COMMANDS.items():
-        make = import_module(f'xdet.cli.{command.module}').parser
+        make = import_module(f'xdet.cli.commands.{command.module}').parser
         own = make(f'xdet {name}', *((command.variant,) if command.variant else ()))
         commands.add_parser(name, parents=[own], add_help=False, help=command.help)
     return whole

@@ -17,9 +17,8 @@ import argparse
 import random
 from pathlib import Path
 
+from xdet.cli.errors import program
 from xdet.options import TextsAction
-
-from .errors import program
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:

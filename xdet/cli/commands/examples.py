@@ -13,10 +13,9 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from xdet.cli.chosen_model import add_model_options, open_model
+from xdet.cli.errors import program
 from xdet.options import parse_boxes
-
-from .chosen_model import add_model_options, open_model
-from .errors import program
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:

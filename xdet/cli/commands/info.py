@@ -9,9 +9,8 @@ import sys
 from importlib import metadata
 from typing import Any
 
+from xdet.cli.errors import program
 from xdet.version import __version__
-
-from .errors import program
 
 PACKAGES = (
     'torch',

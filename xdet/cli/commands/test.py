@@ -17,10 +17,9 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from xdet.benchmarks.fragments import PROTOCOLS, apply_benchmark, expand_benchmarks, load_benchmark
+from xdet.cli.errors import one_line_errors
+from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
 from xdet.engine.parallel.dist import lost_process_named, shut_down
-
-from .errors import one_line_errors
-from .launch import add_launch_arguments, read_run_config, start_runner
 
 _SUMMARY = 'Measure a model on the test set of its config, or on benchmarks (docs/evaluation.md).'
 FORMATS = ('coco',)

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip('fastapi', reason='fastapi is not installed (pip install "xdet[serve]")')
 pytest.importorskip('uvicorn', reason='uvicorn is not installed (pip install "xdet[serve]")')
 
-from xdet.cli import label_studio, serve  # noqa: E402
+from xdet.cli.commands import label_studio, serve
 
 
 @pytest.mark.parametrize(

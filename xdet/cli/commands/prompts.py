@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from .chosen_model import add_model_options, open_model
-from .errors import program
+from xdet.cli.chosen_model import add_model_options, open_model
+from xdet.cli.errors import program
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:

@@ -21,10 +21,9 @@ from xdet.benchmarks.fragments import PROTOCOLS, expand_benchmarks, list_benchma
 from xdet.benchmarks.records import Record, RecordStore, file_sha256
 from xdet.benchmarks.suite import Entry, Weights, check_data, finished, plan_suite, run_suite
 from xdet.benchmarks.table import write_tables
+from xdet.cli.errors import one_line_errors
+from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
 from xdet.engine.parallel.dist import shut_down
-
-from .errors import one_line_errors
-from .launch import add_launch_arguments, read_run_config, start_runner
 
 _SUMMARY = 'Measure one model on several benchmarks: one table, and results that an interrupted run keeps.'
 

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
+from xdet.cli.errors import one_line_errors
+from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
 from xdet.engine.parallel.dist import lost_process_named, shut_down
-
-from .errors import one_line_errors
-from .launch import add_launch_arguments, read_run_config, start_runner
 
 _SUMMARY = 'Train a model.'
 AMP_DTYPES = {'fp16': 'float16', 'bf16': 'bfloat16'}

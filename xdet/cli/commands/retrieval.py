@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .chosen_model import add_model_options, open_model
-from .errors import exit_code
+from xdet.cli.chosen_model import add_model_options, open_model
+from xdet.cli.errors import exit_code
 
 
 def parser(prog: str | None = None, command: str = 'search') -> argparse.ArgumentParser:

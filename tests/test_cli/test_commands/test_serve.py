@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from xdet.cli import serve
+from xdet.cli.commands import serve
 
 
 def error_of(capsys: pytest.CaptureFixture, *words: str) -> str:

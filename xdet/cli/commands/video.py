@@ -21,10 +21,9 @@ import argparse
 import sys
 import time
 
+from xdet.cli.chosen_model import add_model_options, open_model
+from xdet.cli.errors import program
 from xdet.options import PROMPTS, THRESHOLDS, add_arguments
-
-from .chosen_model import add_model_options, open_model
-from .errors import program
 
 _PROMPTS = ('things', 'stuff', 'classes', 'vocabulary', 'phrases')
 

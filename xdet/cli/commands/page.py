@@ -13,7 +13,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .errors import exit_code
+from xdet.cli.errors import exit_code
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:

@@ -18,8 +18,9 @@ import argparse
 import json
 from pathlib import Path
 
+from xdet.cli.errors import program
+
 from .convert import add_source_options, add_split_options, read_source
-from .errors import program
 
 _TOLD = 3
 """Entries of a finding that are shown."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .errors import program
+from xdet.cli.errors import program
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:

@@ -16,8 +16,9 @@ import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from xdet.cli.errors import program
+
 from . import serve
-from .errors import program
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

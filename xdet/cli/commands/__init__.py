@@ -1,0 +1,1 @@
+"""One module per command of ``xdet``, with ``parser(prog)`` and ``main(argv, prog)``."""
