@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from xdet.apis import XDecoderInferencer
-from xdet.inference.examples import ExampleError
+from xdet.inference.names.examples import ExampleError
 from xdet.structures import Vocabulary
 
 LEAST_SHARE = 0.05  # of the image, for objects that serve as examples

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from xdet.analysis.reliability import Evidence, draw_reliability, fit_temperature, reliability
-from xdet.inference.calibration import Calibration
+from xdet.inference.names.calibration import Calibration
 from xdet.structures import Vocabulary
 
 

@@ -13,7 +13,7 @@ from tiny.hub import running_hub
 
 from xdet import pretrained
 from xdet.apis import XDecoderInferencer
-from xdet.inference.calibration import Calibration, Threshold
+from xdet.inference.names.calibration import Calibration, Threshold
 from xdet.structures import KnownWords, Vocabulary
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
@@ -22,7 +22,7 @@ IMAGE = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
 @pytest.fixture(scope='module')
 def saved(inferencer: XDecoderInferencer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model in a folder, with all that may go with it."""
-    from xdet.inference.known_words import WordCheck
+    from xdet.inference.names.known_words import WordCheck
 
     model = copy.copy(inferencer)
     model.default_vocabulary = Vocabulary(('cat', 'sky'), (True, False))

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from xdet.apis import XDecoderInferencer
-from xdet.inference.known_words import WordCheck
+from xdet.inference.names.known_words import WordCheck
 from xdet.runtime import ExportError, OnnxInferencer
 from xdet.runtime.words import ExportedWordCheck
 from xdet.structures import KnownWords

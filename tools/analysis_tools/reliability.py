@@ -17,7 +17,7 @@ from xdet.analysis.reliability import HEADER, collect, draw_reliability, fit_tem
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
-from xdet.inference.calibration import Calibration
+from xdet.inference.names.calibration import Calibration
 from xdet.inference.outputs.provenance import Origin
 from xdet.model_zoo import resolve_model
 

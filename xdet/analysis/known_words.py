@@ -14,7 +14,7 @@ from torch import Tensor
 
 from xdet.compat.checkpoint import known_words_of
 from xdet.datasets.order.seeding import seeded_rng
-from xdet.inference.known_words import embed, familiarity
+from xdet.inference.names.known_words import embed, familiarity
 from xdet.model_zoo import EMBEDDED
 from xdet.structures import KnownWords
 from xdet.structures.known_words import singulars, words_of

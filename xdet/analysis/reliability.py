@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from xdet.inference.calibration import TEMPERATURES
+from xdet.inference.names.calibration import TEMPERATURES
 from xdet.io.writing import replacing
 from xdet.models import postprocess
 from xdet.models.decoder import IMAGE, OBJECT

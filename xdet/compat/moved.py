@@ -36,6 +36,10 @@ _MOVES = {
     'datasets.exchange': {
         'datasets.exchange.formats': 'coco cvat geojson instance_pngs label_studio labelme voc yolo',
     },
+    'inference': {
+        'inference.names': 'calibration examples known_words prompt_report tuning',
+        'inference.tiling': 'inputs.windows=windows',
+    },
     'cli': {
         'cli.commands': 'calibrate completion convert data edit examples info label_studio models page predict prompts '
         'retrieval scripts serve suite test train tune video',

@@ -13,13 +13,13 @@ from xdet.inference.outputs.reporting import Report, StreamItem
 from xdet.inference.outputs.writer import OutputError
 from xdet.io.schema import number
 
-from .examples import Example, learn_example
 from .films import FilmMethods
 from .loaded import EncodedImage
 from .methods import TaskMethods
+from .names.examples import Example, learn_example
+from .names.tuning import Tuned, tune
 from .running import Run
 from .saving import SavedModels
-from .tuning import Tuned, tune
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

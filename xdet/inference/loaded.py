@@ -20,7 +20,7 @@ from xdet.compat.distributions import check_optional_packages
 from xdet.compat.fitting import load_weights
 from xdet.compat.quiet import quiet_imports
 from xdet.inference.inputs.images import ImageSource
-from xdet.inference.known_words import WordCheck
+from xdet.inference.names.known_words import WordCheck
 from xdet.inference.outputs.provenance import Origin
 from xdet.inference.outputs.results import TASK_FORMATS
 from xdet.io.errors import cause
@@ -29,8 +29,8 @@ from xdet.registry import MODELS, TASKS, TRANSFORMS
 from xdet.structures import ImageFeatures, XDetDataSample
 from xdet.structures.known_words import KEY as KNOWN_WORDS
 
-from .calibration import Calibration, load_beside
-from .examples import use_examples
+from .names.calibration import Calibration, load_beside
+from .names.examples import use_examples
 from .pipeline import build_pipeline, collate, inference_transforms, prepare
 
 if TYPE_CHECKING:  # built through the registry; importing all of mmdet's models here would slow down every start

@@ -13,8 +13,8 @@ from xdet.compat.checkpoint import save_weights
 from xdet.io.reading import expand
 from xdet.io.writing import write_files
 
-from .calibration import Calibration
 from .loaded import LoadedModel
+from .names.calibration import Calibration
 from .outputs.provenance import Origin
 from .pipeline import inference_transforms
 

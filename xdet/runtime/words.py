@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xdet.inference.known_words import WordCheck
+from xdet.inference.names.known_words import WordCheck
 from xdet.structures import KnownWords
 
 from .texts import Texts

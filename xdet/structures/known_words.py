@@ -33,8 +33,9 @@ class KnownWords:
         also (tuple[str, ...]): Names that count as known, such as other words for the names.
         others (tuple[str, ...]): Names of what it was not trained with, to compare with.
         threshold (float | None): Which share of the names that are nearest to another one, in the text encoder, has to
-            be of ``names`` and ``also`` instead of ``others`` (:func:`xdet.inference.known_words.familiarity`). None:
-            not measured, so only the words themselves count.
+            be of ``names`` and ``also`` instead of ``others``; see
+            :func:`xdet.inference.names.known_words.familiarity`. None: not
+            measured, so only the words themselves count.
     """
 
     names: tuple[str, ...] = ()

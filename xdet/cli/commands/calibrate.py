@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     with quiet_imports():
         from xdet.apis import XDecoderInferencer
-        from xdet.inference import calibration as rules
+        from xdet.inference.names import calibration as rules
         from xdet.structures import split_prompts
 
     number('alpha', args.alpha, float, 0, 1)
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _print_table(findings: list, presence: float, held_out: bool) -> None:
     """Shares that are reported with and without the threshold."""
-    from xdet.inference import calibration as rules
+    from xdet.inference.names import calibration as rules
 
     own = rules.measure(findings)
     rows = [('own rule of the task', own), (f'presence above {presence:.4g}', rules.measure(findings, presence))]

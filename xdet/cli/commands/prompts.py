@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from xdet.compat.quiet import quiet_imports
 
     with quiet_imports():
-        from xdet.inference.prompt_report import lines, report_names
+        from xdet.inference.names.prompt_report import lines, report_names
         from xdet.structures import split_prompts
 
     names = split_prompts(args.names[0] if len(args.names) == 1 else args.names)

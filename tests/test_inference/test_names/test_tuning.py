@@ -11,7 +11,7 @@ from tiny.tools import ROOT
 from xdet.apis import XDecoderInferencer
 from xdet.cli.commands.tune import main
 from xdet.datasets.exchange import AnnotatedImage, AnnotatedSet, Segment
-from xdet.inference.tuning import PromptTokens, TuningError
+from xdet.inference.names.tuning import PromptTokens, TuningError
 from xdet.structures import Vocabulary, encode_mask
 
 DEMO = ROOT / 'demo' / 'demo_scene.png'

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from xdet.datasets.exchange import AnnotatedImage, AnnotatedSet, read_annotations
 from xdet.datasets.files.image_io import ImageReadError
+from xdet.inference.inputs.images import expand_images
 from xdet.io.reading import expand, listed
 from xdet.io.schema import number, shown
 from xdet.models import postprocess
@@ -23,12 +24,10 @@ from xdet.models.similarity import cosine_logits, normalize
 from xdet.structures import Vocabulary, clean_name
 
 from .examples import save_rows
-from .inputs.images import expand_images
 
 if TYPE_CHECKING:  # open_clip is slow to import
+    from xdet.inference.inferencer import XDecoderInferencer
     from xdet.models.text.text_encoder import CausalTextEncoder
-
-    from .inferencer import XDecoderInferencer
 
 LEAST_IOU = 0.5
 """Overlap from which on a query shows a segment."""

@@ -6,7 +6,7 @@ import pytest
 
 from xdet.apis import XDecoderInferencer
 from xdet.cli.main import main
-from xdet.inference.prompt_report import NO_OBJECT, lines, report_names
+from xdet.inference.names.prompt_report import NO_OBJECT, lines, report_names
 
 
 @pytest.fixture(scope='module')

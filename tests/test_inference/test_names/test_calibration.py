@@ -10,7 +10,7 @@ import pytest
 
 from xdet.apis import XDecoderInferencer
 from xdet.cli.main import main
-from xdet.inference.calibration import (
+from xdet.inference.names.calibration import (
     Calibration,
     Case,
     Finding,

@@ -15,7 +15,7 @@ import torch
 from xdet.apis import XDecoderInferencer
 from xdet.compat.checkpoint import save_weights
 from xdet.inference.inputs.requests import make_requests
-from xdet.inference.known_words import WordCheck, embed, familiarity
+from xdet.inference.names.known_words import WordCheck, embed, familiarity
 from xdet.model_zoo import EMBEDDED
 from xdet.structures import KnownWords, TextPrompts, Vocabulary
 
@@ -97,7 +97,7 @@ def test_a_class_is_known_if_one_of_its_texts_is(check: WordCheck) -> None:
 
 
 def test_many_prompts_are_not_all_remembered(check: WordCheck, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('xdet.inference.known_words._REMEMBERED', 3)
+    monkeypatch.setattr('xdet.inference.names.known_words._REMEMBERED', 3)
     for text in ('bun', 'fig', 'jam', 'pie', 'rice'):
         assert check.far_words(['pasta', text], 'names') == {'pasta': ('pasta',), text: (text,)}
         assert len(check._found) <= 3

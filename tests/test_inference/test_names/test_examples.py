@@ -12,8 +12,8 @@ from tiny.tools import ROOT
 
 from xdet.apis import XDecoderInferencer
 from xdet.cli.commands.examples import main
-from xdet.inference.examples import ExampleError, use_examples
 from xdet.inference.inputs.regions import RegionError
+from xdet.inference.names.examples import ExampleError, use_examples
 from xdet.models.text.embedding_file import EmbeddingFileError, read_embeddings
 from xdet.structures import Vocabulary
 

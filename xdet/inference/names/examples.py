@@ -23,8 +23,8 @@ from xdet.models.text.embedding_file import (
 from xdet.structures import Vocabulary, clean_name
 
 if TYPE_CHECKING:
-    from .inferencer import XDecoderInferencer
-    from .loaded import LoadedModel
+    from xdet.inference.inferencer import XDecoderInferencer
+    from xdet.inference.loaded import LoadedModel
 
 LEAST_SCORE = 0.25
 """Score of a region below which no query of the model sees it as an object."""
