@@ -9,6 +9,8 @@ from .precision import at_least_single
 
 EPS = 1e-7
 """Added to norms before division, as the official model does."""
+MAX_SCALE = 100.0
+"""Largest factor between a cosine and a logit; class logits of segmentation alone are not limited."""
 
 
 def normalize(x: Tensor) -> Tensor:
@@ -55,3 +57,8 @@ def cosines(left: Tensor, right: Tensor) -> Tensor:
     """Cosines ``[n, m]`` of embeddings ``[n, C]`` and ``[m, C]`` of any length; precision as :func:`cosine_logits`."""
     with torch.autocast(left.device.type, enabled=False):
         return normalize(at_least_single(left)) @ normalize(at_least_single(right)).T
+
+
+def temperature(logit_scale: Tensor) -> Tensor:
+    """Factor between cosines and logits, from its logarithm; at most :data:`MAX_SCALE`."""
+    return at_least_single(logit_scale).exp().clamp(max=MAX_SCALE)

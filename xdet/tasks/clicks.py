@@ -17,7 +17,7 @@ from xdet.models.click_head import Answers, ClickHead, Shown
 from xdet.models.clicker import next_click
 from xdet.models.context import LatentPass, TaskContext
 from xdet.models.decoder import IMAGE, OBJECT
-from xdet.models.losses.common import pad_masks
+from xdet.models.losses.targets import pad_masks
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, QueryGroup, XDetDataSample
 

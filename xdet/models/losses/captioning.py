@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from xdet.models.precision import at_least_single
 from xdet.registry import MODELS
 
-from .common import supervised_layers
+from .supervision import supervised_layers
 
 
 @MODELS.register_module()

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from xdet.models.precision import at_least_single
-from xdet.models.similarity import normalize
+from xdet.models.similarity import normalize, temperature
 from xdet.registry import MODELS
 
-from .common import soft_cross_entropy, supervised_layers, temperature
+from .supervision import supervised_layers
 from .distributed import RowGather
 from .targets import RetrievalTargets
 
@@ -195,3 +195,11 @@ class RetrievalLoss(nn.Module):
 def _equal(ids: Tensor, dtype: torch.dtype) -> Tensor:
     """Which of the ids ``[n]`` are equal, ``[n, n]`` of ones and zeros."""
     return (ids[:, None] == ids).to(dtype)
+
+
+def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross entropy ``[...]`` of logits ``[..., n, K]`` with target distributions over the last dimension, mean over n.
+
+    Targets need not sum to one: a row counts as much as its targets do.
+    """
+    return -(target * logits.log_softmax(-1)).sum(-1).mean(-1)

@@ -13,7 +13,7 @@ from xdet.models.similarity import cosines
 from xdet.registry import MODELS
 
 from . import points as point_sampling
-from .common import supervised_layers
+from .supervision import supervised_layers
 from .distributed import mean_over_ranks
 from .segmentation import SegmentationLoss
 from .targets import SegmentTargets, TaughtSegments

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from xdet.models.precision import at_least_single
-from xdet.models.similarity import normalize
+from xdet.models.similarity import normalize, temperature
 from xdet.registry import MODELS
 
-from .common import pad_masks, supervised_layers, temperature
+from .supervision import supervised_layers
 from .distributed import mean_over_ranks
 from .masks import PointMaskLoss
 from .matcher import HungarianMatcher, assign
-from .targets import GroundingTargets
+from .targets import GroundingTargets, pad_masks
 
 
 @MODELS.register_module()

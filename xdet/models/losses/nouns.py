@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from xdet.models.precision import at_least_single
-from xdet.models.similarity import normalize
+from xdet.models.similarity import normalize, temperature
 from xdet.registry import MODELS
 
-from .common import soft_cross_entropy, supervised_layers, temperature
+from .contrastive import soft_cross_entropy
+from .supervision import supervised_layers
 from .distributed import RowGather
 from .matcher import assign
 from .targets import NounTargets

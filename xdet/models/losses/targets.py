@@ -10,7 +10,6 @@ import torch
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from .common import check_mask_size, pad_masks
 
 
 @dataclass(frozen=True)
@@ -183,3 +182,17 @@ class RetrievalTargets:
 
 def _numbered(count: int) -> tuple[str, ...]:
     return tuple(f'image {index} of the batch' for index in range(count))
+
+
+def pad_masks(masks: Tensor, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    """Masks ``[n, H, W]`` as ``dtype``, padded with zeros at the right and the bottom."""
+    height, width = masks.shape[-2:]
+    padded = masks.new_zeros((len(masks), *size), dtype=dtype)
+    padded[:, :height, :width] = masks
+    return padded
+
+
+def check_mask_size(masks: Tensor, size: tuple[int, int], name: str) -> None:
+    """Raise ValueError if masks ``[n, H, W]`` exceed the padded input."""
+    if masks.shape[-2] > size[0] or masks.shape[-1] > size[1]:
+        raise ValueError(f'{name}: masks of {tuple(masks.shape[-2:])} do not fit into the padded input {tuple(size)}')
