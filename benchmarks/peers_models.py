@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from mmengine.config import Config, ConfigDict
 from torch import Tensor, nn
 
-from xdet.models.losses.points import sample_points
+from xdet.models.losses.matching.points import sample_points
 from xdet.registry import MODELS
 from xdet.structures import XDetDataSample
 

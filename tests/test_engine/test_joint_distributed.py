@@ -15,7 +15,7 @@ from xdet.compat.checkpoint import read_checkpoint
 from xdet.engine.parallel.dist import prepare_distributed
 from xdet.engine.parallel.sharding import ShardedRunner
 from xdet.engine.runner import XDetRunner
-from xdet.models.losses import points as point_sampling
+from xdet.models.losses.matching import points as point_sampling
 from xdet.models.text import vocabulary
 from xdet.visualization import XDetLocalVisualizer
 

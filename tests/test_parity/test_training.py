@@ -28,13 +28,11 @@ from xdet.models.losses import (
     RetrievalTargets,
     SegmentationLoss,
     SegmentTargets,
-    grounding,
-    matcher,
-    nouns,
-    segmentation,
     text_ids,
 )
-from xdet.models.losses import points as point_sampling
+from xdet.models.losses.criteria import grounding, nouns, segmentation
+from xdet.models.losses.matching import matcher
+from xdet.models.losses.matching import points as point_sampling
 from xdet.models.similarity import cosine_logits
 from xdet.registry import MODELS
 from xdet.structures import XDetDataSample

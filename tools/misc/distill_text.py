@@ -23,7 +23,7 @@ from torch import Tensor
 
 from xdet.analysis.known_words import brought_along
 from xdet.compat.checkpoint import read_checkpoint, state_dict_of, write_state_dict
-from xdet.models.losses.distillation import RelationalDistillationLoss, centred, neighbour_agreement
+from xdet.models.losses.criteria.distillation import RelationalDistillationLoss, centred, neighbour_agreement
 from xdet.models.text import CausalTextEncoder, random_prompts
 from xdet.models.text.tokenizer import VOCAB_SIZE, _bpe
 from xdet.registry import MODELS

@@ -36,6 +36,11 @@ _MOVES = {
     'datasets.exchange': {
         'datasets.exchange.formats': 'coco cvat geojson instance_pngs label_studio labelme voc yolo',
     },
+    'models.losses': {
+        'models.losses.criteria': 'answers boxes captioning clicks contrastive depth distillation grounding keypoints '
+        'nouns segmentation',
+        'models.losses.matching': 'matcher points masks',
+    },
     'inference': {
         'inference.names': 'calibration examples known_words prompt_report tuning',
         'inference.tiling': 'inputs.windows=windows',

@@ -15,8 +15,8 @@ from xdet.models.decoder import OBJECT
 from xdet.models.decoder.heads import MLP
 from xdet.models.keypoint_head import KeypointHead, from_grid, peaks, to_grid
 from xdet.models.losses import HungarianMatcher
+from xdet.models.losses.matching.matcher import assign
 from xdet.models.losses.targets import pad_masks
-from xdet.models.losses.matcher import assign
 from xdet.models.similarity import cosine_logits
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, ImageFeatures, XDetDataSample

@@ -12,7 +12,7 @@ from test_engine.test_joint_distributed import change, comparable_config, train
 from tiny.ranks import needs_ranks, on_two_ranks
 
 from xdet.compat.checkpoint import read_checkpoint
-from xdet.models.losses import points as point_sampling
+from xdet.models.losses.matching import points as point_sampling
 from xdet.models.text import vocabulary
 
 pytestmark = needs_ranks

@@ -19,8 +19,8 @@ from xdet.models.losses import (
     SegmentTargets,
     text_ids,
 )
-from xdet.models.losses import points as point_sampling
 from xdet.models.losses.distributed import check_same_kinds
+from xdet.models.losses.matching import points as point_sampling
 from xdet.structures import XDetDataSample
 
 pytestmark = needs_ranks

@@ -1,20 +1,20 @@
 """Matching and losses: functions of tensors and the registered loss modules."""
 
-from .answers import AnswerLoss
-from .boxes import BoxMaskLoss
-from .captioning import CaptionLoss
-from .clicks import ClickLoss
-from .contrastive import ImageTextContrastiveLoss, RetrievalLoss, TokenContrastiveLoss
-from .depth import SILogLoss
-from .distillation import DistillationLoss, RelationalDistillationLoss
+from .criteria.answers import AnswerLoss
+from .criteria.boxes import BoxMaskLoss
+from .criteria.captioning import CaptionLoss
+from .criteria.clicks import ClickLoss
+from .criteria.contrastive import ImageTextContrastiveLoss, RetrievalLoss, TokenContrastiveLoss
+from .criteria.depth import SILogLoss
+from .criteria.distillation import DistillationLoss, RelationalDistillationLoss
+from .criteria.grounding import GroundingLoss
+from .criteria.keypoints import KeypointLoss
+from .criteria.nouns import NounContrastiveLoss
+from .criteria.segmentation import SegmentationLoss
 from .distributed import RowGather
-from .grounding import GroundingLoss
 from .identity import text_ids
-from .keypoints import KeypointLoss
-from .matcher import HungarianMatcher
-from .nouns import NounContrastiveLoss
-from .points import sample_points, uncertain_points, uniform_points
-from .segmentation import SegmentationLoss
+from .matching.matcher import HungarianMatcher
+from .matching.points import sample_points, uncertain_points, uniform_points
 from .targets import GroundingTargets, NounTargets, RetrievalTargets, SegmentTargets, TaughtSegments
 
 __all__ = [

@@ -11,7 +11,6 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 
-
 @dataclass(frozen=True)
 class SegmentTargets:
     """Segments of every image; there may be none.

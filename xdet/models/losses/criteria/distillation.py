@@ -8,15 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xdet.models.losses.distributed import mean_over_ranks
+from xdet.models.losses.matching import points as point_sampling
+from xdet.models.losses.supervision import supervised_layers
+from xdet.models.losses.targets import SegmentTargets, TaughtSegments
 from xdet.models.precision import at_least_single
 from xdet.models.similarity import cosines
 from xdet.registry import MODELS
 
-from . import points as point_sampling
-from .supervision import supervised_layers
-from .distributed import mean_over_ranks
 from .segmentation import SegmentationLoss
-from .targets import SegmentTargets, TaughtSegments
 
 
 @MODELS.register_module()

@@ -8,10 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xdet.models.losses.supervision import supervised_layers
 from xdet.models.precision import at_least_single
 from xdet.registry import MODELS
-
-from .supervision import supervised_layers
 
 
 @MODELS.register_module()

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from xdet.models.losses import HungarianMatcher
-from xdet.models.losses import points as point_sampling
-from xdet.models.losses.points import sample_points
+from xdet.models.losses.matching import points as point_sampling
+from xdet.models.losses.matching.points import sample_points
 
 LAYERS, QUERIES, DIM, CLASSES, SIZE = 2, 5, 8, 4, (32, 24)
 

@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xdet.models.losses.distributed import mean_over_ranks
 from xdet.models.precision import at_least_single
 from xdet.registry import MODELS
-
-from .distributed import mean_over_ranks
 
 
 @MODELS.register_module()

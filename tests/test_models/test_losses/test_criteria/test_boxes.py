@@ -11,7 +11,13 @@ from mmengine.structures import InstanceData
 
 from xdet.datasets.transforms.box_affinity import like_neighbours
 from xdet.models.losses import BoxMaskLoss, SegmentationLoss, SegmentTargets
-from xdet.models.losses.boxes import affinity_loss, box_profiles, mask_profiles, profile_distance, projection_cost
+from xdet.models.losses.criteria.boxes import (
+    affinity_loss,
+    box_profiles,
+    mask_profiles,
+    profile_distance,
+    projection_cost,
+)
 
 BIG = 50.0
 

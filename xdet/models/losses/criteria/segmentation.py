@@ -10,13 +10,12 @@ import torch.nn.functional as F
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from xdet.models.losses.distributed import mean_over_ranks
+from xdet.models.losses.matching.masks import PointMaskLoss
+from xdet.models.losses.matching.matcher import HungarianMatcher, assign
+from xdet.models.losses.targets import SegmentTargets
 from xdet.models.precision import at_least_single
 from xdet.registry import MODELS
-
-from .distributed import mean_over_ranks
-from .masks import PointMaskLoss
-from .matcher import HungarianMatcher, assign
-from .targets import SegmentTargets
 
 
 def classification_loss(logits: Sequence[Tensor], targets: Sequence[Tensor], no_object_weight: float) -> Tensor:
@@ -56,9 +55,9 @@ class SegmentationLoss(nn.Module):
         num_points (int): Points per image when matching and per mask in the losses.
         oversample_ratio (float): Candidates per point of importance sampling.
         importance_ratio (float): Share of the points chosen by importance.
-        box_loss (dict, optional): Config of :class:`~xdet.models.losses.boxes.BoxMaskLoss`, for images whose targets
-            have ``boxes`` instead of ``masks``; without it they are an error. Its matching cost replaces those of mask
-            and dice for these images.
+        box_loss (dict, optional): Config of :class:`~xdet.models.losses.BoxMaskLoss`, for images whose targets have
+            ``boxes`` instead of ``masks``; without it they are an error. Its matching cost replaces those of mask and
+            dice for these images.
     """
 
     def __init__(

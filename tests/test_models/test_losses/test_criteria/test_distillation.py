@@ -8,8 +8,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from xdet.models.losses import DistillationLoss, SegmentTargets, TaughtSegments
-from xdet.models.losses import points as point_sampling
-from xdet.models.losses.distillation import RelationalDistillationLoss, centred, neighbour_agreement
+from xdet.models.losses.criteria.distillation import RelationalDistillationLoss, centred, neighbour_agreement
+from xdet.models.losses.matching import points as point_sampling
 from xdet.registry import MODELS
 
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from xdet.models.losses import points as point_sampling
 from xdet.models.losses import sample_points, uncertain_points, uniform_points
+from xdet.models.losses.matching import points as point_sampling
 
 
 def bilinear(grid, x, y):

@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from mmengine.structures import InstanceData
 
 from xdet.models.losses import SegmentationLoss, SegmentTargets
-from xdet.models.losses import points as point_sampling
-from xdet.models.losses.points import sample_points
+from xdet.models.losses.matching import points as point_sampling
+from xdet.models.losses.matching.points import sample_points
 from xdet.registry import MODELS
 
 LAYERS, QUERIES, DIM, SIZE = 3, 6, 8, (32, 48)

@@ -5,8 +5,8 @@ import torch
 from mmengine.structures import InstanceData
 
 from xdet.models.losses import GroundingLoss, GroundingTargets, SegmentationLoss, SegmentTargets, text_ids
-from xdet.models.losses import points as point_sampling
-from xdet.models.losses.grounding import phrase_cross_entropy
+from xdet.models.losses.criteria.grounding import phrase_cross_entropy
+from xdet.models.losses.matching import points as point_sampling
 from xdet.registry import MODELS
 
 LAYERS, QUERIES, DIM, SIZE = 4, 6, 8, (32, 48)

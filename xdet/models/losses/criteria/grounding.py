@@ -7,15 +7,14 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor, nn
 
+from xdet.models.losses.distributed import mean_over_ranks
+from xdet.models.losses.matching.masks import PointMaskLoss
+from xdet.models.losses.matching.matcher import HungarianMatcher, assign
+from xdet.models.losses.supervision import supervised_layers
+from xdet.models.losses.targets import GroundingTargets, pad_masks
 from xdet.models.precision import at_least_single
 from xdet.models.similarity import normalize, temperature
 from xdet.registry import MODELS
-
-from .supervision import supervised_layers
-from .distributed import mean_over_ranks
-from .masks import PointMaskLoss
-from .matcher import HungarianMatcher, assign
-from .targets import GroundingTargets, pad_masks
 
 
 @MODELS.register_module()

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from xdet.models.losses.distributed import RowGather
+from xdet.models.losses.matching.matcher import assign
+from xdet.models.losses.supervision import supervised_layers
+from xdet.models.losses.targets import NounTargets
 from xdet.models.precision import at_least_single
 from xdet.models.similarity import normalize, temperature
 from xdet.registry import MODELS
 
 from .contrastive import soft_cross_entropy
-from .supervision import supervised_layers
-from .distributed import RowGather
-from .matcher import assign
-from .targets import NounTargets
 
 
 @MODELS.register_module()

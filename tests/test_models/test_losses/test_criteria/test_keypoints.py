@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from xdet.models.losses import KeypointLoss
-from xdet.models.losses.keypoints import gaussians
+from xdet.models.losses.criteria.keypoints import gaussians
 
 N, K, S = 3, 4, 5
 

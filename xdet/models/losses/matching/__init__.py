@@ -1,0 +1,1 @@
+"""Which prediction learns which target, where masks are compared, and how well they fit."""
