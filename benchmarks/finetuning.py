@@ -98,7 +98,7 @@ EXPERIMENTS = {
         },
         {
             'new': Run(config('coco'), own_data('test_dataloader.dataset')),
-            # The same pictures, asked for by the names that the weights knew.
+            # The same images, asked for by the names that the weights knew.
             'old': scenes('words', 'val', 'test_dataloader.dataset.seed=1'),
         },
     ),

@@ -64,7 +64,7 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
         for name in names:
             values = runner.test_on(_with_test_set(cfg, sets[name]))
             shown = ', '.join(f'{key} {values[key]:.1f}' for key in SHOWN if key in values)
-            print(f'{name} ({len(runner.test_dataloader.dataset)} pictures): {shown}', flush=True)
+            print(f'{name} ({len(runner.test_dataloader.dataset)} images): {shown}', flush=True)
 
 
 def _with_test_set(cfg: Config, test_set: dict) -> Config:

@@ -1,6 +1,6 @@
 """How much the rewritten attention masks and the on-demand final masks save, in one run on one machine.
 
-Compares, with the same weights and picture size:
+Compares, with the same weights and image size:
 
 * decoder: masks of all queries at stride 4 in every layer, each resized to the level (the direct way, as the official
   code does) against resizing ``mask_features`` once per level (what xdet does);

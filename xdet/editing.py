@@ -1,4 +1,4 @@
-"""Edits what a phrase means in a picture: mask, then any inpainting pipeline."""
+"""Edits what a phrase means in an image: mask, then any inpainting pipeline."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class InpaintingPipeline(Protocol):
 
 @dataclass(frozen=True)
 class EditResult:
-    """An edited picture.
+    """An edited image.
 
     Attributes:
-        image (PIL.Image.Image): RGB, in the size of the picture; pixels outside ``edited`` are those of the picture.
+        image (PIL.Image.Image): RGB, in the size of the image; pixels outside ``edited`` are those of the image.
         mask (np.ndarray): bool ``[H, W]``, what the phrase means.
         edited (np.ndarray): bool ``[H, W]``, the dilated mask: where pixels may have changed.
         score (float): Mean foreground probability inside ``mask``.
@@ -69,7 +69,7 @@ def edit_image(
 ) -> EditResult:
     """Replace or remove what a phrase means.
 
-    The picture is resized so that its shortest side has the pipeline's size, brought to a multiple of ``multiple``,
+    The image is resized so that its shortest side has the pipeline's size, brought to a multiple of ``multiple``,
     painted by the pipeline where the dilated mask is, resized back and pasted into the original through the mask.
 
     Args:
@@ -79,24 +79,24 @@ def edit_image(
         prompt (str): What to paint in its place; :data:`REMOVAL_PROMPT` removes it.
         pipeline (InpaintingPipeline | str | Path): A ``diffusers`` inpainting pipeline or anything that is called the
             same way; or the folder of one, see :func:`load_inpainting_pipeline` (which is worth calling once when
-            several pictures are edited).
-        dilation (int): Times the mask grows by one pixel in all eight directions, in the resized picture.
-        feather (int): Width in pixels of the picture of a soft transition, inside the edited region; 0 is a hard edge.
-        shortest_side (int, optional): Size in pixels the pipeline works at; None is the picture's own.
+            several images are edited).
+        dilation (int): Times the mask grows by one pixel in all eight directions, in the resized image.
+        feather (int): Width in pixels of the image of a soft transition, inside the edited region; 0 is a hard edge.
+        shortest_side (int, optional): Size in pixels the pipeline works at; None is the image's own.
         multiple (int): Of which width and height must be multiples: 8 for Stable Diffusion, officially 64.
-        fit (str): ``'pad'`` repeats the right and bottom edges for the pipeline, so that all of the picture can be
+        fit (str): ``'pad'`` repeats the right and bottom edges for the pipeline, so that all of the image can be
             edited; ``'crop'`` cuts them off, as the official demo does, and leaves them unedited.
         seed (int, optional): Given to the pipeline as ``generator``.
         **pipeline_kwargs: Further arguments of the pipeline, such as ``num_inference_steps``.
 
     Returns:
-        EditResult: Edited picture and masks.
+        EditResult: Edited image and masks.
 
     Raises:
-        ImageReadError: The picture cannot be read.
+        ImageReadError: The image cannot be read.
         ImportError, OSError: A pipeline given by its folder cannot be loaded.
-        ValueError: Nothing in the picture fits the phrase, an argument is impossible, or the pipeline returned
-            something other than a picture of the size it was asked for.
+        ValueError: Nothing in the image fits the phrase, an argument is impossible, or the pipeline returned
+            something other than an image of the size it was asked for.
     """
     dilation, feather = number('dilation', dilation, int, 0, _MOST), number('feather', feather, int, 0, _MOST)
     multiple = number('multiple', multiple, int, 1, 1024)
@@ -163,7 +163,7 @@ def load_inpainting_pipeline(path: str | Path, device: str | torch.device = 'cpu
 
 
 def dilate(mask: np.ndarray, iterations: int) -> np.ndarray:
-    """Grow a bool mask ``[H, W]`` by one pixel in all eight directions, some times; it stays inside the picture."""
+    """Grow a bool mask ``[H, W]`` by one pixel in all eight directions, some times; it stays inside the image."""
     if not iterations:
         return mask.copy()
     iterations = min(iterations, max(mask.shape))  # the whole image by then
@@ -184,14 +184,14 @@ def paste(original: np.ndarray, painted: np.ndarray, mask: np.ndarray, feather: 
     """
     if not feather:
         return np.where(mask[..., None], painted, original)
-    # Distance to the nearest pixel outside, 1 for pixels at the edge. The picture's border is no edge.
+    # Distance to the nearest pixel outside, 1 for pixels at the edge. The image's border is no edge.
     distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     alpha = np.minimum(distance / (feather + 1), 1)[..., None] if not mask.all() else np.ones((), np.float32)
     return np.round(alpha * painted + (1 - alpha) * original).astype(np.uint8)
 
 
 def _resize(picture: np.ndarray, mask: np.ndarray, shortest_side: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Picture and mask at the size the pipeline works at; the long side is rounded down, as torchvision does."""
+    """Image and mask at the size the pipeline works at; the long side is rounded down, as torchvision does."""
     height, width = mask.shape
     if shortest_side is None or min(height, width) == shortest_side:
         return picture.copy(), mask
@@ -223,7 +223,7 @@ def _to_multiple(array: np.ndarray, multiple: int, fit: str, fill: int | None = 
     height, width = array.shape[:2]
     if fit == 'crop':
         if min(height, width) < multiple:
-            raise ValueError(f"a picture of {width}x{height} pixels has nothing left after fit='crop' to {multiple}")
+            raise ValueError(f"an image of {width}x{height} pixels has nothing left after fit='crop' to {multiple}")
         return array[: height // multiple * multiple, : width // multiple * multiple]
     kind = cv2.BORDER_REPLICATE if fill is None else cv2.BORDER_CONSTANT
     return cv2.copyMakeBorder(array, 0, -height % multiple, 0, -width % multiple, kind, value=fill or 0)
@@ -232,7 +232,7 @@ def _to_multiple(array: np.ndarray, multiple: int, fit: str, fill: int | None = 
 def _paint(
     pipeline: InpaintingPipeline, prompt: str, canvas: np.ndarray, hole: np.ndarray, seed: int | None, kwargs: dict
 ) -> np.ndarray:
-    """What the pipeline makes of a picture, RGB uint8 of the same size."""
+    """What the pipeline makes of an image, RGB uint8 of the same size."""
     height, width = hole.shape
     if seed is not None:
         kwargs = dict(kwargs, generator=torch.Generator('cpu').manual_seed(seed))

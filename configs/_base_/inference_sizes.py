@@ -1,4 +1,4 @@
-# Sizes in which the official model sees pictures, for the inferencer. Segmentation: the rule of the COCO evaluation.
+# Sizes in which the official model sees images, for the inferencer. Segmentation: the rule of the COCO evaluation.
 inference_pipeline = [
     dict(type='LoadXDetImage'),
     dict(type='ResizeShortestEdge', scale=800, max_size=1333),
@@ -11,7 +11,7 @@ caption_pipeline = [
     dict(type='ResizeShortestEdge', scale=224, rule='torchvision'),
     dict(type='PackXDetInputs', test_mode=True),
 ]
-# Image-text training saw squares, so whole pictures are compared with texts, and with class names, as squares.
+# Image-text training saw squares, so whole images are compared with texts, and with class names, as squares.
 square_pipeline = [
     dict(type='LoadXDetImage'),
     dict(type='mmdet.Resize', scale=(224, 224), keep_ratio=False, backend='pillow', interpolation='bilinear'),

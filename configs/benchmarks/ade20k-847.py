@@ -23,7 +23,7 @@ benchmark = dict(
     reference='X-Decoder, table 2',
     notes=(
         'Nine names occur more than once; of classes with equal names the first gets all pixels.',
-        'Pictures are made smaller and compressed once more before the test, as in the published numbers.',
+        'Images are made smaller and compressed once more before the test, as in the published numbers.',
     ),
 )
 protocols = dict(

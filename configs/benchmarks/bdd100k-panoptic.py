@@ -20,7 +20,7 @@ test_dataloader = dict(
 test_evaluator = [dict(type='PanopticQuality'), dict(type='SemanticIoU', prefix='semantic_40')]
 benchmark = dict(
     title='BDD100K panoptic',
-    split='validation of the 10k pictures',
+    split='validation of the 10k images',
     num_samples=1000,
     headline=('panoptic/PQ',),
     layout='images/10k/val/*.jpg, labels/pan_seg/bitmasks/val/*.png and what the converter adds',

@@ -19,7 +19,7 @@ test_dataloader = dict(
 test_evaluator = [dict(type='SemanticIoU')]
 benchmark = dict(
     title='BDD100K semantic',
-    split='validation of the 10k pictures',
+    split='validation of the 10k images',
     num_samples=1000,
     headline=('semantic/mIoU',),
     layout='images/10k/val/*.jpg, labels/sem_seg/masks/val/*.png',
@@ -31,5 +31,5 @@ benchmark = dict(
 )
 protocols = dict(
     official=dict(why='Shortest edge 800, bicubic, as published apart from half precision.'),
-    recommended=dict(why='The same in single precision: all pictures have one size.'),
+    recommended=dict(why='The same in single precision: all images have one size.'),
 )

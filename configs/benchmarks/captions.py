@@ -1,4 +1,4 @@
-# Captions and retrieval on your own pictures.
+# Captions and retrieval on your own images.
 _base_ = './_base_/own_data.py'
 test_dataloader = dict(
     dataset=dict(

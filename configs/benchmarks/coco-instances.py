@@ -1,4 +1,4 @@
-# Instances of your own pictures in COCO's layout.
+# Instances of your own images in COCO's layout.
 _base_ = './_base_/own_data.py'
 test_dataloader = dict(
     dataset=dict(

@@ -1,4 +1,4 @@
-# Panoptic segmentation of your own pictures in COCO's layout.
+# Panoptic segmentation of your own images in COCO's layout.
 _base_ = './_base_/own_data.py'
 test_dataloader = dict(
     dataset=dict(

@@ -1,4 +1,4 @@
-# Semantic segmentation of your own pictures: two folders with equal file names, and the class names.
+# Semantic segmentation of your own images: two folders with equal file names, and the class names.
 _base_ = './_base_/own_data.py'
 test_dataloader = dict(
     dataset=dict(

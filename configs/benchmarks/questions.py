@@ -1,4 +1,4 @@
-# Questions about your own pictures.
+# Questions about your own images.
 _base_ = './_base_/own_data.py'
 test_dataloader = dict(
     dataset=dict(

@@ -1,4 +1,4 @@
-# Referring expressions on your own pictures.
+# Referring expressions on your own images.
 _base_ = './_base_/own_data.py'
 test_dataloader = dict(
     dataset=dict(

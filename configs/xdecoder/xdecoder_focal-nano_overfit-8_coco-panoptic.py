@@ -1,4 +1,4 @@
-# Can the model learn a few real pictures by heart? The first 8 of train2017, no augmentation, tested on the same 8:
+# Can the model learn a few real images by heart? The first 8 of train2017, no augmentation, tested on the same 8:
 #   python tools/train.py configs/xdecoder/xdecoder_focal-nano_overfit-8_coco-panoptic.py
 _base_ = [
     '../_base_/models/focal-nano.py',

@@ -34,7 +34,7 @@ def test_scores_are_those_of_the_picture_alone():
 
 
 def test_unknown_value():
-    with pytest.raises(ValueError, match="cannot sort by 'PQ'; values of one picture are semantic/mIoU"):
+    with pytest.raises(ValueError, match="cannot sort by 'PQ'; values of one image are semantic/mIoU"):
         ImageScorer(evaluator('SemanticIoU'), 'PQ')(sample([[0, 0, 1, 1]]))
     with pytest.raises(ValueError, match='none .PanopticQuality: a.png: has no gt_panoptic_seg'):
         ImageScorer(evaluator('PanopticQuality'))(sample([[0, 0, 1, 1]]))

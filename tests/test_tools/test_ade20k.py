@@ -41,7 +41,7 @@ def convert(root: Path, *options: str) -> None:
 
 def test_annotations(root: Path, capsys: pytest.CaptureFixture) -> None:
     convert(root)
-    assert 'validation: 2 pictures; 4 files' in capsys.readouterr().out
+    assert 'validation: 2 images; 4 files' in capsys.readouterr().out
     panoptic = json.loads((root / 'ade20k_panoptic_val.json').read_text())
     assert len(panoptic['categories']) == 150 and sum(c['isthing'] for c in panoptic['categories']) == 100
     segments = panoptic['annotations'][0]['segments_info']

@@ -1,4 +1,4 @@
-"""The pictures where a model does worst: sheets of truth beside prediction, and the scores of all pictures.
+"""The images where a model does worst: sheets of truth beside prediction, and the scores of all images.
 
     python tools/analysis_tools/failure_cases.py xdecoder_focal-nano_scenes-joint --num-images 200
     python tools/analysis_tools/failure_cases.py CONFIG CHECKPOINT --by referring/mIoU --worst 24

@@ -58,7 +58,7 @@ def main() -> None:
     rest = count_parameters(model) - sum(count_parameters(getattr(model, name)) for name in PARTS)
     assert rest == 0, 'a part of the model is missing in the table'
     rows.append(('all parameters', count_parameters(model) / 1e6, None, None))
-    print(f'\n{args.config}, input {shape[0]}x{shape[1]} (height x width), one picture\n')
+    print(f'\n{args.config}, input {shape[0]}x{shape[1]} (height x width), one image\n')
     print(markdown(header, rows, digits=2))
     print('\nA GMAC is a multiplication with its addition; GFLOPs count both. Texts are encoded once and remembered.')
     if args.out:

@@ -1,10 +1,10 @@
-"""How much results depend on the size in which the network sees pictures: the test of a config at several sizes.
+"""How much results depend on the size in which the network sees images: the test of a config at several sizes.
 
     python tools/analysis_tools/test_robustness.py xdecoder_focal-nano_scenes-joint --factors 0.5 0.75 1 1.5 2
     python tools/analysis_tools/test_robustness.py CONFIG CHECKPOINT --benchmark ade20k-150@data/ade --num-images 200
 
 Writes resizing.md, resizing.csv, resizing.json and resizing.png. Sizes of the test pipeline's resizing steps are
-multiplied by every factor; the results are compared in the original size of the pictures, as always.
+multiplied by every factor; the results are compared in the original size of the images, as always.
 """
 
 from __future__ import annotations

@@ -43,12 +43,12 @@ _VOID = -1
 
 @dataclass(frozen=True)
 class Labels:
-    """Annotations of one picture.
+    """Annotations of one image.
 
     Attributes:
         root (Path): Folder of the data.
         split (str): One of :data:`SPLITS`.
-        name (str): Of the picture, without suffix.
+        name (str): Of the image, without suffix.
     """
 
     root: Path
@@ -140,12 +140,12 @@ def main() -> None:
     args = parser.parse_args()
     with one_line_errors('converting ADE20K', OSError, ValueError):
         for split in args.splits:
-            folder = require_folder(args.root / 'images' / split, 'the pictures')
+            folder = require_folder(args.root / 'images' / split, 'the images')
             require_folder(args.root / 'annotations_instance' / split, 'the instance images, a download of their own')
             items = {path.stem: Labels(args.root, split, path.stem) for path in sorted(folder.glob('*.jpg'))}
             conversion = Conversion.from_args(args.root, f'ade20k_{SPLITS[split]}', args)
             if summary := conversion.run(items, convert, partial(finish, args.root, split)):
-                print(f'{split}: {len(items)} pictures; {summary}')
+                print(f'{split}: {len(items)} images; {summary}')
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@
     python tools/dataset_converters/ade20k_full.py data/ADE20K_2021_17_01
 
 adds images_detectron2/validation/NAME.jpg and annotations_detectron2/validation/NAME.tif (16 bits, 65535 is void), as
-MaskFormer's script does, with which published numbers were made: pictures whose shorter side exceeds 512 pixels are
+MaskFormer's script does, with which published numbers were made: images whose shorter side exceeds 512 pixels are
 made smaller, bilinearly, and written as JPEG once more.
 """
 
@@ -32,12 +32,12 @@ _SHORT_SIDE = 512
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture.
+    """One image.
 
     Attributes:
         root (Path): Folder of the data.
         split (str): ``'training'`` or ``'validation'``.
-        path (Path): The picture.
+        path (Path): The image.
     """
 
     root: Path
@@ -60,7 +60,7 @@ def small_size(height: int, width: int) -> tuple[int, int]:
 
 
 def convert(item: Picture) -> Record:
-    """Write one picture and its label image.
+    """Write one image and its label image.
 
     Raises:
         ValueError: A file is damaged, or the two differ in size.
@@ -95,11 +95,11 @@ def main() -> None:
     args = parser.parse_args()
     with one_line_errors('converting ADE20K', OSError, ValueError):
         for split in args.splits:
-            folder = require_folder(args.root / 'images' / 'ADE' / split, 'the pictures')
+            folder = require_folder(args.root / 'images' / 'ADE' / split, 'the images')
             items = {path.stem: Picture(args.root, split, path) for path in sorted(folder.rglob('*.jpg'))}
             conversion = Conversion.from_args(args.root, f'ade20k_847_{split}', args)
             if summary := conversion.run(items, convert):
-                print(f'{split}: {len(items)} pictures; {summary}')
+                print(f'{split}: {len(items)} images; {summary}')
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Panoptic annotations of BDD100K's 10k pictures (40 classes) in COCO's layout.
+"""Panoptic annotations of BDD100K's 10k images (40 classes) in COCO's layout.
 
     data/bdd100k/
         images/10k/{train,val}/NAME.jpg
@@ -33,7 +33,7 @@ _CROWD_OR_IGNORED = 3
 
 @dataclass(frozen=True)
 class Bitmask:
-    """Annotation of one picture.
+    """Annotation of one image.
 
     Attributes:
         root (Path): Folder ``labels/pan_seg``.
@@ -114,7 +114,7 @@ def main() -> None:
             items = {path.stem: Bitmask(root, split, path) for path in sorted(folder.glob('*.png'))}
             conversion = Conversion.from_args(root, f'panoptic_{split}', args)
             if summary := conversion.run(items, convert, partial(finish, root, split)):
-                print(f'{split}: {len(items)} pictures; {summary}')
+                print(f'{split}: {len(items)} images; {summary}')
 
 
 if __name__ == '__main__':

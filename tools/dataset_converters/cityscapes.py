@@ -37,7 +37,7 @@ _PER_CLASS = 1000
 
 @dataclass(frozen=True)
 class Annotation:
-    """Instance image of one picture.
+    """Instance image of one image.
 
     Attributes:
         root (Path): Folder ``gtFine``.
@@ -119,7 +119,7 @@ def main() -> None:
             items = {item.image_id: item for item in found}
             conversion = Conversion.from_args(root, f'cityscapes_{split}', args)
             if summary := conversion.run(items, convert, partial(finish, root, split)):
-                print(f'{split}: {len(items)} pictures; {summary}')
+                print(f'{split}: {len(items)} images; {summary}')
 
 
 if __name__ == '__main__':

@@ -94,10 +94,10 @@ def predicted_labels(sample: XDetDataSample) -> Tensor:
 
 
 class Confusion:
-    """Sums over pictures: the matrices and, where there are segments, what panoptic quality counts.
+    """Sums over images: the matrices and, where there are segments, what panoptic quality counts.
 
     Args:
-        vocabulary (Vocabulary): Classes of all pictures.
+        vocabulary (Vocabulary): Classes of all images.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -109,7 +109,7 @@ class Confusion:
         self.has_segments = False
 
     def add(self, sample: XDetDataSample) -> None:
-        """Count a picture.
+        """Count an image.
 
         Raises:
             ValueError: It has no ground truth or no prediction, or they do not fit.
@@ -135,7 +135,7 @@ class Confusion:
         """The matrix of pixels or of segments.
 
         Raises:
-            ValueError: No picture had predicted segments.
+            ValueError: No image had predicted segments.
         """
         if level == 'segments' and not self.has_segments:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Scores of single pictures, and sheets of those where a model fails."""
+"""Scores of single images, and sheets of those where a model fails."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from xdet.structures import XDetDataSample
 from xdet.visualization import ranking_sheet
 
 PREFERRED = ('panoptic/PQ', 'semantic/mIoU', 'instance/segm_mAP', 'referring/mIoU', 'vqa/accuracy', 'caption/exact')
-"""Values to sort by when nothing is said, the first one that a picture has."""
+"""Values to sort by when nothing is said, the first one that an image has."""
 
 
 class ImageScorer:
-    """Applies the metrics of a test to one picture at a time.
+    """Applies the metrics of a test to one image at a time.
 
-    Metrics that compare pictures with each other (retrieval) have no meaning here and are left out, and so are values
-    that are not defined for the first picture.
+    Metrics that compare images with each other (retrieval) have no meaning here and are left out, and so are values
+    that are not defined for the first image.
 
     Args:
         evaluator (Evaluator): Metrics with the meta information of the data set.
@@ -39,7 +39,7 @@ class ImageScorer:
         self.by = by
 
     def __call__(self, sample: XDetDataSample) -> dict[str, float]:
-        """Values of one picture, the one to sort by among them; NaN where it has none.
+        """Values of one image, the one to sort by among them; NaN where it has none.
 
         Raises:
             ValueError: No metric has the value to sort by.
@@ -68,7 +68,7 @@ class ImageScorer:
             self.by = next((key for key in PREFERRED if key in offered), next(iter(offered), None))
         if self.by not in offered:
             known = ', '.join(offered) or 'none (' + '; '.join(problems) + ')'
-            raise ValueError(f"cannot sort by '{self.by}'; values of one picture are {known}")
+            raise ValueError(f"cannot sort by '{self.by}'; values of one image are {known}")
         self._metrics = [offered[self.by]]
 
 
@@ -93,7 +93,7 @@ def silence() -> Iterator[None]:
 
 @dataclass
 class Worst:
-    """Keeps the pictures with the lowest scores.
+    """Keeps the images with the lowest scores.
 
     Attributes:
         number (int): How many.
@@ -103,22 +103,22 @@ class Worst:
     _kept: list[tuple[float, int, np.ndarray]] = field(default_factory=list)
 
     def wants(self, score: float) -> bool:
-        """Whether a picture of this score is worth drawing."""
+        """Whether an image of this score is worth drawing."""
         return not math.isnan(score) and (len(self._kept) < self.number or score < -self._kept[0][0])
 
     def add(self, score: float, index: int, picture: np.ndarray) -> None:
-        """Keep a picture, RGB uint8, and forget the best one if there are too many; of equal ones the first stay."""
+        """Keep an image, RGB uint8, and forget the best one if there are too many; of equal ones the first stay."""
         heapq.heappush(self._kept, (-score, -index, picture))
         if len(self._kept) > self.number:
             heapq.heappop(self._kept)
 
     def pictures(self) -> dict[int, np.ndarray]:
-        """The pictures by index, worst first."""
+        """The images by index, worst first."""
         return {-index: picture for _, index, picture in sorted(self._kept, key=lambda item: (-item[0], -item[1]))}
 
 
 def ranked(scores: Sequence[Mapping[str, Any]], by: str) -> list[dict[str, Any]]:
-    """Entries of all pictures, worst first; those without a score at the end, with None in place of NaN."""
+    """Entries of all images, worst first; those without a score at the end, with None in place of NaN."""
     order = sorted(scores, key=lambda entry: (math.isnan(entry[by]), entry[by]))
     return [
         {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in entry.items()}
@@ -129,7 +129,7 @@ def ranked(scores: Sequence[Mapping[str, Any]], by: str) -> list[dict[str, Any]]
 def sheets(
     title: str, pictures: Sequence[np.ndarray], scores: Sequence[float], names: Sequence[str], per_sheet: int = 6
 ) -> list[np.ndarray]:
-    """Contact sheets, RGB uint8, of two pictures a row."""
+    """Contact sheets, RGB uint8, of two images a row."""
     pages = []
     for start in range(0, len(pictures), per_sheet):
         part = slice(start, start + per_sheet)

@@ -43,7 +43,7 @@ class Stage:
     Attributes:
         name (str): What is done.
         parameters (int | None): Number of parameters of the module that does it, if it is one.
-        flops (int | None): Operations for one picture; None where the stage only lists parameters.
+        flops (int | None): Operations for one image; None where the stage only lists parameters.
     """
 
     name: str
@@ -90,7 +90,7 @@ def count_flops(run: Callable[[], Any]) -> tuple[Any, int]:
 def count_stages(
     model: nn.Module, shape: tuple[int, int], vocabulary: Vocabulary, tasks: Sequence[str], num_tokens: int = 12
 ) -> list[Stage]:
-    """Parameters and operations of every stage for one picture.
+    """Parameters and operations of every stage for one image.
 
     The image goes through backbone, pixel decoder and the decoder's pass over the latent queries once, whatever is
     asked. The rest is what each task adds to that, texts and their encoding listed apart. Post-processing of panoptic
@@ -150,7 +150,7 @@ def _request(shape: tuple[int, int], vocabulary: Vocabulary, task: str, num_toke
 
 
 def input_shape(cfg: Config, picture: tuple[int, int]) -> tuple[int, int]:
-    """Height and width, padded, in which the network sees a picture of this height and width."""
+    """Height and width, padded, in which the network sees an image of this height and width."""
     packed = build_pipeline(cfg)(dict(img=np.zeros((*picture, 3), np.uint8), img_path='blank', img_id=0))
     height, width = packed['inputs'].shape[1:]
     return -(-height // 32) * 32, -(-width // 32) * 32

@@ -1,4 +1,4 @@
-"""Metrics as a function of the size in which a network sees its pictures."""
+"""Metrics as a function of the size in which a network sees its images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ScalePackedInputs(BaseTransform):
 
 
 def scaled_dataset(dataset: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    """Config of a test data set whose pictures reach the network larger or smaller.
+    """Config of a test data set whose images reach the network larger or smaller.
 
     Sizes of the pipeline's ``*Resize*`` steps are multiplied; a pipeline without any gets :class:`ScalePackedInputs`.
 

@@ -1,4 +1,4 @@
-"""The model and the pictures that an analysis is about."""
+"""The model and the images that an analysis is about."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add_config_arguments(parser: ArgumentParser) -> None:
 
 
 def add_choice_arguments(parser: ArgumentParser, number: int | None = None) -> None:
-    """Arguments that choose pictures of a data set."""
+    """Arguments that choose images of a data set."""
     default = 'all' if number is None else number
     parser.add_argument('--num-images', type=int, default=number, metavar='N', help=f'at most so many ({default})')
     parser.add_argument('--shuffle', type=int, metavar='SEED', help='take them at random instead of the first ones')
@@ -95,11 +95,11 @@ def build_model(cfg: Config, args: Namespace) -> nn.Module:
 
 
 def build_dataset(dataset: Mapping[str, Any], number: int | None = None, seed: int | None = None) -> Subset:
-    """A data set, or some pictures of it.
+    """A data set, or some images of it.
 
     Args:
         dataset (Mapping): Config of a data set with positions (no stream).
-        number (int, optional): At most so many pictures.
+        number (int, optional): At most so many images.
         seed (int, optional): Of a random order; None keeps that of the data set.
 
     Raises:
@@ -130,12 +130,12 @@ def loader_settings(cfg: Config) -> Mapping[str, Any]:
 
 @dataclass
 class Subject:
-    """A model and the test pictures it is to be judged by.
+    """A model and the test images it is to be judged by.
 
     Attributes:
         cfg (Config): Its ``test_evaluator`` says how.
         model (nn.Module): In evaluation mode, on its device.
-        images (Subset): Chosen pictures.
+        images (Subset): Chosen images.
     """
 
     cfg: Config
@@ -169,10 +169,10 @@ class Subject:
         return evaluator
 
     def predictions(self, images: Dataset | None = None, what: str = 'Predicting') -> Iterator[tuple[Tensor, Any]]:
-        """Every chosen picture as the network gets it, ``[3, h, w]``, and its sample with predictions.
+        """Every chosen image as the network gets it, ``[3, h, w]``, and its sample with predictions.
 
         Args:
-            images (Dataset, optional): Other pictures than :attr:`images`.
+            images (Dataset, optional): Other images than :attr:`images`.
             what (str): Title of the progress bar.
         """
         for batch in self.batches(images, what):
@@ -188,10 +188,10 @@ class Subject:
 
 
 def evaluate_each(evaluator: Evaluator, number: int) -> tuple[dict[str, float], list[str]]:
-    """Values of all metrics that can be computed, and why others cannot (a search among 100 needs 100 pictures).
+    """Values of all metrics that can be computed, and why others cannot (a search among 100 needs 100 images).
 
     Args:
-        evaluator (Evaluator): That has processed the pictures.
+        evaluator (Evaluator): That has processed the images.
         number (int): How many these are.
 
     Raises:

@@ -29,9 +29,9 @@ _OUT_OF_MEMORY = (
 
 
 def inference_transforms(cfg: Config) -> list[dict]:
-    """Transforms from a picture to the network's input.
+    """Transforms from an image to the network's input.
 
-    The config's ``inference_pipeline``; without one, the resizing of its test pipeline, so that a model meets pictures
+    The config's ``inference_pipeline``; without one, the resizing of its test pipeline, so that a model meets images
     in the size it is tested in; without that, :data:`DEFAULT_RESIZE`.
     """
     if cfg.get('inference_pipeline'):
@@ -51,7 +51,7 @@ def build_pipeline(cfg: Config, task: str | None = None) -> Compose:
     """Pipeline of a task; it gets pixels under ``img``, so its loading step reads no file.
 
     Args:
-        cfg (Config): Its ``task_pipelines`` are transforms by task, for tasks that see pictures in another size.
+        cfg (Config): Its ``task_pipelines`` are transforms by task, for tasks that see images in another size.
         task (str, optional): None, and every task without transforms of its own, has :func:`inference_transforms`.
     """
     own = cfg.get('task_pipelines', {}).get(task)

@@ -1,4 +1,4 @@
-"""What lies in a folder of pictures or of texts."""
+"""What lies in a folder of images or of texts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .store import Item
 
 
 def list_images(folder: str | Path) -> dict[str, Item]:
-    """Picture files below a folder, by relative path in order, with size and time of change; hidden ones left out.
+    """Image files below a folder, by relative path in order, with size and time of change; hidden ones left out.
 
     Raises:
-        ValueError: The folder is missing or has no pictures.
+        ValueError: The folder is missing or has no images.
     """
     files = _list_files(folder, IMAGE_SUFFIXES)
     if not files:

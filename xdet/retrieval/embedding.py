@@ -1,4 +1,4 @@
-"""Unit vectors of pictures and texts, and what they depend on."""
+"""Unit vectors of images and texts, and what they depend on."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from xdet.tasks import RetrievalTask
 
 _PARTS = ('backbone', 'pixel_decoder', 'decoder', 'text_encoder')
-_READERS = 8  # pictures decoded at a time
+_READERS = 8  # images decoded at a time
 _TEXTS_PER_PASS = 256
 
 
 class Embedder:
-    """Embeds pictures and texts with a model that has a retrieval task.
+    """Embeds images and texts with a model that has a retrieval task.
 
     Args:
         inferencer (XDecoderInferencer): Holds the model.
-        pipeline (Sequence[dict], optional): Transforms from a picture to the network's input. None is the
-            inferencer's for retrieval: officially, any picture is squashed to 224 x 224 pixels.
+        pipeline (Sequence[dict], optional): Transforms from an image to the network's input. None is the
+            inferencer's for retrieval: officially, any image is squashed to 224 x 224 pixels.
 
     Raises:
         ValueError: The model has no retrieval task, or the pipeline is no list of known transforms.
@@ -90,7 +90,7 @@ class Embedder:
         return result
 
     def images(self, sources: Sequence[ImageSource]) -> tuple[np.ndarray, dict[int, ImageReadError]]:
-        """Embed pictures in one forward pass, or in several where memory is short.
+        """Embed images in one forward pass, or in several where memory is short.
 
         Returns:
             tuple[np.ndarray, dict[int, ImageReadError]]: Unit vectors float32 ``[n, 2, C]``, decoder and backbone, of

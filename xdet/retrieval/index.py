@@ -1,4 +1,4 @@
-"""Search in collections: pictures by texts, texts by pictures."""
+"""Search in collections: images by texts, texts by images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _Index = TypeVar('_Index', bound='_SavedIndex')
 
 @dataclass(frozen=True)
 class ImageHit:
-    """A picture that was found.
+    """An image that was found.
 
     Attributes:
         path (str): Path of the file.
@@ -111,7 +111,7 @@ class _SavedIndex:
 
     @cached_property
     def _faiss_index(self) -> Any:
-        """Exact inner products with the rows; the two vectors of a picture are one long row."""
+        """Exact inner products with the rows; the two vectors of an image are one long row."""
         rows = self._table.reshape(len(self._table), -1)
         index = import_faiss().IndexFlatIP(rows.shape[1] if rows.size else 1)
         if len(rows):
@@ -158,9 +158,9 @@ class _SavedIndex:
 
 
 class ImageIndex(_SavedIndex):
-    """Pictures of a folder, to be found by texts.
+    """Images of a folder, to be found by texts.
 
-    Both vectors of every picture are kept, so the weight of decoder and backbone is chosen at search time.
+    Both vectors of every image are kept, so the weight of decoder and backbone is chosen at search time.
 
     Examples:
         >>> index = ImageIndex.build(inferencer, 'photos', 'photos.index')
@@ -179,26 +179,26 @@ class ImageIndex(_SavedIndex):
         pipeline: Sequence[dict] | None = None,
         show_progress: bool = True,
     ) -> ImageIndex:
-        """Embed the pictures of a folder and its sub-folders, or bring a saved index up to date.
+        """Embed the images of a folder and its sub-folders, or bring a saved index up to date.
 
-        Pictures that are in the index with the same size and time of change are not embedded again; those that are
-        gone leave it. An interrupted run goes on where it stopped. Unreadable pictures are logged and skipped.
+        Images that are in the index with the same size and time of change are not embedded again; those that are
+        gone leave it. An interrupted run goes on where it stopped. Unreadable images are logged and skipped.
 
         Args:
             inferencer (XDecoderInferencer): With a model that has a retrieval task.
-            folder (str | Path): The pictures.
+            folder (str | Path): The images.
             index_dir (str | Path): Where the index lies; made when missing.
-            batch_size (int): Pictures per forward pass; embeddings do not depend on it.
+            batch_size (int): Images per forward pass; embeddings do not depend on it.
             pipeline (Sequence[dict], optional): See :class:`~xdet.retrieval.embedding.Embedder`.
             show_progress (bool): Show a progress bar.
 
         Returns:
-            ImageIndex: The index; its ``failed`` names pictures that were skipped, with the reason.
+            ImageIndex: The index; its ``failed`` names images that were skipped, with the reason.
 
         Raises:
             RetrievalIndexError: The folder of the index cannot be written, or it holds an index of other weights,
                 another pipeline, another collection or a newer format.
-            ValueError: ``folder`` has no pictures, or the model no retrieval task.
+            ValueError: ``folder`` has no images, or the model no retrieval task.
         """
         wanted = list_images(folder)
         root = expand(folder)
@@ -214,7 +214,7 @@ class ImageIndex(_SavedIndex):
             failed.update({str(root / path): f'{root / path}: its embedding is zero or not finite' for path in bad})
             return {path: row for path, row in found.items() if path not in bad}
 
-        batches = _batches(batch_size, 'Embedding pictures', show_progress)
+        batches = _batches(batch_size, 'Embedding images', show_progress)
         store = _update(embedder.signature(cls.kind), root, index_dir, wanted, _same_file, embed, batches)
         if failed:
             lines = [f'{len(failed)} of {len(wanted)} images were skipped:', *failed.values()]
@@ -228,17 +228,17 @@ class ImageIndex(_SavedIndex):
         decoder_weight: float | None = None,
         min_score: float = -np.inf,
     ) -> list[list[ImageHit]]:
-        """Find pictures for texts.
+        """Find images for texts.
 
         Args:
             texts (str | Sequence[str]): One or more.
-            k (int): Most pictures per text.
+            k (int): Most images per text.
             decoder_weight (float, optional): Weight of the decoder's cosine, from 0 to 1; the backbone's has the rest.
                 None is the model's own, officially 0.5.
-            min_score (float): Pictures with lower scores are left out.
+            min_score (float): Images with lower scores are left out.
 
         Returns:
-            list[list[ImageHit]]: Per text its best pictures, best first.
+            list[list[ImageHit]]: Per text its best images, best first.
 
         Raises:
             ImportError: faiss is not installed.
@@ -252,7 +252,7 @@ class ImageIndex(_SavedIndex):
 
 
 class TextIndex(_SavedIndex):
-    """Lines of text files, to be found by pictures.
+    """Lines of text files, to be found by images.
 
     Examples:
         >>> index = TextIndex.build(inferencer, 'captions.txt', 'captions.index')
@@ -272,7 +272,7 @@ class TextIndex(_SavedIndex):
     ) -> TextIndex:
         """Embed the lines of a text file, or of the ``.txt`` files of a folder and its sub-folders.
 
-        As with pictures, only texts that are new to the index are embedded. Equal texts are embedded and found once;
+        As with images, only texts that are new to the index are embedded. Equal texts are embedded and found once;
         empty lines are skipped.
 
         Args:
@@ -306,19 +306,19 @@ class TextIndex(_SavedIndex):
         decoder_weight: float | None = None,
         min_score: float = -np.inf,
     ) -> list[list[TextHit]]:
-        """Find texts for pictures.
+        """Find texts for images.
 
         Args:
             images (ImageInput | Sequence[ImageInput]): Path, folder, URL, BGR array, Pillow image, or a list of these.
-            k (int): Most texts per picture.
+            k (int): Most texts per image.
             decoder_weight (float, optional): As in :meth:`ImageIndex.search`.
             min_score (float): Texts with lower scores are left out.
 
         Returns:
-            list[list[TextHit]]: Per picture its best texts, best first.
+            list[list[TextHit]]: Per image its best texts, best first.
 
         Raises:
-            ImageReadError: A picture cannot be read.
+            ImageReadError: An image cannot be read.
             ImportError: faiss is not installed.
             ValueError: An impossible number.
         """

@@ -1,4 +1,4 @@
-"""What a phrase means: in one picture, and in the pictures of a collection that fit it best."""
+"""What a phrase means: in one image, and in the images of a collection that fit it best."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RegionHit:
-    """A region of a picture that was found.
+    """A region of an image that was found.
 
     Attributes:
-        path (str): Path of the picture.
-        score (float): That of the picture, see :class:`~xdet.retrieval.index.ImageHit`.
-        mask (np.ndarray): bool ``[H, W]`` in the size of the picture; nothing is marked when no pixel fits the phrase.
+        path (str): Path of the image.
+        score (float): That of the image, see :class:`~xdet.retrieval.index.ImageHit`.
+        mask (np.ndarray): bool ``[H, W]`` in the size of the image; nothing is marked when no pixel fits the phrase.
         mask_score (float): Mean foreground probability inside the mask, 0 for an empty one.
     """
 
@@ -33,7 +33,7 @@ class RegionHit:
 
 
 def segment_phrase(inferencer: XDecoderInferencer, image: ImageInput, phrase: str) -> tuple[np.ndarray, float]:
-    """Mask of one phrase in one picture.
+    """Mask of one phrase in one image.
 
     Args:
         inferencer (XDecoderInferencer): With a model that has the task ``refseg``.
@@ -41,10 +41,10 @@ def segment_phrase(inferencer: XDecoderInferencer, image: ImageInput, phrase: st
         phrase (str): What to find.
 
     Returns:
-        tuple[np.ndarray, float]: bool ``[H, W]`` in the size of the picture, and the mask's score.
+        tuple[np.ndarray, float]: bool ``[H, W]`` in the size of the image, and the mask's score.
 
     Raises:
-        ImageReadError: The picture cannot be read.
+        ImageReadError: The image cannot be read.
         ValueError: The phrase is empty, or the model has no such task.
     """
     result = inferencer(image, task='refseg', phrases=[phrase], return_datasamples=True, show_progress=False)
@@ -60,24 +60,24 @@ def find_regions(
     decoder_weight: float | None = None,
     min_score: float = -np.inf,
 ) -> list[RegionHit]:
-    """Find the pictures of a collection that fit a phrase best, and in each the region the phrase means.
+    """Find the images of a collection that fit a phrase best, and in each the region the phrase means.
 
-    The composition of the paper's region retrieval. It ranks pictures by the decoder's vector alone
+    The composition of the paper's region retrieval. It ranks images by the decoder's vector alone
     (``decoder_weight=1``) and keeps the first.
 
     Args:
         inferencer (XDecoderInferencer): With a model that has the tasks ``retrieval`` and ``refseg``.
         index (ImageIndex): The collection.
         phrase (str): What to find.
-        k (int): Most pictures.
+        k (int): Most images.
         decoder_weight (float, optional): See :meth:`~xdet.retrieval.index.ImageIndex.search`.
-        min_score (float): Pictures with lower scores are left out.
+        min_score (float): Images with lower scores are left out.
 
     Returns:
-        list[RegionHit]: Best picture first.
+        list[RegionHit]: Best image first.
 
     Raises:
-        ImageReadError: A picture was removed or damaged after the index was built.
+        ImageReadError: An image was removed or damaged after the index was built.
     """
     hits = index.search(phrase, k, decoder_weight, min_score)[0]
     return [RegionHit(hit.path, hit.score, *segment_phrase(inferencer, hit.path, phrase)) for hit in hits]

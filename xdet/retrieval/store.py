@@ -59,7 +59,7 @@ class Signature:
         kind (str): ``'images'`` or ``'texts'``.
         shape (tuple[int, ...]): Of one row: ``(2, C)`` for images (decoder, backbone), ``(C,)`` for texts.
         fingerprint (str): Hash of the weights and the configuration of the model.
-        pipeline (list[dict]): Transforms from a picture to the network's input, as plain JSON; empty for texts.
+        pipeline (list[dict]): Transforms from an image to the network's input, as plain JSON; empty for texts.
     """
 
     kind: str

@@ -54,7 +54,7 @@ class ReferringFormat(TaskFormat):
         )
 
     def summary(self, prediction: Mapping[str, Any], score_thr: float) -> list[str]:
-        """Score and share of the picture of every phrase, also of those that were not found."""
+        """Score and share of the image of every phrase, also of those that were not found."""
         pixels = prediction['height'] * prediction['width']
         width = max(len(segment['phrase']) for segment in prediction['segments'])
         lines = []

@@ -49,7 +49,7 @@ class SegmentFormat(TaskFormat):
     prompts: ClassVar[tuple[str, ...]] = (*NAMES, 'score', 'mask', 'presence', 'uncertainty')
 
     def summary(self, prediction: Mapping[str, Any], score_thr: float) -> list[str]:
-        """Name, score and share of the picture of every segment, as a table without a border."""
+        """Name, score and share of the image of every segment, as a table without a border."""
         absent = prediction.get('absent')
         told = [f'not there: {", ".join(absent)}'] if absent else []
         return [*summarize_segments(prediction, score_thr), *told]

@@ -30,7 +30,7 @@ class VQATask(TaskAdapter):
 
     Positions steer attention but are no part of what is attended, so what was asked reaches the classifier only through
     where the queries look. ``content='tokens'`` adds the tokens to the content as well, which makes it far easier to
-    learn to compare a question with a picture ("is there a star?").
+    learn to compare a question with an image ("is there a star?").
 
     Args:
         answers (str | Sequence[str], optional): The answers, or a file with them: JSON (a list) or one per line. None:

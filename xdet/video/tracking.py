@@ -227,7 +227,7 @@ def _centre(mask: Masks) -> Floats:
 
 
 def _shift(mask: Masks, by: Floats) -> Masks:
-    """A mask moved by whole pixels; what leaves the picture is gone."""
+    """A mask moved by whole pixels; what leaves the image is gone."""
     height, width = mask.shape
     down, across = (int(np.clip(np.rint(value), -side, side)) for value, side in zip(by, mask.shape, strict=True))
     moved = np.zeros_like(mask)

@@ -1,7 +1,7 @@
-# The first 8 pictures of COCO's train2017, without augmentation and tested on themselves.
+# The first 8 images of COCO's train2017, without augmentation and tested on themselves.
 _base_ = './coco_panoptic.py'
 
-# One size for all, so that the batches of training are padded no differently than single pictures in testing.
+# One size for all, so that the batches of training are padded no differently than single images in testing.
 resize = dict(type='mmdet.Resize', scale=(384, 320), keep_ratio=False)
 train_pipeline = [
     dict(type='LoadXDetImage'),

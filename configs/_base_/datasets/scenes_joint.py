@@ -37,7 +37,7 @@ test_pipeline = [
         tasks=('panoptic', 'refseg', 'caption', 'refcaption', 'retrieval', 'vqa'),
     ),
 ]
-# What the inferencer does with a picture from a file.
+# What the inferencer does with an image from a file.
 inference_pipeline = [
     dict(type='LoadXDetImage'),
     dict(type='ResizeShortestEdge', scale=size, max_size=4 * size),

@@ -9,7 +9,7 @@ test_pipeline = [
     dict(type='RenderScene', size=size),
     dict(type='PackXDetInputs', test_mode=True, tasks=('panoptic',)),
 ]
-# What the inferencer does with a picture from a file.
+# What the inferencer does with an image from a file.
 inference_pipeline = [
     dict(type='LoadXDetImage'),
     dict(type='ResizeShortestEdge', scale=size, max_size=4 * size),

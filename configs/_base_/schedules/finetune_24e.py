@@ -1,5 +1,5 @@
 # The paper's fine-tuning of generic segmentation (appendix A.2): 24 epochs, rate divided by 10 after 21 and 23.
-# The number of iterations is that of COCO's 118,287 pictures at batch size 32; set max_iters for other data.
+# The number of iterations is that of COCO's 118,287 images at batch size 32; set max_iters for other data.
 max_iters = 24 * 118287 // 32
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters // 8)

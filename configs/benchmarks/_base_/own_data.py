@@ -5,5 +5,5 @@ test_dataloader = dict(dataset=dict(data_root=data_root))
 benchmark = dict(own_data=True, notes=[])
 protocols = dict(
     official=dict(why='nothing was published for your data; as recommended'),
-    recommended=dict(why="pictures have the size that the model's config gives them for inference"),
+    recommended=dict(why="images have the size that the model's config gives them for inference"),
 )

@@ -17,7 +17,7 @@ model = dict(
         ),
     ),
 )
-# The pictures of `test_words` are those of `test`; training takes others than testing.
+# The images of `test_words` are those of `test`; training takes others than testing.
 train_dataloader = dict(dataset=dict(dataset=dict(split='test_words', start=10000, num_scenes=10000)))
 val_dataloader = dict(dataset=dict(split='test_words', num_scenes=100))
 test_dataloader = val_dataloader

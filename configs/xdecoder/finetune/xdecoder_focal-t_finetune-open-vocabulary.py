@@ -27,5 +27,5 @@ train_dataloader = dict(
 )
 optim_wrapper = dict(optimizer=dict(lr=1e-5))
 
-max_iters = 2 * _base_.max_iters  # as many passes over your pictures as without COCO's
+max_iters = 2 * _base_.max_iters  # as many passes over your images as without COCO's
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)

@@ -1,4 +1,4 @@
-# Closed-vocabulary fine-tuning on your own panoptic data in COCO's layout (docs/finetune.md), 8 GPUs, 4 pictures each:
+# Closed-vocabulary fine-tuning on your own panoptic data in COCO's layout (docs/finetune.md), 8 GPUs, 4 images each:
 #   bash tools/dist_train.sh xdecoder_focal-t_finetune-panoptic 8 --weights OFFICIAL_OR_OWN
 _base_ = [
     '../../_base_/models/focal-t.py',

@@ -1,4 +1,4 @@
-# Referring segmentation on RefCOCOg, 24 epochs of its 21,899 training pictures at batch size 32 (8 GPUs, 4 each):
+# Referring segmentation on RefCOCOg, 24 epochs of its 21,899 training images at batch size 32 (8 GPUs, 4 each):
 #   bash tools/dist_train.sh xdecoder_focal-t_finetune-refcocog 8 --weights OFFICIAL_OR_OWN
 _base_ = [
     '../../_base_/models/focal-t.py',

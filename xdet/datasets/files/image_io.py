@@ -161,7 +161,7 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
 
 
 def _integers_to_grey(values: np.ndarray, name: str) -> Image.Image:
-    """High byte of 16-bit grey. Pillow's own conversion clips at 255 instead, which leaves a white picture."""
+    """High byte of 16-bit grey. Pillow's own conversion clips at 255 instead, which leaves a white image."""
     if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
         raise ImageReadError(name, f'has values from {values.min()} to {values.max()}; {ACCEPTED}')
     return Image.fromarray((values.astype(np.uint16) >> 8).astype(np.uint8))

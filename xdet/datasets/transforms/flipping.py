@@ -115,7 +115,7 @@ def _swap_texts(results: dict, change: Callable[[str], str] = swap_sides) -> Non
 
 
 def _texts(results: dict) -> Iterator[str]:
-    """What is said, asked and answered about the picture."""
+    """What is said, asked and answered about the image."""
     found: list[str] = []
     _swap_texts(dict(results), lambda text: found.append(text) or text)
     yield from found

@@ -34,7 +34,7 @@ class Regions:
 
     Attributes:
         boxes (np.ndarray | None): float ``[n, 4]``, ``x1, y1, x2, y2`` in pixels.
-        masks (tuple): Otherwise bool arrays ``[H, W]`` or paths of picture files.
+        masks (tuple): Otherwise bool arrays ``[H, W]`` or paths of image files.
     """
 
     boxes: np.ndarray | None = None
@@ -181,7 +181,7 @@ def resolve_masks(value: Any, count: int | None) -> list[Regions]:
 
 _POINTS = 'accepted are lists of [x, y] in pixels, or [x, y, 0] for points that are not on the object'
 _BOXES = 'accepted are lists of [x1, y1, x2, y2] in pixels with x1 < x2 and y1 < y2'
-_MASKS = 'accepted are bool arrays [H, W] or [n, H, W] and paths of picture files'
+_MASKS = 'accepted are bool arrays [H, W] or [n, H, W] and paths of image files'
 
 
 def _per_image(
