@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from xdet import model_zoo
-from xdet.compat.checkpoint import load_weights
+from xdet.compat.fitting import load_weights
 from xdet.io.errors import cause
 from xdet.models.context import TaskContext
 from xdet.models.decoder import OBJECT

@@ -8,8 +8,10 @@ import logging
 import os
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
@@ -299,3 +301,11 @@ def _download(url: str | os.PathLike) -> Path:
     except OSError as error:  # urllib's errors are OSErrors
         raise CheckpointError(f"cannot download '{shorten(url)}': {_first_line(error)}") from error
     return path
+
+
+def __getattr__(name: str) -> Any:
+    """Functions that moved to :mod:`xdet.compat.fitting`, with a warning, until version 0.3."""
+    if name not in ('load_weights', 'check_finite', 'to_xdet'):
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    warnings.warn(f'{__name__}.{name} is now xdet.compat.fitting.{name}', DeprecationWarning, stacklevel=2)
+    return getattr(import_module('xdet.compat.fitting'), name)
