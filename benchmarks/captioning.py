@@ -59,7 +59,7 @@ def cached(model, features: ImageFeatures, batch: int, tokens: int) -> Tensor:
     samples = [XDetDataSample() for _ in range(batch)]
     context = TaskContext(LatentPass(model.decoder, features), samples, model.text_encoder, model.texts)
     settings = GenerationSettings(max_tokens=tokens)
-    writer = _CaptionWriter(model.tasks['captioning'], context, settings, 1, None)
+    writer = _CaptionWriter(model.tasks['captioning'], [context], settings, 1, None)
     texts = generate(writer, batch, settings, features.mask_features.device)
     return torch.tensor([text[0].ids for text in texts])
 

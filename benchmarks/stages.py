@@ -2,17 +2,20 @@
 
     python benchmarks/stages.py --against v0.1.0 --out stages.json
     python benchmarks/stages.py --model xdecoder_focal-nano --size 160x240 --repeats 3        # small, this tree alone
+    python benchmarks/stages.py --against v0.1.0 --phrase-size 512x680 --caption-size 224x336 --tokens 12 50 \\
+        --train-size 256 224 --only 'whole*' 'training step'    # tasks from pixels to results, each at its size
 
 Two processes with one thread each hold the same model with the same weights, one from this tree and one from the named
 revision (any since ``TextPrompts`` came in 0.2). They take turns, stage by stage; what counts is the least processor
 time of a stage, which other programs disturb less than the time on the clock. Before that both compute everything once,
 and the largest difference of their results is reported as a share of the results' RMS.
 
-Operations are those of the formulas: a convolution counts as a direct one, whichever way it is computed. ``share`` is
-the time that they would take at the rates of a large matrix product and of a large 3x3 convolution, measured in the
-same run, over the time they took; shorter ways can exceed 1. What texts cost is counted and timed in a stage of its
-own: the others remember them. The load of the machine is printed below the table. Weights are random, so thresholds are
-off and all masks are made.
+Stages of a task begin with an encoded image; those called "whole" begin with its pixels. Operations are those of the
+formulas: a convolution counts as a direct one, whichever way it is computed. ``share`` is the time that they would take
+at the rates of a large matrix product and of a large 3x3 convolution, measured in the same run, over the time they
+took; shorter ways can exceed 1. What texts cost is counted and timed in stages of their own: the others remember them,
+and class names have made-up embeddings. The load of the machine is printed below the table. Weights are random, so
+thresholds are off and all masks are made.
 """
 
 from __future__ import annotations
@@ -30,27 +33,46 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PHRASES = tuple(f'the {what} on the {side}' for what in ('red car', 'old man', 'dog', 'tree', 'cup') for side in 'ab')
 HERE, THERE, TRAINING = 'this tree', 'revision', 'training step'
+RATES = 'matrix product', 'convolution'
 
 
 class Stages:
-    """The stages of one model, in an order in which each finds what it needs of earlier ones."""
+    """The stages of one model.
 
-    def __init__(self, model: str, height: int, width: int, names: int, tokens: int, train_size: int) -> None:
+    Args:
+        model (str): Name of a shipped config.
+        sizes (dict[str, list[int]]): Height and width of the image for ``'image'``, ``'phrases'`` and ``'caption'``.
+        names (int): Class names of segmentation.
+        tokens (list[int]): Lengths of captions.
+        train_sizes (list[int]): Side of the training image, and of another one for captions if there is a second;
+            0 leaves training out.
+        only (list[str]): Patterns of stages; others are left out.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        sizes: dict[str, list[int]],
+        names: int,
+        tokens: list[int],
+        train_sizes: list[int],
+        only: list[str],
+    ) -> None:
         import torch
         from mmengine.config import Config
         from mmengine.registry import init_default_scope
-        from mmengine.structures import InstanceData
 
         import xdet.registry
         from xdet.model_zoo import find_config
         from xdet.models.text import TextCache
-        from xdet.structures import ImageFeatures, TextPrompts, Vocabulary, XDetDataSample
+        from xdet.structures import Vocabulary
 
         init_default_scope('xdet')
         torch.set_num_threads(1)
@@ -58,83 +80,113 @@ class Stages:
         for name, parameter in self.model.named_parameters():
             if parameter.dim() > 1 or name.endswith('bias'):  # equal in all revisions, whatever they draw and when
                 generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-                width = parameter[0].numel() if parameter.dim() > 1 else 100
-                torch.nn.init.normal_(parameter, std=1 / math.sqrt(width), generator=generator)
+                fan_in = parameter[0].numel() if parameter.dim() > 1 else 100
+                torch.nn.init.normal_(parameter, std=1 / math.sqrt(fan_in), generator=generator)
+        table = self.model.text_encoder.token_embedding.weight
+        table.data[-1] = 0  # the end token: captions become as long as they may
         task = self.model.tasks['segmentation']
         task.object_mask_threshold = task.overlap_threshold = 0.0
-        padded = [-(-side // 32) * 32 for side in (height, width)]
-        generator = torch.Generator().manual_seed(0)
-        image = torch.randn(1, 3, *padded, generator=generator)
         torch.manual_seed(0)
         matrix, square = torch.randn(3800, 512), torch.randn(512, 512)
         maps, kernel = torch.randn(1, 512, 48, 64), torch.randn(512, 512, 3, 3)
         vocabulary = Vocabulary(tuple(f'thing {number}' for number in range(names)), (True,) * names)
-        few = Vocabulary(vocabulary.names[:10], (True,) * len(vocabulary.names[:10]))
-        made: dict[str, Any] = {}
+        few, one = (Vocabulary(vocabulary.names[:count], (True,) * len(vocabulary.names[:count])) for count in (10, 1))
+        self._know(vocabulary.names)
+        images = {tuple(size): Image(self.model, *size) for size in sizes.values()}
+        image, of_phrases, of_caption = (images[tuple(sizes[name])] for name in ('image', 'phrases', 'caption'))
 
-        def keep(name: str, value: Any) -> Any:
-            made[name] = value
-            return value
+        def phrases(mode: str, image: Image, whole: bool) -> Callable[[], Any]:
+            task, ask = self.model.tasks['referring'], image.asked('refseg', whole, phrases=PHRASES)
 
-        def asked(task: str, **prompts: Any) -> Callable[[], Any]:
             def run() -> Any:
-                meta = dict(img_shape=(height, width), ori_shape=(height, width), batch_input_shape=tuple(padded))
-                sample = XDetDataSample(metainfo=meta)
-                prompt = TextPrompts(tasks=(task,), **prompts)
-                self.model.predict_features(made['features'], [sample], made['latents'], [prompt])
-                return sample
+                before, task.mode = task.mode, mode
+                try:
+                    return ask()
+                finally:
+                    task.mode = before
 
             return run
 
-        def latents() -> Any:
-            latent = self.model.latent_pass(made['features'])
-            keep('latents', latent)
-            return latent.outputs.last
-
-        def features() -> Any:
-            mask_features, memory = self.model.pixel_decoder(made['maps'])
-            keep('features', ImageFeatures(made['maps'], mask_features, tuple(memory)))
-            return mask_features
-
-        side = -(-train_size // 32) * 32
-        masks = torch.zeros(6, side, side, dtype=torch.bool)
-        for row in range(6):
-            masks[row, row * side // 8 :, : (row + 2) * side // 8] = True
-        shape = dict(img_shape=(side, side), ori_shape=(side, side), batch_input_shape=(side, side))
-        target = XDetDataSample(metainfo=dict(shape, vocabulary=few, caption='a red car and an old man'))
-        target.gt_segments = InstanceData(masks=masks, labels=torch.arange(6) % len(few.names))
-        target.gt_phrases = InstanceData(masks=masks[:2], texts=list(PHRASES[:2]))
-
-        def train() -> Any:
-            torch.manual_seed(1)
-            torch.nn.Module.train(self.model)  # texts stay remembered, as no weight changes
-            losses = self.model.loss(torch.randn(1, 3, side, side), [target])
-            sum(losses.values()).backward()
-            self.model.zero_grad(set_to_none=True)
-            torch.nn.Module.eval(self.model)
-            return torch.stack([loss.detach() for loss in losses.values()])
-
+        segment = dict(vocabulary=vocabulary)
+        written = {f'caption of {n} tokens': dict(generation=dict(max_tokens=n)) for n in tokens}
         every: list[tuple[str, str | None, Callable[[], Any]]] = [
             ('matrix product', None, lambda: matrix @ square),
             ('convolution', None, lambda: torch.nn.functional.conv2d(maps, kernel, padding=1)),
-            ('backbone', None, lambda: keep('maps', tuple(self.model.backbone(image)))[-1]),
-            ('pixel decoder', None, features),
-            ('decoder, latent queries', None, latents),
+            ('backbone', None, image.run_backbone),
+            ('pixel decoder', None, image.run_pixel_decoder),
+            ('decoder, latent queries', None, image.run_latents),
+            ('1 class name in all templates', None, lambda: TextCache(self.model.text_encoder).classes(one)),
             ('10 class names in all templates', None, lambda: TextCache(self.model.text_encoder).classes(few)),
-            (f'panoptic, {names} names', 'panoptic', asked('panoptic', vocabulary=vocabulary)),
-            (f'semantic, {names} names', 'semantic', asked('semantic', vocabulary=vocabulary)),
-            (f'instance, {names} names', 'instance', asked('instance', vocabulary=vocabulary)),
-            ('1 phrase', 'refseg', asked('refseg', phrases=PHRASES[:1])),
-            ('10 phrases', 'refseg', asked('refseg', phrases=PHRASES)),
-            (f'caption of {tokens} tokens', 'caption', asked('caption', generation=dict(max_tokens=tokens))),
-            ('classification', 'classification', asked('classification', vocabulary=few)),
-            ('retrieval', 'retrieval', asked('retrieval', texts=PHRASES)),
-            ('questions', 'vqa', asked('vqa', questions=PHRASES[:2])),
-            (TRAINING, None, train),
+            ('texts of 10 phrases', None, lambda: self.model.text_encoder(list(PHRASES)).pooled),
+            (f'panoptic, {names} names', 'panoptic', image.asked('panoptic', **segment)),
+            (f'semantic, {names} names', 'semantic', image.asked('semantic', **segment)),
+            (f'instance, {names} names', 'instance', image.asked('instance', **segment)),
+            ('1 phrase', 'refseg', of_phrases.asked('refseg', phrases=PHRASES[:1])),
+            ('10 phrases', 'refseg', phrases('independent', of_phrases, False)),
+            ('10 phrases jointly', 'refseg', phrases('joint', of_phrases, False)),
+            *((name, 'caption', of_caption.asked('caption', **prompts)) for name, prompts in written.items()),
+            ('classification', 'classification', image.asked('classification', vocabulary=few)),
+            ('retrieval', 'retrieval', image.asked('retrieval', texts=PHRASES)),
+            ('questions', 'vqa', image.asked('vqa', questions=PHRASES[:2])),
+            (f'whole panoptic, {names} names', 'panoptic', image.asked('panoptic', True, **segment)),
+            ('whole 10 phrases', 'refseg', phrases('independent', of_phrases, True)),
+            ('whole 10 phrases jointly', 'refseg', phrases('joint', of_phrases, True)),
+            *((f'whole {name}', 'caption', of_caption.asked('caption', True, **of)) for name, of in written.items()),
+            (TRAINING, None, self._training(few, train_sizes)),
         ]
         self.runs = {name: run for name, task, run in every if task is None or task in self.model.task_names}
-        if side == 0:
+        if 0 in train_sizes:
             self.runs.pop(TRAINING)
+        wanted = [*RATES, *only]
+        self.runs = {name: run for name, run in self.runs.items() if any(fnmatch(name, one) for one in wanted)}
+
+    def _know(self, names: tuple[str, ...]) -> None:
+        """Give class names made-up embeddings, through a file, as users do: 133 names cost the tower a minute."""
+        import torch
+
+        from xdet.models.text.embedding_file import EmbeddingFile, templates_fingerprint, write_embeddings
+
+        encoder = self.model.text_encoder
+        rows = torch.randn(len(names), encoder.embed_dims, generator=torch.Generator().manual_seed(0))
+        about = encoder.fingerprint(), templates_fingerprint()
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, 'names.safetensors')
+            table = torch.nn.functional.normalize(rows, dim=1)
+            write_embeddings(path, EmbeddingFile(list(names), [True] * len(names), table, *about))
+            self.model.texts.load(path)
+
+    def _training(self, vocabulary: Any, sizes: list[int]) -> Callable[[], Any]:
+        import torch
+        from mmengine.structures import InstanceData
+
+        from xdet.structures import XDetDataSample
+
+        batches = []
+        for side in (-(-size // 32) * 32 for size in sizes):
+            masks = torch.zeros(6, side, side, dtype=torch.bool)
+            for row in range(6):
+                masks[row, row * side // 8 :, : (row + 2) * side // 8] = True
+            shape = dict(img_shape=(side, side), ori_shape=(side, side), batch_input_shape=(side, side))
+            target = XDetDataSample(metainfo=dict(shape, vocabulary=vocabulary))
+            if not batches:
+                target.gt_segments = InstanceData(masks=masks, labels=torch.arange(6) % len(vocabulary.names))
+                target.gt_phrases = InstanceData(masks=masks[:2], texts=list(PHRASES[:2]))
+            batches.append((torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(side)), target))
+        batches[-1][1].set_metainfo(dict(caption='a red car and an old man'))
+
+        def run() -> Any:
+            torch.manual_seed(1)
+            torch.nn.Module.train(self.model)  # texts stay remembered, as no weight changes
+            every = []
+            for image, target in batches:  # as a joint training does: a batch of each source, then one update
+                losses = list(self.model.loss(image, [target]).values())
+                sum(losses).backward()
+                every += [loss.detach() for loss in losses]
+            self.model.zero_grad(set_to_none=True)
+            torch.nn.Module.eval(self.model)
+            return torch.stack(every)
+
+        return run
 
     def run(self, name: str) -> Any:
         """A stage's result."""
@@ -150,24 +202,87 @@ class Stages:
         return time.process_time() - start
 
     def operations(self, name: str) -> dict[str, float]:
-        """Its operations in 1e9, those of convolutions apart, of a run in which texts are remembered."""
+        """Its operations in 1e9, those of convolutions apart; in a run after the first one texts are remembered."""
         from xdet.analysis.flops import countable, operation_counter
 
-        self.run(name)
         with operation_counter() as counter, nullcontext() if name == TRAINING else countable():
             self.runs[name]()
         counts = {str(operation): number for operation, number in counter.get_flop_counts()['Global'].items()}
         convolutions = sum(number for operation, number in counts.items() if 'conv' in operation)
         return dict(gflop=sum(counts.values()) / 1e9, convolutions=convolutions / 1e9)
 
-    def result(self, name: str, path: str) -> float:
-        """Write the numbers of its result; returns the MiB that it needed beside what was there, if Linux tells."""
+    def result(self, name: str, path: str) -> tuple[float, float]:
+        """Write the numbers of its result; returns the MiB that it needed beside what was there, if Linux tells, and
+        its processor time in seconds, which counts if no later run is quicker.
+        """
         import torch
 
         with memory() as peak:
+            start = time.process_time()
             result = self.run(name)
+            seconds = time.process_time() - start
         torch.save([part.contiguous() for part in _tensors(result)], path)
-        return peak[0]
+        return peak[0], seconds
+
+
+class Image:
+    """Made-up pixels, and what the model made of them.
+
+    Args:
+        model (XDecoder): The model.
+        height (int): Height of the image; it is padded to a multiple of 32.
+        width (int): Likewise.
+    """
+
+    def __init__(self, model: Any, height: int, width: int) -> None:
+        import torch
+
+        self.model, self.shape = model, (height, width)
+        self.padded = -(-height // 32) * 32, -(-width // 32) * 32
+        self.pixels = torch.randn(3, *self.padded, generator=torch.Generator().manual_seed(0))
+        self.maps: Any = None
+        self.features: Any = None
+        self.latents: Any = None
+
+    def run_backbone(self) -> Any:
+        """Its last map."""
+        self.maps = tuple(self.model.backbone(self.pixels[None]))
+        return self.maps[-1]
+
+    def run_pixel_decoder(self) -> Any:
+        """The mask features."""
+        from xdet.structures import ImageFeatures
+
+        if self.maps is None:
+            self.run_backbone()
+        mask_features, memory = self.model.pixel_decoder(self.maps)
+        self.features = ImageFeatures(self.maps, mask_features, tuple(memory))
+        return mask_features
+
+    def run_latents(self) -> Any:
+        """The decoder's last prediction."""
+        if self.features is None:
+            self.run_pixel_decoder()
+        self.latents = self.model.latent_pass(self.features)
+        return self.latents.outputs.last
+
+    def asked(self, task: str, whole: bool = False, **prompts: Any) -> Callable[[], Any]:
+        """A run of a task, from the pixels if ``whole``; it returns the sample."""
+        from xdet.structures import TextPrompts, XDetDataSample
+
+        def run() -> Any:
+            meta = dict(img_shape=self.shape, ori_shape=self.shape, batch_input_shape=self.padded)
+            sample, prompt = XDetDataSample(metainfo=meta), TextPrompts(tasks=(task,), **prompts)
+            if whole:
+                prompt.apply(sample, 'image')
+                self.model.predict([self.pixels], [sample])
+                return sample
+            if self.latents is None:
+                self.run_latents()
+            self.model.predict_features(self.features, [sample], self.latents, [prompt])
+            return sample
+
+        return run
 
 
 @contextmanager
@@ -274,18 +389,18 @@ def compare(workers: dict[str, Worker], repeats: int, folder: Path) -> list[dict
     stages = [name for name in here.stages if all(name in worker.stages for worker in workers.values())]
     rows: dict[str, dict[str, Any]] = {name: dict(stage=name) for name in stages}
     for name, row in rows.items():
-        row.update(here.ask('operations', name))
         results = []
         for number, (who, worker) in enumerate(workers.items()):
-            row[f'MiB {who}'] = worker.ask('result', name, str(folder / f'{number}.pt'))
+            row[f'MiB {who}'], row[who] = worker.ask('result', name, str(folder / f'{number}.pt'))
             results.append(torch.load(folder / f'{number}.pt', weights_only=True))
         if len(workers) > 1:
             row['difference'] = difference(*results)
+        row.update(here.ask('operations', name))
     for repeat in range(repeats):
         for name, row in rows.items():
             for who, worker in list(workers.items())[:: 1 if repeat % 2 else -1]:
-                row[who] = min(row.get(who, math.inf), worker.ask('time', name))
-    rates = [rows[name]['gflop'] / rows[name][HERE] for name in ('matrix product', 'convolution')]
+                row[who] = min(row[who], worker.ask('time', name))
+    rates = [rows[name]['gflop'] / rows[name][HERE] for name in RATES]
     for row in rows.values():
         least = (row['gflop'] - row['convolutions']) / rates[0] + row['convolutions'] / rates[1]
         row['GFLOP/s'], row['share'] = row['gflop'] / row[HERE], least / row[HERE]
@@ -326,22 +441,34 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--against', help='a revision of git to compare with, such as v0.1.0 or HEAD~3')
     parser.add_argument('--model', default='xdecoder_focal-t', help='name of a shipped config')
     parser.add_argument('--size', default='800x1201', help='height x width of the image')
+    parser.add_argument('--phrase-size', help='of the image of phrases (default: --size)')
+    parser.add_argument('--caption-size', help='of the image of captions (default: --size)')
     parser.add_argument('--names', type=int, default=133, help='class names of segmentation')
-    parser.add_argument('--tokens', type=int, default=12, help='of the caption')
-    parser.add_argument('--train-size', type=int, default=256, help='side of the training image; 0 leaves it out')
-    parser.add_argument('--repeats', type=int, default=3, help='the best of so many runs counts')
+    parser.add_argument('--tokens', type=int, nargs='+', default=[12], help='of captions')
+    parser.add_argument(
+        '--train-size',
+        type=int,
+        nargs='+',
+        default=[256],
+        help='side of the training image; a second one is of an image with a caption alone; 0: no training',
+    )
+    parser.add_argument('--only', nargs='+', default=['*'], help="patterns of stages, such as 'whole*'")
+    parser.add_argument('--repeats', type=int, default=3, help='the best of so many runs, and of the first, counts')
     parser.add_argument('--out', help='JSON file')
     parser.add_argument('--worker', help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     if args.worker:
         work(json.loads(args.worker))
         return
-    try:
-        height, width = map(int, args.size.split('x'))
-    except ValueError:
-        parser.error(f'--size {args.size} is no height x width, such as 800x1201')
-    settings = dict(model=args.model, height=height, width=width, names=args.names, tokens=args.tokens)
-    settings['train_size'] = args.train_size
+    given = {'image': args.size, 'phrases': args.phrase_size or args.size, 'caption': args.caption_size or args.size}
+    sizes = {}
+    for name, size in given.items():
+        sides = size.split('x')
+        if len(sides) != 2 or not all(side.isdecimal() and int(side) for side in sides):
+            parser.error(f'the size {size} is no height x width, such as 800x1201')
+        sizes[name] = [int(side) for side in sides]
+    settings = dict(model=args.model, sizes=sizes, names=args.names, tokens=args.tokens, only=args.only)
+    settings['train_sizes'] = args.train_size
     about = dict(settings, repeats=args.repeats)
     loads = [_load()]
     with tempfile.TemporaryDirectory() as folder:

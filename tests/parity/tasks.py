@@ -58,7 +58,7 @@ def _caption(context: TaskContext, case: Case, model: XDecoder) -> dict[str, Ten
     if 'captioning_mask' in case.tensors:  # True is forbidden
         regions = torch.from_numpy(~case.arrays['captioning_mask'].astype(bool))[None]
     task = model.tasks['captioning']
-    writer = _CaptionWriter(task, context, GenerationSettings(max_tokens=50), 1, regions)
+    writer = _CaptionWriter(task, [context], GenerationSettings(max_tokens=50), 1, regions)
     states, logits = [], []
     write = writer._queries.step
 

@@ -118,6 +118,25 @@ def test_captions_with_settings_of_their_own_share_one_pass_over_the_latent_quer
         assert_same(sample.pred_captions, run(model, [image], [meta])[0].pred_captions)
 
 
+def test_captions_of_images_of_different_sizes_are_written_side_by_side(model, picture):
+    """One loop for all, in whichever tasks else they are asked; in half precision with nearly equal scores."""
+    images = [picture(60, 70), picture(33, 20, 1), picture(64, 100, 2), picture(50, 70, 3)]
+    metas = [dict(tasks=('caption',), generation=dict(GENERATION, num_beams=2)) for _ in images]
+    metas[1].update(tasks=('caption', 'refcaption', 'refseg'), phrases=('a dog',))
+    with mock.patch.object(model.text_encoder, 'stream', wraps=model.text_encoder.stream) as stream:
+        together = run(model, images, metas)
+    assert [call.args for call in stream.call_args_list] == [(2 * len(images), 6), (2, 6)]  # then the region's
+    for image, meta, sample in zip(images, metas, together, strict=True):
+        (alone,) = run(model, [image], [meta])
+        assert_same(results(sample), results(alone))
+    with mock.patch.object(model.tasks['captioning'], 'stream_precision', torch.bfloat16):
+        for sample, exact in zip(run(model, images, metas), together, strict=True):
+            ((found, *_), (text, *_)) = sample.pred_captions, exact.pred_captions
+            assert 0 < abs(found['score'] - text['score']) < 0.05
+    with pytest.raises(ValueError, match="stream_precision is 'half'; accepted are 'single' and 'bfloat16'"):
+        type(model.tasks['captioning'])(stream_precision='half')
+
+
 HALF = {
     'autocast': (lambda model: model, lambda: torch.autocast('cpu', dtype=torch.bfloat16)),
     'weights': (lambda model: copy.deepcopy(model).bfloat16(), torch.no_grad),

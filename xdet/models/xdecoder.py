@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -148,13 +148,23 @@ class XDecoder(BaseModel):
     def predict(
         self, inputs: Tensor | Sequence[Tensor], data_samples: Sequence[XDetDataSample]
     ) -> list[XDetDataSample]:
-        """Write predictions into the samples; images of equal padded size run as one batch."""
+        """Write predictions into the samples; images of equal padded size run as one batch.
+
+        Tasks that join sizes come last, with all images together.
+        """
         by_size = defaultdict(list)
         for index, image in enumerate(inputs):
             by_size[tuple(image.shape)].append(index)
+        joint = {name for name, task in self.tasks.items() if task.joins_sizes and len(by_size) > 1}
+        contexts: dict[str, list[TaskContext]] = defaultdict(list)
         for indices in by_size.values():
             features = self.encode(torch.stack([inputs[index] for index in indices]))
-            self.predict_features(features, [data_samples[index] for index in indices])
+            for names, context in self._asked(self.latent_pass(features), [data_samples[index] for index in indices]):
+                self._predict(context, [name for name in names if name not in joint])
+                for name in joint.intersection(names):
+                    contexts[name].append(context)
+        for name, own in contexts.items():
+            self.tasks[name].predict_joined(own)
         return list(data_samples)
 
     def latent_pass(self, features: ImageFeatures) -> LatentPass:
@@ -186,20 +196,29 @@ class XDecoder(BaseModel):
         """
         for sample, asked in zip(data_samples, prompts, strict=True) if prompts is not None else ():
             asked.apply(sample, str(sample.metainfo.get('img_path', 'image')))
+        for names, context in self._asked(latent_pass or self.latent_pass(features), data_samples):
+            self._predict(context, names)
+        return data_samples
+
+    def _asked(
+        self, latent_pass: LatentPass, data_samples: Sequence[XDetDataSample]
+    ) -> Iterator[tuple[tuple[str, ...], TaskContext]]:
+        """Samples that ask the same of some tasks, whose names come first."""
         for sample in data_samples:
             unknown = set(sample.prompts.tasks or ()) - set(self.task_names)
             if unknown:
                 raise ValueError(f'unknown task {sorted(unknown)}; this model has {", ".join(self.task_names)}')
-        shared = latent_pass or self.latent_pass(features)
         by_tasks = defaultdict(list)
         for index, sample in enumerate(data_samples):
             by_tasks[tuple(name for name, task in self.tasks.items() if task.requested(sample.prompts))].append(index)
         for names, indices in by_tasks.items():
-            subset = shared if len(indices) == len(data_samples) else shared.select(indices)
-            context = self.context(subset, [data_samples[index] for index in indices])
-            for name in sorted(names, key=lambda name: self.tasks[name].reads_predictions):
-                self.tasks[name].predict(context)
-        return data_samples
+            subset = latent_pass if len(indices) == len(data_samples) else latent_pass.select(indices)
+            yield names, self.context(subset, [data_samples[index] for index in indices])
+
+    def _predict(self, context: TaskContext, names: Sequence[str]) -> None:
+        """Tasks that build on predictions of others run last."""
+        for name in sorted(names, key=lambda name: self.tasks[name].reads_predictions):
+            self.tasks[name].predict(context)
 
     def context(self, latent_pass: LatentPass, data_samples: Sequence[XDetDataSample]) -> TaskContext:
         """What the tasks look at, for whoever reads them without predicting."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from xdet.models.context import TaskContext
@@ -19,12 +21,14 @@ class TaskAdapter(nn.Module):
         names (tuple[str, ...]): Names under which it can be asked for, and chosen for training.
         default_names (tuple[str, ...]): Those it serves where no task is asked for.
         reads_predictions (bool): Whether it may build on what other tasks predict; it then runs after them.
+        joins_sizes (bool): Whether images of a batch that differ in size come together, in :meth:`predict_joined`.
         targets (str): What to call the targets in errors.
     """
 
     names: tuple[str, ...] = ()
     default_names: tuple[str, ...] = ()
     reads_predictions: bool = False
+    joins_sizes: bool = False
     targets: str = 'targets'
 
     def requested(self, prompts: TextPrompts) -> tuple[str, ...]:
@@ -69,6 +73,11 @@ class TaskAdapter(nn.Module):
     def predict(self, context: TaskContext) -> None:
         """Write predictions into ``context.samples``, all of which ask for this task."""
         raise NotImplementedError
+
+    def predict_joined(self, contexts: Sequence[TaskContext]) -> None:
+        """The same for several contexts, whose images differ in size or in what else is asked; after other tasks."""
+        for context in contexts:
+            self.predict(context)
 
 
 def input_size(outputs: DecoderOutput | ImageFeatures) -> tuple[int, int]:

@@ -10,13 +10,15 @@ from xdet.models.decoder import QueryStream, XDecoderTransformerDecoder
 from xdet.structures import ImageFeatures, QueryGroup
 
 
-def features(batch=2, channels=16):
-    generator = torch.Generator().manual_seed(0)
+def features(batch=2, channels=16, width=3):
+    generator = torch.Generator().manual_seed(width - 3)
 
     def draw(height, width):
         return torch.randn(batch, channels, height, width, generator=generator)
 
-    return ImageFeatures(backbone=(), mask_features=draw(16, 24), memory=(draw(2, 3), draw(4, 6), draw(8, 12)))
+    return ImageFeatures(
+        backbone=(), mask_features=draw(16, 8 * width), memory=[draw(2 << i, width << i) for i in range(3)]
+    )
 
 
 @pytest.fixture
@@ -109,6 +111,39 @@ def test_regions(model, caption):
     before = QueryStream(model, inputs, latents, 5, 1, half).step(*caption)
     after = QueryStream(model, changed, latents, 5, 1, half).step(*caption)
     torch.testing.assert_close(before, after)
+
+
+@torch.no_grad()
+def test_streams_of_images_of_different_sizes_run_as_one(model, caption):
+    """With several rows per image and regions, and in half precision up to its rounding."""
+    sizes = [features(), features(width=5)]
+    regions = torch.zeros(2, 2, 64, 160, dtype=torch.bool)
+    regions[:, 1, :, 32:64] = True
+    rows = [torch.cat([part, part.flip(1)]) for part in caption]
+    swap = torch.tensor([1, 0, 2, 3])
+
+    def streams():
+        seen = regions[..., :96], regions
+        return [QueryStream(model, own, latent_pass(model, own), 5, 2, seen[i]) for i, own in enumerate(sizes)]
+
+    def run(streams, number, dtype=torch.float32):
+        steps = []
+        for place in range(5):
+            own = [torch.cat([part[:, place : place + 1]] * number).to(dtype) for part in rows]
+            pieces = zip(*(part.split(len(part) // len(streams)) for part in own), strict=True)
+            steps.append(torch.cat([stream.step(*piece) for stream, piece in zip(streams, pieces, strict=True)]))
+            for stream in streams:
+                stream.reorder(torch.cat([swap, swap + 4]) if len(streams) == 1 else swap)
+        return torch.cat(steps, dim=1)
+
+    expected = run(streams(), 2)
+    torch.testing.assert_close(run([QueryStream.joined(streams())], 2), expected, rtol=1e-5, atol=1e-5)
+    half = QueryStream.joined(streams())
+    half.to(torch.bfloat16)
+    found = run([half], 2, torch.bfloat16)
+    assert found.dtype == torch.bfloat16 and model.layers[0].linear1.weight.dtype == torch.float32
+    torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.1)
+    assert (found.float() - expected).abs().max() > 1e-3  # it is another precision
 
 
 @torch.no_grad()

@@ -40,6 +40,10 @@ class Attention(nn.Module):
         """Project keys and values, each ``[B, K, C]``."""
         return KeysValues(self._project(key, 1), self._project(value, 2))
 
+    def project_query(self, query: Tensor) -> Tensor:
+        """``[B, Q, C]`` -> ``[B, heads, Q, C / heads]``."""
+        return self._project(query, 0)
+
     def forward(self, query: Tensor, keys_values: KeysValues, mask: Tensor | None = None) -> Tensor:
         """Attend.
 
@@ -51,7 +55,7 @@ class Attention(nn.Module):
         Returns:
             Tensor: ``[B, Q, C]``.
         """
-        attended = F.scaled_dot_product_attention(self._project(query, 0), *keys_values, attn_mask=mask)
+        attended = F.scaled_dot_product_attention(self.project_query(query), *keys_values, attn_mask=mask)
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from xdet.models.precision import in_precision
 from xdet.structures import DecoderOutput, ImageFeatures, KeysValues
 
 from .regions import visible_pixels
@@ -26,7 +29,8 @@ class QueryStream:
     latent queries (docs/architecture.md: group ``caption``).
 
     An image has a fixed number of *rows* (hypotheses of a beam, questions, regions), which do not see each other. Rows
-    of one image lie one after the other: ``R = B * rows_per_image``.
+    of one image lie one after the other: ``R = B * rows_per_image``. Images of different sizes have a stream each, and
+    these can be :meth:`joined`.
 
     Args:
         decoder (XDecoderTransformerDecoder): The decoder.
@@ -54,18 +58,38 @@ class QueryStream:
             raise ValueError('the latent queries were decoded while gradients were recorded; use torch.no_grad()')
         self._layers = decoder.layers
         self._norm = decoder.decoder_norm
-        self._batch = len(features.mask_features)
-        self._image = decoder.image_keys(features) if image_keys is None else image_keys
         levels = decoder.attended(features)
-        self._visible: list[Tensor | None] = [None] * len(levels)
+        visible: list[Tensor | None] = [None] * len(levels)
         if regions is not None:
             rows = rows_per_image // regions.shape[1]
-            self._visible = [
-                visible_pixels(regions, level.shape[-2:]).repeat_interleave(rows, dim=1) for level in levels
-            ]
+            visible = [visible_pixels(regions, level.shape[-2:]).repeat_interleave(rows, dim=1) for level in levels]
+        batch = len(features.mask_features)
+        keys = decoder.image_keys(features) if image_keys is None else image_keys
+        self._images = [_Images(batch, batch * rows_per_image, keys, visible)]
         self._num_latents = latents.keys[0].keys.shape[2]
         self._seen = [_Buffer(keys, rows_per_image, length) for keys in latents.keys]
         self._past = 0
+
+    @staticmethod
+    def joined(streams: Sequence[QueryStream]) -> QueryStream:
+        """One stream of the rows of several, of which none was fed yet; their images may differ in size.
+
+        A step then reads the weights of the decoder once for all of them, which is most of its time.
+        """
+        if len(streams) == 1:
+            return streams[0]
+        stream = copy.copy(streams[0])
+        stream._images = [images for own in streams for images in own._images]
+        stream._seen = [_Buffer.joined(buffers) for buffers in zip(*(own._seen for own in streams), strict=True)]
+        return stream
+
+    def to(self, dtype: torch.dtype) -> None:
+        """Go on in another precision, with copies of the weights."""
+        layers = in_precision(cast(nn.ModuleList, self._layers), dtype)
+        self._layers, self._norm = cast('Sequence[DecoderLayer]', layers), in_precision(self._norm, dtype)
+        self._images = [images.to(dtype) for images in self._images]
+        for seen in self._seen:
+            seen.to(dtype)
 
     def step(self, content: Tensor, position: Tensor) -> Tensor:
         """Feed the next n queries of every row.
@@ -83,8 +107,7 @@ class QueryStream:
             mask = torch.ones(num, self._num_latents + self._past + num, dtype=torch.bool, device=x.device)
             mask = mask.tril(self._num_latents + self._past)
         for index, layer in enumerate(self._layers):
-            visible = self._visible[index % len(self._visible)]
-            x = self._attend_image(layer, x, position, self._image[index], visible)
+            x = self._attend_images(layer, x, position, index)
             seen = self._seen[index].append(layer.self_attn.project(x + position, x), self._num_latents + self._past)
             x = layer.feed_forward(layer.attend_queries(x, position, seen, mask))
         self._past += num
@@ -95,17 +118,40 @@ class QueryStream:
         for seen in self._seen:
             seen.reorder(rows, self._num_latents, self._num_latents + self._past)
 
-    def _attend_image(
-        self, layer: DecoderLayer, x: Tensor, position: Tensor, image: KeysValues, visible: Tensor | None
-    ) -> Tensor:
+    def _attend_images(self, layer: DecoderLayer, x: Tensor, position: Tensor, index: int) -> Tensor:
         """Cross-attention with the rows of an image side by side, so that its keys exist once."""
-        rows, num, channels = x.shape
+        queries = layer.cross_attn.project_query(x + position).split([images.rows for images in self._images])
+        attended = torch.cat([images.attend(own, index) for images, own in zip(self._images, queries, strict=True)])
+        return layer.cross_norm(x + layer.cross_attn.out_proj(attended))
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Images of one size.
+
+    Attributes:
+        count (int): How many B.
+        rows (int): Their rows R.
+        keys (Sequence[KeysValues]): Keys and values ``[B, heads, HW, C / heads]`` of every layer.
+        visible (Sequence[Tensor | None]): Of every level, which pixels a row may see: bool ``[B, R / B, HW]``.
+    """
+
+    count: int
+    rows: int
+    keys: Sequence[KeysValues]
+    visible: Sequence[Tensor | None]
+
+    def attend(self, queries: Tensor, layer: int) -> Tensor:
+        """What projected queries ``[R, heads, n, C / heads]`` find in the images: ``[R, n, C]``."""
+        num, visible = queries.shape[2], self.visible[layer % len(self.visible)]
         if visible is not None:
             visible = visible.repeat_interleave(num, dim=1)[:, None]
-        shape = (self._batch, rows // self._batch * num, channels)
-        return layer.attend_image(x.reshape(shape), position.reshape(shape), image, visible).reshape(
-            rows, num, channels
-        )
+        side_by_side = queries.unflatten(0, (self.count, -1)).transpose(1, 2).flatten(2, 3)
+        attended = F.scaled_dot_product_attention(side_by_side, *self.keys[layer], attn_mask=visible)
+        return attended.transpose(1, 2).reshape(self.rows, num, -1)
+
+    def to(self, dtype: torch.dtype) -> _Images:
+        return replace(self, keys=[KeysValues(*(part.to(dtype) for part in keys)) for keys in self.keys])
 
 
 class _Buffer:
@@ -115,6 +161,15 @@ class _Buffer:
         self._tensors = [
             F.pad(part.repeat_interleave(rows_per_image, dim=0), (0, 0, 0, length)).contiguous() for part in latents
         ]
+
+    @staticmethod
+    def joined(buffers: Sequence[_Buffer]) -> _Buffer:
+        joined = copy.copy(buffers[0])
+        joined._tensors = [torch.cat(parts) for parts in zip(*(buffer._tensors for buffer in buffers), strict=True)]
+        return joined
+
+    def to(self, dtype: torch.dtype) -> None:
+        self._tensors = [tensor.to(dtype) for tensor in self._tensors]
 
     def append(self, new: KeysValues, start: int) -> KeysValues:
         stop = start + new.keys.shape[2]
