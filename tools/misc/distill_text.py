@@ -25,7 +25,7 @@ from xdet.analysis.known_words import brought_along
 from xdet.compat.checkpoint import read_checkpoint, state_dict_of, write_state_dict
 from xdet.models.losses.criteria.distillation import RelationalDistillationLoss, centred, neighbour_agreement
 from xdet.models.text import CausalTextEncoder, random_prompts
-from xdet.models.text.tokenizer import VOCAB_SIZE, _bpe
+from xdet.models.text.tokenizer import END_TOKEN, START_TOKEN, VOCAB_SIZE, _bpe
 from xdet.registry import MODELS
 
 
@@ -51,7 +51,8 @@ def parse_args() -> argparse.Namespace:
         nargs='*',
         default=[],
         help='files with one name or sentence per line whose embeddings stay where they are, those of the first file '
-        'above all: for weights that have learned from images. The token table, which captions are written with, stays',
+        'above all: for weights that have learned from images. Rows of the token table that their words have, and that '
+        'captions are written with, stay as well',
     )
     parser.add_argument('--word-vectors', type=Path, help='.npy [n, d] for rows of the token table')
     parser.add_argument('--words', type=Path, help='the words of --word-vectors, one per line')
@@ -108,6 +109,15 @@ def start_rows_from_words(encoder: CausalTextEncoder, vectors: np.ndarray, words
     return len(rows)
 
 
+def leave_rows(encoder: CausalTextEncoder, texts: list[str]) -> None:
+    """Train no rows of the token table that the words of these texts have."""
+    table = encoder.token_embedding.weight
+    trained = torch.ones(len(table), 1)
+    for text in texts:
+        trained[[0, START_TOKEN, *_bpe().encode(text), END_TOKEN]] = 0
+    table.register_hook(lambda gradient: gradient * trained)
+
+
 @torch.no_grad()
 def embed(encoder: CausalTextEncoder, texts: list[str]) -> Tensor:
     """Embeddings ``[n, C]`` of the student."""
@@ -153,7 +163,7 @@ def train(args: argparse.Namespace, encoder: CausalTextEncoder, old: CausalTextE
     criterion = RelationalDistillationLoss(weight=20.0, rank_weight=0.5)
     old_rows = torch.nn.functional.normalize(embed(old, keep), dim=1) if keep else None
     first = read_lines(args.hold[:1])
-    encoder.token_embedding.requires_grad_(not hold)
+    leave_rows(encoder, hold)
     begun, step = time.time(), 0
     while (passed := (time.time() - begun) / 60 / args.minutes) < 1:
         for group in optimizer.param_groups:
