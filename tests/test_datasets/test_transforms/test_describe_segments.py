@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from xdet.datasets.seeding import seeded_rng
+from xdet.datasets.order.seeding import seeded_rng
 
 from xdet.datasets.transforms import DescribeSegments
 from xdet.datasets.transforms.describe_segments import article, plural
