@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from xdet.datasets.order.seeding import seeded_rng
 
+from xdet.datasets.order.seeding import seeded_rng
 from xdet.datasets.transforms import DescribeSegments
 from xdet.datasets.transforms.describe_segments import article, plural
 from xdet.structures import Vocabulary
