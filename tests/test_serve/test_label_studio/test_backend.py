@@ -172,6 +172,21 @@ def test_clicks_and_boxes_are_those_of_the_interactive_task(client, service: Ser
     assert ask(client, shown, context=dict(result=[point(50, 50)])).status_code == 200
 
 
+def test_clicks_as_label_studio_writes_them(client) -> None:
+    """Recorded from the page of Label Studio 1.23: a point on the object, a point beside it with Alt, a box."""
+    common = dict(original_width=WIDTH, original_height=HEIGHT, image_rotation=0, to_name='photo', origin='manual')
+    value = dict(width=0.30816640986132515, labels=['cat'], keypointlabels=['cat'])
+    clicks = [
+        dict(common, type='keypointlabels', from_name='KeyP', id=name, is_positive=on, value=dict(value, x=x, y=y))
+        for name, on, x, y in (('zvzSIghc2x', True, 57.8871, 19.5417), ('LnfVda1gbd', False, 86.6859, 67.4047))
+    ]
+    box = dict(x=5.2098, y=5.4003, width=76.7004, height=90.2870, rotation=0, rectanglelabels=['cat'])
+    frame = dict(common, type='rectanglelabels', from_name='Rect', id='lKkurYlIM6', value=box)
+    for context in (clicks[:1], clicks, [frame]):
+        (answer,) = ask(client, context=dict(result=context)).json()['results']
+        assert [(found['type'], found['from_name']) for found in answer['result']] == [('brushlabels', 'Brus')]
+
+
 def test_brushes_show_objects_and_several_are_several(client) -> None:
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[4:20, 6:30] = True
