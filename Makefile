@@ -8,6 +8,7 @@
 #   make web                 the page of demo/web: onnxruntime-web and the exported default model
 #   make test-browser        pages in a headless Chromium
 #   make test-libraries      the libraries of other tools beside our readers and writers
+#   make test-ray            bulk runs on a local Ray of two workers
 #   make legs                a selection of tests with other versions of what xdet requires
 #   make clean               remove everything that can be made again
 
@@ -30,6 +31,8 @@ BROWSER := $(VENV)-browser
 BROWSER_TESTS = $(shell grep -rl 'mark.browser' tests --include='*.py')
 # Likewise for the libraries of other tools.
 LIBRARIES := $(VENV)-libraries
+# And for Ray.
+RAY := $(VENV)-ray
 # A second environment sees what the first has.
 define above
 	@echo '[xdet] creating $(1)'
@@ -39,7 +42,7 @@ define above
 endef
 # Other versions of the requirements, see .ci/leg.py.
 LEGS := lowest newest originals
-CHECKED := $(addprefix xdet/,io structures models tasks evaluation video inference retrieval \
+CHECKED := $(addprefix xdet/,io structures models tasks evaluation video inference retrieval bulk \
 	benchmarks visualization cli page apis export runtime serve datasets/exchange \
 	model_zoo.py options.py editing.py distillation.py lazy.py registry.py)
 
@@ -49,7 +52,7 @@ SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_in
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.10 python3 python; do \
 	if "$$name" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$name"; break; fi; done)
 
-.PHONY: help demo test test-browser test-libraries web lint check-lint pytest legs $(LEGS) site clean
+.PHONY: help demo test test-browser test-libraries test-ray web lint check-lint pytest legs $(LEGS) site clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -151,6 +154,15 @@ test-libraries: $(LIBRARIES)/.stamp
 	@XDET_TEST_LIBRARIES=1 OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(LIBRARIES)/bin/python -m pytest \
 		$(shell grep -rl 'import library$$' tests --include='test_*.py') -k 'libraries or supervision' $(PYTEST_ARGS)
 
+$(RAY)/.stamp: $(VENV)/.stamp-tests requirements/ray.txt
+	$(call above,$(RAY))
+	@$(RAY)/bin/python -m pip --disable-pip-version-check --quiet install --constraint $(CONSTRAINTS) \
+		-r requirements/ray.txt
+	@touch $@
+
+test-ray: $(RAY)/.stamp
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(RAY)/bin/python -m pytest -m ray tests/test_bulk $(PYTEST_ARGS)
+
 legs: $(LEGS)
 
 $(LEGS): $(VENV)/.stamp-tests
@@ -162,5 +174,5 @@ site: $(VENV)/.stamp-docs
 	@echo 'the site is in site/index.html'
 
 clean:
-	rm -rf $(VENV) $(BROWSER) $(LIBRARIES) .venv-legs site build dist outputs work_dirs *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(BROWSER) $(LIBRARIES) $(RAY) .venv-legs site build dist outputs work_dirs *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

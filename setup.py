@@ -20,7 +20,7 @@ NOT_PACKED = ('__pycache__', '*.pyc', 'node_modules', 'model')  # the last two: 
 MIM_ROOTS = ('xdet', '+xdet_mim')
 EXTRAS = (
     *('completion', 'data', 'docs', 'edit', 'export', 'lora', 'mim', 'openmmlab'),
-    *('page', 'results', 'retrieval', 'serve', 'tests', 'track'),
+    *('page', 'ray', 'results', 'retrieval', 'serve', 'tests', 'track'),
 )
 
 

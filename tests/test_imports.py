@@ -34,17 +34,18 @@ ALLOWED = {
     'runtime': {'structures', 'datasets', 'inference'},
     'retrieval': RUN | {'model_zoo', 'inference'},
     'export': RUN | {'scenes', 'model_zoo', 'inference', 'runtime'},
+    'bulk': RUN | {'model_zoo', 'inference', 'retrieval'},
     'benchmarks': RUN | {'model_zoo', 'inference'},
     'page': RUN | {'model_zoo', 'inference'},
     # Commands; what programs of other rooms share with them (`errors`, `launch`, ...) lies there too.
     'cli': RUN
     | {'config_references', 'model_zoo', 'inference', 'retrieval', 'benchmarks', 'editing', 'apis', 'scenes', 'video'}
-    | {'serve', 'page'},
+    | {'serve', 'page', 'bulk'},
     'serve': RUN | {'inference'},
     '__main__': {'cli'},
     # A page of imports: what users import.
     'editing': RUN | {'inference', 'retrieval'},
-    'apis': {'structures', 'datasets', 'compat', 'model_zoo', 'video', 'inference', 'retrieval', 'editing'},
+    'apis': {'structures', 'datasets', 'compat', 'model_zoo', 'video', 'inference', 'retrieval', 'editing', 'bulk'},
     'analysis': RUN | {'model_zoo', 'inference', 'benchmarks', 'cli'},
     # The package itself only prepares the installed stack; it must not load the model code.
     '__init__': {'compat'},

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 if find_spec('torch') is None or find_spec('mmengine') is None:
     raise ImportError('xdet.apis needs torch and MMEngine: pip install "xdet[toolkit]" (exported models: xdet.runtime)')
 
+from xdet.bulk.running import BulkResult, run_bulk
 from xdet.compat.fitting import load_weights
 from xdet.datasets.exchange import AnnotatedImage, AnnotatedSet, Segment, read_annotations, write_annotations
 from xdet.editing import REMOVAL_PROMPT, EditResult, edit_image, load_inpainting_pipeline
@@ -25,6 +26,7 @@ from xdet.video.reading import FilmError
 __all__ = [
     'AnnotatedImage',
     'AnnotatedSet',
+    'BulkResult',
     'EditResult',
     'EncodedImage',
     'FilmError',
@@ -49,6 +51,7 @@ __all__ = [
     'load_inpainting_pipeline',
     'load_weights',
     'read_annotations',
+    'run_bulk',
     'segment_phrase',
     'write_annotations',
 ]

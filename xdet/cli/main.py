@@ -37,6 +37,7 @@ USE, LEARN, TOOLS = 'use a model', 'train and measure', 'around it'
 COMMANDS = dict(
     predict=Command('predict', 'segment, describe, classify or compare images', USE),
     demo=Command('scripts', 'show every task on images that come along, with a model of the package', USE, 'demo'),
+    bulk=Command('bulk', 'segment, describe or embed very many images, on Ray, into Parquet files', USE),
     video=Command('video', 'segment a film and follow what it shows', USE),
     page=Command('page', 'open a page in the browser: every task, on images of yours', USE),
     edit=Command('edit', 'remove or replace what a phrase means, with an inpainting pipeline', USE),

@@ -33,6 +33,7 @@ OPTIONAL = dict(
     lora=('peft',),
     mim=('onedl-mim',),
     openmmlab=('onedl-mmsegmentation', 'onedl-mmpretrain'),
+    ray=('ray', 'pyarrow'),
     retrieval=('faiss-cpu',),
     results=('supervision',),
     serve=('fastapi', 'uvicorn', 'python-multipart'),

@@ -1,0 +1,12 @@
+"""Many images by several workers on Ray: the same as ``xdet bulk`` (see ``xdet/cli/bulk.py``).
+
+python tools/ray_predict.py photos --out-dir found --task panoptic --workers 2
+python tools/ray_predict.py "shards/{00000..00012}.tar" --out-dir vectors --task embedding --workers 8 --address auto
+"""
+
+import sys
+
+from xdet.cli.bulk import main
+
+if __name__ == '__main__':
+    sys.exit(main())
