@@ -1,4 +1,4 @@
-"""Many images by several workers on Ray: the same as ``xdet bulk`` (see ``xdet/cli/bulk.py``).
+"""Many images by several workers on Ray: the same as ``xdet bulk`` (see ``xdet/cli/commands/bulk.py``).
 
 python tools/ray_predict.py photos --out-dir found --task panoptic --workers 2
 python tools/ray_predict.py "shards/{00000..00012}.tar" --out-dir vectors --task embedding --workers 8 --address auto
@@ -6,7 +6,7 @@ python tools/ray_predict.py "shards/{00000..00012}.tar" --out-dir vectors --task
 
 import sys
 
-from xdet.cli.bulk import main
+from xdet.cli.commands.bulk import main
 
 if __name__ == '__main__':
     sys.exit(main())

@@ -17,7 +17,7 @@ from tiny.tools import ROOT
 from xdet.apis import BulkResult, OutputError, ResumeError, XDecoderInferencer, decode_mask, run_bulk
 from xdet.bulk.running import Work, Worker
 from xdet.bulk.sources import find_chunks
-from xdet.cli.bulk import main
+from xdet.cli.commands.bulk import main
 from xdet.datasets.files.image_io import ImageReadError
 from xdet.inference.inputs.images import expand_images
 from xdet.io.locking import locked
@@ -225,4 +225,4 @@ def test_the_command(folder: Path, tmp_path: Path, saved: dict, capsys: pytest.C
     assert main(command, 'xdet bulk') == 2 and 'is not empty' in capsys.readouterr().err
     assert main([*command, '--resume'], 'xdet bulk') == 1
     assert '5 of 5 images were finished before' in capsys.readouterr().out
-    assert 'from xdet.cli.bulk import main' in (ROOT / 'tools' / 'ray_predict.py').read_text()
+    assert 'from xdet.cli.commands.bulk import main' in (ROOT / 'tools' / 'ray_predict.py').read_text()

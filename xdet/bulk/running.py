@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.progress import track
 
 from xdet import model_zoo
-from xdet.inference.inferencer import XDecoderInferencer, check_request
+from xdet.inference.asking import check_request
+from xdet.inference.inferencer import XDecoderInferencer
 from xdet.inference.outputs import reporting
 from xdet.inference.outputs.journal import ResumeError, plain
 from xdet.inference.outputs.provenance import Origin

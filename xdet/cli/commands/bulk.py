@@ -15,9 +15,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from xdet.cli.errors import program
 from xdet.options import GENERATION, PROMPTS, THRESHOLDS, add_arguments
-
-from .errors import program
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
