@@ -49,10 +49,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: 'exported' not in getattr(item, 'fixturenames', ()))
 
 
+def pytest_configure() -> None:
+    gc.disable()  # until all test modules are imported
+
+
 def pytest_collection_finish() -> None:
     """Every data set of MMEngine collects garbage; what all test modules imported need not be searched each time."""
     gc.collect()
     gc.freeze()
+    gc.enable()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_unconfigure() -> None:

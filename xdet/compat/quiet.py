@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import logging
 import warnings
@@ -17,7 +18,11 @@ def quiet_imports() -> Iterator[None]:
 
     Importing ``mmdet`` announces that optional parts are missing which xdet never uses, among them that "this model
     cannot work without CUDA": alarming and untrue on every machine without compiled operators.
+
+    Nothing that is imported is garbage, so none is looked for meanwhile, which would take a fifth of the time.
     """
+    collecting = gc.isenabled()
+    gc.disable()
     # Made before the redirection: the logger keeps the stream that is standard output when it is made.
     logger = MMLogger.get_current_instance()
     level = logger.level
@@ -28,3 +33,5 @@ def quiet_imports() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+        if collecting:
+            gc.enable()
