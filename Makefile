@@ -132,7 +132,7 @@ WEB_RUNTIME := onnxruntime-web@1.30.0
 
 web: $(VENV)/.stamp-tests
 	@cd demo/web && npm install --no-save --no-audit --no-fund $(WEB_RUNTIME)
-	@test -e demo/web/model/model.json || $(RUN) -m xdet export --out-dir demo/web/model
+	@test -e demo/web/model/model.json || $(RUN) -m xdet export --tasks panoptic --out-dir demo/web/model
 
 $(BROWSER)/.stamp: $(VENV)/.stamp-tests requirements/browser.txt requirements/page.txt
 	$(call above,$(BROWSER))

@@ -90,6 +90,27 @@ def test_opset_that_cannot_be_written(exportable: XDecoderInferencer, tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
+def test_tasks_that_are_wanted(exportable: XDecoderInferencer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip('onnxscript')
+    from xdet.export import exporting
+
+    written: list[str] = []
+
+    def write(inferencer: Any, wanted: Any, *args: Any) -> dict:
+        written.extend(graph.name for graph in exporting.graphs(inferencer.model, wanted))
+        return dict(graphs={}, data={})
+
+    monkeypatch.setattr(exporting, '_write_graphs', write)
+    exporting.export(exportable, tmp_path / 'out', lambda folder: {}, tasks=['refseg', 'panoptic'])
+    found = facts(tmp_path / 'out')
+    assert set(found['tasks']) == {'panoptic', 'refseg'} and 'phrases' in found
+    assert not {'captions', 'answers', 'top_k'} & set(found)
+    assert written == ['image_encoder', 'text_encoder', 'decoder', 'names', 'panoptic', 'phrases']
+    with pytest.raises(ValueError, match=r"tasks: there is no 'clicks'; accepted are .*panoptic"):
+        exporting.export(exportable, tmp_path / 'other', lambda folder: {}, tasks=['panoptic', 'clicks'])
+    assert [path.name for path in tmp_path.iterdir()] == ['out']
+
+
 def test_folder_with_something_in_it_is_kept(exportable: XDecoderInferencer, tmp_path: Path) -> None:
     pytest.importorskip('onnxscript')
     from xdet.export.exporting import export

@@ -145,5 +145,7 @@ def test_decoder_that_attends_some_levels(tiny_config: Config) -> None:
 def test_task_without_graph(tiny_config: Config) -> None:
     model = MODELS.build(tiny_config.model).eval()
     model.tasks['mine'] = torch.nn.Identity()
+    model.tasks['mine'].names = ('mine',)
     with pytest.raises(ValueError, match='task Identity has no graph'):
         list(graphs(model))
+    assert 'panoptic' in [graph.name for graph in graphs(model, ['panoptic'])]

@@ -24,6 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('model', nargs='?', help='name of a shipped model, or a config file')
     parser.add_argument('weights', nargs='?', help='checkpoint file or URL')
     parser.add_argument('--out-dir', required=True, help='new folder')
+    parser.add_argument('--tasks', nargs='+', metavar='TASK', help='names of the tasks that it is for (default: all)')
     parser.add_argument('--opset', type=int, default=20, help=f'{OPSETS[0]} to {OPSETS[-1]} (default: 20)')
     parser.add_argument('--images', help='folder or pattern of 20 images or more for the proof (default: scenes)')
     parser.add_argument('--bound', type=float, default=MOST_DIFFERENCE, help='accepted relative difference')
@@ -39,7 +40,7 @@ def main() -> None:
         inferencer = XDecoderInferencer(args.model, args.weights, 'cpu', random_weights=args.random_weights)
         images = [source.image for source in expand_images(args.images)[0]] if args.images else None
         prove = partial(certify, inferencer, images=images, difference=args.bound, agreement=args.agreement)
-        folder = export(inferencer, args.out_dir, prove, args.opset, say=partial(print, flush=True))
+        folder = export(inferencer, args.out_dir, prove, args.opset, partial(print, flush=True), args.tasks)
     print(f'wrote {folder}')
 
 

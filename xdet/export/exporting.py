@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ def export(
     prove: Callable[[Path], Mapping[str, Any]],
     opset: int = 20,
     say: Callable[[str], None] = lambda line: None,
+    tasks: Collection[str] | None = None,
 ) -> Path:
     """Write a folder that :class:`xdet.runtime.OnnxInferencer` runs. After an error there is none.
 
@@ -62,9 +63,10 @@ def export(
             :func:`xdet.export.certificate.certify`; what it raises ends the export.
         opset (int): One of :data:`OPSETS`.
         say (Callable[[str], None]): Gets a line per step.
+        tasks (Collection[str], optional): Names of the tasks that it is for; None means all that have graphs.
 
     Raises:
-        ValueError: The opset, the folder or the model cannot be used, or the graphs are not proven.
+        ValueError: The opset, the folder, a task or the model cannot be used, or the graphs are not proven.
     """
     try:
         import onnx  # noqa: F401
@@ -78,12 +80,15 @@ def export(
         raise ValueError(f"'{target}' exists; give a new or an empty folder")
     if inferencer.device.type != 'cpu':
         raise ValueError(f'the model is on {inferencer.device}; it is exported from the CPU')
-    sizes = _sizes(inferencer)
+    has = [name for name in inferencer.task_names if name not in InteractiveTask.names]
+    if strange := [name for name in tasks or () if name not in has]:
+        raise ValueError(f'tasks: there is no {shorten(repr(strange[0]))}; accepted are {", ".join(has)}')
+    wanted = [name for name in has if not tasks or name in tasks]
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f'.{target.name[:40]}-', suffix='.part', dir=target.parent))
     try:
-        facts = dict(_facts(inferencer, sizes), opset=opset)
-        facts.update(_write_graphs(inferencer, unfinished, opset, say))
+        facts = dict(_facts(inferencer, wanted), opset=opset)
+        facts.update(_write_graphs(inferencer, wanted, unfinished, opset, say))
         _write_tokens(unfinished / TOKENS)
         _write_json(unfinished / MANIFEST, facts)
         certificate = dict(prove(unfinished))
@@ -99,15 +104,12 @@ def export(
     return target
 
 
-def _sizes(inferencer: XDecoderInferencer) -> dict[str, Any]:
-    return {task or '': size_rule(pipeline) for task, pipeline in inferencer.pipelines.items()}
-
-
-def _facts(inferencer: XDecoderInferencer, sizes: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(inferencer: XDecoderInferencer, wanted: Collection[str]) -> dict[str, Any]:
     """What running the graphs needs to know."""
     model, origin = inferencer.model, inferencer.origin.describe()
     text, decoder, pixels = model.text_encoder, model.decoder, model.data_preprocessor
-    tasks = {type(task): task for task in model.tasks.values()}
+    tasks = {type(task): task for task in model.tasks.values() if set(task.names) & set(wanted)}
+    pipelines = {task or '': pipeline for task, pipeline in inferencer.pipelines.items()}
     blocks = text.transformer.resblocks
     facts: dict[str, Any] = dict(
         format=FORMAT,
@@ -123,7 +125,7 @@ def _facts(inferencer: XDecoderInferencer, sizes: Mapping[str, Any]) -> dict[str
             divisor=pixels.pad_size_divisor,
             bgr_to_rgb=pixels.bgr_to_rgb,
         ),
-        sizes=sizes,
+        sizes={task: size_rule(pipeline) for task, pipeline in pipelines.items() if not task or task in wanted},
         text=dict(
             tokens=TOKENS,
             context_length=text.context_length,
@@ -141,8 +143,7 @@ def _facts(inferencer: XDecoderInferencer, sizes: Mapping[str, Any]) -> dict[str
                 writes=FORMATS[name].writes,
                 ranks=FORMATS[name].ranks,
             )
-            for name in inferencer.task_names
-            if name not in InteractiveTask.names
+            for name in wanted
         },
     )
     if (default := inferencer.default_vocabulary) is not None:
@@ -152,7 +153,7 @@ def _facts(inferencer: XDecoderInferencer, sizes: Mapping[str, Any]) -> dict[str
     if inferencer.embedded is not None:
         facts['elsewhere'] = inferencer.embedded.elsewhere
     if inferencer.calibration is not None:
-        learned = {name: inferencer.calibration.presence(name) for name in inferencer.task_names}
+        learned = {name: inferencer.calibration.presence(name) for name in wanted}
         facts['presence'] = {name: value for name, value in learned.items() if value is not None}
     if (segmenting := tasks.get(SegmentationTask)) is not None:
         facts['segments'] = dict(
@@ -179,13 +180,13 @@ def _facts(inferencer: XDecoderInferencer, sizes: Mapping[str, Any]) -> dict[str
 
 
 def _write_graphs(
-    inferencer: XDecoderInferencer, folder: Path, opset: int, say: Callable[[str], None]
+    inferencer: XDecoderInferencer, wanted: Collection[str], folder: Path, opset: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Graphs, and the weights of all of them in one file, each once."""
     written: dict[str, Any] = {}
     places: dict[bytes, int] = {}
     with open(folder / WEIGHTS, 'wb') as weights, torch.no_grad():
-        for graph in graphs(inferencer.model):
+        for graph in graphs(inferencer.model, wanted):
             say(f'exporting {graph.name}')
             proto = _convert(graph, opset)
             _share_weights(proto, weights, places)

@@ -8,7 +8,7 @@ right. ``docs/export.md`` lists the inputs and outputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from xdet.models import XDecoder
 from xdet.tasks import (
@@ -30,14 +30,22 @@ from .writing import Answers, CaptionStep
 _TASKS = (CaptioningTask, ClassificationTask, ReferringTask, RetrievalTask, SegmentationTask, VQATask)
 
 
-def graphs(model: XDecoder) -> Iterator[Graph]:
-    """All graphs of a model, those of its tasks last.
+def graphs(model: XDecoder, wanted: Collection[str] | None = None) -> Iterator[Graph]:
+    """Graphs of a model, those of its tasks last.
+
+    Args:
+        model (XDecoder): The model.
+        wanted (Collection[str], optional): Names of the tasks that the graphs are for; None means all.
 
     Raises:
-        ValueError: It has a task or a part without a graph.
+        ValueError: One of these tasks, or a part of the model, has no graph.
     """
+    if wanted is None:
+        wanted = {name for task in model.tasks.values() for name in task.names}
     # Left out: what every shipped model has, and what nobody can ask for because it only trains.
-    tasks = tuple(task for task in model.tasks.values() if task.names and not isinstance(task, InteractiveTask))
+    tasks = tuple(
+        task for task in model.tasks.values() if set(task.names) & set(wanted) and not isinstance(task, InteractiveTask)
+    )
     for task in tasks:
         if not isinstance(task, _TASKS):
             raise ValueError(f'task {type(task).__name__} has no graph; the tasks of xdet have, but for PoseTask')
@@ -65,11 +73,14 @@ def graphs(model: XDecoder) -> Iterator[Graph]:
             yield graph('names', Names(model), (*compared, *pixels), ('probabilities',))
             found: tuple[str, ...] = ('labels', 'scores')
             surest = () if task.background_score is None else ('surest',)
-            yield graph('semantic', Semantic(task), (*masks, *sized), (*found, *surest))
+            if 'semantic' in wanted:
+                yield graph('semantic', Semantic(task), (*masks, *sized), (*found, *surest))
             inputs: tuple[str, ...] = (*masks, 'is_thing', 'reported', 'mask_logit', *sized)
-            yield graph('instance', Instance(task), inputs, (*found, 'queries', 'masks'))
+            if 'instance' in wanted:
+                yield graph('instance', Instance(task), inputs, (*found, 'queries', 'masks'))
             inputs = (*masks, 'is_thing', 'reported', 'least', 'overlap', 'mask', *sized)
-            yield graph('panoptic', Panoptic(), inputs, ('segments', *found))
+            if 'panoptic' in wanted:
+                yield graph('panoptic', Panoptic(), inputs, ('segments', *found))
         elif isinstance(task, ReferringTask):
             inputs = (*features, 'phrase_tokens', 'valid', 'phrase_features', 'mask_logit', *sized)
             yield graph('phrases', Phrases(model), inputs, ('masks', 'scores', 'similarities'))
