@@ -7,7 +7,6 @@ from xdet.visualization.drawing import (
     enlarge,
     enlarge_factor,
     inner_point,
-    mask_box,
     paint_map,
     paint_mask,
     region_borders,
@@ -45,13 +44,6 @@ def test_box_outside_the_picture_is_clipped():
     image = np.zeros((20, 20, 3), dtype=np.uint8)
     draw_box(image, np.array([-50.0, 5, 500, 30]), np.array([9, 9, 9]), 1)
     assert (image[5] == 9).all() and (image[19] == 9).all()
-
-
-def test_mask_box():
-    mask = np.zeros((8, 9), dtype=bool)
-    assert mask_box(mask) is None
-    mask[2:4, 3:7] = True
-    assert mask_box(mask) == (3, 2, 7, 4)
 
 
 @pytest.mark.parametrize('size', [40, 2400])

@@ -7,25 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xdet.structures.mask_boxes import mask_box
+
 Mask = NDArray[np.bool_]
 
 
 def mask_results(mask: Mask) -> dict[str, Any]:
     """What is reported of a bool mask ``[H, W]``: area, boxes and COCO's run-length encoding."""
-    x1, y1, x2, y2 = box = _box(mask)
+    x1, y1, x2, y2 = box = list(mask_box(mask) or (0, 0, 0, 0))
     return dict(
         area=int(mask.sum()),
         bbox=[x1, y1, x2 - x1, y2 - y1],
         box=box,
         segmentation=dict(size=[*mask.shape], counts=_counts(mask)),
     )
-
-
-def _box(mask: Mask) -> list[int]:
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    if not len(rows):
-        return [0, 0, 0, 0]
-    return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
 
 
 def _counts(mask: Mask) -> str:

@@ -14,6 +14,8 @@ import cv2
 import mmcv
 import numpy as np
 
+from xdet.structures.mask_boxes import mask_box
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -158,14 +160,6 @@ def draw_clicks(image: np.ndarray, points: np.ndarray, factor: int, line: int) -
             ends = [tuple(at + side * by for at, by in zip(place, reach, strict=True)) for side in (-1, 1)]
             cv2.line(image, ends[0], ends[1], (255, 255, 255), line, lineType=cv2.LINE_AA)
     return image
-
-
-def mask_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
-    """Tight box ``(x1, y1, x2, y2)`` of a bool mask, ends exclusive; None when the mask is empty."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    if not len(columns):
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def inner_point(mask: np.ndarray) -> tuple[float, float, float] | None:

@@ -9,6 +9,7 @@ import numpy as np
 from pycocotools import mask as mask_util
 
 from xdet.structures import Vocabulary
+from xdet.structures.mask_boxes import mask_xywh
 
 
 def panoptic_pixels(indices: np.ndarray) -> np.ndarray:
@@ -36,7 +37,7 @@ def describe_segments(
                 id=index,
                 category_id=int(category_ids[index - 1]),
                 area=int(mask.sum()),
-                bbox=_box(mask),
+                bbox=mask_xywh(mask),
                 iscrowd=int(bool(crowds is not None and crowds[index - 1])),
             )
         )
@@ -51,7 +52,7 @@ def instance_annotation(mask: np.ndarray, image_id: int | str, category_id: int,
         category_id=int(category_id),
         segmentation=dict(size=[int(side) for side in rle['size']], counts=rle['counts'].decode()),
         area=int(mask.sum()),
-        bbox=_box(mask),
+        bbox=mask_xywh(mask),
         iscrowd=int(crowd),
     )
 
@@ -70,14 +71,3 @@ def annotation_file(images: Iterable[dict], annotations: Iterable[dict], categor
     """Content of an annotation file of the instance task, whose annotations get their ids here."""
     numbered = [dict(annotation, id=number) for number, annotation in enumerate(annotations, start=1)]
     return dict(images=list(images), annotations=numbered, categories=list(categories))
-
-
-def _box(mask: np.ndarray) -> list[int]:
-    """Tight box x, y, width, height."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    return [
-        int(columns[0]),
-        int(rows[0]),
-        int(columns[-1] - columns[0] + 1),
-        int(rows[-1] - rows[0] + 1),
-    ]

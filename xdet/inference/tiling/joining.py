@@ -14,6 +14,7 @@ from mmengine.structures import InstanceData, PixelData
 from numpy.typing import NDArray
 
 from xdet.structures import Vocabulary, XDetDataSample, segment_map
+from xdet.structures.mask_boxes import mask_box
 
 from .codes import STRIP, code_of_crop, codes_of_map
 from .cutting import Span
@@ -202,11 +203,11 @@ class JointInstances:
         for mask, label, score in zip(
             instances.masks.numpy(), instances.labels.tolist(), instances.scores.tolist(), strict=True
         ):
-            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-            if not len(rows):
+            box = mask_box(mask)
+            if box is None:
                 continue
-            box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-            own = _Instance(label, score, down.start + int(rows[0]), across.start + int(columns[0]), mask[box].copy())
+            x1, y1, x2, y2 = box
+            own = _Instance(label, score, down.start + y1, across.start + x1, mask[y1:y2, x1:x2].copy())
             here = mask & shared
             partners = []
             for place, (other, there) in enumerate(near):

@@ -24,6 +24,7 @@ from xdet.datasets.files.outlines import check_coordinates, describe, rasterize,
 from xdet.datasets.files.panoptic_files import panoptic_pixels
 from xdet.datasets.files.segment_maps import read_panoptic_map
 from xdet.io.schema import ID, require, shown
+from xdet.structures.mask_boxes import mask_xywh
 from xdet.structures.mask_codes import EncodedMask, encode_mask
 
 _IMAGE_FIELDS = ('id', 'file_name', 'height', 'width')
@@ -244,7 +245,7 @@ def panoptic_files(data: AnnotatedSet) -> Iterator[tuple[str, Content]]:
                     id=index,
                     category_id=data.names.index(segment.name) + 1,
                     area=int((indices == index).sum()),
-                    bbox=_tight(indices == index),
+                    bbox=mask_xywh(indices == index),
                     iscrowd=int(segment.iscrowd),
                 )
                 for index, segment in enumerate(image.segments, start=1)
@@ -292,13 +293,3 @@ def _annotation(segment: Segment, image_id: int, number: int, names: tuple[str, 
 def _box(segment: Segment) -> list[float]:
     x1, y1, x2, y2 = segment.bounds
     return [x1, y1, x2 - x1, y2 - y1]
-
-
-def _tight(mask: Any) -> list[int]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return [
-        int(columns[0]),
-        int(rows[0]),
-        int(columns[-1] - columns[0] + 1),
-        int(rows[-1] - rows[0] + 1),
-    ]

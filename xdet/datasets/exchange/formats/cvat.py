@@ -14,6 +14,7 @@ from xdet.datasets.exchange.files import Content
 from xdet.datasets.exchange.polygons import join
 from xdet.datasets.exchange.source import Source, checked_name, checked_points, checked_size, parse_number, read_xml
 from xdet.io.schema import shown
+from xdet.structures.mask_boxes import mask_xywh
 from xdet.structures.mask_codes import EncodedMask, encode_mask
 
 from .labelme import merged
@@ -158,9 +159,9 @@ def _add_shapes(entry: ElementTree.Element, segment: Segment, group: int, polygo
             shapes.append(ElementTree.SubElement(entry, 'polygon', {**grouped, 'points': points}))
     elif segment.area:
         mask = segment.array()
-        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-        part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        place = dict(left=columns[0], top=rows[0], width=part.shape[1], height=part.shape[0])
+        left, top, width, height = mask_xywh(mask)
+        part = mask[top : top + height, left : left + width]
+        place = dict(left=left, top=top, width=width, height=height)
         rle = ', '.join(map(str, row_runs(part.reshape(-1))))
         shapes.append(
             ElementTree.SubElement(entry, 'mask', {**common, 'rle': rle, **{k: str(v) for k, v in place.items()}})

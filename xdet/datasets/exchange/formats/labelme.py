@@ -29,6 +29,7 @@ from xdet.datasets.files.image_io import open_image
 from xdet.io.errors import cause
 from xdet.io.reading import read_json, read_names, shorten
 from xdet.io.schema import require, shown
+from xdet.structures.mask_boxes import mask_box
 from xdet.structures.mask_codes import EncodedMask, encode_mask
 
 _NO_CLASS = ('__ignore__', '_background_')
@@ -184,13 +185,13 @@ def _shapes(segment: Segment, number: int, masks: bool) -> list[dict[str, Any]]:
         x1, y1, x2, y2 = segment.bounds
         return [dict(common, shape_type='rectangle', points=[[x1, y1], [x2, y2]])]
     if masks:
-        rows, columns = (np.flatnonzero(segment.array().any(axis=axis)) for axis in (1, 0))
-        if not len(rows):
+        box = mask_box(segment.array())
+        if box is None:
             return []
-        x1, y1, x2, y2 = int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
-        part = png(segment.array()[y1 : y2 + 1, x1 : x2 + 1].astype(np.uint8) * 255)
+        x1, y1, x2, y2 = box
+        part = png(segment.array()[y1:y2, x1:x2].astype(np.uint8) * 255)
         text = base64.b64encode(part).decode('ascii')
-        return [dict(common, shape_type='mask', points=[[x1, y1], [x2, y2]], mask=text)]
+        return [dict(common, shape_type='mask', points=[[x1, y1], [x2 - 1, y2 - 1]], mask=text)]
     if len(segment.outlines) > 1:
         common['group_id'] = number
     rings = [join([polygon]).tolist() for polygon in segment.outlines]
