@@ -54,13 +54,24 @@ ALLOWED = {
     'options': {'structures'},
     'version': set(),
 }
+# Packages of a room from the bottom up: each may import itself and what stands before it; '' are modules beside them.
+INSIDE = {
+    'cli': ['', 'commands'],
+    'datasets': ['', 'vocab', 'files', 'exchange', 'order', 'transforms', 'sets'],
+    'inference': ['inputs', 'outputs', 'names', 'tiling', ''],
+    'models.losses': ['matching', '', 'criteria'],
+}
 FROM_ANYWHERE = {'io', 'lazy', 'options', 'registry', 'version'}
 
 
-def imported_rooms(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and room of every import of xdet in a module; ``''`` is the package itself."""
+def imports(path: Path, types: bool = True) -> Iterator[tuple[int, list[str]]]:
+    """Line and full name, in parts, of everything that a module imports; with or without what only types need."""
     package = ('xdet', *path.relative_to(PACKAGE).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    for block in ast.walk(tree) if not types else ():
+        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == 'TYPE_CHECKING':
+            block.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             targets = [alias.name.split('.') for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -69,9 +80,14 @@ def imported_rooms(path: Path) -> Iterator[tuple[int, str]]:
             targets = [module + [alias.name] for alias in node.names]
         else:
             continue
-        for target in targets:
-            if target[0] == 'xdet':
-                yield node.lineno, target[1] if len(target) > 1 else ''
+        yield from ((node.lineno, target) for target in targets)
+
+
+def imported_rooms(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and room of every import of xdet in a module; ``''`` is the package itself."""
+    for line, target in imports(path):
+        if target[0] == 'xdet':
+            yield line, target[1] if len(target) > 1 else ''
 
 
 def room_of(path: Path) -> str:
@@ -90,6 +106,24 @@ def test_imports_follow_the_direction(path: Path) -> None:
         accepted |= {'__version__'}
     wrong = [f'line {line}: xdet.{target}' for line, target in imported_rooms(path) if target not in accepted]
     assert not wrong, f'{path.relative_to(ROOT)} may import {sorted(accepted)}, but imports {wrong}'
+
+
+@pytest.mark.parametrize('room', INSIDE)
+def test_packages_of_a_room_follow_their_order(room: str) -> None:
+    folder, order = PACKAGE.joinpath(*room.split('.')), INSIDE[room]
+    assert {part.name for part in folder.iterdir() if (part / '__init__.py').is_file()} | {''} == set(order)
+    wrong = []
+    for path in folder.rglob('*.py'):
+        if path.parent == folder and path.name == '__init__.py':
+            continue  # re-exports
+        own = path.relative_to(folder).parts[0] if path.parent != folder else ''
+        for line, target in imports(path, types=False):
+            if target[: 1 + room.count('.') + 1] == ['xdet', *room.split('.')]:
+                part = (target[2 + room.count('.') :] or [''])[0]
+                part = part if part in order else ''
+                if order.index(part) > order.index(own):
+                    wrong.append(f'{path.relative_to(ROOT)}, line {line}: {".".join(target)}')
+    assert not wrong, f'in {room}, the order is {order}'
 
 
 def test_reader_sees_every_form_of_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

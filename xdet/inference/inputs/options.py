@@ -94,11 +94,23 @@ def split_options(
             accepted = ' and '.join(map(repr, option.choices))
             raise ValueError(f'{name} is {shown(given[name])}; accepted are {accepted}')
     if 'formats' in given:
-        from xdet.inference.outputs.annotations import check_formats
-
-        given['formats'] = check_formats(given['formats'])
+        given['formats'] = _formats(given['formats'])
     prompts, generation, report = ({key: given[key] for key in group if key in given} for group in groups)
     return prompts, generation, report
+
+
+def _formats(formats: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of formats, ``'coco,labelme'`` or a list, each once.
+
+    Raises:
+        ValueError: One is unknown.
+    """
+    from xdet.datasets.exchange.kinds import kind_named
+
+    given = formats.replace(',', ' ').split() if isinstance(formats, str) else list(formats)
+    for name in given:
+        kind_named(str(name))
+    return tuple(dict.fromkeys(given))
 
 
 def _switch(name: str, value: Any) -> bool:

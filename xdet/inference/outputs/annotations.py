@@ -20,18 +20,6 @@ _ALL_SCORES = ('coco-results',)
 _NEEDED = ('image', 'height', 'width', 'classes', 'segments')
 
 
-def check_formats(formats: str | Sequence[str]) -> tuple[str, ...]:
-    """Names of formats, ``'coco,labelme'`` or a list, each once.
-
-    Raises:
-        ValueError: One is unknown.
-    """
-    given = formats.replace(',', ' ').split() if isinstance(formats, str) else list(formats)
-    for name in given:
-        kind_named(str(name))
-    return tuple(dict.fromkeys(given))
-
-
 def annotated_image(prediction: Mapping[str, Any]) -> AnnotatedImage:
     """What was found in an image, in all scores; phrases of which nothing was found are left out."""
     size = (int(prediction['height']), int(prediction['width']))
