@@ -3,9 +3,9 @@
     python benchmarks/exported.py exported exported_int8 --photos data/photos --limit 60 --out exported.json
     python benchmarks/exported.py scenes_exported scenes_int8 --limit 60
 
-Each runs in a process of its own, on the same images: panoptic segmentation, phrases and captions, and their speed in
-seconds of processor time. Without photographs (docs/photos.md says which) the images are generated scenes. `torch` in
-place of a folder is the toolkit with the embedded model.
+Each runs in a process of its own, on the same images: panoptic segmentation, phrases and captions, as far as it has
+these tasks, and their speed in seconds of processor time. Without photographs (docs/photos.md says which) the images
+are generated scenes. `torch` in place of a folder is the toolkit with the embedded model.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def measure(model: str, photos: Path | None, limit: int, captions: int, timed: i
     inferencer(pictures[0], 'panoptic')
     row['first_mask_s'] = time.process_time() - started
     asked = 'the animal on the left' if photos is not None else 'a red circle'
-    for task, options in (('panoptic', {}), ('refseg', dict(phrases=asked)), ('caption', {})):
+    tasks: dict[str, dict[str, Any]] = dict(panoptic={}, refseg=dict(phrases=asked), caption={})
+    for task, options in ((name, own) for name, own in tasks.items() if name in inferencer.task_names):
         inferencer(pictures[0], task, **options)
         spent = time.process_time()
         for picture in pictures[:timed]:
@@ -115,15 +116,16 @@ def judge(inferencer: Any, photos: Path | None, limit: int, captions: int) -> di
         truth = sample.gt_panoptic_seg
         for label, found in match_segments(truth.sem_seg.squeeze(0), truth.segments_info, ids, segments).items():
             counts[label] += found
-        if phrases := list(sample.metainfo.get('phrases') or ()):
+        phrases = list(sample.metainfo.get('phrases') or ())
+        if phrases and 'refseg' in inferencer.task_names:
             found_masks = inferencer.predict('refseg', phrases=phrases)['predictions'][0]['segments']
             for segment, mask in zip(found_masks, sample.gt_phrases.masks.bool().numpy(), strict=True):
                 own = decode_mask(segment['segmentation'])
                 common, union = common + (own & mask).sum(), union + (own | mask).sum()
-        if number < captions:
+        if number < captions and 'caption' in inferencer.task_names:
             texts.append(inferencer.predict('caption')['predictions'][0]['captions'][0]['text'])
     pq = summarise(dict(counts), vocabulary)['PQ']
-    return dict(images=len(chosen), PQ=pq, cIoU=100 * float(common / max(union, 1)), texts=texts)
+    return dict(images=len(chosen), PQ=pq, cIoU=100 * float(common / union) if union else None, texts=texts)
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
@@ -131,11 +133,15 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     first = next(iter(rows.values()))['texts']
     lines = ['| model | MB | panoptic s | phrase s | caption s | PQ | cIoU | same captions |', '|' + '---|' * 8]
     for name, row in rows.items():
-        same = sum(own == other for own, other in zip(row['texts'], first, strict=True))
-        times = ' | '.join(f'{row[f"{task}_s"]:.3f}' for task in ('panoptic', 'refseg', 'caption'))
-        quality = f'{row["PQ"]:.2f} | {row["cIoU"]:.2f} | {same} of {len(first)}'
+        same = f'{sum(map(str.__eq__, row["texts"], first))} of {len(first)}' if row['texts'] else ''
+        times = ' | '.join(_number(row.get(f'{task}_s'), 3) for task in ('panoptic', 'refseg', 'caption'))
+        quality = f'{_number(row["PQ"], 2)} | {_number(row["cIoU"], 2)} | {same}'
         lines.append(f'| `{Path(name).name}` | {row["mb"]:.1f} | {times} | {quality} |')
     return '\n'.join(lines)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return '' if value is None else f'{value:.{digits}f}'
 
 
 def main() -> None:

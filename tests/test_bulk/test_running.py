@@ -200,10 +200,13 @@ def test_a_chunk_that_no_worker_survives_ends_the_run(folder: Path, tmp_path: Pa
     worker = Worker(Work(saved['model'], saved['weights'], 'cpu', 'panoptic', 1, str(tmp_path), ASKED))
     batch = dict(chunk=[pickle.dumps(chunks[1])])
     (tmp_path / '.begun-00000001').write_bytes(b'...')
-    assert json.loads(worker(batch)['failed'][0]) == [] and not (tmp_path / '.begun-00000001').exists()
+    assert json.loads(worker(batch)['receipt'][0]) == dict(failed=[])
+    assert not (tmp_path / '.begun-00000001').exists()
     (tmp_path / '.begun-00000001').write_bytes(b'....')
-    with pytest.raises(RuntimeError, match=r"4 workers ended without a word at images 2 to 3, the first is '.*2\.png'"):
-        worker(batch)
+    kind, message = json.loads(worker(batch)['receipt'][0])['error']
+    assert kind == 'RuntimeError' and message.startswith(
+        '4 workers ended without a word at images 2 to 3, the first is'
+    )
 
 
 def test_damage_within_files_is_told(tmp_path: Path, contents: list[bytes], saved: dict) -> None:

@@ -45,6 +45,7 @@ MANIFEST = '_run.json'
 _TRIES = 4
 """How often a chunk is begun before a run ends because its workers die of it."""
 
+_FORESEEN = (ImportError, OSError, RuntimeError, ValueError)
 _NOT_HERE = ('formats', 'return_vis', 'return_datasamples', 'return_embeddings', 'print_result', 'tiles')
 
 
@@ -116,16 +117,21 @@ class Worker:
         chunk: Chunk = pickle.loads(content)  # made by `_on_ray`
         # Ray begins again what a dead worker had begun, for ever; what no process survives must end the run.
         begun = Path(self.work.out_dir, f'.begun-{chunk.number:08d}')
-        with open(begun, 'ab') as file:
-            file.write(b'.')
-        if begun.stat().st_size > _TRIES:
-            raise RuntimeError(
-                f'{_TRIES} workers ended without a word at images {chunk.first} to {chunk.first + chunk.count - 1}, '
-                f"the first is '{next(chunk.names())}'; they may need more memory than there is"
-            )
-        failed = self.run(chunk)
+        receipt: dict[str, Any] = {}
+        try:
+            with open(begun, 'ab') as file:
+                file.write(b'.')
+            if begun.stat().st_size > _TRIES:
+                raise RuntimeError(
+                    f'{_TRIES} workers ended without a word at images {chunk.first} to '
+                    f"{chunk.first + chunk.count - 1}, the first is '{next(chunk.names())}'; they may need more memory than there is"
+                )
+            receipt['failed'] = self.run(chunk)
+        except _FORESEEN as error:  # as data: Ray would bury it in errors of its own
+            kind = next(kind for kind in _FORESEEN if isinstance(error, kind))
+            receipt['error'] = [kind.__name__, cause(error)]
         begun.unlink(missing_ok=True)
-        return dict(failed=np.array([json.dumps(failed)]))
+        return dict(receipt=np.array([json.dumps(receipt)]))
 
     def run(self, chunk: Chunk) -> list[Row]:
         """Write the file of a chunk, unless it is there; returns the rows of images that gave no result.
@@ -370,18 +376,16 @@ def _on_ray(
             num_cpus=cpus,
             num_gpus=gpus,
         )
-        for receipt in receipts.iter_rows():
-            yield json.loads(receipt['failed'])
+        for row in receipts.iter_rows():
+            receipt = json.loads(row['receipt'])
+            if 'error' in receipt:
+                name, message = receipt['error']
+                raise next(kind for kind in _FORESEEN if kind.__name__ == name)(message)
+            yield receipt['failed']
     except ray.exceptions.RayError as error:
-        raise _told(error) from None
+        raise RuntimeError(
+            f'the workers ended: {shorten(cause(getattr(error, "cause", None) or error), 500)}'
+        ) from None
     finally:
         if own:
             ray.shutdown()
-
-
-def _told(error: Exception) -> Exception:
-    """An error of a worker as it would be without Ray."""
-    inner = getattr(error, 'cause', None)
-    if isinstance(inner, (ImportError, OSError, RuntimeError, ValueError)):
-        return inner
-    return RuntimeError(f'the workers ended: {shorten(cause(inner or error), 500)}')
