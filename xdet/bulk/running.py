@@ -123,8 +123,8 @@ class Worker:
                 file.write(b'.')
             if begun.stat().st_size > _TRIES:
                 raise RuntimeError(
-                    f'{_TRIES} workers ended without a word at images {chunk.first} to '
-                    f"{chunk.first + chunk.count - 1}, the first is '{next(chunk.names())}'; they may need more memory than there is"
+                    f'{_TRIES} workers ended without a word at images {chunk.first} to {chunk.first + chunk.count - 1}'
+                    f", the first is '{next(chunk.names())}'; they may need more memory than there is"
                 )
             receipt['failed'] = self.run(chunk)
         except _FORESEEN as error:  # as data: Ray would bury it in errors of its own
