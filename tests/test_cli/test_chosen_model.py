@@ -27,7 +27,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 @pytest.mark.parametrize('companions', [False, True])
 def test_every_option_reaches_the_model(built: list, capsys: pytest.CaptureFixture, companions: bool) -> None:
     parser = argparse.ArgumentParser()
-    add_model_options(parser, companions)
+    add_model_options(parser, companions=companions)
     given = ['--model', 'photos', '--weights', 'a.pt', '--device', 'cpu', '--random-weights']
     wanted = dict(model='photos', weights='a.pt', device='cpu', random_weights=True)
     if companions:

@@ -12,16 +12,18 @@ if TYPE_CHECKING:  # commands print their help without loading the model code
 _CHOOSING = ('model', 'weights', 'device', 'random_weights', 'text_embeddings', 'calibration')
 
 
-def add_model_options(parser: argparse._ActionsContainer, companions: bool = False) -> None:
-    """Add ``--model``, ``--weights``, ``--device`` and ``--random-weights``.
+def add_model_options(parser: argparse._ActionsContainer, untrained: bool = True, companions: bool = False) -> None:
+    """Add ``--model``, ``--weights`` and ``--device``.
 
     Args:
         parser (argparse._ActionsContainer): A parser, or a group of one.
+        untrained (bool): Also add ``--random-weights``.
         companions (bool): Also add the options of files that go with weights: embedded names and calibration.
     """
-    parser.add_argument('--model', help='name of a shipped config or path of a config file')
+    parser.add_argument('--model', help='name of a shipped config or path of a config file (one of the package)')
     parser.add_argument('--weights', help='checkpoint file or URL, official or ours')
-    parser.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
+    if untrained:
+        parser.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
     if companions:
         parser.add_argument('--text-embeddings', help='class names embedded before, by tools/misc/embed_vocabulary.py')
         parser.add_argument(

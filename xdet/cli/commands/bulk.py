@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from xdet.cli.chosen_model import add_model_options
 from xdet.cli.errors import program
 from xdet.options import GENERATION, PROMPTS, THRESHOLDS, add_arguments
 
@@ -31,9 +32,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument('--chunk-size', type=int, default=64, help='images per file of results (64)')
     parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
     model = parser.add_argument_group('model')
-    model.add_argument('--model', help='name of a shipped config or path of a config file')
-    model.add_argument('--weights', help='checkpoint file or URL, official or ours')
-    model.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
+    add_model_options(model, untrained=False)
     workers = parser.add_argument_group('workers')
     workers.add_argument('--workers', type=int, default=0, help='workers on Ray (0: this process, without Ray)')
     workers.add_argument('--address', help="of a Ray cluster, 'auto' for the one on this machine (default: start one)")

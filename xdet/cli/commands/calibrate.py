@@ -17,6 +17,7 @@ import argparse
 import random
 from pathlib import Path
 
+from xdet.cli.chosen_model import add_model_options
 from xdet.cli.errors import program
 from xdet.options import TextsAction
 
@@ -35,9 +36,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         '--holdout', type=float, default=0.0, metavar='SHARE', help='keep this share of images to check the rate on (0)'
     )
     parser.add_argument('--seed', type=int, default=0, help='of the choice of images and of absent phrases (0)')
-    parser.add_argument('--model', help='name of a shipped config or path of a config file')
-    parser.add_argument('--weights', help='checkpoint file or URL, official or ours')
-    parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
+    add_model_options(parser, untrained=False)
     parser.add_argument('--out', metavar='FILE', help='where to write it (default: WEIGHTS.calibration.json)')
     parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
     return parser

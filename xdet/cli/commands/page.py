@@ -13,19 +13,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from xdet.cli.chosen_model import add_model_options
 from xdet.cli.errors import exit_code
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
     parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--model', help='name of a shipped config or path of a config file (those of the package)')
-    parser.add_argument('--weights', help='checkpoint file or URL, official or ours')
-    parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
+    add_model_options(parser)
     parser.add_argument('--host', default='127.0.0.1', help='address to listen at (127.0.0.1)')
     parser.add_argument('--port', type=int, default=7860, help='port to listen at, 0 for any that is free (7860)')
     parser.add_argument('--open', action='store_true', help='open it in the browser of the system')
-    parser.add_argument('--random-weights', action='store_true', help='untrained model (to try the installation)')
     parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
     return parser
 
