@@ -18,7 +18,6 @@ from PIL import Image, ImageOps
 from xdet.evaluation.panoptic_quality import ClassCounts, match_segments
 from xdet.inference.inferencer import XDecoderInferencer
 from xdet.inference.loaded import EncodedImage
-from xdet.io.schema import number
 from xdet.model_zoo import config_root
 from xdet.runtime import OnnxInferencer
 from xdet.scenes.render import render_scene
@@ -66,6 +65,7 @@ def certify(
     images: Sequence[Any] | None = None,
     difference: float = MOST_DIFFERENCE,
     agreement: float = LEAST_AGREEMENT,
+    least: int | None = None,
 ) -> dict[str, Any]:
     """Run images through a model and its exported graphs.
 
@@ -75,6 +75,7 @@ def certify(
         images (Sequence, optional): At least :data:`LEAST_IMAGES` images or paths; None: :func:`default_images`.
         difference (float): Accepted difference of outputs, relative to the largest value of each.
         agreement (float): Accepted agreement of segments in percent.
+        least (int, optional): Fewest images; None: :data:`LEAST_IMAGES`. The certificate says how many there were.
 
     Returns:
         dict: The certificate: ``outputs`` (``largest``, ``relative``), ``agreement``, bounds, versions and hashes.
@@ -83,7 +84,7 @@ def certify(
         ValueError: There are too few images, or something differs by more than the bounds.
     """
     exported = OnnxInferencer(folder)
-    report = compare(inferencer, exported, images)
+    report = compare(inferencer, exported, images, least)
     certificate = dict(report, bounds=dict(relative=difference, agreement=agreement), **_provenance(exported))
     worst = {name: row['relative'] for name, row in report['outputs'].items() if not row['relative'] <= difference}
     poor = {name: value for name, value in report['agreement'].items() if not value >= agreement}
@@ -97,12 +98,14 @@ def certify(
     return certificate
 
 
-def compare(inferencer: XDecoderInferencer, exported: OnnxInferencer, images: Sequence[Any] | None) -> dict[str, Any]:
+def compare(
+    inferencer: XDecoderInferencer, exported: OnnxInferencer, images: Sequence[Any] | None, least: int | None = None
+) -> dict[str, Any]:
     """Differences of outputs and agreement of results over all tasks, without judging them."""
     pictures = default_images() if images is None else list(images)
-    if len(pictures) < LEAST_IMAGES:
-        raise ValueError(f'{len(pictures)} images are too few for a certificate; {LEAST_IMAGES} are needed')
-    number('images', len(pictures), int, LEAST_IMAGES)
+    least = LEAST_IMAGES if least is None else least
+    if len(pictures) < least:
+        raise ValueError(f'{len(pictures)} images are too few for a certificate; {least} are needed')
     comparison = _Comparison(inferencer, exported)
     rules = [task if task else None for task in exported.facts['sizes']]
     disabled = logging.root.manager.disable

@@ -173,6 +173,16 @@ def test_empty_masks_have_zero_boxes_and_scores():
     assert found.bboxes.tolist() == [[0.0] * 4] and found.scores.tolist() == [0.0]
 
 
+def test_areas_and_masks_do_not_depend_on_the_layout():
+    masks = torch.rand(3, 9, 7) > torch.tensor([0.0, 0.5, 1.0])[:, None, None]
+    assert torch.equal(postprocess.mask_areas(masks), masks.flatten(1).sum(dim=1))
+    assert postprocess.mask_areas(masks[:0]).tolist() == []
+    embed, features = torch.randn(3, 8), torch.randn(1, 8, 5, 6)
+    other = features.to(memory_format=torch.channels_last)[0]
+    plain, found = (postprocess.mask_logits(embed, part, (20, 24), (31, 40)) for part in (features[0], other))
+    torch.testing.assert_close(found, plain, atol=1e-5, rtol=1e-5)
+
+
 def test_mask_logits_take_the_official_two_steps():
     generator = torch.Generator().manual_seed(0)
     embed, maps = torch.randn(3, 5, generator=generator), torch.randn(5, 16, 24, generator=generator)

@@ -1,6 +1,6 @@
 """Post-processing as functions of tensors; no module, no state, no vocabulary."""
 
-from .instance import instances, mask_boxes, mask_scores
+from .instance import instances, mask_areas, mask_boxes, mask_scores
 from .panoptic import panoptic_segments
 from .resize import mask_logits, resize_logits
 from .semantic import SCORE_BYTES, MaskFn, label_scores, semantic_labels, semantic_scores
@@ -13,6 +13,7 @@ __all__ = [
     'grid_of',
     'instances',
     'label_scores',
+    'mask_areas',
     'mask_boxes',
     'mask_logits',
     'mask_scores',

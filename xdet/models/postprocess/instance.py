@@ -83,7 +83,21 @@ def mask_scores(logits: Tensor, masks: Tensor) -> Tensor:
     Returns:
         Tensor: ``[n]``; 0 for an empty mask.
     """
-    return (logits.sigmoid() * masks).flatten(1).sum(1) / (masks.flatten(1).sum(1) + 1e-6)
+    return (logits.sigmoid() * masks).flatten(1).sum(1) / (mask_areas(masks) + 1e-6)
+
+
+def mask_areas(masks: Tensor) -> Tensor:
+    """Pixels of masks.
+
+    Args:
+        masks (Tensor): Bool ``[n, H, W]``.
+
+    Returns:
+        Tensor: int64 ``[n]``.
+    """
+    if torch.compiler.is_compiling() or masks.device.type != 'cpu' or len(masks) == 0:
+        return masks.flatten(1).sum(dim=1)
+    return torch.stack([mask.count_nonzero() for mask in masks])  # a sum makes integers of all pixels first
 
 
 def mask_boxes(masks: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from .instance import mask_areas
 from .resize import query_chunks
 from .semantic import MaskFn
 
@@ -88,7 +89,7 @@ def _owners(
     for part in query_chunks(len(scores), size):
         probabilities = masks(part).sigmoid()
         inside = probabilities >= mask_threshold
-        areas += inside.flatten(1).sum(dim=1).tolist()
+        areas += mask_areas(inside).tolist()
         highest, query = probabilities.mul_(scores[part, None, None]).max(dim=0)
         better = highest > best
         best = torch.where(better, highest, best)

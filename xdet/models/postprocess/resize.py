@@ -50,7 +50,9 @@ def mask_logits(
         Tensor: float ``[n, *ori_shape]``.
     """
     height, width = mask_features.shape[-2:]
-    logits = (mask_embed @ mask_features.flatten(1)).unflatten(-1, (height, width)).float()
+    pixels = mask_features.permute(1, 2, 0)  # as they lie in memory in channels-last layout
+    pixels = pixels.flatten(0, 1).T if pixels.is_contiguous() else mask_features.flatten(1)  # neither copies
+    logits = (mask_embed @ pixels).unflatten(-1, (height, width)).float()
     if tuple(img_shape) == tuple(ori_shape):  # without a second step the kernel is faster
         return resize_logits(logits, (height * stride, width * stride))[:, : img_shape[0], : img_shape[1]]
     rows, columns = (
