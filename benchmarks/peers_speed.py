@@ -8,8 +8,8 @@ which its positions are made for). Measured is the least processor time of the r
 one beyond the loaded model.
 
 * Segmentation goes from pixels to class scores of all queries and masks of stride 4. xdet compares queries with class
-  names, however many; its text tower embeds each name once (``names embedded``, seconds per name in 81 templates), not
-  in the pass. The others have a fixed list of classes, so their time does not depend on it.
+  names, however many; its text tower embeds each name once (``names embedded``: ten, and "no object", in 81 templates),
+  not in the pass. The others have a fixed list of classes, so their time does not depend on it.
 * Phrases: a mask for each. xdet encodes the image once, CLIPSeg as its authors run it once per phrase.
 
 The peers are those of ``transformers`` (``mask2former``, ``oneformer`` with Swin-T; ``clipseg`` with ViT-B/16) and of
@@ -32,7 +32,7 @@ from typing import Any
 from stages import memory
 
 SWIN_T = dict(embed_dim=96, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24], window_size=7, drop_path_rate=0.3)
-STAGES = ['stage1', 'stage2', 'stage3', 'stage4']
+STAGES = [f'stage{number}' for number in (1, 2, 3, 4)]
 CLASSES = 133
 _run: dict[str, Callable[[int], Any]] = {}
 _about: dict[str, Any] = {}
