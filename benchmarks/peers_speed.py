@@ -4,8 +4,7 @@
     python benchmarks/peers_speed.py --models xdet clipseg --phrases 1 10 100
 
 Every model runs in a process of its own with one thread and sees pixels of the same size (CLIPSeg its own, 352x352,
-which its positions are made for). Measured is the least processor time of the runs, and the most memory of the first
-one beyond the loaded model.
+which its positions are made for). Measured is the least processor time, and the most memory beyond the loaded model.
 
 * Segmentation goes from pixels to class scores of all queries and masks of stride 4. xdet compares queries with class
   names, however many; its text tower embeds each name once (``names embedded``: ten, and "no object", in 81 templates),

@@ -107,7 +107,8 @@ def compare(
     if len(pictures) < least:
         raise ValueError(f'{len(pictures)} images are too few for a certificate; {least} are needed')
     comparison = _Comparison(inferencer, exported)
-    rules = [task if task else None for task in exported.facts['sizes']]
+    # A config may have sizes for tasks that its model does not have.
+    rules = [task or None for task in exported.facts['sizes'] if not task or task in exported.task_names]
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)  # both say of every image which of the names are far from their training
     try:
