@@ -141,7 +141,7 @@ def test_config_is_short_and_shallow(path: Path) -> None:
 
 def processes(path: Path) -> int:
     """How many processes a config's learning rate is meant for, as its name or the command in its head says."""
-    if '-nano' in path.stem:
+    if '-nano' in path.stem or '-pico' in path.stem:
         return 1
     text = f'{path.stem} {path.read_text(encoding="utf-8")}'
     found = re.search(r'_(\d+)xb\d|dist_train\.sh \S+ (\d+)|GPUS=(\d+)', text)

@@ -111,7 +111,7 @@ def test_sources_are_trained_and_reported(
         ('panoptic/PQ', 'referring/cIoU', 'vqa/accuracy', 'caption/CIDEr-D', 'semantic/mIoU'),
         strict=True,
     ):
-        assert any(line.startswith(f'{name} (1 pictures)') and metric in line for line in output.splitlines()), output
+        assert any(line.startswith(f'{name} (1 images)') and metric in line for line in output.splitlines()), output
 
 
 def test_first_pictures_only(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ model = dict(
 )
 
 train_dataloader = dict(batch_size=4)
+auto_scale_lr = dict(base_batch_size=4)
 train_cfg = dict(max_iters=3000, val_interval=3000)
 optim_wrapper = dict(optimizer=dict(lr=1.5e-3))
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=250))

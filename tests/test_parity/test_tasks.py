@@ -32,7 +32,7 @@ def generated(model, features, samples, settings, regions=None):
     """Token ids of greedy captions."""
     task = model.tasks['captioning']
     with torch.no_grad():
-        texts = task._write(context_of(model, features, samples), settings, regions)
+        texts = task._write([context_of(model, features, samples)], settings, regions)
     return [list(item[0].ids) for item in texts]
 
 

@@ -155,5 +155,5 @@ def test_streams_attend_the_same_levels():
         region[..., :40, :50] = True
         text = torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(2))
         stream = QueryStream(model, inputs, latents, 3, regions=region)
-        assert [visible.shape[-1] for visible in stream._visible] == [8 * 12, 2 * 3]
+        assert [visible.shape[-1] for visible in stream._images[0].visible] == [8 * 12, 2 * 3]
         assert stream.step(text, text).shape == (2, 3, 16)
