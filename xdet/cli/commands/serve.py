@@ -108,11 +108,6 @@ def run(args: argparse.Namespace, make: MakeApp | None = None) -> int:
         from xdet.serve.listening import bind, listen
         from xdet.serve.service import Service
 
-    # What is wrong with a request is told to who sent it; strangers cannot fill the log. Faults are still logged.
-    for name in ('uvicorn', 'xdet.inference.asking'):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger('python_multipart').setLevel(logging.CRITICAL)
-    warnings.filterwarnings('ignore', module='PIL')
     listener = bind(args.host, args.port)  # before the model is built, which takes seconds
     with listener:
         inferencer = open_model(args)
@@ -123,6 +118,11 @@ def run(args: argparse.Namespace, make: MakeApp | None = None) -> int:
         host = f'[{args.host}]' if ':' in args.host else args.host
         if token is None and not local:
             print(f'warning: whoever reaches {host} may use this server; --token asks for a token', file=sys.stderr)
+        # What is wrong with a request is told to who sent it; strangers cannot fill the log. Faults are still logged.
+        for name in ('uvicorn', 'xdet.inference.asking'):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger('python_multipart').setLevel(logging.CRITICAL)
+        warnings.filterwarnings('ignore', module='PIL')
         name = inferencer.origin.model
         print(f'serving {name} at http://{host}:{listener.getsockname()[1]} (Ctrl-C stops it)', flush=True)
         return 130 if listen(app, service, listener) == 2 else 0
