@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,15 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     ('kind', 'share', 'difference'),
     [('fp16', 0.52, 1e-3), ('bf16', 0.52, 8e-3), ('int8-weights', 0.34, 0.03), ('int8', 0.34, 0.3)],
 )
-def test_fewer_bytes(exported: Path, tmp_path: Path, kind: str, share: float, difference: float) -> None:
+def test_fewer_bytes(
+    exported: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, share: float, difference: float
+) -> None:
+    caplog.set_level(logging.INFO)
     from xdet.export.reduction import reduce_model
 
     images, _ = expand_images([IMAGE] * 8)
     folder = reduce_model(exported, tmp_path / 'reduced', kind, images)
+    assert logging.getLogger().level == logging.INFO, 'as it was'
     assert (folder / 'weights.bin').stat().st_size < share * (exported / 'weights.bin').stat().st_size
     assert json.loads((folder / 'model.json').read_text())['reduced'] == kind
     features = [OnnxInferencer(place).set_image(IMAGE).features['mask_features'] for place in (exported, folder)]

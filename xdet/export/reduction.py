@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -124,8 +125,7 @@ def _computing_in_8_bits(path: Path, inputs: Iterator[dict[str, Any]]) -> Any:
         def get_next(self) -> dict[str, Any] | None:
             return next(inputs, None)
 
-    logging.getLogger().setLevel(max(logging.getLogger().level, logging.WARNING))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _without_notes():
         whole, prepared, result = (str(Path(folder, f'{name}.onnx')) for name in ('whole', 'prepared', 'result'))
         # In one file: the library follows no links to the file of weights.
         onnx.save_model(onnx.load(str(path)), whole)
@@ -141,6 +141,18 @@ def _computing_in_8_bits(path: Path, inputs: Iterator[dict[str, Any]]) -> Any:
             weight_type=QuantType.QInt8,
         )
         return onnx.load(result)
+
+
+@contextlib.contextmanager
+def _without_notes() -> Iterator[None]:
+    """Without the library's notes, which it writes to the root logger."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 def _store(proto: Any, kind: str) -> None:
