@@ -1,7 +1,7 @@
 // The page: an image and names go in, coloured segments come out.
 
 import { readImage } from './images.js';
-import { Model } from './xdet.js';
+import { Model, checkNames } from './xdet.js';
 
 const part = (id) => document.getElementById(id);
 const folder = new URLSearchParams(window.location.search).get('model') ?? './model';
@@ -11,18 +11,23 @@ const COLOURS = [[230, 60, 60], [60, 130, 230], [70, 180, 80], [240, 170, 40], [
 let encoded = null;
 const model = Model.load(folder, say);
 
-/** Read, encode and show an image. */
+/** Read, encode and show an image; a file that is none leaves the image that is open. */
 async function open(blob) {
+  if (!blob) throw new Error('give one image file');
   const ready = await model;
   say('looking at the image');
-  encoded = await ready.encode(await readImage(blob));
+  const image = await readImage(blob).catch((error) => {
+    throw new Error(`${blob.name ?? 'the image'}: ${error.message}`);
+  });
+  encoded = await ready.encode(image);
   return segment();
 }
 
 /** Find the names in the image that is open. */
 async function segment() {
-  if (encoded === null) return null;
   const names = part('names').value.split(',').map((name) => name.trim()).filter(Boolean);
+  checkNames(names);
+  if (encoded === null) throw new Error('choose an image first');
   const started = performance.now();
   say('segmenting');
   const result = await (await model).segment(encoded, names);

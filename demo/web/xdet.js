@@ -7,6 +7,11 @@ import { Tokenizer } from './tokens.js';
 const FORMAT = 2;
 const EPS = 1e-7;
 
+/** Names to look for must be there, each once. */
+export function checkNames(names) {
+  if (!names.length || new Set(names).size < names.length) throw new Error('give one or several names, each once');
+}
+
 export class Model {
   /** Loads the folder that `xdet export` wrote; `say` gets what is being done. */
   static async load(folder, say = () => {}) {
@@ -78,7 +83,7 @@ export class Model {
 
   /** Panoptic segments of an encoded image: `ids` `[H, W]`, 0 where there is none, and what has which id. */
   async segment({ image, values }, names) {
-    if (!names.length || new Set(names).size < names.length) throw new Error('give one or several names, each once');
+    checkNames(names);
     const text = new Float32Array((await Promise.all(names.map((name) => this.embed(name)))).flatMap((row) => [...row]));
     const { probabilities } = await this.run('names', {
       ...values,

@@ -85,8 +85,16 @@ def test_tokens_of_the_page(page: Any) -> None:
 
 
 def test_mistakes_are_told(page: Any) -> None:
+    """Each one with a line of its own, whether an image is open or not."""
+    page.reload()
+    page.wait_for_selector('#file:not([disabled])')
+    told = "text => document.getElementById('status').textContent.startsWith(text)"
     page.fill('#names', ' , ')
     page.click('button')
-    page.wait_for_function("document.getElementById('status').textContent.startsWith('error: give one or several')")
+    page.wait_for_function(told, arg='error: give one or several names')
+    page.fill('#names', 'cat')
+    page.click('button')
+    page.wait_for_function(told, arg='error: choose an image first')
     page.set_input_files('#file', dict(name='x.png', mimeType='image/png', buffer=b'no image'))
-    page.wait_for_function("document.getElementById('status').textContent.includes('decode')")
+    page.wait_for_function(told, arg='error: x.png: ')
+    assert 'decode' in page.text_content('#status')
