@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,9 +22,29 @@ TABLE = 'text_encoder.token_embedding.weight'
 NAMES = ['dog', 'cat', 'horse', 'cow', 'sofa', 'car', 'bus', 'tree']
 
 
+@pytest.fixture(scope='module')
+def script() -> dict[str, Any]:
+    return runpy.run_path(str(SCRIPT))
+
+
+def test_meanings_are_two_texts_per_line(script: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / 'meanings.txt'
+    file.write_text('foal\thorse\n\n gun dog \t dog\n', encoding='utf-8')
+    assert script['read_meanings']([file]) == {'foal': 'horse', 'gun dog': 'dog'}
+    for line in ('ewe', 'ewe\t', 'ewe\tsheep\tanimal'):
+        file.write_text(f'foal\thorse\n{line}\n', encoding='utf-8')
+        with pytest.raises(ValueError, match=r'meanings.txt, line 2: .ewe.* is not a name, a tab and what it is'):
+            script['read_meanings']([file])
+
+
+def test_a_teacher_reads_a_name_halfway_to_its_meaning(script: dict[str, Any]) -> None:
+    teacher = {'foal': torch.tensor([1.0, 0.0]), 'horse': torch.tensor([0.0, 1.0])}
+    assert script['halfway'](teacher, {'foal': 'horse'})['foal'].tolist() == pytest.approx([0.5**0.5, 0.5**0.5])
+
+
 @pytest.mark.parametrize('kind', ['keep', 'hold'])
 def test_writes_the_weights_with_another_text_encoder(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    kind: str, script: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     torch.manual_seed(0)
     (tmp_path / 'config.py').write_text(f'model = dict(text_encoder={TOWER})')
@@ -33,10 +54,12 @@ def test_writes_the_weights_with_another_text_encoder(
     (tmp_path / 'names.txt').write_text('\n'.join(NAMES))
     (tmp_path / 'sentences.txt').write_text('\n'.join(sentences))
     (tmp_path / 'keep.txt').write_text('\n'.join(keep))
+    (tmp_path / 'meanings.txt').write_text('puppy\tdog')
     (tmp_path / 'words.txt').write_text('dog\ncat\nred')
     np.save(tmp_path / 'vectors.npy', np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32))
-    torch.save({text: torch.randn(4) for text in NAMES + sentences + keep}, tmp_path / 'teacher.pt')
+    torch.save({text: torch.randn(4) for text in [*NAMES, *sentences, *keep, 'puppy']}, tmp_path / 'teacher.pt')
     options = dict(weights='start.safetensors', names='names.txt', sentences='sentences.txt', cache='teacher.pt')
+    options['meanings'] = 'meanings.txt'
     options[kind] = 'keep.txt'
     if kind == 'keep':
         options |= {'word-vectors': 'vectors.npy', 'words': 'words.txt'}
@@ -44,7 +67,7 @@ def test_writes_the_weights_with_another_text_encoder(
     for name, file in options.items():
         arguments += [f'--{name}', tmp_path / file]
     monkeypatch.setattr(sys, 'argv', [str(SCRIPT), *map(str, arguments), '--batch', '8', '--unseen', '12'])
-    runpy.run_path(str(SCRIPT))['main']()
+    script['main']()
     after = load_file(tmp_path / 'out.safetensors')
     assert after.keys() == {*before, 'decoder.x'} and torch.equal(after['decoder.x'], torch.ones(3))
     assert any(not torch.equal(after[key], before[key]) for key in before)

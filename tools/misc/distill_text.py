@@ -54,6 +54,14 @@ def parse_args() -> argparse.Namespace:
         'above all: for weights that have learned from images. Rows of the token table that their words have, and that '
         'captions are written with, stay as well',
     )
+    parser.add_argument(
+        '--meanings',
+        type=Path,
+        nargs='*',
+        default=[],
+        help='files with a name, a tab and what it is per line ("foal", "horse"), as a dictionary has them: more names '
+        'that the teacher sees halfway between the two. Sentence encoders know few such relations of rare words',
+    )
     parser.add_argument('--word-vectors', type=Path, help='.npy [n, d] for rows of the token table')
     parser.add_argument('--words', type=Path, help='the words of --word-vectors, one per line')
     parser.add_argument('--unseen', type=int, default=2000, help='names and sentences set apart for the measurement')
@@ -69,6 +77,23 @@ def read_lines(paths: list[Path]) -> list[str]:
     """Lines of files that are not empty, each once."""
     lines = (line.strip() for path in paths for line in path.read_text().splitlines())
     return list(dict.fromkeys(line for line in lines if line))
+
+
+def read_meanings(paths: list[Path]) -> dict[str, str]:
+    """Meanings by name.
+
+    Raises:
+        ValueError: A line is not two texts with a tab between them.
+    """
+    meanings = {}
+    for path in paths:
+        for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
+            parts = [part.strip() for part in line.split('\t')]
+            if line.strip() and (len(parts) != 2 or not all(parts)):
+                raise ValueError(f'{path}, line {number}: {line!r} is not a name, a tab and what it is')
+            if line.strip():
+                meanings[parts[0]] = parts[1]
+    return meanings
 
 
 @torch.no_grad()
@@ -89,6 +114,14 @@ def teach(folder: Path, texts: list[str], cache: Path | None) -> Tensor:
         if cache is not None:
             torch.save({text: row.clone() for text, row in known.items()}, cache)
     return torch.stack([known[text] for text in texts])
+
+
+def halfway(teacher: dict[str, Tensor], meanings: dict[str, str]) -> dict[str, Tensor]:
+    """Embeddings ``[D]`` of the names with a meaning, each between that of the name and that of the meaning."""
+    return {
+        name: torch.nn.functional.normalize(teacher[name] + teacher[meaning], dim=0)
+        for name, meaning in meanings.items()
+    }
 
 
 def start_rows_from_words(encoder: CausalTextEncoder, vectors: np.ndarray, words: list[str], keep: list[str]) -> int:
@@ -129,18 +162,21 @@ def train(args: argparse.Namespace, encoder: CausalTextEncoder, old: CausalTextE
     names, sentences, keep, hold = map(read_lines, (args.names, args.sentences, args.keep, args.hold))
     rng = random.Random(args.seed)
     begun = time.time()
-    everything = names + sentences + keep + hold
+    meanings = read_meanings(args.meanings)
+    everything = names + sentences + keep + hold + list(meanings) + list(meanings.values())
     teacher = teach(args.teacher, everything, args.cache)
     teacher = centred(teacher, teacher[: len(names)])
     teacher = dict(zip(everything, teacher, strict=True))
+    teacher |= halfway(teacher, meanings)
     print(f'teacher: {len(everything)} texts in {time.time() - begun:.0f} s')
     asked = ['dog', 'cat', 'horse', 'cow', 'sheep', 'person', 'sofa', 'background']
     listed = set(read_lines(args.names[:1]))
-    candidates = [text for text in names + sentences if text not in listed]
+    candidates = [text for text in names + sentences if text not in listed and text not in meanings]
     unseen = rng.sample(candidates, min(args.unseen, len(candidates) // 4))
     hidden = set(unseen)
     names = [text for text in names if text not in hidden]
     sentences = [text for text in sentences if text not in hidden]
+    names = list(dict.fromkeys([*names, *meanings]))
 
     def report(when: str) -> None:
         encoder.eval()
@@ -168,7 +204,8 @@ def train(args: argparse.Namespace, encoder: CausalTextEncoder, old: CausalTextE
     while (passed := (time.time() - begun) / 60 / args.minutes) < 1:
         for group in optimizer.param_groups:
             group['lr'] = args.lr * min(1.0, (step + 1) / 100) * max(0.01, 0.5 * (1 + np.cos(np.pi * passed)))
-        of_names = rng.sample(names, min(len(names), 3 * args.batch // 4))
+        explained = rng.sample(list(meanings), min(len(meanings), args.batch // 4))
+        of_names = rng.sample(names, min(len(names), 3 * args.batch // 4 - len(explained))) + explained
         of_sentences = rng.sample(sentences, min(len(sentences), args.batch - len(of_names)))
         bare = [rng.random() < 0.5 for _ in of_names]
         prompts = random_prompts(of_names)
