@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 from xdet.analysis.flops import count_flops
 from xdet.models import XDecoder
-from xdet.models.convolutions import winograd
-from xdet.models.resizing import resize, resize_by_products
+from xdet.models.numerics.convolutions import winograd
+from xdet.models.numerics.resizing import resize, resize_by_products
 from xdet.models.text import TextCache
 from xdet.structures import TextPrompts, Vocabulary, XDetDataSample
 

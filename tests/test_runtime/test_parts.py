@@ -15,7 +15,7 @@ from xdet.datasets.transforms import ResizeShortestEdge
 from xdet.export.sizes import size_rule
 from xdet.models.decoder import resize_regions as torch_regions
 from xdet.models.decoder.resizing import shrinking_matrix
-from xdet.models.resizing import resizing_matrix as torch_matrix
+from xdet.models.numerics.resizing import resizing_matrix as torch_matrix
 from xdet.models.text.tokenizer import decode, tokenize
 from xdet.runtime.generation import _sample
 from xdet.runtime.masks import mask_results, overlaps

@@ -10,8 +10,8 @@ from mmengine.structures import InstanceData
 from parity.model import CONFIGS, sample_of
 from test_tasks.conftest import tiny_model
 
-from xdet.models.click_head import Shown
 from xdet.models.context import LatentPass
+from xdet.models.heads.click import Shown
 from xdet.registry import TASKS
 from xdet.structures import TextPrompts
 from xdet.tasks import ClickTask, InteractiveTask

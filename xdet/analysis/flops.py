@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from xdet.inference.pipeline import build_pipeline
-from xdet.models.convolutions import direct_convolutions
+from xdet.models.numerics.convolutions import direct_convolutions
 from xdet.structures import TextPrompts, Vocabulary, XDetDataSample
 
 PARTS = dict(

@@ -36,6 +36,10 @@ _MOVES = {
     'datasets.exchange': {
         'datasets.exchange.formats': 'coco cvat geojson instance_pngs label_studio labelme voc yolo',
     },
+    'models': {
+        'models.heads': 'click_head=click clicker depth_head=depth keypoint_head=keypoints prompted',
+        'models.numerics': 'convolutions freezing precision resizing',
+    },
     'models.losses': {
         'models.losses.criteria': 'answers boxes captioning clicks contrastive depth distillation grounding keypoints '
         'nouns segmentation',

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from xdet.models.clicker import Click, Mask, next_click
+from xdet.models.heads.clicker import Click, Mask, next_click
 
 __all__ = ['click_curve', 'next_click', 'number_of_clicks']
 

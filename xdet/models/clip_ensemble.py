@@ -17,8 +17,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from xdet.registry import MODELS
 from xdet.structures import ImageFeatures, Vocabulary, clean_name
 
+from .numerics.precision import at_least_single
 from .pixel_names import inside_weights
-from .precision import at_least_single
 from .similarity import cosine_logits, geometric_mixture
 from .text import OpenCLIPTextEncoder, TextCache
 from .text.open_clip_encoder import config_of, read_checkpoint

@@ -14,7 +14,7 @@ from xdet.structures import ImageFeatures
 
 from .losses.distributed import mean_over_ranks
 from .losses.targets import SegmentTargets
-from .precision import at_least_single
+from .numerics.precision import at_least_single
 from .similarity import cosine_logits, geometric_mixture
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .precision import at_least_single
+from .numerics.precision import at_least_single
 
 EPS = 1e-7
 """Added to norms before division, as the official model does."""

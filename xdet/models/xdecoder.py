@@ -14,8 +14,8 @@ from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, TextPrompts, XDetDataSample
 
 from .context import LatentPass, TaskContext
-from .freezing import keep_frozen_in_eval
 from .losses.distributed import check_same_kinds
+from .numerics.freezing import keep_frozen_in_eval
 from .text import TextCache
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from xdet.models.context import TaskContext
 from xdet.models.decoder import IMAGE, OBJECT, QueryStream, resize_regions
-from xdet.models.precision import in_precision
+from xdet.models.numerics.precision import in_precision
 from xdet.models.text import decode
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, LayerPrediction, QueryGroup, XDetDataSample, described_masks

@@ -12,7 +12,7 @@ from mmengine.structures import PixelData
 from torch import Tensor
 
 from xdet.models.context import TaskContext
-from xdet.models.depth_head import DepthHead
+from xdet.models.heads.depth import DepthHead
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, ImageFeatures, XDetDataSample
 
@@ -25,7 +25,7 @@ class DepthTask(TaskAdapter):
 
     Args:
         embed_dims (int): Width C of the decoder.
-        head (Mapping, optional): Options of :class:`~xdet.models.depth_head.DepthHead`.
+        head (Mapping, optional): Options of :class:`~xdet.models.heads.depth.DepthHead`.
         detach (bool): Read the features without changing what makes them, so that the other tasks stay as they are.
             Otherwise the loss trains the image encoder, as far as it is not frozen.
         min_depth (float): Least depth that is reported, in metres.

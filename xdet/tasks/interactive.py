@@ -10,9 +10,9 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from xdet.models import postprocess, prompted
-from xdet.models.click_head import Shown
 from xdet.models.context import TaskContext
 from xdet.models.decoder import OBJECT
+from xdet.models.heads.click import Shown
 from xdet.registry import TASKS
 from xdet.structures import Vocabulary, XDetDataSample
 
@@ -50,7 +50,7 @@ class InteractiveTask(TaskAdapter):
             rider do.
         temperature (float): What the logits at clicks are divided by where masks are compared. The higher it is, the
             less a single click decides against a mask that fits well otherwise.
-        margin, reach, softness (float): How clicks correct masks, see :func:`~xdet.models.prompted.corrected`.
+        margin, reach, softness (float): How clicks correct masks, see :func:`~xdet.models.heads.prompted.corrected`.
     """
 
     names = ('interactive',)

@@ -13,7 +13,7 @@ from xdet.models import postprocess
 from xdet.models.context import TaskContext
 from xdet.models.decoder import OBJECT
 from xdet.models.decoder.heads import MLP
-from xdet.models.keypoint_head import KeypointHead, from_grid, peaks, to_grid
+from xdet.models.heads.keypoints import KeypointHead, from_grid, peaks, to_grid
 from xdet.models.losses import HungarianMatcher
 from xdet.models.losses.matching.matcher import assign
 from xdet.models.losses.targets import pad_masks
@@ -38,7 +38,7 @@ class PoseTask(TaskAdapter):
         keypoints (Sequence[str]): Names of the K keypoints.
         skeleton (Sequence[Sequence[str]]): Pairs of keypoints that a line connects in drawings.
         embed_dims (int): Width C of the decoder.
-        head (Mapping, optional): Options of :class:`~xdet.models.keypoint_head.KeypointHead`.
+        head (Mapping, optional): Options of :class:`~xdet.models.heads.keypoints.KeypointHead`.
         detach (bool): Read queries and pixels without changing what makes them, so that the other tasks stay as they
             are. Otherwise the pose loss trains the whole model, as far as it is not frozen.
         matcher (Mapping, optional): Options of :class:`~xdet.models.losses.HungarianMatcher`.

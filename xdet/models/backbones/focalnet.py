@@ -16,7 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from xdet.models.convolutions import PointwiseConv2d
+from xdet.models.numerics.convolutions import PointwiseConv2d
 from xdet.registry import MODELS
 
 _STEM_PADDING = {'focal': 2, 'focal_dw': 3}

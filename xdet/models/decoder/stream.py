@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xdet.models.precision import in_precision
+from xdet.models.numerics.precision import in_precision
 from xdet.structures import DecoderOutput, ImageFeatures, KeysValues
 
 from .regions import visible_pixels

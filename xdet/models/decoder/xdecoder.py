@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from xdet.models.resizing import resize, resize_by_products
+from xdet.models.numerics.resizing import resize, resize_by_products
 from xdet.registry import MODELS
 from xdet.structures import DecoderOutput, ImageFeatures, KeysValues, LayerPrediction, Pixels, QueryGroup
 

@@ -9,7 +9,7 @@ from mmdet.models.layers import MSDeformAttnPixelDecoder
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
-from xdet.models.convolutions import quicker
+from xdet.models.numerics.convolutions import quicker
 from xdet.registry import MODELS
 
 

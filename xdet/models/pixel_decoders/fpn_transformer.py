@@ -9,7 +9,7 @@ from mmdet.models.layers import TransformerEncoderPixelDecoder
 from mmengine.model import caffe2_xavier_init
 from torch import Tensor, nn
 
-from xdet.models.convolutions import quicker
+from xdet.models.numerics.convolutions import quicker
 from xdet.registry import MODELS
 
 

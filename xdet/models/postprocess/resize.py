@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from xdet.models.resizing import resize, resizing_matrix
+from xdet.models.numerics.resizing import resize, resizing_matrix
 
 CHUNK_BYTES = 64 * 2**20
 """Full-size masks are made in pieces of about this many bytes, so that large images need little memory."""

@@ -12,7 +12,7 @@ from xdet.models.losses.distributed import mean_over_ranks
 from xdet.models.losses.matching import points as point_sampling
 from xdet.models.losses.supervision import supervised_layers
 from xdet.models.losses.targets import SegmentTargets, TaughtSegments
-from xdet.models.precision import at_least_single
+from xdet.models.numerics.precision import at_least_single
 from xdet.models.similarity import cosines
 from xdet.registry import MODELS
 

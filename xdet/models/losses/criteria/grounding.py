@@ -12,7 +12,7 @@ from xdet.models.losses.matching.masks import PointMaskLoss
 from xdet.models.losses.matching.matcher import HungarianMatcher, assign
 from xdet.models.losses.supervision import supervised_layers
 from xdet.models.losses.targets import GroundingTargets, pad_masks
-from xdet.models.precision import at_least_single
+from xdet.models.numerics.precision import at_least_single
 from xdet.models.similarity import normalize, temperature
 from xdet.registry import MODELS
 

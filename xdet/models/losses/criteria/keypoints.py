@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xdet.models.losses.distributed import mean_over_ranks
-from xdet.models.precision import at_least_single
+from xdet.models.numerics.precision import at_least_single
 from xdet.registry import MODELS
 
 

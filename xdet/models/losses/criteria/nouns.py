@@ -11,7 +11,7 @@ from xdet.models.losses.distributed import RowGather
 from xdet.models.losses.matching.matcher import assign
 from xdet.models.losses.supervision import supervised_layers
 from xdet.models.losses.targets import NounTargets
-from xdet.models.precision import at_least_single
+from xdet.models.numerics.precision import at_least_single
 from xdet.models.similarity import normalize, temperature
 from xdet.registry import MODELS
 

@@ -14,7 +14,7 @@ from xdet.models.losses.distributed import mean_over_ranks
 from xdet.models.losses.matching.masks import PointMaskLoss
 from xdet.models.losses.matching.matcher import HungarianMatcher, assign
 from xdet.models.losses.targets import SegmentTargets
-from xdet.models.precision import at_least_single
+from xdet.models.numerics.precision import at_least_single
 from xdet.registry import MODELS
 
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from xdet.structures import ImageFeatures
 
+from ..decoder.heads import MLP
+from ..decoder.positions import sine_positions
+from ..numerics.precision import at_least_single
+from ..postprocess import mask_scores
 from . import prompted
-from .decoder.heads import MLP
-from .decoder.positions import sine_positions
-from .postprocess import mask_scores
-from .precision import at_least_single
 
 KINDS = ('off', 'on', 'box', 'mask', 'previous')
 """What a query stands for: a click that is not on the object or on it, a box, a rough mask, the mask found before."""
@@ -27,7 +27,7 @@ class Shown:
     """What shows an object, on the grid of the mask features.
 
     Attributes:
-        places (Tensor): ``[p, 2]`` clicks, see :mod:`~xdet.models.prompted`.
+        places (Tensor): ``[p, 2]`` clicks, see :mod:`~xdet.models.heads.prompted`.
         positive (Tensor): Bool ``[p]``.
         region (Tensor | None): Bool ``[h, w]``, a box or a rough mask.
         boxed (bool): Whether the region is a box.

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from xdet.models.freezing import keep_frozen_in_eval
+from xdet.models.numerics.freezing import keep_frozen_in_eval
 
 
 def build() -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from xdet.models.resizing import resize, resize_by_products, resizing_matrix
+from xdet.models.numerics.resizing import resize, resize_by_products, resizing_matrix
 
 
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xdet.structures import ImageFeatures
 
-from .precision import at_least_single
+from ..numerics.precision import at_least_single
 
 
 class DepthHead(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from xdet.models.keypoint_head import KeypointHead, enlarged, from_grid, peaks, to_grid
+from xdet.models.heads.keypoints import KeypointHead, enlarged, from_grid, peaks, to_grid
 from xdet.structures import ImageFeatures
 
 

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from . import postprocess
-from .postprocess.resize import query_chunks
-from .similarity import cosine_logits
+from .. import postprocess
+from ..postprocess.resize import query_chunks
+from ..similarity import cosine_logits
 
 STRIDE = 4
 """Length of a cell in pixels of the network input."""

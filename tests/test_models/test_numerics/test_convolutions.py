@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from xdet.models import convolutions as module
-from xdet.models.convolutions import PointwiseConv2d, WinogradConv2d, direct_convolutions, quicker, winograd
+from xdet.models.numerics.convolutions import PointwiseConv2d, WinogradConv2d, direct_convolutions, quicker, winograd
 
 
 def draw(*shape: int) -> torch.Tensor:

@@ -11,8 +11,8 @@ from torchvision.ops import roi_align
 
 from xdet.structures import ImageFeatures
 
-from .decoder.heads import MLP
-from .precision import at_least_single
+from ..decoder.heads import MLP
+from ..numerics.precision import at_least_single
 
 
 class KeypointLogits(NamedTuple):

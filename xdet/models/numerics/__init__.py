@@ -1,0 +1,1 @@
+"""How tensors are computed: convolutions, resizing, precision, frozen parts."""
