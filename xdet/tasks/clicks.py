@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xdet.models import prompted
 from xdet.models.context import LatentPass, TaskContext
 from xdet.models.decoder import IMAGE, OBJECT
+from xdet.models.heads import prompted
 from xdet.models.heads.click import Answers, ClickHead, Shown
 from xdet.models.heads.clicker import next_click
 from xdet.models.losses.targets import pad_masks

@@ -9,9 +9,10 @@ import torch
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from xdet.models import postprocess, prompted
+from xdet.models import postprocess
 from xdet.models.context import TaskContext
 from xdet.models.decoder import OBJECT
+from xdet.models.heads import prompted
 from xdet.models.heads.click import Shown
 from xdet.registry import TASKS
 from xdet.structures import Vocabulary, XDetDataSample

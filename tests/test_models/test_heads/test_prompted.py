@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from xdet.models import prompted
+from xdet.models.heads import prompted
 
 CELLS = torch.zeros(3, 8, 8, dtype=torch.bool)
 CELLS[0, 1:4, 1:4] = True  # small

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from xdet.models import convolutions as module
+from xdet.models.numerics import convolutions as module
 from xdet.models.numerics.convolutions import PointwiseConv2d, WinogradConv2d, direct_convolutions, quicker, winograd
 
 
