@@ -74,6 +74,11 @@ def exit_code(body: Callable[[], int], debug: bool = False, interrupted: str = '
         return 130
 
 
+def add_debug(parser: argparse._ActionsContainer) -> None:
+    """The option ``--debug`` that :func:`exit_code` and :func:`program` understand."""
+    parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
+
+
 def program(
     parser: Callable[[str | None], argparse.ArgumentParser], run: Callable[[argparse.Namespace], int]
 ) -> Callable[..., int]:

@@ -16,7 +16,7 @@ import argparse
 import sys
 
 from xdet.cli.chosen_model import add_model_options
-from xdet.cli.errors import program
+from xdet.cli.errors import add_debug, program
 from xdet.options import GENERATION, PROMPTS, THRESHOLDS, add_arguments
 
 
@@ -30,7 +30,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument('--image-column', default='image', help='column of Parquet files with the images (image)')
     parser.add_argument('--batch-size', type=int, default=1, help='images per forward pass (1)')
     parser.add_argument('--chunk-size', type=int, default=64, help='images per file of results (64)')
-    parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    add_debug(parser)
     model = parser.add_argument_group('model')
     add_model_options(model, untrained=False)
     workers = parser.add_argument_group('workers')

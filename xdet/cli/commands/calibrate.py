@@ -18,7 +18,7 @@ import random
 from pathlib import Path
 
 from xdet.cli.chosen_model import add_model_options
-from xdet.cli.errors import program
+from xdet.cli.errors import add_debug, program
 from xdet.options import TextsAction
 
 
@@ -38,7 +38,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument('--seed', type=int, default=0, help='of the choice of images and of absent phrases (0)')
     add_model_options(parser, untrained=False)
     parser.add_argument('--out', metavar='FILE', help='where to write it (default: WEIGHTS.calibration.json)')
-    parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    add_debug(parser)
     return parser
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xdet.cli.errors import exit_code
+from xdet.cli.errors import add_debug, exit_code
 
 from . import scripts
 
@@ -50,7 +50,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument('--val', type=float, metavar='SHARE', help='divide the images: share for validation, or number')
     add_split_options(parser)
-    parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    add_debug(parser)
     return parser
 
 

@@ -18,7 +18,7 @@ import argparse
 import json
 from pathlib import Path
 
-from xdet.cli.errors import program
+from xdet.cli.errors import add_debug, program
 
 from .convert import add_source_options, add_split_options, read_source
 
@@ -44,7 +44,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     split.add_argument('--overwrite', action='store_true', help='replace JSON files that are there already')
     split.add_argument('--copy-images', action=argparse.BooleanOptionalAction, default=True, help='copies into OUT')
     for one in (check, split):
-        one.add_argument('--debug', action='store_true', help='show the traceback of errors')
+        add_debug(one)
     return parser
 
 

@@ -16,7 +16,7 @@ import argparse
 from pathlib import Path
 
 from xdet.cli.chosen_model import add_model_options, open_model
-from xdet.cli.errors import program
+from xdet.cli.errors import add_debug, program
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -33,7 +33,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument('--seed', type=int, help='of the pipeline')
     add_model_options(parser)
     parser.add_argument('--out-dir', default='outputs', help='folder for results (default: outputs)')
-    parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    add_debug(parser)
     return parser
 
 

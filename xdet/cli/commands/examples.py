@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xdet.cli.chosen_model import add_model_options, open_model
-from xdet.cli.errors import program
+from xdet.cli.errors import add_debug, program
 from xdet.options import parse_boxes
 
 
@@ -37,7 +37,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         '--name-share', type=float, default=0.0, help='how much the text of the name counts, from 0 (default) to 1'
     )
     add_model_options(parser)
-    parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    add_debug(parser)
     return parser
 
 

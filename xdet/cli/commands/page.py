@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from xdet.cli.chosen_model import add_model_options
-from xdet.cli.errors import exit_code
+from xdet.cli.errors import add_debug, exit_code
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -24,7 +24,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument('--host', default='127.0.0.1', help='address to listen at (127.0.0.1)')
     parser.add_argument('--port', type=int, default=7860, help='port to listen at, 0 for any that is free (7860)')
     parser.add_argument('--open', action='store_true', help='open it in the browser of the system')
-    parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    add_debug(parser)
     return parser
 
 

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xdet.cli.chosen_model import add_model_options, open_model
-from xdet.cli.errors import exit_code
+from xdet.cli.errors import add_debug, exit_code
 from xdet.options import GENERATION, PROMPTS, REPORT, THRESHOLDS, Option, add_arguments
 
 
@@ -52,7 +52,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     output.add_argument(
         '--resume', action='store_true', help='go on with the run in --out-dir that was interrupted, however it ended'
     )
-    output.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    add_debug(output)
     return parser
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from xdet.cli.chosen_model import add_model_options, open_model
-from xdet.cli.errors import program
+from xdet.cli.errors import add_debug, program
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -15,7 +15,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument('--nearest', type=int, default=3, metavar='N', help='nearest names per name (3)')
     parser.add_argument('--json', action='store_true', help='for programs')
     add_model_options(parser)
-    parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    add_debug(parser)
     return parser
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from xdet.cli.chosen_model import add_model_options, open_model
-from xdet.cli.errors import exit_code
+from xdet.cli.errors import add_debug, exit_code
 
 
 def parser(prog: str | None = None, command: str = 'search') -> argparse.ArgumentParser:
@@ -49,7 +49,7 @@ def parser(prog: str | None = None, command: str = 'search') -> argparse.Argumen
         parser.add_argument('--texts', action='store_true', help='the collection holds texts, to be found by images')
     add_model_options(parser)
     parser.add_argument('--batch-size', type=int, default=16, help='images per forward pass (16)')
-    parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    add_debug(parser)
     return parser
 
 

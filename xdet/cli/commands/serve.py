@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from xdet.cli.chosen_model import add_model_options, open_model
-from xdet.cli.errors import program
+from xdet.cli.errors import add_debug, program
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -70,7 +70,7 @@ def add_options(parser: argparse.ArgumentParser, port: int = 8000) -> None:
             metavar='N',
             help=f'{limit.metadata["help"]} ({default})',
         )
-    parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    add_debug(parser)
 
 
 def check_packages(command: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 
 from xdet.cli.chosen_model import add_model_options, open_model
-from xdet.cli.errors import program
+from xdet.cli.errors import add_debug, program
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -27,7 +27,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument('--tokens', type=int, default=4, help='learned tokens of every name (4)')
     parser.add_argument('--steps', type=int, default=100, help='of the optimizer (100)')
     add_model_options(parser)
-    parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    add_debug(parser)
     return parser
 
 

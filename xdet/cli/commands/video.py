@@ -22,7 +22,7 @@ import sys
 import time
 
 from xdet.cli.chosen_model import add_model_options, open_model
-from xdet.cli.errors import program
+from xdet.cli.errors import add_debug, program
 from xdet.options import PROMPTS, THRESHOLDS, add_arguments
 
 _PROMPTS = ('things', 'stuff', 'classes', 'vocabulary', 'phrases')
@@ -45,7 +45,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     output = parser.add_argument_group('output')
     output.add_argument('--no-save-pred', action='store_true', help='write the film or images only')
     output.add_argument('--no-save-vis', action='store_true', help='write results only')
-    output.add_argument('--debug', action='store_true', help='show the traceback of errors')
+    add_debug(output)
     return parser
 
 
