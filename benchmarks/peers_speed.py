@@ -28,7 +28,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from stages import memory
+from process_memory import peak_memory
 
 SWIN_T = dict(embed_dim=96, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24], window_size=7, drop_path_rate=0.3)
 STAGES = [f'stage{number}' for number in (1, 2, 3, 4)]
@@ -151,7 +151,7 @@ def measure(what: str, count: int) -> tuple[float, float]:
     """Seconds of processor time and MiB of a run."""
     import torch
 
-    with torch.no_grad(), memory() as peak:
+    with torch.no_grad(), peak_memory() as peak:
         start = time.process_time()
         result = _run[what](count)
         seconds = time.process_time() - start

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from process_memory import memory
 
 ROOT = Path(__file__).resolve().parents[1]
 CHUNK, SHARDS, BEST = 65536, 4, 10
@@ -97,15 +97,6 @@ def recall(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.mean([len(set(one) & set(two)) / len(two) for one, two in zip(found, wanted, strict=True)]))
 
 
-def own_memory() -> float:
-    """MiB of the process without mapped files; NaN where the system does not tell."""
-    try:
-        lines = Path('/proc/self/status').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        return math.nan
-    return sum(int(line.split()[1]) for line in lines if line.startswith('RssAnon')) / 1024
-
-
 def measure(collection: Collection, recipe: Any, count: int, queries: np.ndarray, folder: Path) -> Iterator[dict]:
     """A row of the table per search: exact, then ever deeper with the recipe, with and without true scores."""
     from xdet.retrieval.approximate import Approximate, fill, merge, save, train
@@ -123,11 +114,11 @@ def measure(collection: Collection, recipe: Any, count: int, queries: np.ndarray
     trained = time.process_time() - clock
     clock, edges = time.process_time(), [count * part // parts for part in range(parts + 1)]
     index = merge([fill(empty, rows[start:end], start) for start, end in zip(edges, edges[1:], strict=False)])
-    filled, memory = time.process_time() - clock, own_memory()
+    filled, held = time.process_time() - clock, memory('RssAnon')
     save(index, folder / 'index.faiss')
     size = (folder / 'index.faiss').stat().st_size / 2**20
     (folder / 'index.faiss').unlink()
-    built = dict(train_s=trained, fill_s=filled, memory_mib=memory, file_mib=size)
+    built = dict(train_s=trained, fill_s=filled, memory_mib=held, file_mib=size)
     for depth in (8, 32) if recipe.kind == 'ivfpq' else (32, 128):
         set_depth(index, recipe.kind, depth)
         for rescore in (1, 10, 50) if recipe.kind == 'ivfpq' else (1,):

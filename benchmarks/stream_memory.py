@@ -16,16 +16,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from process_memory import memory
 
 from xdet.apis import XDecoderInferencer
-
-
-def resident() -> float:
-    """MB that this process has in memory now (Linux)."""
-    for line in Path('/proc/self/status').read_text().splitlines():
-        if line.startswith('VmRSS'):
-            return int(line.split()[1]) / 1024
-    raise OSError('/proc/self/status has no VmRSS')
 
 
 def main() -> None:
@@ -57,8 +50,8 @@ def main() -> None:
         )
         for item in items:
             if item.index in (10, 100) or (item.index + 1) % 1000 == 0:
-                series.append((item.index + 1, round(resident(), 1)))
-                print(f'{item.index + 1:>8} images {resident():>8.1f} MB', flush=True)
+                series.append((item.index + 1, round(memory(), 1)))
+                print(f'{item.index + 1:>8} images {memory():>8.1f} MB', flush=True)
         seconds = time.perf_counter() - start
     result = dict(images=args.images, series=series, growth_mb=round(series[-1][1] - series[0][1], 1))
     result['seconds'] = round(seconds, 1)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
-import runpy
 from typing import Any
 
 import pytest
 import torch
 from tiny.tools import ROOT
 
-SCRIPT = runpy.run_path(str(ROOT / 'benchmarks' / 'stages.py'))
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(ROOT / 'benchmarks')  # as for `python benchmarks/stages.py`
+    stages, stages_model = (importlib.import_module(name) for name in ('stages', 'stages_model'))
 
 
 class Local:
     """A worker in this process."""
 
-    def __init__(self, stages: Any) -> None:
-        self._object, self.stages = stages, list(stages.runs)
+    def __init__(self, measured: stages_model.Stages) -> None:
+        self._object, self.stages = measured, list(measured.runs)
 
     def ask(self, method: str, *arguments: str) -> Any:
         return json.loads(json.dumps(getattr(self._object, method)(*arguments)))
@@ -30,10 +32,11 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     sizes = dict(image=[40, 90], phrases=[32, 40], caption=[32, 40])
     # Not those of instances: they are ordered by their scores, of which close ones may change places.
     only = ['backbone', 'pixel*', 'decoder*', '10 *', 'panoptic*', 'semantic*', 'caption*', 'whole*', 'training*']
+    only += stages.RATES
     settings = dict(sizes=sizes, names=2, tokens=[2], train_sizes=[64, 32], only=only)
-    first, second = (Local(SCRIPT['Stages']('xdecoder_focal-nano', **settings)) for _ in range(2))
-    workers = {SCRIPT['THERE']: first, SCRIPT['HERE']: second}
-    found = SCRIPT['compare'](workers, 1, tmp_path_factory.mktemp('results'))
+    first, second = (Local(stages_model.Stages('xdecoder_focal-nano', **settings)) for _ in range(2))
+    workers = {stages.THERE: first, stages.HERE: second}
+    found = stages.compare(workers, 1, tmp_path_factory.mktemp('results'))
     torch.set_num_threads(threads)
     return found
 
@@ -56,13 +59,13 @@ def test_every_stage_of_every_task(rows):
 
 
 def test_table(rows):
-    lines = SCRIPT['table'](rows).splitlines()
+    lines = stages.table(rows).splitlines()
     assert lines[0].startswith('| stage | revision | this tree | ratio | gflop |')
     assert len(lines) == len(rows) + 2 and len({line.count('|') for line in lines}) == 1
 
 
 def test_difference():
-    difference, ones = SCRIPT['difference'], torch.ones(4)
+    difference, ones = stages.difference, torch.ones(4)
     assert difference([ones], [ones]) == 0
     assert difference([ones], [2 * ones]) == pytest.approx(0.5)
     assert difference([ones.bool()], [torch.tensor([True, True, True, False])]) == 0.25
@@ -75,5 +78,5 @@ def test_difference():
 )
 def test_mistakes(arguments, said, capsys):
     with pytest.raises(SystemExit) as error:
-        SCRIPT['main'](arguments)
+        stages.main(arguments)
     assert said in f'{error.value}{capsys.readouterr().err}'
