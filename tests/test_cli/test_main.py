@@ -33,6 +33,20 @@ def test_help_lists_every_command(words: list[str], capsys: pytest.CaptureFixtur
         assert f'  {name} ' in printed and command.help in printed
 
 
+@pytest.mark.parametrize(
+    'words, told',
+    [
+        (['predict', 'a.jpg', '--out-dir', ''], '--out-dir is empty'),
+        (['predict', 'a.jpg', '--weights='], '--weights is empty'),
+        (['data', 'check', ' '], 'argument 2 is empty'),
+    ],
+)
+def test_empty_arguments(words: list[str], told: str, capsys: pytest.CaptureFixture) -> None:
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line and line.startswith(f'error: xdet {words[0]}: ')
+
+
 def test_version(capsys: pytest.CaptureFixture) -> None:
     assert main(['--version']) == 0
     assert capsys.readouterr().out == f'xdet {__version__}\n'

@@ -84,6 +84,17 @@ def usage() -> str:
     return '\n'.join(lines) + _ENDING
 
 
+def _empty(words: Sequence[str]) -> str:
+    """What was given without a value, most often one of a shell's variable that is not set."""
+    for place, word in enumerate(words):
+        if not word.strip():
+            before = words[place - 1] if place else ''
+            return before if before.startswith('--') else f'argument {place + 1}'
+        if word.startswith('--') and word.endswith('=') and word.count('=') == 1:
+            return word[:-1]
+    return ''
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -98,6 +109,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f'did you mean {close[0]}?' if close else f'commands are {", ".join(COMMANDS)}'
         print(f'error: xdet has no command {name[:80]!r}; {hint}', file=sys.stderr)
+        return 2
+    if empty := _empty(rest):
+        print(f'error: xdet {name}: {empty} is empty; give it a value, or leave it out', file=sys.stderr)
         return 2
     command = COMMANDS[name]
     variant = (command.variant,) if command.variant else ()

@@ -118,6 +118,24 @@ def test_nothing_is_half_written(annotated: AnnotatedSet, tmp_path: Path) -> Non
         write_annotations(annotated, 'voc', out)
 
 
+def test_nothing_leaves_the_folder(annotated: AnnotatedSet, tmp_path: Path) -> None:
+    up = replace(annotated, images=tuple(replace(image, split='../up') for image in annotated.images))
+    for kind in ('coco', 'yolo-seg', 'labelme', 'voc', 'geojson'):
+        with pytest.raises(ValueError, match='leaves the folder'):
+            write_annotations(up, kind, tmp_path / 'in' / kind)
+    assert not list((tmp_path / 'in').iterdir()) and [path.name for path in tmp_path.glob('*up*')] == []
+
+
+@pytest.mark.parametrize('kind', ['coco', 'labelme', 'geojson', 'png'])
+def test_numbers_that_json_cannot_hold(kind: str, annotated: AnnotatedSet, tmp_path: Path) -> None:
+    image = annotated.images[0]
+    segment = replace(image.segments[0], attributes=dict(depth=[1.0, float('nan')]))
+    data = replace(annotated, images=(replace(image, segments=(segment,)),))
+    with pytest.raises(ValueError, match=r'depth\[1\] is nan, which JSON cannot hold'):
+        write_annotations(data, kind, tmp_path / 'out')
+    assert not list(tmp_path.glob('out*')) and not list(tmp_path.glob('.out*'))
+
+
 def test_one_file(annotated: AnnotatedSet, tmp_path: Path) -> None:
     write_annotations(annotated, 'cvat', tmp_path / 'a.xml')
     assert len(read_annotations(Source(tmp_path / 'a.xml')).images) == 4

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,24 @@ def test_folder_lists_its_images_and_those_below_in_order(folder):
     assert [source.name for source in sources] == expected
     assert [source.name for source in expand_images(folder, leave_out=folder / 'sub')[0]] == expected[:3]
     assert [source.name for source in expand_images(folder, leave_out=folder)[0]] == expected
+
+
+def test_results_are_no_images_of_the_next_run(folder):
+    before = names(folder)
+    for name in ('preds/a_panoptic.png', 'vis/a.png', 'sub/vis/e.png'):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b'')
+    found = [source.name for source in expand_images(folder, leave_out=folder)[0]]
+    assert found == [*before, str(folder / 'sub' / 'vis' / 'e.png')]
+
+
+def test_what_is_listed_but_gone_is_told(folder):
+    (folder / 'gone.png').symlink_to(folder / 'nowhere.png')
+    os.mkfifo(folder / 'pipe.png')
+    for name, reason in (('gone.png', 'does not exist'), ('pipe.png', 'is a pipe')):
+        (source,) = (source for source in expand_images(folder)[0] if source.name.endswith(name))
+        with pytest.raises(ImageReadError, match=reason):
+            source.read()
 
 
 @pytest.mark.parametrize('target', ['.', 'sub'])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,23 @@ Content = bytes | Path
 
 def json_bytes(content: Any) -> bytes:
     """JSON in UTF-8."""
-    return json.dumps(content, ensure_ascii=False, allow_nan=False).encode('utf-8', errors='replace')
+    try:
+        return json.dumps(content, ensure_ascii=False, allow_nan=False).encode('utf-8', errors='replace')
+    except ValueError:
+        wrong = next(_not_finite(content, ''), '')
+        raise ValueError(f'{wrong}, which JSON cannot hold; remove it from the annotations, or make it null') from None
+
+
+def _not_finite(value: Any, place: str) -> Iterator[str]:
+    """Where numbers are that are none, such as ``images[3].gps is nan``."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f'{place} is {value}'
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from _not_finite(one, f'{place}.{key}' if place else str(key))
+    elif isinstance(value, (list, tuple)):
+        for number, one in enumerate(value):
+            yield from _not_finite(one, f'{place}[{number}]')
 
 
 def unique_file(file: str, taken: set[str]) -> str:

@@ -17,7 +17,7 @@ from xdet.io.writing import UNFINISHED, replacing
 from .annotated import AnnotatedImage, AnnotatedSet
 from .files import Content
 from .formats import coco, cvat, geojson, instance_pngs, label_studio, labelme, voc, yolo
-from .source import Source, read_xml
+from .source import Source, inner_path, list_files, read_xml
 
 Reader = Callable[[Source], AnnotatedSet]
 Writer = Callable[[AnnotatedSet], Iterator[tuple[str, Content]]]
@@ -187,6 +187,7 @@ def detect_kind(path: Path) -> str:
     Raises:
         ValueError: It is none that is known.
     """
+    suffix = path.suffix.lower()
     if path.is_dir():
         if (path / instance_pngs.LIST).is_file():
             return 'png'
@@ -194,19 +195,19 @@ def detect_kind(path: Path) -> str:
             return 'yolo-seg'
         if (path / 'Annotations').is_dir() or (path / 'SegmentationObject').is_dir():
             return 'voc'
-        for pattern in ('*.geojson', '*.xml', '*.json'):
-            for found in sorted(path.rglob(pattern))[:20]:
-                if found.name != 'label_config.xml':
-                    return detect_kind(found)
-    elif path.suffix in ('.yaml', '.yml'):
+        for suffix in ('.geojson', '.xml', '.json'):
+            for found in list_files(path, (suffix,)):
+                if Path(found).name != 'label_config.xml':
+                    return detect_kind(path / found)
+    elif suffix in ('.yaml', '.yml'):
         return 'yolo-seg'
-    elif path.suffix == '.geojson':
+    elif suffix == '.geojson':
         return 'geojson'
-    elif path.suffix == '.jsonl':
+    elif suffix == '.jsonl':
         return 'png'
-    elif path.suffix == '.xml':
+    elif suffix == '.xml':
         return 'cvat' if read_xml(path).tag == 'annotations' else 'voc'
-    elif path.suffix == '.json':
+    elif suffix == '.json':
         content = read_json(path)
         first = content[0] if isinstance(content, list) and content else None
         if isinstance(first, dict) and 'data' in first:
@@ -257,7 +258,7 @@ def write_annotations(data: AnnotatedSet, kind: str, out: str | Path, copy_image
     try:
         staging.mkdir()
         for file, content in made:
-            place = staging / file
+            place = staging / inner_path(file, kind)
             if isinstance(content, bytes):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(content)

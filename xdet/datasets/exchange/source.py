@@ -56,11 +56,7 @@ class Source:
             return [self.path]
         if not self.path.is_dir():
             raise FileNotFoundError(f'{shorten(str(self.path))}: does not exist')
-        found = sorted(
-            path
-            for path in self.path.rglob(f'*{suffix}')
-            if path.is_file() and not any(is_clutter(part) for part in path.relative_to(self.path).parts)
-        )
+        found = [self.path / name for name in list_files(self.path, (suffix,))]
         if not found:
             raise FileNotFoundError(f'{shorten(str(self.path))}: has no files {suffix}')
         return found
@@ -111,11 +107,19 @@ def inner_path(name: str, where: str) -> str:
     return str(path)
 
 
-def list_images(folder: Path) -> list[str]:
-    """Paths of the image files in a folder and the folders in it, with ``/``, sorted."""
-    found = (path for path in folder.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+def list_files(folder: Path, suffixes: Sequence[str]) -> list[str]:
+    """Paths of the files with one of some suffixes in a folder and the folders in it, with ``/``, sorted.
+
+    Upper and lower case are the same; files that systems add are left out.
+    """
+    found = (path for path in folder.rglob('*') if path.suffix.lower() in suffixes and path.is_file())
     inner = (path.relative_to(folder) for path in found)
     return sorted(path.as_posix() for path in inner if not any(map(is_clutter, path.parts)))
+
+
+def list_images(folder: Path) -> list[str]:
+    """:func:`list_files` of images."""
+    return list_files(folder, IMAGE_SUFFIXES)
 
 
 def image_size_of(path: str | Path) -> tuple[int, int]:
@@ -161,6 +165,32 @@ def checked_name(name: str, where: str) -> str:
     if not text or not text.isprintable() or len(text) > 500:
         raise ValueError(f'{where}: the name is {shown(name)}; every segment needs the name of a class')
     return text
+
+
+def checked_split(name: str, where: str) -> str:
+    """The part of the data that an image is in, such as ``'train'``; files and folders are named after it.
+
+    Raises:
+        ValueError: It is no name of a folder.
+    """
+    text = name.strip()
+    if text in ('.', '..') or set(text) & set('/\\:*?"<>|') or (text and not text.isprintable()) or len(text) > 100:
+        raise ValueError(f'{where}: its split is {shown(name)}; it must be a word such as train or val')
+    return text
+
+
+def checked_box(
+    corners: Sequence[float], size: tuple[int, int], where: str
+) -> tuple[float, float, float, float] | None:
+    """x1, y1, x2 and y2 of a box; None if it has no area.
+
+    Raises:
+        ValueError: It ends before it begins, or see :func:`checked_points`.
+    """
+    (x1, y1), (x2, y2) = checked_points(corners, size, where)
+    if x2 < x1 or y2 < y1:
+        raise ValueError(f'{where}: its box ends before it begins, from {x1:g}, {y1:g} to {x2:g}, {y2:g}')
+    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
 
 
 def unique_names(names: Iterable[str], where: str) -> tuple[str, ...]:

@@ -18,6 +18,9 @@ from xdet.io.errors import cause
 from xdet.io.reading import expand, is_address, listed, shorten
 from xdet.io.warnings import warn_once
 
+RESULTS = ('preds', 'vis')
+"""Folders of images that a run makes in its folder of results."""
+
 
 @dataclass(frozen=True)
 class ImageSource:
@@ -73,7 +76,8 @@ def expand_images(
         images (ImageInput | Sequence[ImageInput]): Path of a file or of a folder (its image files and those of its
             sub-folders, see :func:`files_below`), a pattern such as ``'photos/*.jpg'`` or ``'photos/**/*.png'``, URL,
             BGR array, Pillow image, or a list of these.
-        leave_out (str | Path, optional): Folder whose files do not count when a folder is listed: that of results.
+        leave_out (str | Path, optional): Folder whose files do not count when a folder is listed: that of results. If
+            it is that folder itself, or one above, results in it do not count.
 
     Returns:
         tuple[list[ImageSource], bool]: The images, and whether the user asked for a collection rather than one image.
@@ -108,17 +112,19 @@ def expand_one_by_one(images: Iterable[ImageInput], leave_out: str | Path | None
 def files_below(folder: Path, suffixes: Sequence[str] | None, leave_out: str | Path | None = None) -> list[Path]:
     """Files with one of some suffixes in a folder and below, in order of their paths.
 
-    Links are followed, but no folder is entered twice. What systems add, such as hidden files
-    and folders, is left out.
+    Links are followed, but no folder is entered twice. What systems add, such as hidden files and folders, is left
+    out. What is no regular file, such as a link to a file that is gone, is listed: reading it says so.
 
     Args:
         folder (Path): Where to look.
         suffixes (Sequence[str], optional): In lower case, with the dot; all files for None.
-        leave_out (str | Path, optional): A folder that is not entered.
+        leave_out (str | Path, optional): A folder of results, which is not entered; of ``folder`` itself, or one above
+            it, the folders in it that runs write into.
     """
-    seen = set()
+    seen: set[str] = set()
     if isinstance(leave_out, (str, os.PathLike)) and os.fspath(leave_out) and '\0' not in os.fspath(leave_out):
-        seen.add(os.path.realpath(os.path.expanduser(leave_out)))
+        results = os.path.realpath(os.path.expanduser(leave_out))
+        seen.update((results, *(os.path.join(results, name) for name in RESULTS)))
     seen.discard(os.path.realpath(folder))
     found = []
     for place, folders, files in os.walk(folder, followlinks=True):
@@ -132,7 +138,7 @@ def files_below(folder: Path, suffixes: Sequence[str] | None, leave_out: str | P
         folders[:] = kept
         files = [name for name in files if not is_clutter(name)]
         found += [Path(place, name) for name in files if suffixes is None or Path(name).suffix.lower() in suffixes]
-    return sorted(path for path in found if path.is_file())
+    return sorted(found)
 
 
 def _matching(pattern: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from xdet.inference.inputs.images import RESULTS
 from xdet.io.reading import expand, shorten
 from xdet.io.writing import write_files as _write_files
 
@@ -52,7 +53,7 @@ class ResultWriter:
         for name in names:
             self.name(name)
         try:
-            for folder in ('preds', 'vis'):
+            for folder in RESULTS:
                 (self.out_dir / folder).mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.out_dir / 'preds'):
                 pass  # can files be made there?

@@ -149,12 +149,16 @@ def read_panoptic(source: Source) -> AnnotatedSet:
         names.update(dict.fromkeys(category['name'].strip() for category in categories.values()))
         stuff |= {category['name'].strip() for category in categories.values() if not category['isthing']}
         segments: dict[Any, list[Segment]] = {number: [] for number in entries}
+        annotated: set[Any] = set()
         for position, annotation in enumerate(content['annotations']):
             where = f'{path}: annotation {position} (counted from 0)'
             with source.problems.entry():
                 image_id = require(annotation, 'image_id', ID, where)
                 if image_id not in entries:
                     raise ValueError(f'{where}: is of an image that the file does not list')
+                if image_id in annotated:
+                    raise ValueError(f'{where}: image {shown(image_id)} is annotated more than once')
+                annotated.add(image_id)
                 segments[image_id] += _read_map(annotation, entries[image_id], categories, path, where)
         images += _images(source, path, entries, segments, path.stem if len(files) > 1 else '')
     return AnnotatedSet(tuple(names), tuple(images), frozenset(stuff))
@@ -162,15 +166,23 @@ def read_panoptic(source: Source) -> AnnotatedSet:
 
 def _read_map(annotation: Mapping, image: Mapping, categories: Mapping, path: Path, where: str) -> list[Segment]:
     """Segments of an image of the panoptic task."""
-    infos = []
+    infos: dict[int, dict] = {}
     for info in require(annotation, 'segments_info', list, where):
         category = check_category(where, categories, require(info, 'category_id', ID, where))
         crowd = require(info, 'iscrowd', bool, where, False)
-        infos.append(dict(id=require(info, 'id', int, where), label=0, category=category, crowd=crowd))
+        number = require(info, 'id', int, where)
+        if not 0 < number < 1 << 24 or number in infos:
+            raise ValueError(
+                f'{where}: a segment has the id {shown(number)}'
+                + (', which another one has, too' if number in infos else f'; accepted are 1 to {(1 << 24) - 1}')
+            )
+        infos[number] = dict(id=number, label=0, category=category, crowd=crowd)
     size = checked_size((image['height'], image['width']), where)
     file = inner_path(require(annotation, 'file_name', str, where), where)
     places = [path.with_suffix('') / file, path.parent / file]
-    indices, kept = read_panoptic_map(str(next((place for place in places if place.is_file()), places[0])), infos)
+    indices, kept = read_panoptic_map(
+        str(next((place for place in places if place.is_file()), places[0])), [*infos.values()]
+    )
     if indices.shape != size:
         raise ValueError(f'{where}: {file} has {indices.shape[::-1]} pixels, its image {size[::-1]} (w, h)')
     return [

@@ -12,7 +12,16 @@ import numpy as np
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
 from xdet.datasets.exchange.files import Content
 from xdet.datasets.exchange.polygons import join
-from xdet.datasets.exchange.source import Source, checked_name, checked_points, checked_size, parse_number, read_xml
+from xdet.datasets.exchange.source import (
+    Source,
+    checked_box,
+    checked_name,
+    checked_points,
+    checked_size,
+    checked_split,
+    parse_number,
+    read_xml,
+)
 from xdet.io.schema import shown
 from xdet.structures.mask_boxes import mask_xywh
 from xdet.structures.mask_codes import EncodedMask, encode_mask
@@ -58,20 +67,20 @@ def _read_image(source: Source, path: Path, entry: ElementTree.Element) -> Annot
     )
     groups: dict[Any, list[Segment]] = {}
     for position, shape in enumerate(entry):
-        if shape.tag in ('tag', 'points', 'polyline', 'cuboid', 'skeleton', 'ellipse'):
+        if shape.tag in ('tag', 'points', 'polyline', 'cuboid', 'skeleton'):
             if shape.tag != 'tag':
-                source.problems.leave_out(f'are a {shape.tag}', f'{where}: shape {position} (counted from 0)')
+                source.problems.leave_out(f'are {shape.tag}', f'{where}: shape {position} (counted from 0)')
             continue
         with source.problems.entry():
             own = f'{where}: {shape.tag} {position} (counted from 0)'
             segment = _read_shape(shape, size, own)
             if segment is None:
-                source.problems.leave_out('have less than three corners', own)
+                source.problems.leave_out('have less than three corners, or no size', own)
                 continue
             group = shape.get('group_id', '0')
             groups.setdefault((segment.name, group if group not in ('', '0') else position), []).append(segment)
     subset = entry.get('subset', '')
-    split = '' if subset.lower() in _NO_SPLIT else subset.lower()
+    split = '' if subset.lower() in _NO_SPLIT else checked_split(subset.lower(), where)
     return AnnotatedImage(file, size, tuple(map(merged, groups.values())), split, found)
 
 
@@ -89,6 +98,7 @@ def _read_shape(shape: ElementTree.Element, size: tuple[int, int], where: str) -
         score=None if score is None else parse_number(score, f'{where}: score'),
         attributes=attributes,
     )
+    turn = parse_number(shape.get('rotation', '0'), f'{where}: rotation')
     if shape.tag == 'polygon':
         pairs = [pair.split(',') for pair in (shape.get('points') or '').split(';') if pair.strip()]
         if any(len(pair) != 2 for pair in pairs):
@@ -98,11 +108,29 @@ def _read_shape(shape: ElementTree.Element, size: tuple[int, int], where: str) -
         return Segment(name, size, (Polygon(np.array(points, float)),), **common) if len(points) > 2 else None
     if shape.tag == 'box':
         values = [parse_number(shape.get(key), f'{where}: {key}') for key in ('xtl', 'ytl', 'xbr', 'ybr')]
-        checked_points(values, size, where)
-        return Segment(name, size, box=(values[0], values[1], values[2], values[3]), **common)
+        box = checked_box(values, size, where)
+        if box is None or not turn:
+            return None if box is None else Segment(name, size, box=box, **common)
+        x1, y1, x2, y2 = box
+        corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
+        return Segment(name, size, (Polygon(_turned(corners, turn)),), **common)
+    if shape.tag == 'ellipse':
+        x, y, wide, high = (parse_number(shape.get(key), f'{where}: {key}') for key in ('cx', 'cy', 'rx', 'ry'))
+        if checked_box((x - wide, y - high, x + wide, y + high), size, where) is None:
+            return None
+        angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+        around = np.stack([np.cos(angles) * wide + x, np.sin(angles) * high + y], axis=-1)
+        return Segment(name, size, (Polygon(_turned(around, turn)),), **common)
     if shape.tag == 'mask':
         return Segment(name, size, mask=_read_mask(shape, size, where), **common)
-    raise ValueError(f'{where}: {shown(shape.tag)} is no shape of CVAT; accepted are polygon, mask and box')
+    raise ValueError(f'{where}: {shown(shape.tag)} is no shape of CVAT; accepted are polygon, mask, box and ellipse')
+
+
+def _turned(points: np.ndarray, degrees: float) -> np.ndarray:
+    """Points turned clockwise about their middle, as CVAT shows them."""
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    middle = points.mean(axis=0)
+    return (points - middle) @ np.array([[cos, sin], [-sin, cos]]) + middle
 
 
 def _read_mask(shape: ElementTree.Element, size: tuple[int, int], where: str) -> EncodedMask:

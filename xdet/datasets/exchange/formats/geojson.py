@@ -10,7 +10,14 @@ import numpy as np
 
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
 from xdet.datasets.exchange.files import Content, json_bytes, unique_file
-from xdet.datasets.exchange.source import Source, checked_name, checked_points, checked_size, image_size_of
+from xdet.datasets.exchange.source import (
+    Source,
+    checked_name,
+    checked_points,
+    checked_size,
+    checked_split,
+    image_size_of,
+)
 from xdet.datasets.files.image_io import IMAGE_SUFFIXES
 from xdet.io.reading import read_json
 from xdet.io.schema import require, shown
@@ -40,7 +47,7 @@ def _read_file(source: Source, path: Path, content: Any, about: dict) -> Annotat
     folders = source.image_folders(path)
     given = require(about, 'image', str, str(path), None)
     if given is None:
-        found = [path.with_suffix(suffix).name for suffix in IMAGE_SUFFIXES]
+        found = [path.with_suffix(suffix).name for suffix in (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES))]
         given = next((name for name in found if any((folder / name).is_file() for folder in folders)), None)
         if given is None:
             raise FileNotFoundError(f'{path}: names no image, and none of its stem was found (--images DIR)')
@@ -59,7 +66,9 @@ def _read_file(source: Source, path: Path, content: Any, about: dict) -> Annotat
                 source.problems.leave_out('are no polygons, or have less than three corners', where)
             else:
                 segments.append(segment)
-    return AnnotatedImage(file, size, tuple(segments), require(about, 'split', str, str(path), ''), place)
+    return AnnotatedImage(
+        file, size, tuple(segments), checked_split(require(about, 'split', str, str(path), ''), str(path)), place
+    )
 
 
 def _read_feature(feature: Any, size: tuple[int, int], where: str) -> Segment | None:

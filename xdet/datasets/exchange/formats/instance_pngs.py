@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Segment
-from xdet.datasets.exchange.files import Content, unique_file
+from xdet.datasets.exchange.files import Content, json_bytes, unique_file
 from xdet.datasets.exchange.maps import png
-from xdet.datasets.exchange.source import Source, checked_name, checked_points, checked_size, inner_path
+from xdet.datasets.exchange.source import Source, checked_box, checked_name, checked_size, checked_split, inner_path
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.io.reading import parse_json, read_text
 from xdet.io.schema import require
@@ -47,7 +46,11 @@ def read(source: Source) -> AnnotatedSet:
                 with source.problems.entry():
                     segments.append(_read_segment(entry, path, size, f'{where}: segment {place} (counted from 0)'))
             names.update(dict.fromkeys(segment.name for segment in segments))
-            images.append(AnnotatedImage(file, size, tuple(segments), require(row, 'split', str, where, ''), found))
+            images.append(
+                AnnotatedImage(
+                    file, size, tuple(segments), checked_split(require(row, 'split', str, where, ''), where), found
+                )
+            )
     return AnnotatedSet(tuple(names), tuple(images))
 
 
@@ -57,7 +60,7 @@ def _read_segment(entry: dict, path: Path, size: tuple[int, int], where: str) ->
     if box is not None:
         if len(box) != 4:
             raise ValueError(f'{where}: box has {len(box)} numbers; it must be [x1, y1, x2, y2]')
-        checked_points(box, size, f'{where}: box')
+        checked_box(box, size, where)
     mask = None
     file = require(entry, 'file', str, where, None)
     if file is not None:
@@ -80,7 +83,7 @@ def _read_segment(entry: dict, path: Path, size: tuple[int, int], where: str) ->
 
 def files(data: AnnotatedSet) -> Iterator[tuple[str, Content]]:
     """``masks/IMAGE/001_NAME.png``, black and white, ``segments.jsonl``, and the images below ``images/``."""
-    lines = [json.dumps(dict(names=list(data.names)), ensure_ascii=False)]
+    lines = [json_bytes(dict(names=list(data.names)))]
     taken: set[str] = set()
     for image in data.images:
         folder = unique_file(f'masks/{Path(image.file).with_suffix("").as_posix()}', taken)
@@ -100,6 +103,6 @@ def files(data: AnnotatedSet) -> Iterator[tuple[str, Content]]:
             rows.append(row)
         height, width = image.size
         entry = dict(image=image.file, height=height, width=width, segments=rows)
-        lines.append(json.dumps(dict(entry, split=image.split) if image.split else entry, ensure_ascii=False))
+        lines.append(json_bytes(dict(entry, split=image.split) if image.split else entry))
         yield f'images/{image.file}', Path(image.path)
-    yield LIST, ''.join(f'{line}\n' for line in lines).encode('utf-8', errors='replace')
+    yield LIST, b''.join(line + b'\n' for line in lines)

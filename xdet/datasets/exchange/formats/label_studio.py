@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
 from xdet.datasets.exchange.files import Content, json_bytes
 from xdet.datasets.exchange.polygons import join
-from xdet.datasets.exchange.source import Source, checked_name, checked_points, checked_size, image_size_of, read_xml
+from xdet.datasets.exchange.source import (
+    Source,
+    checked_name,
+    checked_points,
+    checked_size,
+    checked_split,
+    image_size_of,
+    read_xml,
+)
 from xdet.io.reading import read_json
 from xdet.io.schema import require, shown
 from xdet.structures.mask_codes import EncodedMask, encode_mask
@@ -90,7 +98,8 @@ def _read_task(source: Source, path: Path, task: Any, where: str) -> AnnotatedIm
                 f'{where}: nothing says the size of {shown(file)}, which is not there (--images DIR)'
             )
         size = image_size_of(found)
-    return AnnotatedImage(file, size, tuple(segments), require(data, 'split', str, where, ''), found)
+    split = checked_split(require(data, 'split', str, where, ''), where)
+    return AnnotatedImage(file, size, tuple(segments), split, found)
 
 
 def file_of(link: str) -> str:

@@ -106,7 +106,7 @@ def _read_shape(shape: Any, size: tuple[int, int], where: str) -> Segment | None
         score=require(shape, 'score', float, where, None),
         attributes=require(shape, 'attributes', dict, where, {}),
     )
-    if kind == 'polygon':
+    if kind in ('polygon', 'rotation', 'oriented_rectangle') or (kind == 'rectangle' and len(points) > 2):
         return Segment(name, size, (Polygon(np.array(points, float)),), **common) if len(points) > 2 else None
     if kind == 'rectangle' and len(points) == 2:
         (x1, y1), (x2, y2) = points

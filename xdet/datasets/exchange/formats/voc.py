@@ -10,16 +10,18 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Segment
+from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
 from xdet.datasets.exchange.files import Content, unique_file
 from xdet.datasets.exchange.maps import png, without_overlap
 from xdet.datasets.exchange.source import (
     Source,
+    checked_box,
     checked_name,
     checked_points,
     checked_size,
     image_size_of,
     inner_path,
+    list_files,
     parse_number,
     read_xml,
     unique_names,
@@ -55,11 +57,10 @@ def read(source: Source) -> AnnotatedSet:
     folders = {name: root / name for name in ('Annotations', 'SegmentationObject', 'SegmentationClass')}
     if not any(folder.is_dir() for folder in folders.values()):
         raise FileNotFoundError(f'{shorten(str(root))}: has neither Annotations nor SegmentationObject')
-    stems = {
-        path.relative_to(folder).with_suffix('').as_posix(): None
+    files = [
+        {Path(file).with_suffix('').as_posix(): folder / file for file in list_files(folder, (suffix,))}
         for folder, suffix in zip(folders.values(), ('.xml', '.png', '.png'), strict=True)
-        for path in sorted(folder.rglob(f'*{suffix}'))
-    }
+    ]
     listed = root / 'labels.txt'
     names = list(source.names) or (
         [name for name in unique_names(read_names(listed), str(listed)) if name not in ('__ignore__', '_background_')]
@@ -68,9 +69,12 @@ def read(source: Source) -> AnnotatedSet:
     )
     splits = _splits(root)
     images = []
-    for stem in sorted(stems):
+    for stem in sorted({stem for part in files for stem in part}):
         with source.problems.entry():
-            image = _read_image(source, root, stem, names or list(CLASSES), splits.get(stem, ''))
+            own = tuple(part.get(stem) for part in files)
+            image = _read_image(source, root, stem, own, names or list(CLASSES), splits.get(stem, ''))
+            if not image.segments and own[2] is not None and (_pixels(own[2]) == _VOID).any():
+                source.problems.leave_out('have no class but void (255) in their label image', stem)
             names += [one for one in dict.fromkeys(s.name for s in image.segments) if one not in names and names]
             images.append(image)
     known = names or list(dict.fromkeys(segment.name for image in images for segment in image.segments))
@@ -87,12 +91,14 @@ def _splits(root: Path) -> dict[str, str]:
     return found
 
 
-def _read_image(source: Source, root: Path, stem: str, names: Sequence[str], split: str) -> AnnotatedImage:
-    about = root / 'Annotations' / f'{stem}.xml'
+def _read_image(
+    source: Source, root: Path, stem: str, files: Sequence[Path | None], names: Sequence[str], split: str
+) -> AnnotatedImage:
+    about, shapes, classes = files
     objects: list[dict[str, Any]] = []
     size: tuple[int, int] | None = None
     given = ''
-    if about.is_file():
+    if about is not None:
         tree = read_xml(about)
         if tree.tag != 'annotation':
             raise ValueError(f'{about}: not a file of VOC (its root is {shown(tree.tag)}, not annotation)')
@@ -102,12 +108,11 @@ def _read_image(source: Source, root: Path, stem: str, names: Sequence[str], spl
             height, width = (parse_number(side, f'{about}: size', int) for side in sides)
             size = checked_size((height, width), str(about)) if (height, width) != (0, 0) else None
         objects = [_read_object(one, about, place) for place, one in enumerate(tree.iterfind('object'))]
-    file, path = _find_image(source, root, stem, given, str(about if about.is_file() else root / stem))
-    shapes, classes = (root / name / f'{stem}.png' for name in ('SegmentationObject', 'SegmentationClass'))
+    file, path = _find_image(source, root, stem, given, str(about or root / stem))
     segments: list[Segment] = []
-    if shapes.is_file() or classes.is_file():
+    if drawn := shapes or classes:
         segments = _read_maps(shapes, classes, objects, names)
-        size = segments[0].size if segments else (size or _shape(shapes if shapes.is_file() else classes))
+        size = segments[0].size if segments else (size or _shape(drawn))
     if size is None:
         if not path:
             raise FileNotFoundError(f'{about}: says no size, and its image is not there (--images DIR)')
@@ -116,8 +121,10 @@ def _read_image(source: Source, root: Path, stem: str, names: Sequence[str], spl
         for place, one in enumerate(objects):
             with source.problems.entry():
                 where = f'{about}: object {place} (counted from 0)'
-                checked_points(one['box'], size, f'{where}: bndbox')
-                segments.append(Segment(one['name'], size, box=tuple(one['box']), attributes=one['attributes']))
+                box = checked_box(one['box'], size, f'{where}: bndbox')
+                points = checked_points(one['outline'], size, f'{where}: polygon')
+                polygons = (Polygon(np.array(points, float)),) if len(points) > 2 else ()
+                segments.append(Segment(one['name'], size, polygons, box=box, attributes=one['attributes']))
     return AnnotatedImage(file, size, tuple(segments), split, path)
 
 
@@ -135,7 +142,7 @@ def _find_image(source: Source, root: Path, stem: str, given: str, where: str) -
             return file, str(folder / file)
         if (folder / inner_path(given, where)).is_file():
             return inner_path(given, where), str(folder / inner_path(given, where))
-    for suffix in IMAGE_SUFFIXES:
+    for suffix in (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES)):
         if (folder / f'{stem}{suffix}').is_file():
             return f'{stem}{suffix}', str(folder / f'{stem}{suffix}')
     return (inner_path(given, where) if given else f'{stem}.jpg'), ''
@@ -147,21 +154,26 @@ def _read_object(entry: ElementTree.Element, path: Path, place: int) -> dict[str
         key: parse_number(entry.findtext(f'bndbox/{key}'), f'{where}: {key}')
         for key in ('xmin', 'ymin', 'xmax', 'ymax')
     }
-    if corners['xmin'] > corners['xmax'] or corners['ymin'] > corners['ymax']:
-        raise ValueError(f'{where}: its box ends before it begins')
     # Pixels of VOC are counted from 1, and the last one belongs to the box.
     box = [corners['xmin'] - 1, corners['ymin'] - 1, corners['xmax'], corners['ymax']]
     attributes: dict[str, Any] = {key: True for key in _FLAGS if (entry.findtext(key) or '0').strip() == '1'}
     pose = (entry.findtext('pose') or '').strip()
     if pose and pose != 'Unspecified':
         attributes['pose'] = pose
-    return dict(name=checked_name(entry.findtext('name') or '', where), box=box, attributes=attributes)
+    # Some exporters add the outline: x1, y1, x2, y2, ... in pixels.
+    outline: list[float] = []
+    for number in range(1, len(entry.find('polygon') or ()) // 2 + 1):
+        outline += [parse_number(entry.findtext(f'polygon/{k}{number}'), f'{where}: polygon {k}{number}') for k in 'xy']
+    name = checked_name(entry.findtext('name') or '', where)
+    return dict(name=name, box=box, outline=outline, attributes=attributes)
 
 
-def _read_maps(shapes: Path, classes: Path, objects: Sequence[dict], names: Sequence[str]) -> list[Segment]:
+def _read_maps(
+    shapes: Path | None, classes: Path | None, objects: Sequence[dict], names: Sequence[str]
+) -> list[Segment]:
     """Segments of the label images; object i of the XML is i in the image of objects."""
-    labels = _pixels(classes) if classes.is_file() else None
-    numbers = _pixels(shapes) if shapes.is_file() else labels
+    labels = _pixels(classes) if classes else None
+    numbers = _pixels(shapes) if shapes else labels
     assert numbers is not None
     if labels is not None and labels.shape != numbers.shape:
         raise ValueError(f'{classes}: has {labels.shape[::-1]} pixels, {shapes} has {numbers.shape[::-1]} (w, h)')
@@ -169,7 +181,7 @@ def _read_maps(shapes: Path, classes: Path, objects: Sequence[dict], names: Sequ
     segments = []
     for number in (int(value) for value in np.unique(numbers) if value not in (0, _VOID)):
         mask = numbers == number
-        about = objects[number - 1] if shapes.is_file() and number <= len(objects) else {}
+        about = objects[number - 1] if shapes and number <= len(objects) else {}
         if labels is not None:
             found = np.bincount(labels[mask & (labels != 0) & (labels != _VOID)].reshape(-1), minlength=1)
             label = int(found.argmax()) if found.any() else 0

@@ -17,6 +17,7 @@ from xdet.datasets.exchange.source import (
     checked_size,
     image_size_of,
     inner_path,
+    list_files,
     list_images,
     parse_number,
     unique_names,
@@ -37,20 +38,26 @@ def read(source: Source) -> AnnotatedSet:
     root = source.path if source.path.is_dir() else source.path.parent
     file = source.path if source.path.is_file() else root / 'data.yaml'
     about = _read_yaml(file) if file.is_file() else {}
-    names = _names(about.get('names'), source, file, root)
+    names = _names(about.get('names'), about.get('nc'), source, file, root)
     images: list[AnnotatedImage] = []
-    for split, folder in _folders(about, root, file):
+    poses = about.get('kpt_shape') is not None
+    seen: set[Path] = set()
+    folders = list(_folders(about, root, file))
+    for split, folder in folders:
         base = source.images or folder
         for name in list_images(base):
             with source.problems.entry():
                 path = base / name
                 size = image_size_of(path)
                 labels = _labels_of(folder, name)
+                seen.add(labels)
                 rows = read_text(labels).splitlines() if labels.is_file() else []
                 segments = []
                 for number, row in enumerate(rows, start=1):
                     with source.problems.entry():
                         where = f'{labels}: line {number}'
+                        if poses:  # behind the box are keypoints, which are no outline
+                            row = ' '.join(row.split()[:5])
                         segment = _segment(row, names, size, where)
                         if segment is None:
                             if row.strip():
@@ -60,6 +67,14 @@ def read(source: Source) -> AnnotatedSet:
                 images.append(AnnotatedImage(name, size, tuple(segments), split, str(path)))
     if not images:
         raise FileNotFoundError(f'{shorten(str(root))}: has no images where {file.name} says they are, or in images/')
+    if not any(labels.is_file() for labels in seen):
+        raise FileNotFoundError(f'{shorten(str(root))}: has no labels, such as {shorten(str(min(seen)))}')
+    for labels in {_labels_of(folder, 'a').parent for _, folder in folders}:
+        for name in list_files(labels, ('.txt',)):
+            if labels / name not in seen and name not in ('classes.txt', 'labels.txt'):
+                source.problems.leave_out('are labels whose image is not there', str(labels / name))
+    if poses:
+        source.problems.leave_out('have keypoints, of which only the boxes are read', str(file))
     return AnnotatedSet(names, tuple(images))
 
 
@@ -76,7 +91,7 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _names(given: Any, source: Source, file: Path, root: Path) -> tuple[str, ...]:
+def _names(given: Any, count: Any, source: Source, file: Path, root: Path) -> tuple[str, ...]:
     if source.names:
         return unique_names(source.names, 'the names given')
     if given is None:
@@ -85,12 +100,23 @@ def _names(given: Any, source: Source, file: Path, root: Path) -> tuple[str, ...
             raise ValueError(f'{file}: says no class names (names); labels have numbers only')
         return unique_names(read_names(lists[0]), str(lists[0]))
     if isinstance(given, Mapping):
-        numbers = {checked(number, int, f'{file}: a key of names') for number in given}
-        if numbers != set(range(len(given))):
+        by_number = {str(number): name for number, name in given.items()}
+        if by_number.keys() != set(map(str, range(len(given)))):
             raise ValueError(f'{file}: the keys of names must be 0 to {len(given) - 1}, each once')
-        given = [given[number] for number in range(len(given))]
-    words = [str(name) if isinstance(name, (int, float)) else name for name in checked(given, list, f'{file}: names')]
-    return unique_names((checked(name, str, f'{file}: a name') for name in words), f'{file}: names')
+        given = [by_number[str(number)] for number in range(len(given))]
+    words = [_word(name, file) for name in checked(given, list, f'{file}: names')]
+    if count is not None and checked(count, int, f'{file}: nc') != len(words):
+        raise ValueError(f'{file}: nc is {count}, but names lists {len(words)} classes; they must agree')
+    return unique_names(words, f'{file}: names')
+
+
+def _word(name: Any, file: Path) -> str:
+    """A class name of YAML, which reads words without quotes as other things."""
+    if name is None or isinstance(name, bool):
+        raise ValueError(
+            f'{file}: a name is read as {shown(name)}; write names such as yes, no, on, off and null in quotes'
+        )
+    return str(name) if isinstance(name, (int, float)) else str(checked(name, str, f'{file}: a name'))
 
 
 def _folders(about: Mapping[str, Any], root: Path, file: Path) -> Iterator[tuple[str, Path]]:
@@ -106,6 +132,8 @@ def _folders(about: Mapping[str, Any], root: Path, file: Path) -> Iterator[tuple
             text = checked(one, str, f'{file}: {split}').replace('\\', '/')
             while text.startswith('../'):  # of an exporter, which means the folder of the file all the same
                 text = text[3:]
+            if Path(text).is_absolute() or text[1:2] == ':':
+                raise ValueError(f'{file}: {split} is {shown(one)}; accepted are folders below that of the file')
             folder = base / inner_path(text.removeprefix('./'), f'{file}: {split}')
             if folder.suffix == '.txt' or not folder.is_dir():
                 raise FileNotFoundError(
