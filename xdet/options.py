@@ -225,6 +225,14 @@ class ReportOptions(TypedDict, total=False):
             served=False,
         ),
     ]
+    views: Annotated[
+        Any,
+        Option(
+            'looks at an image that are averaged, by scale and mirrored, "1, flip, 1.5" (docs/zero_shot.md)',
+            default="the model's, 1",
+            served=False,
+        ),
+    ]
     oriented_boxes: Annotated[
         bool, Option('add the smallest turned box of every mask: x, y, width, height, angle', tasks=MASK_TASKS)
     ]

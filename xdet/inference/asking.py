@@ -20,6 +20,7 @@ from xdet.io.reading import listed
 from xdet.io.schema import shown
 from xdet.options import REPORT
 from xdet.structures import TextPrompts, Vocabulary
+from xdet.structures.views import views_of
 
 from .loaded import LoadedModel
 from .tiling.cutting import check_tiles
@@ -72,6 +73,10 @@ class AskedModel(LoadedModel):
         if prompts.get('uncertainty') and self.calibration is not None:
             learned_for = self.calibration.temperature
             requests = [replace(asked, class_temperature=learned_for(asked.vocabulary)) for asked in requests]
+        views = report.pop('views', None)
+        if views is not None:
+            views = views_of(views)
+            requests = [replace(asked, views=views) for asked in requests]
         for name in requests[0].tasks or ():
             if name not in self.model.task_names:
                 raise ValueError(
@@ -170,6 +175,8 @@ def check_request(
         raise ValueError(f'unknown task {shown(task)}; accepted are {", ".join(TASK_FORMATS)}')
     annotation_writer(report.get('formats', ()), task, out_dir, 0.0)
     check_tiles(report.get('tiles'), task, report)
+    if report.get('views') is not None:
+        views_of(report['views'])
     sources, _ = expand_images(images, leave_out=out_dir or None)
     for source in sources:
         if source.is_there():

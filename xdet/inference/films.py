@@ -183,7 +183,7 @@ def _results(
             continue
         source = ImageSource(f'{film.name}#{index}', pixels)
         if encoded is None or sample is None or before is None or not np.array_equal(before, pixels):
-            encoded = model.encode_image(source, report.task)
+            encoded = model.encode_image(source, report.task, request.views)
             sample = encoded.sample.clone()
             request.apply(sample, source.name)
             sample = sample.to(model.device)

@@ -12,6 +12,7 @@ from xdet.inference.outputs.journal import Journal, plain
 from xdet.inference.outputs.reporting import Report, StreamItem
 from xdet.inference.outputs.writer import OutputError
 from xdet.io.schema import number
+from xdet.structures.views import views_of
 
 from .films import FilmMethods
 from .loaded import EncodedImage
@@ -220,12 +221,13 @@ class XDecoderInferencer(TaskMethods, FilmMethods, SavedModels):
         except OSError as error:
             raise OutputError(f"output folder '{report.writer.out_dir}' cannot be written: {error}") from error
 
-    def set_image(self, image: ImageInput, task: str | None = None) -> EncodedImage:
+    def set_image(self, image: ImageInput, task: str | None = None, views: Any = None) -> EncodedImage:
         """Encode one image, so that many prompts and tasks on it are cheap.
 
         Args:
             image (ImageInput): Path, URL, array or Pillow image.
             task (str, optional): Resize the image as this task would; None is the model's default size.
+            views (str | Sequence, optional): As in a call; they hold for all that is asked of the image.
 
         Returns:
             EncodedImage: To keep for :meth:`predict` when several images are in use; the latest is remembered. It
@@ -233,14 +235,14 @@ class XDecoderInferencer(TaskMethods, FilmMethods, SavedModels):
 
         Raises:
             ImageReadError: The image cannot be read.
-            ValueError: More than one image, or an unknown task.
+            ValueError: More than one image, an unknown task, or impossible views.
         """
         sources, _ = expand_images(image)
         if len(sources) != 1:
             raise ValueError(f'set_image takes one image, not {len(sources)}')
         if task is not None:
             self._check_task(task)
-        self._current = self.encode_image(sources[0], task)
+        self._current = self.encode_image(sources[0], task, None if views is None else views_of(views))
         return self._current
 
     def predict(
@@ -277,6 +279,8 @@ class XDecoderInferencer(TaskMethods, FilmMethods, SavedModels):
         requests, report = self._prepare(task, 1, out_dir, options)
         if report.tiles is not None:
             raise ValueError('tiles is for images that are not encoded yet; give the image itself')
+        if requests[0].views is not None:
+            raise ValueError('views is for images that are not encoded yet; give it to set_image')
         report.keep = keep
         if report.writer is not None:
             report.writer.name(image.source.name)
@@ -335,8 +339,9 @@ class XDecoderInferencer(TaskMethods, FilmMethods, SavedModels):
         limit: int | None = None,
         tokens: int = 4,
         steps: int = 100,
+        learn: str = 'tokens',
     ) -> Tuned:
-        """Learn a few tokens before class names, with everything else as it is.
+        """Learn a few tokens before class names, or weights of their templates, with everything else as it is.
 
         From now on these names mean what was learned, wherever class names are taken. No weight of the model changes,
         so every other name means what it meant before, bit by bit.
@@ -350,6 +355,8 @@ class XDecoderInferencer(TaskMethods, FilmMethods, SavedModels):
             limit (int, optional): At most so many of the images that show these classes, the first ones.
             tokens (int): Learned tokens of every name.
             steps (int): Steps of the optimizer.
+            learn (str): ``'tokens'``; or ``'templates'``, which learns how much each of the 81 templates that a name is
+                put into counts.
 
         Returns:
             Tuned: To be saved; the file is given as ``text_embeddings``.
@@ -358,4 +365,4 @@ class XDecoderInferencer(TaskMethods, FilmMethods, SavedModels):
             FileNotFoundError, ImageReadError: Something is missing or cannot be read.
             TuningError, ValueError: The data do not have a class, or the model sees none of its segments.
         """
-        return tune(self, data, names, images, limit, tokens, steps)
+        return tune(self, data, names, images, limit, tokens, steps, learn)

@@ -28,6 +28,7 @@ from xdet.io.reading import expand, is_address, shorten
 from xdet.registry import MODELS, TASKS, TRANSFORMS
 from xdet.structures import ImageFeatures, XDetDataSample
 from xdet.structures.known_words import KEY as KNOWN_WORDS
+from xdet.structures.views import Views
 
 from .names.calibration import Calibration, load_beside
 from .names.examples import use_examples
@@ -111,12 +112,12 @@ class LoadedModel:
         """Names of the shipped models, see :func:`xdet.model_zoo.list_models`."""
         return model_zoo.list_models(pattern)
 
-    def encode_image(self, source: ImageSource, task: str | None = None) -> EncodedImage:
+    def encode_image(self, source: ImageSource, task: str | None = None, views: Views | None = None) -> EncodedImage:
         """An image after the expensive half, of a source that was opened already; nothing is remembered."""
         pixels = source.read()
         data = self.model.data_preprocessor(collate([prepare(self._pipeline(task), pixels, source.name, 0)]), False)
         with torch.no_grad():
-            features = self.model.encode(data['inputs'][0][None])
+            features = self.model.encode_views(data['inputs'][0][None], views)
         return EncodedImage(source, pixels, data['data_samples'][0], features, self.model.latent_pass(features))
 
     def _pipeline(self, task: str | None) -> Compose:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from mmengine.model import BaseModel, ModuleDict
@@ -12,11 +12,13 @@ from torch import Tensor
 
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, ImageFeatures, QueryGroup, TextPrompts, XDetDataSample
+from xdet.structures.views import PLAIN, Views, views_of
 
 from .context import LatentPass, TaskContext
 from .losses.distributed import check_same_kinds
 from .numerics.freezing import keep_frozen_in_eval
 from .text import TextCache
+from .views import encode_views
 
 
 @MODELS.register_module()
@@ -32,6 +34,8 @@ class XDecoder(BaseModel):
         data_preprocessor (dict, optional): Config of the data preprocessor.
         channels_last (bool): Keep the images and the convolutions of the image encoder in torch's channels-last memory
             format. Same values up to rounding and same checkpoints; whether it is faster depends on the hardware.
+        views (str | Sequence): How predictions look at an image that is not asked for otherwise, such as ``'1, flip'``
+            (:func:`~xdet.structures.views.views_of`).
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
@@ -44,6 +48,7 @@ class XDecoder(BaseModel):
         tasks: dict[str, dict],
         data_preprocessor: dict | None = None,
         channels_last: bool = False,
+        views: Any = PLAIN,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type='XDecoderDataPreprocessor')), init_cfg)
@@ -53,6 +58,7 @@ class XDecoder(BaseModel):
         self.text_encoder = MODELS.build(text_encoder)
         self.tasks = ModuleDict({name: TASKS.build(task) for name, task in tasks.items()})
         self.texts = TextCache(self.text_encoder)
+        self.views = views_of(views)
         self.channels_last = channels_last
         if channels_last:
             self.backbone.to(memory_format=torch.channels_last)
@@ -114,6 +120,10 @@ class XDecoder(BaseModel):
         mask_features, memory = self.pixel_decoder(maps)
         return ImageFeatures(backbone=maps, mask_features=mask_features, memory=tuple(memory), image=inputs)
 
+    def encode_views(self, inputs: Tensor, views: Views | None = None) -> ImageFeatures:
+        """As :meth:`encode`, for predictions: the mean of several views, None being those of the model."""
+        return encode_views(self.encode, inputs, self.views if views is None else views)
+
     def loss(self, inputs: Tensor, data_samples: Sequence[XDetDataSample]) -> dict[str, Tensor]:
         """Losses of all tasks for which the samples have targets, from one encoding and one decoding.
 
@@ -153,12 +163,12 @@ class XDecoder(BaseModel):
         Tasks that join sizes come last, with all images together.
         """
         by_size = defaultdict(list)
-        for index, image in enumerate(inputs):
-            by_size[tuple(image.shape)].append(index)
+        for index, (image, sample) in enumerate(zip(inputs, data_samples, strict=True)):
+            by_size[tuple(image.shape), sample.prompts.views].append(index)
         joint = {name for name, task in self.tasks.items() if task.joins_sizes and len(by_size) > 1}
         contexts: dict[str, list[TaskContext]] = defaultdict(list)
-        for indices in by_size.values():
-            features = self.encode(torch.stack([inputs[index] for index in indices]))
+        for (_, views), indices in by_size.items():
+            features = self.encode_views(torch.stack([inputs[index] for index in indices]), views)
             for names, context in self._asked(self.latent_pass(features), [data_samples[index] for index in indices]):
                 self._predict(context, [name for name in names if name not in joint])
                 for name in joint.intersection(names):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .thresholds import Thresholds
+from .views import Views
 from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:  # exported models run without torch
@@ -51,6 +52,7 @@ class TextPrompts:
         uncertainty (bool): Whether to say how unsure the names of pixels are.
         class_temperature (float): Temperature of their probabilities for that, learned from labelled images.
         generation (Mapping[str, Any]): Changes to the model's :class:`~xdet.tasks.generation.GenerationSettings`.
+        views (Views | None): How to look at the image; None is the model's way.
         more (Mapping[str, Any]): Prompts of tasks that do not come with xdet, by name.
         far (Mapping[str, tuple[str, ...]]): Those of the prompts that are far from what the model was trained with,
             each with the words that make it so.
@@ -69,6 +71,7 @@ class TextPrompts:
     uncertainty: bool = False
     class_temperature: float = 1.0
     generation: Mapping[str, Any] = field(default_factory=dict)
+    views: Views | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
     far: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

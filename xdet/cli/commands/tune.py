@@ -1,7 +1,8 @@
-"""Learns a few tokens before class names; no weight of the model changes, so other names mean what they meant.
+"""Learns tokens before class names or weights of their templates; no weight of the model changes, and other names mean
+what they meant.
 
     xdet tune train.json kitten.safetensors --images photos --name "kitten=cat" --limit 20
-    xdet tune my_data names.safetensors --name cat --name dog
+    xdet tune my_data names.safetensors --name cat --name dog --learn templates
     xdet predict photos/ --text-embeddings kitten.safetensors --classes "kitten . dog"
 
 DATA are annotated images in a format that xdet convert reads. A name is one of its classes, or NEW=CLASS for another
@@ -25,6 +26,12 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument('--images', metavar='DIR', help='folder of the images (default: where the format has it)')
     parser.add_argument('--limit', type=int, metavar='N', help='at most so many images with these classes (all)')
     parser.add_argument('--tokens', type=int, default=4, help='learned tokens of every name (4)')
+    parser.add_argument(
+        '--learn',
+        choices=('tokens', 'templates'),
+        default='tokens',
+        help='tokens before the name, or how much each of the templates counts (tokens)',
+    )
     parser.add_argument('--steps', type=int, default=100, help='of the optimizer (100)')
     add_model_options(parser)
     add_debug(parser)
@@ -40,10 +47,13 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"--name is '{text}'; accepted are a class, or NEW=CLASS")
         names[name.strip()] = of.strip() or name.strip()
     inferencer = open_model(args)
-    tuned = inferencer.tune(args.data, names, args.images, args.limit, args.tokens, args.steps)
+    tuned = inferencer.tune(args.data, names, args.images, args.limit, args.tokens, args.steps, args.learn)
     tuned.save(args.file)
     for name, count in tuned.segments.items():
         print(f"'{name}' is in {args.file}, learned from {count} segments of '{names[name]}'")
+    for name, shares in tuned.templates.items():
+        best = ', '.join(f"'{form}' {share:.2f}" for form, share in list(shares.items())[:3])
+        print(f"'{name}': {best}")
     print(f'loss {tuned.losses[0]:.4f} before, {tuned.losses[1]:.4f} after')
     return 0
 

@@ -1,4 +1,4 @@
-"""Prompt tuning: a few learned tokens before a class name, everything else as it was."""
+"""Prompt tuning: tokens before a class name or weights of its templates are learned, everything else is as it was."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from xdet.models.similarity import cosine_logits, normalize
 from xdet.structures import Vocabulary, clean_name
 
 from .examples import save_rows
+from .template_weights import TemplateWeights
 
 if TYPE_CHECKING:  # open_clip is slow to import
     from xdet.inference.inferencer import XDecoderInferencer
@@ -33,6 +34,8 @@ LEAST_IOU = 0.5
 """Overlap from which on a query shows a segment."""
 NO_OBJECT_WEIGHT = 0.1
 """Of queries that show none, as in training."""
+LEARNED = ('tokens', 'templates')
+"""What can be learned of a name."""
 IGNORED = -100
 """Label of queries from which nothing is learned."""
 _BEGINNING = 'a photo of a'  # what the learned tokens are at first
@@ -59,7 +62,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Tuned:
-    """Names whose embeddings were learned by tokens before them.
+    """Names whose embeddings were learned.
 
     Attributes:
         rows (dict[str, Tensor]): Unit vectors ``[C]`` by name.
@@ -67,6 +70,7 @@ class Tuned:
         losses (tuple[float, float]): Before the first step, and after the last.
         encoder (str): Fingerprint of the text encoder that other names are compared with.
         weights (str): Hash of the checkpoint; empty for random weights.
+        templates (dict[str, dict[str, float]]): By name, the weights of its templates, if these were learned.
     """
 
     rows: dict[str, Tensor] = field(repr=False)
@@ -74,6 +78,7 @@ class Tuned:
     losses: tuple[float, float]
     encoder: str = field(repr=False)
     weights: str = field(repr=False)
+    templates: dict[str, dict[str, float]] = field(default_factory=dict, repr=False)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the names into a file for ``text_embeddings``, beside those that it has already.
@@ -100,6 +105,7 @@ class PromptTokens(nn.Module):
         super().__init__()
         self._encoder = (text_encoder,)  # not registered
         table = text_encoder.token_embedding.weight.detach()
+        self.rate = _RATE * float(table.square().mean().sqrt())
         ids = text_encoder.tokenize([f'{clean_name(name)}.' for name in names]).to(table.device)
         self.ends = ids.argmax(1) + count
         length = int(self.ends.max()) + 1
@@ -131,10 +137,13 @@ def tune(
     limit: int | None = None,
     tokens: int = 4,
     steps: int = 100,
+    learn: str = LEARNED[0],
 ) -> Tuned:
-    """Learn tokens before class names; see :meth:`XDecoderInferencer.tune`."""
+    """Learn what stands around class names; see :meth:`XDecoderInferencer.tune`."""
     tokens = number('tokens', tokens, int, 1)
     steps = number('steps', steps, int, 1)
+    if learn not in LEARNED:
+        raise ValueError(f'learn is {shown(learn)}; accepted are {" and ".join(map(repr, LEARNED))}')
     if limit is not None:
         limit = number('limit', limit, int, 1)
     what = 'data' if isinstance(data, AnnotatedSet) else str(data)
@@ -161,11 +170,19 @@ def tune(
                 f'{what}: in {len(chosen)} images no query of the model shows a {shown(wanted[name])}, from which '
                 f'{shown(name)} could be learned; give other images'
             )
-    rows, losses = _learn(inferencer, seen, vocabulary, list(wanted), places, tokens, steps)
-    model.vocabulary.learn(rows)
+    prompts = (
+        TemplateWeights(model.vocabulary, list(wanted))
+        if learn == 'templates'
+        else PromptTokens(model.text_encoder, list(wanted), tokens)
+    )
+    rows, losses = _learn(inferencer, seen, vocabulary, prompts, places, steps)
+    rows_of = dict(zip(wanted, rows, strict=True))
+    model.vocabulary.learn(rows_of)
     if inferencer.word_check is not None:
-        inferencer.word_check.learn(list(rows))
-    return Tuned(rows, counts, losses, model.text_encoder.fingerprint(), inferencer.origin.weights_sha256 or '')
+        inferencer.word_check.learn(list(rows_of))
+    origin = model.text_encoder.fingerprint(), inferencer.origin.weights_sha256 or ''
+    shares = dict(zip(wanted, prompts.shares(), strict=True)) if isinstance(prompts, TemplateWeights) else {}
+    return Tuned(rows_of, counts, losses, *origin, shares)
 
 
 @torch.no_grad()
@@ -211,12 +228,11 @@ def _learn(
     inferencer: XDecoderInferencer,
     seen: Sequence[Seen],
     vocabulary: Vocabulary,
-    names: Sequence[str],
+    prompts: PromptTokens | TemplateWeights,
     places: Sequence[int],
-    tokens: int,
     steps: int,
-) -> tuple[dict[str, Tensor], tuple[float, float]]:
-    """Embeddings of the tuned names, and the loss before and after."""
+) -> tuple[Tensor, tuple[float, float]]:
+    """Embeddings ``[n, C]`` of the tuned names, and the loss before and after."""
     text = inferencer.model.text_encoder
     fixed, scale = inferencer.model.vocabulary(vocabulary).detach().clone(), text.logit_scale.detach()
     embeds, labels = (torch.cat(parts) for parts in ([one.class_embed for one in seen], [one.labels for one in seen]))
@@ -226,9 +242,7 @@ def _learn(
     for part, _ in learned:
         part.requires_grad_(False)
     try:
-        prompts = PromptTokens(text, names, tokens)
-        rate = _RATE * float(text.token_embedding.weight.square().mean().sqrt())
-        optimizer = torch.optim.Adam(prompts.parameters(), rate)
+        optimizer = torch.optim.Adam(prompts.parameters(), prompts.rate)
         losses = []
         for step in range(steps + 1):
             rows = prompts()
@@ -242,4 +256,4 @@ def _learn(
     finally:
         for part, wanted in learned:
             part.requires_grad_(wanted)
-    return dict(zip(names, F.normalize(rows.detach(), dim=1), strict=True)), (losses[0], losses[-1])
+    return F.normalize(rows.detach(), dim=1), (losses[0], losses[-1])

@@ -74,6 +74,8 @@ def asked(prompts: TextPrompts) -> dict[str, Any]:
         plain['thresholds'] = prompts.thresholds.plain()
     if prompts.uncertainty:
         plain |= dict(uncertainty=True, class_temperature=prompts.class_temperature)
+    if prompts.views is not None:
+        plain['views'] = list(map(str, prompts.views))
     if prompts.generation:
         plain['generation'] = dict(prompts.generation)
     return plain | {key: value for key, value in prompts.more.items() if _is_plain(value)}

@@ -58,6 +58,12 @@ class ClassNameEncoder:
         embeddings = normalize(self.text_encoder(list(rows)).pooled)
         return embeddings[[rows[text] for text in texts]]
 
+    def by_template(self, names: Sequence[str]) -> Tensor:
+        """Embeddings ``[n, 81, C]`` of unit length of names in every template, without gradient."""
+        forms = [(form, clean_name(name)) for name in names for form in TEMPLATES]
+        with torch.no_grad():
+            return normalize(self._pooled(forms, share=len(names) >= self.share_from)).unflatten(0, (len(names), -1))
+
     @property
     def _device(self) -> torch.device:
         return self.text_encoder.token_embedding.weight.device
