@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import http.server
 import json
 import os
@@ -163,6 +164,20 @@ def test_what_is_not_json_is_one_line(tmp_path: Path, data: bytes) -> None:
         read_json(path)
     assert '\n' not in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    'data, told',
+    [
+        (gzip.compress(b'{}'), 'packed by gzip; unpack it'),
+        (b' \n', 'it is empty'),
+        (b'{"a": [{"id": 1, "name": "b", "id": 2}]}', "the key 'id' stands twice in one object"),
+    ],
+)
+def test_what_is_wrong_with_json(data: bytes, told: str) -> None:
+    """Python's reader would keep the last value of a key, and lose the others without a word."""
+    with pytest.raises(ValueError, match=told):
+        parse_json(data, 'a.json')
 
 
 def test_utf_16_without_a_mark_is_no_text(tmp_path: Path) -> None:

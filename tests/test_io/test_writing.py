@@ -51,6 +51,24 @@ def test_all_files_or_none_and_the_error_names_the_file(
     assert not list(tmp_path.iterdir())
 
 
+def test_places_are_checked_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / 'file').write_bytes(b'')
+    (tmp_path / 'folder').mkdir()
+    for path, folder in (('new', False), ('new', True), ('a/b/new', False), ('file', False), ('folder', True)):
+        writing.check_place(tmp_path / path, folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['file', 'folder']
+    for path, folder, told in (
+        ('folder', False, 'is a folder; give a file'),
+        ('file', True, 'is a file; give a folder'),
+        ('file/new', False, 'cannot be written'),
+        ('file/a/new', True, 'cannot be written'),
+    ):
+        with pytest.raises(OSError, match=told):
+            writing.check_place(tmp_path / path, folder)
+    with pytest.raises(PermissionError, match='cannot be written'):
+        writing.check_place('/proc/new')
+
+
 def test_folder_in_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / 'a').mkdir()
     with pytest.raises(IsADirectoryError, match="'.*/a'$"):

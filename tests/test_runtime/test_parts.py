@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +22,10 @@ from xdet.models.numerics.resizing import resizing_matrix as torch_matrix
 from xdet.models.text.tokenizer import decode, tokenize
 from xdet.runtime.generation import _sample
 from xdet.runtime.masks import mask_results, overlaps
+from xdet.runtime.model import FORMAT, ExportedModel, ExportError, file_sha256
 from xdet.runtime.regions import resize_regions
 from xdet.runtime.resizing import network_image, resizing_matrix
+from xdet.runtime.texts import Texts
 from xdet.runtime.tokenizer import Tokenizer
 from xdet.structures import mask_results as toolkit_results
 from xdet.structures.generation import GenerationSettings
@@ -54,6 +59,33 @@ def test_tokens(tokenizer: Tokenizer, text: str) -> None:
         return
     assert tokenizer([text, 'a']).tolist() == expected.tolist()
     assert tokenizer.decode(expected[0].tolist()) == decode(expected[0].tolist())
+
+
+@pytest.mark.parametrize(
+    'change, told',
+    [
+        (lambda facts: facts.pop('text'), "model.json: 'text' is missing"),
+        (lambda facts: facts['text'].pop('templates'), 'model.json: text.templates is missing; the file is damaged'),
+        (lambda facts: facts['graphs']['a'].pop('sha256'), 'model.json: graphs.a.sha256 is missing'),
+        (lambda facts: facts['graphs']['a'].update(file='../a.onnx'), "names the file '../a.onnx'; accepted are files"),
+        (lambda facts: facts['data'].update(file='/etc/passwd'), "names the file '/etc/passwd'"),
+    ],
+)
+def test_damaged_manifest(change: Callable[[dict], Any], told: str, tmp_path: Path) -> None:
+    pytest.importorskip('onnxruntime', reason='onnxruntime is not installed (requirements/export.txt)')
+    (tmp_path / 'data').write_bytes(b'')
+    empty = dict(file='data', bytes=0, sha256=file_sha256(tmp_path / 'data'))
+    text = dict(tokens='tokens.gz', context_length=77, templates=[])
+    facts = dict(
+        format=FORMAT, data=dict(empty), graphs=dict(a=dict(empty, inputs=[], outputs=[])), tasks={}, text=text
+    )
+    change(facts)
+    (tmp_path / 'model.json').write_text(json.dumps(facts))
+    (tmp_path / 'tokens.gz').write_bytes(Path(default_bpe()).read_bytes())
+    with pytest.raises(ExportError, match=told):
+        model = ExportedModel(tmp_path)
+        Texts(model)
+        model.run('a')
 
 
 def test_damaged_table_of_tokens(tmp_path: Path) -> None:

@@ -169,12 +169,19 @@ def test_masks_are_files_or_rle(client) -> None:
         (dict(files=dict(picture=png())), 422, "part 'picture' is a file"),
         (dict(files=dict(image=png()), data=dict(classes=NAMES, mask='a half')), 422, 'mask is'),
         (dict(files=dict(image=png()), data=dict(classes=NAMES, return_vis='perhaps')), 422, 'true and false'),
+        (dict(files=dict(image=png()), data=dict(classes=b'caf\xe9')), 422, "'classes' is no text in UTF-8"),
+        (dict(content=b'{"a": 1, "a": 2}', headers={'content-type': 'application/json'}), 400, "'a' stands twice"),
     ],
 )
 def test_refusals_are_one_line(request_of: dict, status: int, told: str, client) -> None:
     response = client.post('/v1/tasks/panoptic', **request_of)
     assert response.status_code == status
     assert told in error_of(response)
+
+
+def test_base64_in_lines(client) -> None:
+    answer = client.post('/v1/tasks/panoptic', json=dict(image=base64.encodebytes(png()).decode(), classes=NAMES))
+    assert answer.status_code == 200 and answer.json()['width'] == 48
 
 
 def test_amounts(client) -> None:

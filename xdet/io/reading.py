@@ -169,11 +169,13 @@ def parse_json(data: bytes | str, name: str) -> Any:
     """Content of the JSON text of something called ``name``.
 
     Raises:
-        ValueError: It is not JSON, or nested too deeply.
+        ValueError: It is not JSON, nested too deeply, or an object in it has a key twice.
     """
     text = data if isinstance(data, str) else _json_text(data, name)
+    if not text.strip():
+        raise ValueError(f'{shorten(name)}: not valid JSON (it is empty)')
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=keys_once)
     except RecursionError:
         raise ValueError(f'{shorten(name)}: not valid JSON (nested too deeply)') from None
     except MemoryError:
@@ -182,11 +184,30 @@ def parse_json(data: bytes | str, name: str) -> Any:
         raise ValueError(f'{shorten(name)}: not valid JSON ({shorten(str(error))})') from None
 
 
+def keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, for ``object_pairs_hook``; Python's own reader keeps the last value of a key and loses others.
+
+    Raises:
+        ValueError: A key stands twice.
+    """
+    entry = dict(pairs)
+    if len(entry) < len(pairs):
+        known: set[str] = set()
+        twice = next(key for key, _ in pairs if key in known or known.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f'the key {shorten(repr(twice), 80)} stands twice in one object')
+    return entry
+
+
 def _json_text(data: bytes, name: str) -> str:
     try:
         return decode_text(data, name)
     except ValueError:
-        raise ValueError(f'{shorten(name)}: not valid JSON (not even text)') from None
+        kind = next((kind for start, kind in _PACKED.items() if data.startswith(start)), '')
+        what = f'a file packed by {kind}; unpack it' if kind else 'not even text'
+        raise ValueError(f'{shorten(name)}: not valid JSON ({what})') from None
+
+
+_PACKED = {b'\x1f\x8b': 'gzip', b'PK\x03\x04': 'zip', b'BZh': 'bzip2', b'\xfd7zXZ': 'xz', b'(\xb5/\xfd': 'zstd'}
 
 
 def expand(path: str | os.PathLike) -> Path:

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -104,6 +105,33 @@ def write_image(path: str | os.PathLike, pixels: np.ndarray, **options: Any) -> 
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, Image.registered_extensions()[suffix], **options)
     write_bytes(path, buffer.getvalue())
+
+
+def check_place(path: str | os.PathLike, folder: bool = False) -> None:
+    """Refuse a place where nothing can be written, before time is spent on what shall go there.
+
+    Args:
+        path (str | PathLike): The file, or the folder.
+        folder (bool): It is a folder.
+
+    Raises:
+        OSError: It is of the other kind, or cannot be made; the message names it.
+    """
+    path = Path(path)
+    if path.exists() and path.is_dir() != folder:
+        raise FileExistsError(f"'{path}' is a {'file; give a folder' if folder else 'folder; give a file'}")
+    place = path if folder else path.parent
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise NotADirectoryError(f"'{path}' cannot be written: '{place}' is no folder")
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise PermissionError(
+            f"'{path}' cannot be written: no file can be made in '{place}' ({error.strerror})"
+        ) from None
 
 
 def remove_forgotten(folder: Path, pattern: str = '*') -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdet.io.reading import expand, read_json, shorten
-from xdet.io.schema import require
+from xdet.io.schema import require, shown
 
 from .backends import ExportError, Run, make_backend
 
@@ -46,10 +46,10 @@ class ExportedModel:
         self.folder = expand(folder)
         path = self.folder / MANIFEST
         try:
-            self.facts: dict[str, Any] = read_json(path)
-            found = require(self.facts, 'format', int, str(path))
-            self._graphs: Mapping[str, Mapping[str, Any]] = require(self.facts, 'graphs', dict, str(path))
-            self._weights: Mapping[str, Any] = require(self.facts, 'data', dict, str(path))
+            facts = read_json(path)
+            found = require(facts, 'format', int, str(path))
+            for key in ('graphs', 'data', 'tasks', 'text'):
+                require(facts, key, dict, str(path))
         except FileNotFoundError:
             raise ExportError(
                 f"folder '{shorten(str(self.folder))}' holds no exported model (no {MANIFEST}); "
@@ -61,6 +61,9 @@ class ExportedModel:
             raise ExportError(
                 f'{path}: is of format {found}; this version of xdet reads format {FORMAT}, so export the model again'
             )
+        self.facts: Mapping[str, Any] = _Facts.of(facts, f'{path}: ')
+        self._graphs: Mapping[str, Mapping[str, Any]] = self.facts['graphs']
+        self._weights: Mapping[str, Any] = self.facts['data']
         self._backend, self._backend_name = make_backend(backend, threads, providers), backend
         self._sessions: dict[str, Run] = {}
 
@@ -101,7 +104,7 @@ class ExportedModel:
         self.inputs(graph)
         self._check_weights  # noqa: B018
         facts = self._graphs[graph]
-        path = self.folder / facts['file']
+        path = _inside(self.folder, facts['file'])
         _check(path, facts['bytes'], facts['sha256'])
         try:
             self._sessions[graph] = self._backend.load(path)
@@ -112,7 +115,34 @@ class ExportedModel:
 
     @cached_property
     def _check_weights(self) -> None:
-        _check(self.folder / self._weights['file'], self._weights['bytes'], self._weights['sha256'])
+        _check(_inside(self.folder, self._weights['file']), self._weights['bytes'], self._weights['sha256'])
+
+
+class _Facts(dict):
+    """An object of the manifest, which names the file when something is looked for that it does not have."""
+
+    where: str
+
+    @classmethod
+    def of(cls, value: Any, where: str) -> Any:
+        """``value`` with all objects in it; ``where`` begins the names of its fields."""
+        if not isinstance(value, dict):
+            return value
+        facts = cls({key: cls.of(one, f'{where}{key}.') for key, one in value.items()})
+        facts.where = where
+        return facts
+
+    def __missing__(self, key: str) -> Any:
+        raise ExportError(
+            f'{self.where}{key} is missing; the file is damaged or of another version, export the model again'
+        )
+
+
+def _inside(folder: Path, name: Any) -> Path:
+    """A file of the folder."""
+    if not isinstance(name, str) or name != Path(name).name:
+        raise ExportError(f'{folder / MANIFEST}: names the file {shown(name)}; accepted are files beside it')
+    return folder / name
 
 
 def _check(path: Path, size: int, digest: str) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from xdet.datasets.files.image_io import ImageReadError, decode_image, open_image
 from xdet.inference.inputs.options import known_prompts
 from xdet.io.errors import cause
-from xdet.io.reading import shorten
+from xdet.io.reading import keys_once, shorten
 from xdet.io.schema import shown
 from xdet.options import GENERATION, REPORT, Option, parse_scores
 from xdet.structures.mask_codes import decode_mask
@@ -118,7 +118,7 @@ def load_json(text: str | bytes, most_values: int = _MOST_VALUES, deepest: int =
     if data.count(b',') + data.count(b'[') + data.count(b'{') > most_values:
         raise Refused(413, f'the JSON has more than {most_values} values')
     try:
-        value = json.loads(data, parse_constant=_refuse_constant)
+        value = json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=keys_once)
     except RecursionError:
         raise Refused(400, 'the JSON is nested too deeply') from None
     except ValueError as error:
@@ -148,7 +148,7 @@ def from_base64(value: Any, what: str) -> bytes:
     if value.startswith('data:'):
         value = value[value.find(',', 0, 200) + 1 :]
     try:
-        return base64.b64decode(value, validate=True)
+        return base64.b64decode(re.sub(r'[\r\n]+', '', value), validate=True)  # programs write it in lines
     except (binascii.Error, ValueError) as error:
         raise Refused(422, f'{what} is no base64 ({cause(error)}); send the content of an image file') from None
 
@@ -202,13 +202,20 @@ def _sorted(parts: Sequence[tuple[str, str | None, bytes]]) -> Asked:
         elif file is not None:
             raise Refused(422, f'part {shown(name)} is a file; accepted are files called image and masks')
         else:
-            texts.setdefault(name, []).append(data.decode('utf-8', 'replace'))
+            texts.setdefault(name, []).append(_text(data, name))
     if 'handle' in texts:
         asked.handle = texts.pop('handle')[0]
     for name, values in texts.items():
         option = known.get(name)
         asked.options[name] = _option_value(name, values, option) if option is not None else _plain_value(name, values)
     return asked
+
+
+def _text(data: bytes, name: str) -> str:
+    try:
+        return data.decode('utf-8')
+    except UnicodeDecodeError as error:
+        raise Refused(422, f'part {shown(name)} is no text in UTF-8 ({error.reason} at byte {error.start})') from None
 
 
 def _option_value(name: str, values: list[str], option: Option) -> Any:

@@ -243,6 +243,8 @@ def test_own_questions_in_a_table(tmp_path: Path) -> None:
         ),
         (dict(image='a.png', question='What?', answers=[3]), r'row 1: answers is \[3\]; accepted are lists of strings'),
         (dict(image='a.png', question='What?', human_answers='x'), "row 1: human_answers is 'x'; accepted are lists"),
+        (dict(image='a.png', question='Is it?', answer=False), 'row 1: answers is False; accepted are lists'),
+        (dict(ROWS[0], question='Who?', question_id=1), 'row 2: the question id 1 is also that of .*row 1'),
     ],
 )
 def test_unusable_rows_are_named(tmp_path: Path, row: dict, message: str) -> None:
@@ -258,6 +260,15 @@ def test_nulls_of_tables_are_no_answers(tmp_path: Path) -> None:
     ]
     samples = [item['data_samples'] for item in build_list(tmp_path, rows)]
     assert [sample.answers for sample in samples] == [({'cat': 1.0},), ({'tom': 0.5},)]
+
+
+def test_numbers_and_spellings_of_one_answer(tmp_path: Path) -> None:
+    rows = [
+        dict(image='a.png', question='How many?', answer=0),
+        dict(image='b.png', question='What?', answers={'cat': 1, 'A cat': 0.3, 'The cat.': 0.5}),
+    ]
+    samples = [item['data_samples'] for item in build_list(tmp_path, rows)]
+    assert [sample.answers for sample in samples] == [({'0': 1.0},), ({'cat': 1.0},)]
 
 
 def test_people_may_spell_as_they_like(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
     from xdet.compat.quiet import quiet_imports
     from xdet.io.schema import number
+    from xdet.io.writing import check_place
 
     with quiet_imports():
         from xdet.apis import XDecoderInferencer
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if out is None:
         what = 'come with the package' if inferencer.embedded is not None else 'lie at an address'
         raise ValueError(f'these weights {what}; say where to write the calibration by --out FILE')
+    check_place(out)
     findings = rules.look(
         inferencer, kind, track(cases, 'Looking', console=Console(stderr=True)), args.task, background
     )

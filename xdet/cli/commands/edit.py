@@ -42,12 +42,13 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from xdet.compat.quiet import quiet_imports
-    from xdet.io.writing import write_image
+    from xdet.io.writing import check_place, write_image
 
     with quiet_imports():
         from xdet.apis import REMOVAL_PROMPT, edit_image, load_inpainting_pipeline
         from xdet.inference.inputs.images import expand_images
 
+    check_place(args.out_dir, folder=True)
     for source in expand_images(args.image)[0]:
         source.read()  # before the model is built, which takes seconds
     if not Path(args.pipeline).expanduser().is_dir():

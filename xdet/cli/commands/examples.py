@@ -43,12 +43,18 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Learn the name, write the file and say what was found; returns the exit code."""
+    from xdet.compat.quiet import quiet_imports
+
     shown = _per_image(args.image, args.boxes, args.mask, 'boxes', 'mask')
     not_shown: dict[str, Any] = {}
     if args.not_image:
         not_shown = _per_image(args.not_image, args.not_boxes, args.not_mask, 'not-boxes', 'not-mask')
     elif args.not_boxes or args.not_mask:
         raise ValueError('--not-boxes and --not-mask are about images; name them by --not')
+    with quiet_imports():
+        from xdet.inference.names.examples import check_rows_file
+
+    check_rows_file(args.file)
     inferencer = open_model(args)
     example = inferencer.learn_example(
         args.name,

@@ -56,12 +56,14 @@ def parser(prog: str | None = None, command: str = 'search') -> argparse.Argumen
 def run(args: argparse.Namespace) -> int:
     """Bring the index up to date, search it, write JSON and sheets; returns the exit code."""
     from xdet.compat.quiet import quiet_imports
-    from xdet.io.writing import write_json
+    from xdet.io.writing import check_place, write_json
 
     with quiet_imports():
         from xdet.apis import ImageIndex, TextIndex
         from xdet.retrieval.collection import list_images, list_texts
 
+    if 'out_dir' in args:
+        check_place(args.out_dir, folder=True)
     of_texts = args.image if 'image' in args else args.texts
     if args.collection is not None:
         (list_texts if of_texts else list_images)(args.collection)  # before the model is built, which takes seconds

@@ -20,6 +20,7 @@ from xdet.benchmarks.fragments import PROTOCOLS, apply_benchmark, expand_benchma
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
 from xdet.engine.parallel.dist import lost_process_named, shut_down
+from xdet.io.writing import check_place
 
 _SUMMARY = 'Measure a model on the test set of its config, or on benchmarks (docs/evaluation.md).'
 FORMATS = ('coco',)
@@ -76,10 +77,12 @@ def apply_test_arguments(cfg: Config, args: argparse.Namespace) -> None:
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.format:
         out_dir = args.out or str(Path(cfg.work_dir) / 'coco_results')
+        check_place(out_dir, folder=True)
         add_metric(cfg, dict(type='CocoResults', ann_file=coco_file(cfg), out_dir=out_dir))
     elif args.out:
         if not args.out.endswith(('.pkl', '.pickle')):
             raise ValueError(f"--out '{args.out}' must end in .pkl or .pickle; a folder needs --format")
+        check_place(args.out)
         add_metric(cfg, dict(type='mmdet.DumpDetResults', out_file_path=args.out))
     if args.show_dir:
         cfg.default_hooks.visualization = dict(type='DrawPredictionsHook', out_dir=args.show_dir)

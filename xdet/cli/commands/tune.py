@@ -40,12 +40,18 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Learn, write the file and say from how much; returns the exit code."""
+    from xdet.compat.quiet import quiet_imports
+
     names = {}
     for text in args.name:
         name, _, of = text.partition('=')
         if not name.strip() or ('=' in text and not of.strip()):
             raise ValueError(f"--name is '{text}'; accepted are a class, or NEW=CLASS")
         names[name.strip()] = of.strip() or name.strip()
+    with quiet_imports():
+        from xdet.inference.names.examples import check_rows_file
+
+    check_rows_file(args.file)
     inferencer = open_model(args)
     tuned = inferencer.tune(args.data, names, args.images, args.limit, args.tokens, args.steps, args.learn)
     tuned.save(args.file)

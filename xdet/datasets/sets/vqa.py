@@ -172,16 +172,20 @@ class QuestionListDataset(QuestionsDataset):
         rows = read_rows(self.ann_file)
         column = find_column(self.ann_file, rows, 'image', self.image_column, IMAGE_COLUMNS)
         questions = []
+        seen: dict[int | str, str] = {}
         for number, row in enumerate(rows_of_splits(self.ann_file, rows, self.splits), start=1):
             name = f'{self.ann_file}, row {number}'
             if not isinstance(row.get(column), str) or not row[column]:
                 raise ValueError(f'{name}: has no {column}')
+            question_id = require(row, 'question_id', ID, name, None)
+            if question_id is not None and seen.setdefault(question_id, name) != name:
+                raise ValueError(f'{name}: the question id {shown(question_id)} is also that of {seen[question_id]}')
             questions.append(
                 dict(
                     img_path=self.image_path(row[column]),
                     img_id=require(row, 'image_id', ID, name, row[column]),
                     question=_question_text(name, row),
-                    question_id=require(row, 'question_id', ID, name, None),
+                    question_id=question_id,
                     question_kind=require(row, 'kind', str, name, None),
                     **self._parse_answers(name, row),
                 )
@@ -194,9 +198,11 @@ class QuestionListDataset(QuestionsDataset):
             human = tuple(map(normalize_answer, _strings(name, 'human_answers', human)))
             return dict(answers=soft_scores(human), human_answers=human)
         right = row.get('answers') or row.get('answer')  # tables with both columns have nulls
+        if type(right) is int:  # of a question how many, which JSON and Parquet have as a number
+            right = str(right)
         if isinstance(right, Mapping):
             scores = _scores(name, right)
-        elif right:
+        elif right or isinstance(right, bool):
             texts = _strings(name, 'answers', [right] if isinstance(right, str) else right)
             scores = dict.fromkeys(map(normalize_answer, texts), 1.0)
         else:
@@ -217,7 +223,10 @@ def _scores(name: str, answers: Mapping[str, Any]) -> dict[str, float]:
     for answer, score in given.items():
         if not isinstance(score, (int, float)) or not 0 <= score <= 1:
             raise ValueError(f'{name}: answer {shown(answer)} scores {shown(score)}; accepted are numbers from 0 to 1')
-    return {normalize_answer(answer): float(score) for answer, score in given.items()}
+    scores: dict[str, float] = {}
+    for answer, score in given.items():  # of spellings of one answer the best counts
+        scores[normalize_answer(answer)] = max(float(score), scores.get(normalize_answer(answer), 0.0))
+    return scores
 
 
 def _entries(path: str, key: str, needed: Mapping[str, Any]) -> list[dict]:

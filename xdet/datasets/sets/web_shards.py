@@ -15,6 +15,7 @@ from xdet.datasets.files.image_io import IMAGE_SUFFIXES
 from xdet.datasets.files.tar_shards import Members, ShardIndex, ShardReader, expand_shards, load_indices
 from xdet.datasets.order.broken import BrokenSampleError, TolerantDataset
 from xdet.io.reading import decode_text, parse_json, shorten
+from xdet.io.schema import require
 from xdet.registry import DATASETS
 
 from .base import ImageDataset
@@ -146,9 +147,11 @@ class WebShardsDataset(TolerantDataset, ImageDataset):
 
     def _caption(self, data: bytes, name: str) -> str:
         try:
-            text = parse_json(data, name)[self.caption_key] if self.caption_key else decode_text(data, name)
-        except (ValueError, KeyError, TypeError) as error:
-            raise BrokenSampleError(f'{name}: caption cannot be read ({error!r})') from error
+            text = decode_text(data, name)
+            if self.caption_key:
+                text = require(parse_json(text, name), self.caption_key, str, name)
+        except ValueError as error:
+            raise BrokenSampleError(f'{name}: caption cannot be read ({error})') from error
         text = ' '.join(text.split()) if isinstance(text, str) else ''
         if not text:
             raise BrokenSampleError(f'{name}: caption is empty')

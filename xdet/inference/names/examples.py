@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xdet.io.schema import number
+from xdet.io.writing import check_place
 from xdet.models.text.embedding_file import (
     EmbeddingFile,
     EmbeddingFileError,
@@ -64,6 +65,17 @@ class Example:
             EmbeddingFileError: The file cannot be written, or belongs to other weights.
         """
         save_rows(path, self.rows, self.encoder, self.weights)
+
+
+def check_rows_file(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that :func:`save_rows` could not write, before anything is learned.
+
+    Raises:
+        OSError, EmbeddingFileError: It cannot be written, or is there and holds no names.
+    """
+    check_place(path)
+    if Path(path).exists():
+        read_embeddings(path)
 
 
 def save_rows(path: str | os.PathLike[str], rows: Mapping[str, Tensor], encoder: str, weights: str) -> None:

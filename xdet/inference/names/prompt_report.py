@@ -52,7 +52,7 @@ def report_names(inferencer: XDecoderInferencer, names: Sequence[str], most: int
 
     from xdet.models.similarity import cosine_logits
 
-    most = number('most', most, int, 1)
+    most = number('most (--nearest)', most, int, 1)
     asked = Vocabulary.from_prompts(classes=names)
     own = inferencer.default_vocabulary
     # Competition is among what is asked for; the model's own names are only compared with.
