@@ -5,7 +5,8 @@
 
 Each runs in a process of its own, on the same images: panoptic segmentation, phrases and captions, as far as it has
 these tasks, and their speed in seconds of processor time. Without photographs (docs/photos.md says which) the images
-are generated scenes. `torch` in place of a folder is the toolkit with the embedded model.
+are generated scenes. `torch` in place of a folder is the toolkit with the embedded model, `torch:bfloat16` the same in
+this precision.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def parse_args() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('models', nargs='+', help='folders of exported models, or torch')
+    parser.add_argument('models', nargs='+', help='folders of exported models, torch, or torch:bfloat16')
     parser.add_argument('--photos', type=Path, help='folder of labelled photographs; without it, generated scenes')
     parser.add_argument('--limit', type=int, default=60, help='images that are judged (default: 60)')
     parser.add_argument('--captions', type=int, default=10, help='of these, images that are described (default: 10)')
@@ -41,10 +42,10 @@ def parse_args() -> argparse.Namespace:
 def load(model: str, embedded: str) -> tuple[Any, dict[str, float]]:
     """Inferencer, and what starting costs."""
     started = time.perf_counter()
-    if model == 'torch':
+    if model in ('torch', 'torch:bfloat16'):
         from xdet.apis import XDecoderInferencer
 
-        inferencer: Any = XDecoderInferencer(embedded, device='cpu')
+        inferencer: Any = XDecoderInferencer(embedded, device='cpu', precision=model.partition(':')[2] or 'single')
         size = Path(inferencer.origin.weights).stat().st_size
     else:
         from xdet.runtime import OnnxInferencer

@@ -78,3 +78,28 @@ def test_what_is_missing_is_said_before_anything_is_built(tiny_config, tmp_path,
     ):
         with pytest.raises(ValueError, match='^.{,300} does not exist$'):
             XDecoderInferencer(tiny_config, device='cpu', **arguments)
+
+
+def test_half_precision_is_close_and_said(inferencer, tiny_config, tmp_path):
+    """Results and notes of runs say it, so that a run does not go on in another precision."""
+    torch.save(dict(state_dict=inferencer.model.state_dict()), tmp_path / 'w.pth')
+    weights = tmp_path / 'w.pth'
+    half = XDecoderInferencer(tiny_config, weights, device='cpu', precision='bfloat16')
+    assert half.origin.describe()['precision'] == 'bfloat16' and 'precision' not in inferencer.origin.describe()
+    found, exact = (one.set_image(picture()) for one in (half, inferencer))
+    assert found.features.mask_features.dtype == torch.bfloat16
+    for one, other in zip(found.features.memory, exact.features.memory, strict=True):
+        torch.testing.assert_close(one.float(), other, atol=0.1, rtol=0.1)
+    asked = dict(task='classification', classes='dog . cat', return_datasamples=True)
+    scores, expected = (one.predict(**asked)['predictions'][0].pred_classes.scores for one in (half, inferencer))
+    torch.testing.assert_close(scores, expected, atol=0.02, rtol=0)
+    with torch.enable_grad():  # training does not depend on it
+        assert half.model.encode(torch.zeros(1, 3, 64, 64)).mask_features.dtype == torch.float32
+
+    run = dict(task='panoptic', things=THINGS, out_dir=tmp_path / 'out')
+    list(half.stream([picture(), picture(1)], **run))
+    single = XDecoderInferencer(tiny_config, weights, device='cpu')
+    with pytest.raises(ValueError, match='precision'):
+        list(single.stream([picture(), picture(1)], resume=True, **run))
+    with pytest.raises(ValueError, match="precision is 'half'; accepted are 'single' and 'bfloat16'"):
+        XDecoderInferencer(tiny_config, weights, device='cpu', precision='half')

@@ -238,7 +238,7 @@ def run_bulk(
     folder = expand(out_dir)
     chunks, problems = find_chunks(images, chunk_size, image_column, folder)
     spec = model_zoo.resolve_model(model, weights, False)
-    origin = Origin(spec.name, spec.weights, spec.knows).describe()
+    origin = Origin(spec.name, spec.weights, spec.knows, spec.cfg.model.get('precision', 'single')).describe()
     facts = origin | dict(task=task, chunk_size=chunk_size, images=_digest(chunks), options=plain(options))
     weights = None if weights is None else str(weights)
     work = Work(model, weights, device, task, batch_size, str(folder.absolute()), options)

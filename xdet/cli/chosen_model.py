@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # commands print their help without loading the model code
     from xdet.inference.inferencer import XDecoderInferencer
 
-_CHOOSING = ('model', 'weights', 'device', 'random_weights', 'text_embeddings', 'calibration')
+_CHOOSING = ('model', 'weights', 'device', 'random_weights', 'text_embeddings', 'calibration', 'precision')
 
 
 def add_model_options(parser: argparse._ActionsContainer, untrained: bool = True, companions: bool = False) -> None:
@@ -18,7 +18,8 @@ def add_model_options(parser: argparse._ActionsContainer, untrained: bool = True
     Args:
         parser (argparse._ActionsContainer): A parser, or a group of one.
         untrained (bool): Also add ``--random-weights``.
-        companions (bool): Also add the options of files that go with weights: embedded names and calibration.
+        companions (bool): Also add the options of files that go with weights (embedded names, calibration) and of
+            precision.
     """
     parser.add_argument('--model', help='name of a shipped config or path of a config file (one of the package)')
     parser.add_argument('--weights', help='checkpoint file or URL, official or ours')
@@ -28,6 +29,11 @@ def add_model_options(parser: argparse._ActionsContainer, untrained: bool = True
         parser.add_argument('--text-embeddings', help='class names embedded before, by tools/misc/embed_vocabulary.py')
         parser.add_argument(
             '--calibration', help='thresholds of presence, by xdet calibrate (default: beside the weights)'
+        )
+        parser.add_argument(
+            '--precision',
+            choices=('single', 'bfloat16'),
+            help="of computation; bfloat16 is faster on hardware made for it (default: the config's, which is single)",
         )
     parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .methods import Images
 
-_DECIDING = ('xdet', 'model', 'weights_sha256')  # of what results say about their origin
+_DECIDING = ('xdet', 'model', 'weights_sha256', 'precision')  # of what results say about their origin
 
 
 class XDecoderInferencer(TaskMethods, FilmMethods, SavedModels):
@@ -54,6 +54,9 @@ class XDecoderInferencer(TaskMethods, FilmMethods, SavedModels):
             (``tools/misc/embed_vocabulary.py``); only other names are embedded then.
         calibration (str | Path, optional): File of ``xdet calibrate``; None is the one beside the weights, if there is
             one.
+        precision (str, optional): ``'bfloat16'`` computes in half precision: several times as fast on hardware that has
+            instructions for it, with a few other pixels. ``'single'`` is exact; None is what the config says, which is
+            that.
 
     Raises:
         FileNotFoundError: Unknown model.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,8 +70,12 @@ class LoadedModel:
         random_weights: bool = False,
         text_embeddings: str | Path | None = None,
         calibration: str | Path | None = None,
+        precision: str | None = None,
     ) -> None:
         spec = model_zoo.resolve_model(model, weights, random_weights)
+        if precision is not None:
+            spec = replace(spec, cfg=copy.deepcopy(spec.cfg))
+            spec.cfg.model.precision = precision
         self.device = model_zoo.resolve_device(device)
         for file in (spec.weights, text_embeddings):  # building takes seconds; a wrong path should not
             if file is not None and not is_address(str(file)) and not os.path.exists(expand(file)):
@@ -79,7 +83,7 @@ class LoadedModel:
                 raise CheckpointError(f"file of {what} '{shorten(str(file))}' does not exist")
         self.cfg = spec.cfg
         self.embedded = spec.embedded
-        self.origin = Origin(spec.name, spec.weights, spec.knows)
+        self.origin = Origin(spec.name, spec.weights, spec.knows, spec.cfg.model.get('precision', 'single'))
         self.calibration = self._calibration(calibration)
         self.model, self.pipelines = _build(spec)
         trained_on = load_weights(self.model, spec.weights) if spec.weights is not None else {}

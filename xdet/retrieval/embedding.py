@@ -72,6 +72,8 @@ class Embedder:
         weights = {key: value for key, value in self.model.state_dict().items() if key.startswith(parts)}
         weights.pop('text_encoder.logit_scale', None)  # cosines do without
         config = {key: self.inferencer.cfg.model.get(key) for key in (*_PARTS, 'data_preprocessor')}
+        if 'precision' in self.inferencer.cfg.model:
+            config['precision'] = self.inferencer.cfg.model.precision
         fingerprint = weights_fingerprint(weights, json.dumps(config, sort_keys=True, default=str))
         width = int(self.model.text_encoder.text_projection.shape[1])
         if kind == 'texts':

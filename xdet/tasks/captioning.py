@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from xdet.models.context import TaskContext
 from xdet.models.decoder import IMAGE, OBJECT, QueryStream, resize_regions
-from xdet.models.numerics.precision import in_precision
+from xdet.models.numerics.precision import in_precision, named_precision
 from xdet.models.text import decode
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, LayerPrediction, QueryGroup, XDetDataSample, described_masks
@@ -21,7 +21,6 @@ from .base import TaskAdapter, describe, input_size
 from .generation import GenerationSettings, Hypothesis, generate
 
 CAPTION = 'caption'
-_PRECISIONS = dict(single=None, bfloat16=torch.bfloat16)
 _EXACT_LOGITS = 64  # how many of the most probable tokens have exact logits, where the others have not
 
 
@@ -63,9 +62,6 @@ class CaptioningTask(TaskAdapter):
         stream_precision: str = 'single',
     ) -> None:
         super().__init__()
-        if stream_precision not in _PRECISIONS:
-            accepted = ' and '.join(map(repr, _PRECISIONS))
-            raise ValueError(f'CaptioningTask: stream_precision is {stream_precision!r}; accepted are {accepted}')
         if regions_per_pass < 1:
             raise ValueError(f'CaptioningTask: regions_per_pass is {regions_per_pass}; accepted are numbers from 1')
         self.token_proj = nn.Parameter(torch.empty(embed_dims, text_width))
@@ -75,7 +71,7 @@ class CaptioningTask(TaskAdapter):
         self.generation = GenerationSettings().override(generation or {})
         self.first_sentence = first_sentence
         self.regions_per_pass = regions_per_pass
-        self.stream_precision = _PRECISIONS[stream_precision]
+        self.stream_precision = named_precision('CaptioningTask: stream_precision', stream_precision)
         self.criterion = MODELS.build(loss) if loss is not None else None
 
     def trains(self, sample: XDetDataSample) -> bool:

@@ -23,11 +23,13 @@ class Origin:
         weights (str | None): Path or URL; None for an untrained model.
         knows (str): What it knows, in one line, for results that are read without the documents; empty for models that
             do not come with the package.
+        precision (str): ``'single'``, or another in which the model computes.
     """
 
     model: str
     weights: str | None
     knows: str = ''
+    precision: str = 'single'
 
     @cached_property
     def weights_sha256(self) -> str | None:
@@ -50,6 +52,7 @@ class Origin:
             weights=None if self.weights is None else Path(self.weights).name,
             weights_sha256=self.weights_sha256,
         )
+        facts |= dict(precision=self.precision) if self.precision != 'single' else {}
         return facts | (dict(note=self.knows) if self.knows else {})
 
 

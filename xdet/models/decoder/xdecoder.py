@@ -130,7 +130,7 @@ class XDecoderTransformerDecoder(PredictionHeads):
         queries = pack(groups)
         pixels = self._pixels(features)
         sizes = [level.shape[-2:] for level in self.attended(features)]
-        levels = [_resize(features.mask_features.detach(), size) for size in sizes]
+        levels = _resized(features.mask_features.detach(), sizes)
         free = [_free_pixels(queries, size) for size in sizes]
         self_mask = self_attention_mask(queries)
 
@@ -196,14 +196,18 @@ def _free_pixels(queries: PackedQueries, size: tuple[int, ...]) -> Tensor:
     return free
 
 
-def _resize(features: Tensor, size: tuple[int, ...]) -> Tensor:
+def _resized(features: Tensor, sizes: Sequence[tuple[int, ...]]) -> list[Tensor]:
     """Anti-aliased bicubic resizing, the only kind the official model uses for masks (docs/model.md, 5).
 
     In single precision, since torch has no half-precision version of it on CPUs. A compiled graph keeps the operation
     itself; in an exported one it is a matrix per axis, as runtimes have another kernel or none.
     """
     if _is_exporting():
-        rows, columns = (shrinking_matrix(*pair) for pair in zip(features.shape[-2:], size, strict=True))
-        return rows @ (features @ columns.T)
-    resized = (resize if torch.compiler.is_compiling() else resize_by_products)(features.float(), size)
-    return resized.to(features.dtype)
+        matrices = [[shrinking_matrix(*pair) for pair in zip(features.shape[-2:], size, strict=True)] for size in sizes]
+        return [rows @ (features @ columns.T) for rows, columns in matrices]
+    single, resizing = features.float(), resize if torch.compiler.is_compiling() else resize_by_products
+    levels = [resizing(single, size) for size in sizes]
+    if features.dtype == torch.float32:
+        return levels
+    # In the layout that products in half precision need, which would else be made again by every layer.
+    return [level.to(features.dtype, memory_format=torch.contiguous_format) for level in levels]

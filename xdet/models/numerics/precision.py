@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import copy
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 _Module = TypeVar('_Module', bound=nn.Module)
+
+_PRECISIONS = {'single': None, 'bfloat16': torch.bfloat16}
+
+
+def named_precision(argument: str, name: str) -> torch.dtype | None:
+    """The type that an argument of a config names; None is that of the weights.
+
+    Raises:
+        ValueError: There is no such precision.
+    """
+    if name not in _PRECISIONS:
+        raise ValueError(f'{argument} is {name!r}; accepted are {" and ".join(map(repr, _PRECISIONS))}')
+    return _PRECISIONS[name]
+
+
+def reduced(dtype: torch.dtype | None, device: torch.device) -> AbstractContextManager[object]:
+    """Inside, products and convolutions are computed in ``dtype``, unless it is None or gradients are recorded."""
+    if dtype is None or torch.is_grad_enabled():
+        return nullcontext()
+    return torch.autocast(device.type, dtype=dtype)
 
 
 def at_least_single(tensor: Tensor) -> Tensor:
