@@ -54,12 +54,12 @@ def official_way(model, features: ImageFeatures, batch: int) -> Tensor:
 
 def cached(model, features: ImageFeatures, batch: int, tokens: int) -> Tensor:
     """Token ids ``[B, tokens]`` as xdet generates them."""
-    from xdet.tasks.captioning import _CaptionWriter
+    from xdet.tasks.captioning import CaptionWriter
 
     samples = [XDetDataSample() for _ in range(batch)]
     context = TaskContext(LatentPass(model.decoder, features), samples, model.text_encoder, model.texts)
     settings = GenerationSettings(max_tokens=tokens)
-    writer = _CaptionWriter(model.tasks['captioning'], [context], settings, 1, None)
+    writer = CaptionWriter(model.tasks['captioning'], [context], settings, 1, None)
     texts = generate(writer, batch, settings, features.mask_features.device)
     return torch.tensor([text[0].ids for text in texts])
 

@@ -29,6 +29,7 @@ ALLOWED = {
     'model_zoo': {'config_references', 'pretrained', 'structures', 'scenes'},
     'pretrained': {'structures'},
     'distillation': PARTS | {'tasks', 'compat', 'model_zoo'},
+    'self_critical': PARTS | {'tasks', 'evaluation'},
     'video': set(),
     'inference': RUN | {'model_zoo', 'pretrained', 'video'},
     'runtime': {'structures', 'datasets', 'inference'},

@@ -39,7 +39,7 @@ MODELS = Registry(
         'xdet.models.text.open_clip_encoder',
     ],
 )
-TASKS = Registry('task', scope='xdet', locations=['xdet.tasks', 'xdet.distillation'])
+TASKS = Registry('task', scope='xdet', locations=['xdet.tasks', 'xdet.distillation', 'xdet.self_critical'])
 TASK_FORMATS = Registry('task format', scope='xdet', locations=['xdet.tasks'])
 DATASETS = Registry(
     'dataset',

@@ -14,7 +14,7 @@ from xdet.models.similarity import cosine_logits, normalize
 from xdet.models.text import START_TOKEN
 from xdet.models.xdecoder import XDecoder
 from xdet.structures import Vocabulary
-from xdet.tasks.captioning import _CaptionWriter
+from xdet.tasks.captioning import CaptionWriter
 from xdet.tasks.generation import GenerationSettings
 from xdet.tasks.referring import phrase_groups
 
@@ -58,7 +58,7 @@ def _caption(context: TaskContext, case: Case, model: XDecoder) -> dict[str, Ten
     if 'captioning_mask' in case.tensors:  # True is forbidden
         regions = torch.from_numpy(~case.arrays['captioning_mask'].astype(bool))[None]
     task = model.tasks['captioning']
-    writer = _CaptionWriter(task, [context], GenerationSettings(max_tokens=50), 1, regions)
+    writer = CaptionWriter(task, [context], GenerationSettings(max_tokens=50), 1, regions)
     states, logits = [], []
     write = writer._queries.step
 

@@ -71,24 +71,48 @@ def _common(one: Tokens, other: Tokens) -> int:
     return row[-1]
 
 
-def cider_d_scores(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> list[float]:
-    """CIDEr-D of every image (Vedantam et al., arXiv 1411.5726): tf-idf weighted agreement of n-grams, 10 at best.
+class DocumentFrequencies:
+    """In how many images n-grams occur, by which CIDEr-D weights them."""
 
-    Document frequencies are counted in ``references``, so the score of an image depends on the other images, and a
-    single image has 0.
+    def __init__(self) -> None:
+        self.images = 0
+        self._seen: Counter[NGram] = Counter()
+
+    def add(self, references: Sequence[Sequence[Tokens]]) -> None:
+        """Count the true captions of more images."""
+        self.images += len(references)
+        self._seen.update(gram for texts in references for gram in set().union(*map(ngrams, texts)))
+
+    @property
+    def unseen(self) -> float:
+        """Weight of n-grams that no image has."""
+        return math.log(self.images) if self.images else 0.0
+
+    def weights(self, counts: Counter[NGram]) -> dict[NGram, float]:
+        """Inverse document frequencies of the n-grams of a text."""
+        return {gram: self.unseen - math.log(self._seen[gram] or 1) for gram in counts}
+
+
+def cider_d_scores(
+    candidates: Sequence[Tokens],
+    references: Sequence[Sequence[Tokens]],
+    frequencies: DocumentFrequencies | None = None,
+) -> list[float]:
+    """CIDEr-D of every image (Vedantam et al., arXiv 1411.5726): tf-idf weighted agreement of n-grams, 10 at best.
 
     Args:
         candidates (Sequence[Tokens]): One caption per image.
         references (Sequence[Sequence[Tokens]]): True captions of every image, at least one.
+        frequencies (DocumentFrequencies, optional): What n-grams are weighted by. None: they are counted in
+            ``references``, so the score of an image depends on the other images, and a single image has 0.
     """
-    truths = [[ngrams(text) for text in texts] for texts in references]
-    seen = Counter(gram for texts in truths for gram in set().union(*texts))
-    images = math.log(len(truths)) if truths else 0.0
-    weights = {gram: images - math.log(count) for gram, count in seen.items()}
+    if frequencies is None:
+        frequencies = DocumentFrequencies()
+        frequencies.add(references)
     scores = []
-    for candidate, texts in zip(candidates, truths, strict=True):
-        vector = _Vector(ngrams(candidate), weights, images)
-        similarities = [vector.similarity(_Vector(text, weights, images)) for text in texts]
+    for candidate, texts in zip(candidates, references, strict=True):
+        vector = _Vector(ngrams(candidate), frequencies)
+        similarities = [vector.similarity(_Vector(ngrams(text), frequencies)) for text in texts]
         scores.append(10 * math.fsum(similarities) / len(similarities))
     return scores
 
@@ -98,15 +122,15 @@ class _Vector:
 
     Args:
         counts (Counter): How often each n-gram occurs.
-        weights (dict): Inverse document frequency of n-grams.
-        unseen (float): That of n-grams that no reference has.
+        frequencies (DocumentFrequencies): What they are weighted by.
     """
 
-    def __init__(self, counts: Counter[NGram], weights: dict[NGram, float], unseen: float) -> None:
+    def __init__(self, counts: Counter[NGram], frequencies: DocumentFrequencies) -> None:
+        weights = frequencies.weights(counts)
         self.length = sum(count for gram, count in counts.items() if len(gram) == 1)
         self.values: list[dict[NGram, float]] = [{} for _ in range(MAX_N)]
         for gram, count in counts.items():
-            self.values[len(gram) - 1][gram] = count * weights.get(gram, unseen)
+            self.values[len(gram) - 1][gram] = count * weights[gram]
         self.norms = [math.sqrt(math.fsum(value * value for value in row.values())) for row in self.values]
 
     def similarity(self, truth: _Vector) -> float:

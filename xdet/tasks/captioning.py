@@ -96,14 +96,21 @@ class CaptioningTask(TaskAdapter):
         groups = []
         regions = _regions(context)
         for name, texts in _texts(context).items():
-            tokens = context.encode(texts).tokens
-            position = tokens + self.position_embed.weight[: tokens.shape[1]]
-            sees = frozenset({OBJECT, IMAGE, name})
-            # Gradients reach the text encoder through the position only, as published.
-            content = tokens.detach()
-            region = regions.get(name)
-            groups.append(QueryGroup(name, content, position, sees, causal=True, image_attention='all', region=region))
+            groups.append(self.token_queries(name, context.encode(texts).tokens, regions.get(name)))
         return groups
+
+    def token_queries(self, name: str, tokens: Tensor, region: Tensor | None = None) -> QueryGroup:
+        """A text per image as queries, of which each sees those before it.
+
+        Args:
+            name (str): Of the group.
+            tokens (Tensor): ``[B, L, C]`` features of the tokens.
+            region (Tensor, optional): Bool ``[B, H, W]``, what the texts are about.
+        """
+        position = tokens + self.position_embed.weight[: tokens.shape[1]]
+        sees = frozenset({OBJECT, IMAGE, name})
+        # Gradients reach the text encoder through the position only, as published.
+        return QueryGroup(name, tokens.detach(), position, sees, causal=True, image_attention='all', region=region)
 
     def loss(self, context: TaskContext, outputs: DecoderOutput) -> dict[str, Tensor]:
         """Next-token losses ``loss_captioning`` and, of regions, ``loss_region_captioning``; see the criterion."""
@@ -193,7 +200,7 @@ class CaptioningTask(TaskAdapter):
     ) -> list[list[Hypothesis]]:
         """Texts of every image, or of each of its regions (bool ``[B, n, H, W]`` in padded input resolution)."""
         items = 1 if regions is None else regions.shape[1]
-        writer = _CaptionWriter(self, contexts, settings, items, regions)
+        writer = CaptionWriter(self, contexts, settings, items, regions)
         return generate(writer, writer.images * items, settings, self.token_proj.device)
 
     def _results(self, texts: Sequence[Hypothesis]) -> list[dict[str, Any]]:
@@ -204,7 +211,7 @@ class CaptioningTask(TaskAdapter):
         return text.split('.')[0].strip() if self.first_sentence else text
 
 
-class _CaptionWriter:
+class CaptionWriter:
     """Next-token logits of captions (see :class:`~xdet.tasks.generation.NextToken`)."""
 
     def __init__(

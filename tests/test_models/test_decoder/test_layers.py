@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from xdet.models.decoder.layers import Attention, DecoderLayer
+from xdet.models.decoder.positioned import PositionedLayer
 from xdet.structures import Pixels
 
 
@@ -42,3 +43,25 @@ def test_layer_leaves_groups_without_image_attention_out_of_cross_attention():
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match='not a multiple'):
         Attention(10, 3)
+
+
+@torch.no_grad()
+def test_positions_in_values_begin_as_nothing_and_then_say_where_pixels_are() -> None:
+    """Old weights give equal bits, once for all pixels and token by token."""
+    torch.manual_seed(0)
+    plain, positioned = DecoderLayer(16, 2, 32), PositionedLayer(16, 2, 32)
+    lacking, unknown = positioned.load_state_dict(plain.state_dict(), strict=False)
+    assert (lacking, unknown) == (['value_position.weight'], [])
+    pixels = Pixels(torch.randn(2, 12, 16), torch.randn(1, 12, 16))
+    x, position = torch.randn(2, 3, 16), torch.randn(2, 3, 16)
+    masks = torch.ones(2, 3, 12, dtype=torch.bool), torch.ones(1, 1, 3, 3, dtype=torch.bool)
+    expected, found = (layer(x, position, pixels, *masks)[0] for layer in (plain, positioned))
+    assert torch.equal(expected, found)
+    positioned.value_position.weight.normal_()
+    shifted = pixels._replace(position=pixels.position.roll(1, 1))
+    keys = positioned.image_keys(pixels)
+    assert (
+        torch.equal(keys.keys, plain.image_keys(pixels).keys)
+        and positioned.image_keys(pixels._replace(keys=keys)) is keys
+    )
+    assert not torch.allclose(keys.values, positioned.image_keys(shifted).values)

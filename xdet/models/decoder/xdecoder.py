@@ -16,6 +16,7 @@ from xdet.structures import DecoderOutput, ImageFeatures, KeysValues, LayerPredi
 
 from .heads import PredictionHeads
 from .layers import DecoderLayer
+from .positioned import PositionedLayer
 from .positions import sine_positions
 from .queries import PackedQueries, pack
 from .regions import visible_pixels
@@ -48,6 +49,8 @@ class XDecoderTransformerDecoder(PredictionHeads):
             meant. ``'official'`` reproduces the official index, which is one too far: it hits the first query behind
             the latent ones (the first of :meth:`object_copies`, none where there are no copies), and the released
             weights were trained that way.
+        value_positions (bool): Whether queries learn where the pixels are that they attend, see
+            :class:`~xdet.models.decoder.positioned.PositionedLayer`.
         with_cp (bool): Recompute layers in the backward pass to save memory.
     """
 
@@ -61,6 +64,7 @@ class XDecoderTransformerDecoder(PredictionHeads):
         num_levels: int = 3,
         levels: Sequence[int] | None = None,
         unmasked_query: str = 'official',
+        value_positions: bool = False,
         with_cp: bool = False,
     ) -> None:
         super().__init__(embed_dims)
@@ -77,7 +81,8 @@ class XDecoderTransformerDecoder(PredictionHeads):
         self.query_feat = torch.nn.Embedding(num_queries, embed_dims)
         self.query_embed = torch.nn.Embedding(num_queries, embed_dims)
         self.level_embed = torch.nn.Embedding(num_levels, embed_dims)
-        layers = (DecoderLayer(embed_dims, num_heads, feedforward_channels) for _ in range(num_layers))
+        layer = PositionedLayer if value_positions else DecoderLayer
+        layers = (layer(embed_dims, num_heads, feedforward_channels) for _ in range(num_layers))
         self.layers = cast(Sequence[DecoderLayer], torch.nn.ModuleList(layers))  # whose type forgets what it holds
 
     def latent_queries(self, batch_size: int) -> list[QueryGroup]:
