@@ -104,6 +104,24 @@ def test_queries_take_the_names_of_their_pixels() -> None:
         torch.testing.assert_close(found[:, :3], expected, atol=2e-3, rtol=0)
 
 
+def test_what_pixels_are_among_names() -> None:
+    """The mean of those under a mask, and of all; several maps count the same."""
+    coarse, fine = memory(1, 8, 4, 4), memory(1, 8, 8, 8)
+    masks = torch.full((1, 2, 16, 16), -9.0)
+    masks[0, 0, :, :8] = 9
+    masks[0, 1, 8:] = 9
+    module = head(maps=dict(memory_0=8, memory_1=8))
+    inside, everywhere = module.seen(torch.eye(2), features(coarse, fine, masks=masks))
+    left, below, whole = [], [], []
+    for name, size, maps in (('memory_0', 4, coarse), ('memory_1', 8, fine)):
+        pixels = normalize(module.projections[name](maps)[0].flatten(1).T).view(size, size, 6)
+        left.append(pixels[:, : size // 2].flatten(0, 1).mean(0))
+        below.append(pixels[size // 2 :].flatten(0, 1).mean(0))
+        whole.append(pixels.flatten(0, 1).mean(0))
+    torch.testing.assert_close(inside, normalize(torch.stack([sum(left), sum(below)])), atol=2e-3, rtol=0)
+    torch.testing.assert_close(everywhere, normalize(sum(whole)))
+
+
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 def test_joined_queries_hear_what_lies_under_their_masks(dtype: torch.dtype) -> None:
     """Every image its own pixels and names, in all layers at once; to "no object" nothing is added."""

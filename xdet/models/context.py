@@ -11,6 +11,7 @@ from torch import Tensor
 from xdet.structures import DecoderOutput, ImageFeatures, KeysValues, QueryGroup, XDetDataSample
 
 from .decoder import QueryStream, XDecoderTransformerDecoder
+from .pixel_names import PixelNames
 from .text import CausalTextEncoder, TextCache, TextFeatures
 from .text.cache import EncodedText
 
@@ -80,6 +81,7 @@ class TaskContext:
         texts (TextCache): Encodes texts and class names, and remembers those of earlier forward passes.
         encoded (dict[str, EncodedText]): Texts of this forward pass, shared by all contexts derived from this one.
         colours (Callable[[Tensor], Tensor], optional): Undoes the normalisation of images; RGB in [0, 1].
+        pixel_names (PixelNames, optional): How pixels know names, in models whose pixels have a say in them.
     """
 
     latent_pass: LatentPass
@@ -88,6 +90,7 @@ class TaskContext:
     texts: TextCache
     encoded: dict[str, EncodedText] = field(default_factory=dict, repr=False)
     colours: Callable[[Tensor], Tensor] | None = None
+    pixel_names: PixelNames | None = None
 
     @property
     def features(self) -> ImageFeatures:

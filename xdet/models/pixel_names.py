@@ -183,7 +183,7 @@ class PixelNames(nn.Module):
         Returns:
             Tensor: ``[n, K + 1]``; the probability that there is an object is as before.
         """
-        masks = torch.einsum('nc,chw->nhw', at_least_single(mask_embeds), at_least_single(features.mask_features[0]))
+        masks = _mask_logits(mask_embeds, features)
         pooled = logits.new_zeros(())
         for name in self.heard:
             embeddings, size = self.embed(name, features)
@@ -191,6 +191,30 @@ class PixelNames(nn.Module):
                 self.heard
             )
         return geometric_mixture(logits, pooled, self.share)
+
+    def seen(self, mask_embeds: Tensor, features: ImageFeatures) -> tuple[Tensor, Tensor]:
+        """What pixels are among names: those under the masks of queries ``[n, C]``, and all of the image ``[C]``.
+
+        Args:
+            mask_embeds (Tensor): ``[n, C]``.
+            features (ImageFeatures): Of the image alone.
+
+        Returns:
+            tuple[Tensor, Tensor]: Unit vectors.
+        """
+        masks = _mask_logits(mask_embeds, features)
+        inside, everywhere = [], []
+        for name in self.heard:
+            embeddings, size = self.embed(name, features)
+            pixels = F.normalize(embeddings[0], dim=-1)
+            inside.append(inside_weights(masks, size) @ pixels)
+            everywhere.append(pixels.mean(0))
+        return F.normalize(torch.stack(inside).sum(0), dim=-1), F.normalize(torch.stack(everywhere).sum(0), dim=-1)
+
+
+def _mask_logits(mask_embeds: Tensor, features: ImageFeatures) -> Tensor:
+    """``[n, H, W]`` of queries ``[n, C]`` on the only image."""
+    return torch.einsum('nc,chw->nhw', at_least_single(mask_embeds), at_least_single(features.mask_features[0]))
 
 
 def inside_weights(masks: Tensor, size: tuple[int, int]) -> Tensor:

@@ -241,5 +241,11 @@ class XDecoder(BaseModel):
 
     def context(self, latent_pass: LatentPass, data_samples: Sequence[XDetDataSample]) -> TaskContext:
         """What the tasks look at, for whoever reads them without predicting."""
-        colours = getattr(self.data_preprocessor, 'colours', None)
-        return TaskContext(latent_pass, data_samples, self.text_encoder, self.texts, colours=colours)
+        return TaskContext(
+            latent_pass,
+            data_samples,
+            self.text_encoder,
+            self.texts,
+            colours=getattr(self.data_preprocessor, 'colours', None),
+            pixel_names=next(filter(None, (getattr(task, 'pixel_names', None) for task in self.tasks.values())), None),
+        )

@@ -94,6 +94,11 @@ class InteractiveTask(TaskAdapter):
             for number, answers in enumerate(self._finish(sample, own, features, points) for own in proposed):
                 answers.objects = torch.full_like(answers.queries, number)
                 answers.embeddings = prompted.names_of(rough > 0, class_embed[index].float(), answers.queries)
+                if context.pixel_names is not None:
+                    pixels, everywhere = context.pixel_names.seen(
+                        mask_embed[index][answers.queries], context.features.select([index])
+                    )
+                    answers.pixels, answers.everywhere = pixels, everywhere.expand_as(pixels)
                 found.append(answers)
             sample.pred_objects = InstanceData.cat(found)
 

@@ -135,6 +135,29 @@ def test_full_mask_is_a_defined_example(own, scene) -> None:
         assert 'sees no object in region 1' in str(error)
 
 
+def test_examples_where_pixels_know_names() -> None:
+    """One photograph teaches a name to queries and pixels, among other examples and among names."""
+    model = XDecoderInferencer('photos', device='cpu')
+    photos = {name: str(ROOT / 'demo' / 'photos' / f'{name}.jpg') for name in ('chelsea', 'astronaut')}
+    boxes = {}
+    for name, of in (('chelsea', 'cat'), ('astronaut', 'person')):
+        found = model.segment(photos[name], [of])
+        boxes[name] = [found.boxes[found.scores.argmax()].tolist()]
+        model.learn_example(f'zweep {name}', photos[name], boxes=boxes[name])
+    for name, of in (('chelsea', 'cat'), ('astronaut', 'person')):
+        image = model.set_image(photos[name])
+        true = model.segment(image, [of, 'horse', 'sofa']).masks[0]
+        for names in (['zweep chelsea', 'zweep astronaut'], [f'zweep {name}', 'horse', 'sofa']):
+            found = model.segment(image, names)
+            assert found.names == [f'zweep {name}']
+            assert (found.masks[0] & true).sum() > 0.8 * (found.masks[0] | true).sum()
+    model.word_check = None  # weights without a training vocabulary have no words for what is shown
+    for name, own in boxes.items():
+        row = model.learn_example(f'zweep {name}', photos[name], boxes=own).rows[f'zweep {name}']
+        torch.testing.assert_close(row.norm(), torch.tensor(1.0))
+    assert model.segment(photos['chelsea'], ['zweep chelsea', 'zweep astronaut']).names == ['zweep chelsea']
+
+
 def test_command(things, tmp_path, capsys) -> None:
     path = str(tmp_path / 'names.safetensors')
     x1, y1, x2, y2 = things.boxes[things.names.index('orange cross')]

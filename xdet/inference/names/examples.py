@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from xdet.io.schema import number
 from xdet.io.writing import check_place
+from xdet.models.heads.prompted import like_a_name
 from xdet.models.text.embedding_file import (
     EmbeddingFile,
     EmbeddingFileError,
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 
 LEAST_SCORE = 0.25
 """Score of a region below which no query of the model sees it as an object."""
+
+
+WORDS, WORDS_SHARE = 32, 0.7
+"""How many words describe an object, and how much they count beside how it looks; chosen on validation photographs."""
 
 
 class ExampleError(ValueError):
@@ -125,15 +131,13 @@ def learn_example(
     """Learn a class name from regions of images; see :meth:`XDecoderInferencer.learn_example`."""
     share = number('name_share', name_share, float, 0, 1)
     Vocabulary.from_prompts(classes=[name])
-    found, scores = _embeddings(inferencer, images, shown)
-    rows = {name: found.mean(0)}
+    found, scores = _learn(inferencer, images, shown)
     if share:
-        text = inferencer.model.vocabulary.from_text(name)
-        rows[name] = (1 - share) * F.normalize(rows[name], dim=0) + share * text
+        found = F.normalize((1 - share) * found + share * inferencer.model.vocabulary.from_text(name), dim=0)
+    rows = {name: found}
     if not_shown:
-        others, more = _embeddings(inferencer, images if not_images is None else not_images, not_shown)
-        rows[f'not {name}'], scores = others.mean(0), [*scores, *more]
-    rows = {of: F.normalize(row, dim=0) for of, row in rows.items()}
+        rows[f'not {name}'], more = _learn(inferencer, images if not_images is None else not_images, not_shown)
+        scores += more
     inferencer.model.vocabulary.learn(rows)
     if inferencer.word_check is not None:
         inferencer.word_check.learn(list(rows))
@@ -157,16 +161,15 @@ def use_examples(inferencer: LoadedModel, path: str | os.PathLike[str]) -> None:
         inferencer.word_check.learn(content.shown)
 
 
-def _embeddings(inferencer: XDecoderInferencer, images: Any, shown: dict[str, Any]) -> tuple[Tensor, list[float]]:
-    """Unit vectors ``[n, C]`` of the objects that are shown, and how well they were found."""
+def _learn(inferencer: XDecoderInferencer, images: Any, shown: dict[str, Any]) -> tuple[Tensor, list[float]]:
+    """The unit vector ``[C]`` that stands for the objects that are shown, and how well each was found."""
     results = inferencer.click(images, **shown)
     several = isinstance(results, Sequence)
     if several and results.failed:
         raise ExampleError(results.failed[0]['error'])
-    rows: list[Tensor] = []
+    found: list[InstanceData] = []
     scores: list[float] = []
     for result in results if several else [results]:
-        objects = result.sample.pred_objects
         for place, row in enumerate(result.prediction['segments']):
             if row['answer']:
                 continue
@@ -175,6 +178,39 @@ def _embeddings(inferencer: XDecoderInferencer, images: Any, shown: dict[str, An
                     f'{result.image}: the model sees no object in region {row["object"] + 1} (score '
                     f'{row["score"]:.2f}, needed {LEAST_SCORE}); show a whole object, or leave it out'
                 )
-            rows.append(objects.embeddings[place])
+            found.append(result.sample.pred_objects[place])
             scores.append(row['score'])
-    return torch.stack(rows), scores
+    objects = InstanceData.cat(found)
+    if 'pixels' not in objects:
+        return _mean(objects.embeddings), scores
+    return _with_pixels(inferencer, *map(_mean, (objects.embeddings, objects.pixels, objects.everywhere))), scores
+
+
+def _with_pixels(inferencer: XDecoderInferencer, queries: Tensor, pixels: Tensor, everywhere: Tensor) -> Tensor:
+    """What stands for objects where pixels have a say in names: a unit vector ``[C]``.
+
+    Both are compared with the embedding of a name, but an object as queries see it means nothing to pixels, and the
+    reverse, and neither is to be compared with other names. So the words of the training vocabulary that describe the
+    object best, by the mixture by which it would be named, stand for most of it; how it looks stands for the rest.
+
+    Args:
+        inferencer (XDecoderInferencer): The model.
+        queries (Tensor): Unit vector ``[C]``, the object as the name of queries.
+        pixels (Tensor): Likewise, of its pixels.
+        everywhere (Tensor): Likewise, of all pixels of the images.
+    """
+    looks = _mean(torch.stack([queries, like_a_name(pixels[None], everywhere[None], turn=0.3)[0]]))
+    if inferencer.word_check is None:
+        return looks
+    pixel_names = inferencer.model.tasks['segmentation'].pixel_names
+    share = 0.5 if pixel_names.joined else pixel_names.share
+    names, rows = inferencer.word_check.dictionary()
+    like = torch.as_tensor(rows).to(queries) @ ((1 - share) * queries + share * pixels)
+    weights, best = (inferencer.model.text_encoder.logit_scale.exp() * like).softmax(0).topk(min(WORDS, len(names)))
+    words = Vocabulary(tuple(names[place] for place in best.tolist()), (True,) * len(best))
+    described = F.normalize(weights @ inferencer.model.vocabulary(words)[:-1], dim=0)
+    return F.normalize(WORDS_SHARE * described + (1 - WORDS_SHARE) * looks, dim=0)
+
+
+def _mean(rows: Tensor) -> Tensor:
+    return F.normalize(rows.mean(0), dim=0)

@@ -104,10 +104,18 @@ class WordCheck:
 
     def familiarity(self, names: Sequence[str]) -> Floats:
         """See :func:`familiarity`, ``[n]``."""
+        rows = self._embed(names)
+        return familiarity(*(rows @ place.T for place in self._compared()))
+
+    def dictionary(self) -> tuple[tuple[str, ...], Floats]:
+        """All names that the model was trained with or that are listed beside them, ``n`` unit vectors ``[n, C]``."""
+        return (*self.known.names, *self.known.also, *self.known.others), np.concatenate(self._compared())
+
+    def _compared(self) -> tuple[Floats, Floats]:
+        """Embeddings of names that are known, and of others."""
         if self._places is None:
             self._places = self._embed((*self.known.names, *self.known.also)), self._embed(self.known.others)
-        rows = self._embed(names)
-        return familiarity(*(rows @ place.T for place in self._places))
+        return self._places
 
     def _embed(self, names: Sequence[str]) -> Floats:
         """Unit vectors ``[n, C]``; exported models have another way to them."""
