@@ -199,9 +199,9 @@ def _with_pixels(inferencer: XDecoderInferencer, queries: Tensor, pixels: Tensor
         pixels (Tensor): Likewise, of its pixels.
         everywhere (Tensor): Likewise, of all pixels of the images.
     """
+    if inferencer.word_check is None:  # no words: it can be told from other examples, hardly from names
+        return _mean(torch.stack([queries, pixels]))
     looks = _mean(torch.stack([queries, like_a_name(pixels[None], everywhere[None], turn=0.3)[0]]))
-    if inferencer.word_check is None:
-        return looks
     pixel_names = inferencer.model.tasks['segmentation'].pixel_names
     share = 0.5 if pixel_names.joined else pixel_names.share
     names, rows = inferencer.word_check.dictionary()
