@@ -42,6 +42,11 @@ def test_expression_and_object_are_of_one_image() -> None:
     ref = dict(ann_id=9, ref_id=3, image_id=2, split='train', sentences=[])
     with pytest.raises(ValueError, match='refs: expression 3 is of image 2, its object of 1'):
         join([ref], instances)
+    # Of two objects with one id nobody knows which is meant.
+    with pytest.raises(ValueError, match='instances: the annotation id 9 appears more than once'):
+        join([ref], dict(instances, annotations=instances['annotations'] + [dict(id=9, image_id=2, segmentation=[])]))
+    with pytest.raises(ValueError, match="instances: annotation 0 .*'id' is missing"):
+        join([ref], dict(instances, annotations=[dict(image_id=2)]))
 
 
 @pytest.mark.parametrize('protocol', [0, 2])

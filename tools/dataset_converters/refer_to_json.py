@@ -77,7 +77,11 @@ def join(refs: list[dict], instances: dict, refs_name: str = 'refs', instances_n
         ValueError: An expression refers to an object or image that is not listed, or an entry is damaged.
     """
     images = index_images(instances_name, instances)
-    annotations = {annotation.get('id'): annotation for annotation in map(_entry, instances['annotations'])}
+    annotations: dict[int | str, dict] = {}
+    for position, annotation in enumerate(instances['annotations']):
+        number = require(annotation, 'id', ID, f'{instances_name}: annotation {position} (counted from 0)')
+        if annotations.setdefault(number, annotation) is not annotation:
+            raise ValueError(f'{instances_name}: the annotation id {shown(number)} appears more than once')
     joined = []
     for position, ref in enumerate(refs):
         where = f'{refs_name}: expression {shown(ref.get("ref_id", position))}'
@@ -106,10 +110,6 @@ def join(refs: list[dict], instances: dict, refs_name: str = 'refs', instances_n
     used = {annotation['image_id'] for annotation in joined}
     listed_images = [image for image in instances['images'] if image['id'] in used]
     return dict(images=listed_images, annotations=joined, categories=instances.get('categories', []))
-
-
-def _entry(annotation: Any) -> dict:
-    return checked(annotation, dict, 'an annotation of the instances')
 
 
 def _targets(ref: dict, where: str) -> list[int | str]:

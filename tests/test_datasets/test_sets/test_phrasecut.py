@@ -134,6 +134,10 @@ def test_degenerate_polygons() -> None:
         (lambda tiny: tiny.tasks[1].update(phrase=' '), r'refer_test\.json: phrase 5__2 is empty'),
         (lambda tiny: tiny.tasks[1].pop('Polygons'), r'refer_test\.json: phrase 5__2: .Polygons. is missing'),
         (lambda tiny: tiny.images[0].pop('height'), r'split3000\.json: image 5: .height. is missing'),
+        (
+            lambda tiny: tiny.images.append(dict(tiny.images[0], height=1)),
+            r'split3000\.json: image 5 is listed more than once, with different sizes',
+        ),
         (lambda tiny: tiny.tasks.clear(), r'refer_test\.json: no samples; the split is empty'),
     ],
 )

@@ -183,6 +183,9 @@ def test_absent_phrases_are_of_categories_that_the_image_does_not_show(tmp_path:
         ([dict(image='a.png', kind='boxes')], "'kind' is 'boxes'"),
         (dict(annotations=[dict(image_id=3, category_id=1)]), 'annotation 0 .* is of image 3'),
         (dict(annotations=[dict(image_id=1, category_id=2)]), 'annotation 0'),
+        (dict(annotations=[dict(image_id=1, category_id=1, segments_info='x')]), "'segments_info' is 'x'"),
+        (dict(annotations=[dict(image_id=1, category_id=1, sentences=[3])]), 'one of its sentences: is 3'),
+        (dict(annotations=[dict(image_id=1, category_id=1, sentences=dict(raw='x'))]), "'sentences' is an object"),
     ],
 )
 def test_damaged_labels(tmp_path: Path, annotations: object, told: str) -> None:

@@ -250,7 +250,7 @@ def _expressions(
         where = f'{path}: not a file of referring expressions; annotation {position} (counted from 0)'
         image_id = require(annotation, 'image_id', ID, where)
         split = require(annotation, 'split', str, where) if splits is not None else None
-        sentences = [_sentence(sentence, where) for sentence in require(annotation, 'sentences', list, where)]
+        sentences = [sentence_text(sentence, where) for sentence in require(annotation, 'sentences', list, where)]
         if 'segmentation' not in annotation:
             raise ValueError(f"{where}: 'segmentation' is missing; it must be {OUTLINE_KINDS}")
         if splits is not None:
@@ -277,7 +277,12 @@ def _expressions(
     return dict(expressions)
 
 
-def _sentence(sentence: Any, where: str) -> str:
+def sentence_text(sentence: Any, where: str) -> str:
+    """Text of an entry of ``sentences``, with single spaces; empty if it has none.
+
+    Raises:
+        ValueError: It is no object with ``raw`` or ``sent``.
+    """
     raw = require(sentence, 'raw', str, f'{where}: one of its sentences', '')
     return ' '.join((raw or require(sentence, 'sent', str, f'{where}: one of its sentences', '')).split())
 

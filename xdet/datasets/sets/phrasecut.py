@@ -78,10 +78,12 @@ class PhraseCutDataset(ImageDataset):
         images = load_json(path)
         if not isinstance(images, list):
             raise ValueError(f'{path}: not a list of images with image_id, height, width')
-        sizes = {}
+        sizes: dict[int | str, tuple[int, int]] = {}
         for position, image in enumerate(images):
             number = require(image, 'image_id', ID, f'{path}: not a list of images; entry {position}')
-            sizes[number] = image_size(image, f'{path}: image {number}')
+            size = image_size(image, f'{path}: image {number}')
+            if sizes.setdefault(number, size) != size:
+                raise ValueError(f'{path}: image {number} is listed more than once, with different sizes')
         return sizes
 
     @staticmethod

@@ -26,6 +26,7 @@ from xdet.datasets.files.coco_json import (
     index_categories,
     index_images,
     load_coco_json,
+    sentence_text,
 )
 from xdet.io.reading import expand, is_address, read_json, shorten
 from xdet.io.schema import ID, number, require, shown
@@ -269,12 +270,12 @@ def read_cases(path: str | Path, images: str | Path | None = None, seed: int = 0
         image = require(annotation, 'image_id', ID, where)
         if image not in found:
             raise ValueError(f'{where}: is of image {shown(image)}, which the file does not list')
-        segments = annotation.get('segments_info', [annotation])
+        segments = require(annotation, 'segments_info', list, where, [annotation])
         own = [check_category(where, names, field(one, 'category_id', ID, where)) for one in segments]
         shown_categories[image].update(own)
-        for sentence in annotation.get('sentences') or ():
-            text = sentence if isinstance(sentence, str) else sentence.get('raw') or sentence.get('sent') or ''
-            if text.strip():
+        for sentence in require(annotation, 'sentences', list, where, []):
+            text = sentence if isinstance(sentence, str) else sentence_text(sentence, where)
+            if text.strip() and own:
                 phrases[image].append((text.strip(), own[0]))
     paths = {key: str(folder / file_name(str(path), entry)) for key, entry in found.items()}
     if any(phrases.values()):
