@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
-from xdet.cli.errors import DEBUG_VARIABLE, one_line_errors
+from xdet.cli.errors import DEBUG_VARIABLE, exit_code, one_line_errors
 from xdet.io.errors import cause
 
 
@@ -63,3 +65,21 @@ def test_long_messages_are_cut() -> None:
     with pytest.raises(SystemExit) as info, one_line_errors('reading'):
         raise ValueError('x' * 100_000)
     assert len(str(info.value)) < 4000
+
+
+@pytest.mark.parametrize(
+    'error, told',
+    [
+        (
+            OSError(errno.ENOSPC, 'No space left on device'),
+            'error: No space left on device (while writing or printing)',
+        ),
+        (OSError(errno.EACCES, 'Permission denied', 'a.png'), "error: 'a.png': Permission denied"),
+        (FileNotFoundError('a.png: file does not exist'), 'error: a.png: file does not exist'),
+    ],
+)
+def test_errors_of_the_system_say_what_they_are_about(error: OSError, told: str, capsys: pytest.CaptureFixture) -> None:
+    def body() -> int:
+        raise error
+
+    assert exit_code(body) == 2 and capsys.readouterr().err == f'{told}\n'

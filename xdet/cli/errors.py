@@ -67,7 +67,7 @@ def exit_code(body: Callable[[], int], debug: bool = False, interrupted: str = '
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         if debug or shows_tracebacks():
             raise
-        print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+        print(f'error: {" ".join(_told(error).split())}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
@@ -77,6 +77,16 @@ def exit_code(body: Callable[[], int], debug: bool = False, interrupted: str = '
 def add_debug(parser: argparse._ActionsContainer) -> None:
     """The option ``--debug`` that :func:`exit_code` and :func:`program` understand."""
     parser.add_argument('--debug', action='store_true', help='show the traceback of errors')
+
+
+def _told(error: Exception) -> str:
+    """The message; those of the system begin with what they are about, and without a number."""
+    if not isinstance(error, OSError) or error.errno is None or not error.strerror:
+        return str(error)
+    if error.filename is None:  # most often that standard output is full or gone
+        return f'{error.strerror} (while writing or printing)'
+    names = [f"'{shorten(str(name))}'" for name in (error.filename, error.filename2) if name is not None]
+    return f'{" -> ".join(names)}: {error.strerror}'
 
 
 def program(

@@ -84,6 +84,18 @@ def usage() -> str:
     return '\n'.join(lines) + _ENDING
 
 
+def _print(text: str) -> int:
+    try:
+        print(text, end='', flush=True)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        print(f'error: cannot print: {error.strerror}', file=sys.stderr)
+        return 2
+    return 0
+
+
 def _empty(words: Sequence[str]) -> str:
     """What was given without a value, most often one of a shell's variable that is not set."""
     for place, word in enumerate(words):
@@ -99,11 +111,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ('-h', '--help', 'help'):
-        print(usage(), end='')
-        return 0
+        return _print(usage())
     if arguments[0] in ('-V', '--version'):
-        print(f'xdet {__version__}')
-        return 0
+        return _print(f'xdet {__version__}\n')
     name, *rest = arguments
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)

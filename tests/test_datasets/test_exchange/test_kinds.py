@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -134,6 +135,18 @@ def test_numbers_that_json_cannot_hold(kind: str, annotated: AnnotatedSet, tmp_p
     with pytest.raises(ValueError, match=r'depth\[1\] is nan, which JSON cannot hold'):
         write_annotations(data, kind, tmp_path / 'out')
     assert not list(tmp_path.glob('out*')) and not list(tmp_path.glob('.out*'))
+
+
+def test_a_full_disk_is_told_of_the_folder(
+    annotated: AnnotatedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device', str(source), None, str(target))
+
+    monkeypatch.setattr('xdet.datasets.exchange.kinds.shutil.copyfile', full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/out'$"):
+        write_annotations(annotated, 'voc', tmp_path / 'out')
+    assert not list(tmp_path.glob('*out*'))
 
 
 def test_one_file(annotated: AnnotatedSet, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -125,20 +126,25 @@ def _write_sheet(path: Path, query: str, hits: list[Any]) -> None:
     """Draw the images found, with their regions if there are any."""
     import numpy as np
 
-    from xdet.datasets.files.image_io import read_image
+    from xdet.datasets.files.image_io import ImageReadError, read_image
     from xdet.io.writing import write_image
     from xdet.visualization import class_colors, ranking_sheet, thumbnail
     from xdet.visualization.drawing import Style, paint_mask
 
-    pictures = []
+    pictures, shown = [], []
     for hit in hits:
-        picture = np.ascontiguousarray(read_image(hit.path)[..., ::-1])
+        try:
+            picture = np.ascontiguousarray(read_image(hit.path)[..., ::-1])
+        except ImageReadError as error:  # the index remembers images that are gone by now
+            print(f'warning: not drawn: {error}', file=sys.stderr)
+            continue
+        shown.append(hit)
         if hasattr(hit, 'mask'):
             line = Style.of(*hit.mask.shape).line
             paint_mask(picture, hit.mask, class_colors([query])[0], alpha=0.5, line=line)
         pictures.append(thumbnail(picture))
-    names = [Path(hit.path).name for hit in hits]
-    write_image(path, ranking_sheet(query, pictures, [hit.score for hit in hits], names))
+    names = [Path(hit.path).name for hit in shown]
+    write_image(path, ranking_sheet(query, pictures, [hit.score for hit in shown], names))
 
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None, command: str = 'search') -> int:

@@ -273,8 +273,10 @@ def write_annotations(data: AnnotatedSet, kind: str, out: str | Path, copy_image
         if out.is_dir():
             out.rmdir()
         os.replace(staging, out)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(staging, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno and staging.name in f'{error.filename} {error.filename2}':
+            raise OSError(error.errno, error.strerror, os.fspath(out)) from error  # not its unfinished copy
         raise
     return count
 
