@@ -31,8 +31,8 @@ def test_every_option_reaches_the_model(built: list, capsys: pytest.CaptureFixtu
     given = ['--model', 'photos', '--weights', 'a.pt', '--device', 'cpu', '--random-weights']
     wanted = dict(model='photos', weights='a.pt', device='cpu', random_weights=True)
     if companions:
-        given += ['--text-embeddings', 'names.safetensors', '--calibration', 'learned.json']
-        wanted |= dict(text_embeddings='names.safetensors', calibration='learned.json')
+        given += ['--text-embeddings', 'names.safetensors', '--calibration', 'learned.json', '--precision', 'bfloat16']
+        wanted |= dict(text_embeddings='names.safetensors', calibration='learned.json', precision='bfloat16')
     open_model(parser.parse_args(given))
     assert built == [wanted]
     assert capsys.readouterr().err == 'note: it knows cats\n'
