@@ -43,6 +43,20 @@ def test_links_that_leave_the_docs(page: str, before: str, after: str) -> None:
     assert hooks['on_page_markdown'](before, of_page) == after
 
 
+def test_what_the_architecture_names_exists() -> None:
+    """Files may be named by the end of their path; of ``file.py::name``, the name is defined in such a file."""
+    text = (ROOT / 'docs' / 'architecture.md').read_text(encoding='utf-8')
+    folders = ('xdet', 'tests', 'tools', 'demo', 'benchmarks')
+    files = [path.as_posix() for folder in folders for path in (ROOT / folder).rglob('*.py')]
+    missing = set()
+    for path, name in set(re.findall(r'(?<![\w>])(\w[\w/]*\.py)(?:::(\w+))?', text)):
+        found = [Path(file) for file in files if file.endswith(f'/{path}')]
+        defined = re.compile(rf'^\s*(?:class|def) {name}\b|^{name}\b', re.MULTILINE)
+        if not any(defined.search(file.read_text(encoding='utf-8')) for file in found):
+            missing.add(f'{path}::{name}')
+    assert not missing
+
+
 def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     """Cells are executed one after the other; what a cell ends with is shown as a notebook shows it."""
     notebook = json.loads((ROOT / 'demo' / 'tutorial.ipynb').read_text(encoding='utf-8'))

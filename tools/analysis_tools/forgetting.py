@@ -28,7 +28,7 @@ from xdet.analysis.subject import (
 )
 from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
-from xdet.cli.launch import OptionAction
+from xdet.cli.launch import OptionAction, add_cfg_options
 from xdet.cli.overrides import apply_overrides
 from xdet.compat.checkpoint import known_words_of, read_checkpoint, state_dict_of, write_state_dict
 from xdet.compat.fitting import to_xdet
@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--values', nargs='+', metavar='NAME', help='such as panoptic/PQ (default: all)')
     parser.add_argument('--save', nargs=2, metavar=('STRENGTH', 'FILE'), help='write weights between')
     parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda', ...")
-    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, metavar='KEY=VALUE', help='change the config')
+    add_cfg_options(parser)
     parser.add_argument('--out-dir', type=Path, default=Path('outputs/forgetting'), help='(outputs/forgetting)')
     add_choice_arguments(parser)
     return parser.parse_args()

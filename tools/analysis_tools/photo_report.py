@@ -20,8 +20,8 @@ from xdet.analysis import photo_report
 from xdet.analysis.failures import ImageScorer, Worst, ranked, sheets
 from xdet.analysis.pictures import FIELDS, comparison
 from xdet.analysis.subject import add_config_arguments, build_model, read_config
-from xdet.benchmarks.records import file_sha256
 from xdet.cli.errors import one_line_errors
+from xdet.compat.checkpoint import weights_sha256
 from xdet.io.writing import write_image, write_json, write_text
 from xdet.visualization.drawing import picture_of
 
@@ -150,7 +150,7 @@ def main() -> None:
         found: dict[str, Any] = dict(
             config=Path(args.config).stem,
             weights=Path(args.checkpoint).name,
-            sha256=file_sha256(args.checkpoint),
+            sha256=weights_sha256(args.checkpoint),
             data=dataset['data_root'],
             split=args.split,
             classes=list(photographs.meta['classes']),

@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xdet.cli.errors import one_line_errors
 from xdet.datasets.files.coco_json import load_coco_json
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.sets.base import require_folder
@@ -178,7 +179,7 @@ def main() -> None:
     name = args.name or args.preset
     if name is None:
         parser.error('one of --preset and --name is needed')
-    try:
+    with one_line_errors('converting COCO', OSError, ValueError):
         folder = require_folder(args.root / 'annotations', "COCO's annotation files")
         held_out: set[int] = set()
         for entry in (*PRESETS.get(args.preset, ()), *args.hold_out):
@@ -187,11 +188,8 @@ def main() -> None:
             print(f'{entry}: {len(found)} images to hold out')
             held_out |= found
         parts = find_parts(folder, name, frozenset(held_out))
-        summary = Conversion.from_args(folder, f'coco_joint_{name}', args).run(parts, convert, report)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
-    if summary:
-        print(summary)
+        if summary := Conversion.from_args(folder, f'coco_joint_{name}', args).run(parts, convert, report):
+            print(summary)
 
 
 if __name__ == '__main__':

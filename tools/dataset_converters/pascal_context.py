@@ -20,6 +20,7 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
+from xdet.cli.errors import one_line_errors
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.sets.base import require_folder
 from xdet.io.writing import write_image
@@ -91,13 +92,10 @@ def main() -> None:
     parser.add_argument('--split', default='val', choices=('train', 'val', 'trainval'))
     add_arguments(parser)
     args = parser.parse_args()
-    try:
+    with one_line_errors('converting Pascal Context', OSError, ValueError):
         items = find_items(args.root, args.split)
-        summary = Conversion.from_args(args.root, f'context_{args.split}', args).run(items, convert)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
-    if summary:
-        print(summary)
+        if summary := Conversion.from_args(args.root, f'context_{args.split}', args).run(items, convert):
+            print(summary)
 
 
 if __name__ == '__main__':

@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 from pycocotools import mask as mask_util
 
+from xdet.cli.errors import one_line_errors
 from xdet.datasets.files.coco_json import index_images, load_coco_json
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.files.outlines import rasterize, read_outline
@@ -185,12 +186,10 @@ def main() -> None:
     add_arguments(parser)
     args = parser.parse_args()
     job = Job(args.refs, args.instances, args.out)
-    try:
-        summary = Conversion.from_args(args.out.parent, args.out.stem, args).run({args.out.name: job}, convert, report)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
-    if summary:
-        print(summary)
+    with one_line_errors('converting referring expressions', OSError, ValueError):
+        conversion = Conversion.from_args(args.out.parent, args.out.stem, args)
+        if summary := conversion.run({args.out.name: job}, convert, report):
+            print(summary)
 
 
 if __name__ == '__main__':

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from xdet.cli.errors import one_line_errors
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_vocabulary
@@ -201,14 +202,11 @@ def main() -> None:
     args = parser.parse_args()
     scenes = args.scenes or args.root / 'scannetv2_val.txt'
     split = scenes.stem.rsplit('_', 1)[-1]
-    try:
+    with one_line_errors('converting ScanNet', OSError, ValueError):
         frames = find_frames(args.root, scenes, args.label_map)
         conversion = Conversion.from_args(args.root, f'scannet_{split}', args)
-        summary = conversion.run(frames, convert, lambda records: finish(args.root, records, split))
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
-    if summary:
-        print(summary)
+        if summary := conversion.run(frames, convert, lambda records: finish(args.root, records, split)):
+            print(summary)
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from xdet.cli.errors import one_line_errors
 from xdet.datasets.files.coco_json import file_name, index_categories, index_images, load_coco_json
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.sets.base import missing_files, require_folder
@@ -113,12 +114,9 @@ def main() -> None:
     add_arguments(parser)
     args = parser.parse_args()
     parts = {name: Part(args.root, name, args.split) for name in args.sets}
-    try:
-        summary = Conversion.from_args(args.root, f'seginw_{args.split}', args).run(parts, convert, report)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
-    if summary:
-        print(summary)
+    with one_line_errors('converting SegInW', OSError, ValueError):
+        if summary := Conversion.from_args(args.root, f'seginw_{args.split}', args).run(parts, convert, report):
+            print(summary)
 
 
 if __name__ == '__main__':

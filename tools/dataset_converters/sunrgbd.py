@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from xdet.cli.errors import one_line_errors
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.sets.base import require_folder
 from xdet.io.writing import write_text
@@ -99,16 +100,13 @@ def main() -> None:
     parser.add_argument('root', type=Path, help='folder of the data set')
     add_arguments(parser)
     args = parser.parse_args()
-    try:
+    with one_line_errors('converting SUN RGB-D', OSError, ValueError):
         pairs = find_pairs(args.root)
         conversion = Conversion.from_args(args.root, 'sunrgbd', args)
-        summary = conversion.run(pairs, check, lambda records: finish(args.root, records))
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
-    if len(pairs) != NUM_TEST:
-        print(f'note: {len(pairs)} images, but the test set has {NUM_TEST}')
-    if summary:
-        print(summary)
+        if len(pairs) != NUM_TEST:
+            print(f'note: {len(pairs)} images, but the test set has {NUM_TEST}')
+        if summary := conversion.run(pairs, check, lambda records: finish(args.root, records)):
+            print(summary)
 
 
 if __name__ == '__main__':

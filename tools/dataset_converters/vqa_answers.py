@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from xdet.cli.errors import one_line_errors
 from xdet.datasets.files.coco_json import load_json
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.files.pair_lists import read_rows
@@ -103,12 +104,10 @@ def main() -> None:
     add_arguments(parser)
     args = parser.parse_args()
     job = Job(tuple(args.sources), args.out, args.min_count)
-    try:
-        summary = Conversion.from_args(args.out.parent, args.out.stem, args).run({args.out.name: job}, convert, report)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
-    if summary:
-        print(summary)
+    with one_line_errors('collecting answers', OSError, ValueError):
+        conversion = Conversion.from_args(args.out.parent, args.out.stem, args)
+        if summary := conversion.run({args.out.name: job}, convert, report):
+            print(summary)
 
 
 if __name__ == '__main__':

@@ -23,7 +23,7 @@ from mmengine.registry import init_default_scope
 
 from xdet.analysis.known_words import brought_along, collect, measure, read_lists
 from xdet.cli.errors import one_line_errors
-from xdet.cli.launch import OptionAction
+from xdet.cli.launch import add_cfg_options
 from xdet.cli.overrides import apply_overrides
 from xdet.compat.checkpoint import read_checkpoint, state_dict_of, write_state_dict
 from xdet.compat.fitting import to_xdet
@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--dry-run', action='store_true', help='only measure')
     parser.add_argument('--samples', type=int, default=500, help='samples to collect words from, per data set (500)')
     parser.add_argument('--seed', type=int, default=0, help='another seed divides the lists otherwise')
-    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, metavar='KEY=VALUE', help='change the config')
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -14,14 +14,14 @@ from mmengine.config import Config
 
 from xdet.benchmarks.fragments import PROTOCOLS, apply_benchmark
 from xdet.cli.errors import one_line_errors
-from xdet.cli.launch import OptionAction, read_run_config
+from xdet.cli.launch import add_cfg_options, read_run_config
 
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='path of a config, or the name of a shipped one such as xdecoder_focal-t')
-    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, metavar='KEY=VALUE', help='change the config')
+    add_cfg_options(parser)
     parser.add_argument('--key', metavar='KEY', help='print only this part, such as model.decoder or val_evaluator.0')
     parser.add_argument('--benchmark', metavar='NAME[:SPLIT][@DIR]', help='as it is tested on this benchmark')
     parser.add_argument('--protocol', choices=PROTOCOLS, default=PROTOCOLS[0], help='of the benchmark')

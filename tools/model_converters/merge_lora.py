@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from mmengine.registry import init_default_scope
 
 from xdet.cli.errors import one_line_errors
-from xdet.cli.launch import OptionAction
+from xdet.cli.launch import add_cfg_options
 from xdet.cli.overrides import apply_overrides
 from xdet.compat.checkpoint import write_state_dict
 from xdet.compat.fitting import load_weights
@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--dtype', choices=('float32', 'float16', 'bfloat16'), default='float32', help='store weights in this type'
     )
-    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, metavar='KEY=VALUE', help='change the config')
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

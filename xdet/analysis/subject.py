@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 from xdet.benchmarks.fragments import PROTOCOLS, apply_benchmark
-from xdet.cli.launch import OptionAction, read_run_config
+from xdet.cli.launch import add_cfg_options, read_run_config
 from xdet.compat.fitting import load_weights
 from xdet.compat.quiet import quiet_imports
 from xdet.model_zoo import resolve_device, resolve_model
@@ -27,13 +27,7 @@ from xdet.registry import DATASETS, METRICS, MODELS, TASKS, TRANSFORMS
 def add_config_arguments(parser: ArgumentParser) -> None:
     """Arguments of every analysis: the config and changes to it."""
     parser.add_argument('config', help='path of a config, or the name of a shipped one such as xdecoder_focal-t')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionAction,
-        metavar='KEY=VALUE',
-        help='change the config',
-    )
+    add_cfg_options(parser)
     parser.set_defaults(work_dir=None, allow_missing=[], allow_unexpected=[])
 
 

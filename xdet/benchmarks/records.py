@@ -6,7 +6,6 @@ import hashlib
 import importlib
 import json
 import math
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,8 +14,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from xdet.compat.checkpoint import local_file
 from xdet.compat.quiet import quiet_imports
+from xdet.io.reading import file_sha256
 from xdet.io.writing import write_text
 
 _VERSIONED = ('xdet', 'torch', 'mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'numpy')
@@ -138,19 +137,6 @@ def config_hash(cfg: Config | Mapping) -> str:
     content['test_dataloader'] = loader
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def file_sha256(path_or_url: str | os.PathLike) -> str:
-    """SHA-256 of a checkpoint file or of the local copy of what a URL names.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    with open(local_file(path_or_url), 'rb') as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def versions() -> dict[str, str]:

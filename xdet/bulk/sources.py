@@ -173,9 +173,8 @@ def find_chunks(
     add_waiting(1)
     if not chunks:
         raise ImageReadError(f'{listed(list(map(str, entries))) or "the list of images"}: has no images')
-    if all(not source.is_there() for chunk in chunks for source in chunk.images) and chunks[0].images:
-        if all(chunk.parquet is None for chunk in chunks):
-            chunks[0].images[0].read()  # says what is wrong with it
+    if not any(chunk.parquet or any(source.is_there() for source in chunk.images) for chunk in chunks):
+        chunks[0].images[0].read()  # says what is wrong with it
     return chunks, problems
 
 

@@ -48,9 +48,8 @@ class OptionAction(DictAction):
         super().__call__(parser, namespace, values, option_string)
 
 
-def add_launch_arguments(parser: ArgumentParser) -> None:
-    """Arguments of every program that builds a runner; the names are those of the other OpenMMLab projects."""
-    parser.add_argument('--work-dir', help='where logs and checkpoints go (default: work_dirs/<config name>)')
+def add_cfg_options(parser: ArgumentParser) -> None:
+    """The option that changes values of the config."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -58,6 +57,12 @@ def add_launch_arguments(parser: ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='change the config: model.decoder.num_queries=201 or key="[(a,b),c]" without white space',
     )
+
+
+def add_launch_arguments(parser: ArgumentParser) -> None:
+    """Arguments of every program that builds a runner; the names are those of the other OpenMMLab projects."""
+    parser.add_argument('--work-dir', help='where logs and checkpoints go (default: work_dirs/<config name>)')
+    add_cfg_options(parser)
     parser.add_argument(
         '--allow-missing', nargs='+', default=[], metavar='NAME', help='parameters that the weights may lack'
     )

@@ -24,7 +24,7 @@ from mmengine.logging import HistoryBuffer, print_log
 from torch import Tensor, nn
 
 from xdet.io.locking import locked
-from xdet.io.reading import download, expand, parse_json, shorten
+from xdet.io.reading import download, expand, file_sha256, parse_json, shorten
 from xdet.io.schema import shown
 from xdet.io.writing import replacing
 from xdet.structures.known_words import KEY as KNOWN_WORDS
@@ -191,6 +191,16 @@ def local_file(path_or_url: str | os.PathLike) -> Path:
         return expand(path_or_url)
     except ValueError as error:
         raise CheckpointError(f'checkpoint {error}') from error
+
+
+def weights_sha256(path_or_url: str | os.PathLike) -> str:
+    """SHA-256 of a checkpoint file, or of the local copy of what a URL names.
+
+    Raises:
+        CheckpointError: The download failed.
+        OSError: The file cannot be read.
+    """
+    return file_sha256(local_file(path_or_url))
 
 
 def save_weights(

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from xdet.datasets.exchange.polygons import iou
 from xdet.evaluation.panoptic_quality import ClassCounts, match_segments
 from xdet.inference.inferencer import XDecoderInferencer
 from xdet.inference.loaded import EncodedImage
@@ -223,12 +224,13 @@ class _Comparison:
         theirs = [segment for segment in there['segments'] if segment['score'] > 0.04]
         for segment in here['segments']:
             if segment['score'] >= 0.05:
-                alike = [_iou(segment, other) for other in theirs if other['label'] == segment['label']]
+                rivals = (other['segmentation'] for other in theirs if other['label'] == segment['label'])
+                alike = (iou(segment['segmentation'], rival) for rival in rivals)
                 self._agreement['instance_masks'].append(max(alike, default=0.0))
 
     def _refseg(self, here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
         for segment, other in zip(here['segments'], there['segments'], strict=True):
-            self._agreement['phrase_masks'].append(_iou(segment, other))
+            self._agreement['phrase_masks'].append(iou(segment['segmentation'], other['segmentation']))
             self._differ('phrase_similarities', segment['similarity'], other['similarity'])
 
     def _caption(self, here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
@@ -264,13 +266,6 @@ def _id_map(result: Mapping[str, Any]) -> torch.Tensor:
     for segment in result['segments']:
         canvas[torch.from_numpy(decode_mask(segment['segmentation']))] = segment['id']
     return canvas
-
-
-def _iou(here: Mapping[str, Any], there: Mapping[str, Any]) -> float:
-    """Of two masks; two empty ones are equal."""
-    left, right = decode_mask(here['segmentation']), decode_mask(there['segmentation'])
-    union = (left | right).sum()
-    return float((left & right).sum() / union) if union else 1.0
 
 
 def _provenance(exported: OnnxInferencer) -> dict[str, Any]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
-import json
 import logging
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib import metadata
@@ -22,7 +19,7 @@ from xdet.inference.inferencer import XDecoderInferencer
 from xdet.io.errors import cause
 from xdet.io.reading import expand, shorten
 from xdet.models.text.embedding_file import templates_fingerprint
-from xdet.runtime.model import FORMAT, MANIFEST, file_sha256
+from xdet.runtime.model import FORMAT, MANIFEST
 from xdet.structures import FORMATS, TEMPLATES
 from xdet.tasks import (
     CaptioningTask,
@@ -35,15 +32,14 @@ from xdet.tasks import (
 from xdet.version import __version__
 
 from .examples import Graph
+from .folder import WEIGHTS, new_folder, write_facts, write_graphs
 from .graphs import graphs
 from .sizes import size_rule
 
 OPSETS = range(18, 24)
 """Accepted versions of ONNX's operators: torch's exporter writes no older ones and converts to no newer ones."""
-WEIGHTS = 'weights.bin'
 TOKENS = 'tokens.txt.gz'
 _FORBIDDEN = dict(GridSample='grid_sample', Resize='anti-aliased resizing')
-_SHARED_FROM = 1024  # bytes
 
 
 def export(
@@ -75,33 +71,19 @@ def export(
         raise ValueError(f'exporting needs onnx and onnxscript ({error}): pip install "xdet[export]"') from None
     if isinstance(opset, bool) or not isinstance(opset, int) or opset not in OPSETS:
         raise ValueError(f'opset is {shorten(repr(opset))}; accepted are {OPSETS[0]} to {OPSETS[-1]}')
-    target = expand(folder)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"'{target}' exists; give a new or an empty folder")
     if inferencer.device.type != 'cpu':
         raise ValueError(f'the model is on {inferencer.device}; it is exported from the CPU')
     has = [name for name in inferencer.task_names if name not in InteractiveTask.names]
     if strange := [name for name in tasks or () if name not in has]:
         raise ValueError(f'tasks: there is no {shorten(repr(strange[0]))}; accepted are {", ".join(has)}')
     wanted = [name for name in has if not tasks or name in tasks]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f'.{target.name[:40]}-', suffix='.part', dir=target.parent))
-    try:
+    with new_folder(folder) as unfinished:
         facts = dict(_facts(inferencer, wanted), opset=opset)
         facts.update(_write_graphs(inferencer, wanted, unfinished, opset, say))
         _write_tokens(unfinished / TOKENS)
-        _write_json(unfinished / MANIFEST, facts)
-        certificate = dict(prove(unfinished))
-        _write_json(unfinished / 'certificate.json', certificate)
-        unfinished.chmod(0o755)
-        if target.exists():
-            target.rmdir()
-        unfinished.rename(target)
-    except OSError as error:
-        raise ValueError(f"'{target}' cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return target
+        write_facts(unfinished / MANIFEST, facts)
+        write_facts(unfinished / 'certificate.json', prove(unfinished))
+    return expand(folder)
 
 
 def _facts(inferencer: XDecoderInferencer, wanted: Collection[str]) -> dict[str, Any]:
@@ -183,24 +165,21 @@ def _write_graphs(
     inferencer: XDecoderInferencer, wanted: Collection[str], folder: Path, opset: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Graphs, and the weights of all of them in one file, each once."""
-    written: dict[str, Any] = {}
-    places: dict[bytes, int] = {}
-    with open(folder / WEIGHTS, 'wb') as weights, torch.no_grad():
+    written: dict[str, Graph] = {}
+
+    def protos() -> Iterator[tuple[str, Any]]:
         for graph in graphs(inferencer.model, wanted):
             say(f'exporting {graph.name}')
-            proto = _convert(graph, opset)
-            _share_weights(proto, weights, places)
-            path = folder / f'{graph.name}.onnx'
-            path.write_bytes(proto.SerializeToString())
-            written[graph.name] = dict(
-                file=path.name,
-                bytes=path.stat().st_size,
-                sha256=file_sha256(path),
-                inputs=list(graph.inputs),
-                outputs=list(graph.outputs),
-            )
-    data = folder / WEIGHTS
-    return dict(graphs=written, data=dict(file=WEIGHTS, bytes=data.stat().st_size, sha256=file_sha256(data)))
+            written[graph.name] = graph
+            yield f'{graph.name}.onnx', _convert(graph, opset)
+
+    with torch.no_grad():
+        files = write_graphs(folder, protos())
+    rows = {
+        name: dict(files[f'{name}.onnx'], inputs=list(graph.inputs), outputs=list(graph.outputs))
+        for name, graph in written.items()
+    }
+    return dict(graphs=rows, data=files[WEIGHTS])
 
 
 def _convert(graph: Graph, opset: int) -> Any:
@@ -268,30 +247,10 @@ def _forget_origin(proto: Any) -> None:
         del entry.metadata_props[:]
 
 
-def _share_weights(proto: Any, weights: io.BufferedWriter, places: dict[bytes, int]) -> None:
-    """Move large constants into the common file."""
-    from onnx.external_data_helper import set_external_data
-
-    for tensor in proto.graph.initializer:
-        if len(tensor.raw_data) < _SHARED_FROM:
-            continue
-        key = hashlib.sha256(tensor.raw_data).digest()
-        if key not in places:
-            weights.write(b'\0' * (-weights.tell() % 64))
-            places[key] = weights.tell()
-            weights.write(tensor.raw_data)
-        set_external_data(tensor, WEIGHTS, places[key], len(tensor.raw_data))
-        tensor.ClearField('raw_data')
-
-
 def _write_tokens(path: Path) -> None:
     from open_clip.tokenizer import default_bpe
 
     shutil.copyfile(default_bpe(), path)
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + '\n', encoding='utf-8')
 
 
 @contextlib.contextmanager

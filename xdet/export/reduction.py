@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import shutil
@@ -19,9 +18,9 @@ from xdet.inference.inputs.images import ImageSource
 from xdet.io.reading import expand
 from xdet.runtime import OnnxInferencer
 from xdet.runtime.encoded import network_input
-from xdet.runtime.model import MANIFEST, file_sha256
+from xdet.runtime.model import MANIFEST
 
-from .exporting import WEIGHTS, _share_weights
+from .folder import WEIGHTS, new_folder, write_facts, write_graphs
 
 KINDS = ('fp16', 'bf16', 'int8-weights', 'int8')
 _LEAST_IMAGES = 8
@@ -66,43 +65,27 @@ def reduce_model(
     model = OnnxInferencer(source)
     if 'reduced' in model.facts:
         raise ValueError(f"'{source}' is {model.facts['reduced']} already; start from the model in single precision")
-    place = expand(target)
-    if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise ValueError(f"'{place}' exists; give a new or an empty folder")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f'.{place.name[:40]}-', suffix='.part', dir=place.parent))
-    facts = dict(model.facts, reduced=kind)
-    try:
+    rows, facts = model.facts['graphs'], dict(model.facts, reduced=kind)
+
+    def protos() -> Iterator[tuple[str, Any]]:
+        for name, row in rows.items():
+            path = model.model.folder / row['file']
+            if kind == 'int8' and name in _COMPUTED:
+                proto = _computing_in_8_bits(path, _inputs(model, images))
+            else:
+                proto = onnx.load(str(path))
+            _store(proto, kind)
+            yield row['file'], proto
+
+    with new_folder(target) as unfinished:
         shutil.copyfile(model.model.folder / facts['text']['tokens'], unfinished / facts['text']['tokens'])
-        shared: dict[bytes, int] = {}
-        graphs = {}
-        with open(unfinished / WEIGHTS, 'wb') as weights:
-            for name, row in facts['graphs'].items():
-                path = model.model.folder / row['file']
-                if kind == 'int8' and name in _COMPUTED:
-                    proto = _computing_in_8_bits(path, _inputs(model, images))
-                else:
-                    proto = onnx.load(str(path))
-                _store(proto, kind)
-                _share_weights(proto, weights, shared)
-                new = unfinished / row['file']
-                new.write_bytes(proto.SerializeToString())
-                graphs[name] = dict(row, bytes=new.stat().st_size, sha256=file_sha256(new))
-        data = unfinished / WEIGHTS
-        facts['graphs'] = graphs
-        facts['data'] = dict(file=WEIGHTS, bytes=data.stat().st_size, sha256=file_sha256(data))
-        _write_json(unfinished / MANIFEST, facts)
+        files = write_graphs(unfinished, protos())
+        facts['graphs'] = {name: row | files[row['file']] for name, row in rows.items()}
+        facts['data'] = files[WEIGHTS]
+        write_facts(unfinished / MANIFEST, facts)
         if judge is not None:
-            _write_json(unfinished / 'certificate.json', judge(unfinished))
-        unfinished.chmod(0o755)
-        if place.exists():
-            place.rmdir()
-        unfinished.rename(place)
-    except OSError as error:
-        raise ValueError(f"'{place}' cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return place
+            write_facts(unfinished / 'certificate.json', judge(unfinished))
+    return expand(target)
 
 
 def _inputs(model: OnnxInferencer, images: Sequence[ImageSource]) -> Iterator[dict[str, NDArray[np.float32]]]:
@@ -190,7 +173,3 @@ def _store(proto: Any, kind: str) -> None:
     rest = list(proto.graph.node)
     del proto.graph.node[:]
     proto.graph.node.extend([*nodes, *rest])
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + '\n', encoding='utf-8')

@@ -7,6 +7,7 @@ a program waiting, and a file that is larger than its kind can be is refused bef
 from __future__ import annotations
 
 import codecs
+import hashlib
 import io
 import json
 import os
@@ -208,6 +209,15 @@ def _json_text(data: bytes, name: str) -> str:
 
 
 _PACKED = {b'\x1f\x8b': 'gzip', b'PK\x03\x04': 'zip', b'BZh': 'bzip2', b'\xfd7zXZ': 'xz', b'(\xb5/\xfd': 'zstd'}
+
+
+def file_sha256(path: str | os.PathLike) -> str:
+    """Hash of a file's content, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def expand(path: str | os.PathLike) -> Path:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from xdet.inference.inputs.options import known_prompts
+from xdet.inference.inputs.options import options_of_task
 from xdet.io.reading import shorten
 from xdet.io.schema import shown
-from xdet.options import GENERATION, REPORT, Option, parse_boxes, parse_points, parse_scores
+from xdet.options import REPORT, Option, parse_boxes, parse_points, parse_scores
 from xdet.structures import FORMATS
 
 LONGEST_TEXT = 4000
@@ -92,9 +92,6 @@ class Control:
         return self.option.example.strip("'")
 
 
-_REPORTS = {name: option for name, option in REPORT.items() if option.served and option.type is not bool}
-
-
 def title(task: str) -> str:
     """What a task is called."""
     return TITLES.get(task, task)
@@ -105,27 +102,15 @@ def hint(task: str) -> str:
     return _HINTS.get(task) or (type(FORMATS[task]).__doc__ or '').split('\n')[0]
 
 
-def all_options() -> dict[str, Option]:
-    """Every option that some task has a control for, in the order of the form."""
-    return known_prompts() | GENERATION | _REPORTS
-
-
 def controls(task: str) -> dict[str, Control]:
-    """Controls of a task by the name of their option: those that the task takes."""
-    form = FORMATS[task]
-    options = all_options()
-    taken = [
-        *form.prompts,
-        *(GENERATION if form.writes else ()),
-        *(name for name in _REPORTS if task in (_REPORTS[name].tasks or (task,))),
-    ]
-    main = (
-        form.one_of
-        or form.any_of
-        or tuple(name for name in form.prompts if name == 'classes')
-        or tuple(form.own_options())
-    )
-    return {name: Control(options[name], name in main) for name in options if name in taken}
+    """Controls of a task by the name of their option: those that the task takes, in the order of the form."""
+    form, options = FORMATS[task], options_of_task(task)
+    main = form.one_of or form.any_of or [name for name in form.prompts if name == 'classes'] or form.own_options()
+    return {
+        name: Control(option, name in main)
+        for name, option in options.items()
+        if option.served and not (name in REPORT and option.type is bool)  # what else a report can have is shown anyway
+    }
 
 
 def read_values(task: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -146,7 +146,7 @@ class Page(Layout):
             update = self._taken(example.path, read_picture(example.path)) | self._form(example.task, names)
             for name, field in self.fields.items():
                 value = example.values.get(name, '' if isinstance(field, gr.Textbox) else None)
-                update[field] = _with_value(update[field], value)
+                update[field] = {**update[field], 'value': value}
             return update | {self.model: example.model}
 
         return take
@@ -213,20 +213,19 @@ class Page(Layout):
 
     def _pictures(self, task: str, values: Update) -> tuple[list[Picture], list[str]]:
         """Images of the form; and, for a search, why others of them cannot be read."""
-        paths = list(values[self.files] or ()) if FORMATS[task].ranks else []
-        if paths or FORMATS[task].ranks:
-            own = [values[self.path]] if values[self.path] else []
-            paths = [*own, *(paths or [example.path for example, _ in self.examples.values()])]
-            pictures, failed = [], []
-            for path in dict.fromkeys(map(str, paths)):
-                try:
-                    pictures.append(read_picture(path))
-                except ValueError as error:
-                    failed.append(str(error))
-            if not pictures and failed:
-                raise ValueError(failed[0])
-            return pictures, failed
-        return [self._picture(values[self.path])], []
+        if not FORMATS[task].ranks:
+            return [self._picture(values[self.path])], []
+        own = [values[self.path]] if values[self.path] else []
+        paths = [*own, *(values[self.files] or [example.path for example, _ in self.examples.values()])]
+        pictures, failed = [], []
+        for path in dict.fromkeys(map(str, paths)):
+            try:
+                pictures.append(read_picture(path))
+            except ValueError as error:
+                failed.append(str(error))
+        if not pictures and failed:
+            raise ValueError(failed[0])
+        return pictures, failed
 
     @staticmethod
     def _picture(path: str | None) -> Picture:
@@ -274,7 +273,3 @@ class Page(Layout):
 
 def _html(content: str) -> dict[str, Any]:
     return gr.update(value=content, visible=bool(content))
-
-
-def _with_value(update: dict[str, Any], value: Any) -> dict[str, Any]:
-    return {**update, 'value': value}

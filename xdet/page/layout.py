@@ -8,11 +8,13 @@ from typing import Any
 
 import gradio as gr
 
+from xdet.inference.inputs.options import known_prompts
 from xdet.io.reading import is_address
+from xdet.options import GENERATION, REPORT
 from xdet.structures import FORMATS
 
 from . import markup
-from .controls import LONGEST_TEXT, TITLES, Control, all_options, controls, hint, title
+from .controls import LONGEST_TEXT, TITLES, Control, controls, hint, title
 from .desk import MOST_IMAGES, Desk
 from .examples import EXAMPLES, Example
 
@@ -84,13 +86,10 @@ class Layout:
         )
         self.task = gr.Radio(choices_of(self._tasks), value=self._task, label='What to do', elem_id='task')
         self.hint = gr.HTML(markup.note(hint(self._task)), elem_id='hint')
-        known: dict[str, Control] = {}
-        main: set[str] = set()
-        for task in FORMATS:
-            for name, control in controls(task).items():
-                known.setdefault(name, control)
-                main |= {name} if control.main else set()
-        known = {name: known[name] for name in all_options() if name in known}
+        forms = [controls(task) for task in FORMATS]
+        main = {name for form in forms for name, control in form.items() if control.main}
+        known = {name: control for form in forms for name, control in form.items()}
+        known = {name: known[name] for name in known_prompts() | GENERATION | REPORT if name in known}
         self.fields: dict[str, Any] = {name: self._field(known[name]) for name in known if name in main}
         self.files = _local(
             gr.File(

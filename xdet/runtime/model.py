@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -12,12 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+<<<<<<< HEAD
 from xdet.io.reading import expand, read_json, shorten
 from xdet.io.schema import require, shown
+=======
+from xdet.io.reading import expand, file_sha256, read_json, shorten
+from xdet.io.schema import require
+>>>>>>> 5af1d79 (One way each: folders of exported models, hashes of files, options of a task, ends of converters, --cfg-options; the architecture names what exists)
 
 from .backends import ExportError, Run, make_backend
 
-__all__ = ['ExportError', 'ExportedModel', 'FORMAT', 'MANIFEST', 'file_sha256', 'softmax']
+__all__ = ['ExportError', 'ExportedModel', 'FORMAT', 'MANIFEST', 'softmax']
 
 FORMAT = 2
 MANIFEST = 'model.json'
@@ -155,15 +159,6 @@ def _check(path: Path, size: int, digest: str) -> None:
         raise ExportError(f'{path}: has {found} of {size} bytes; it is damaged, export the model again')
     if file_sha256(path) != digest:
         raise ExportError(f'{path}: is not the file that was exported (its hash differs); export the model again')
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file's content."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -57,17 +57,12 @@ def instance(
 
 def phrases(texts: Sequence[str], masks: Array, scores: Array, similarities: Array) -> dict[str, Any]:
     """A segment per phrase, in order."""
-    rows = zip(texts, masks, scores.tolist(), similarities.tolist(), strict=True)
+    presence = phrase_presence(similarities.astype(np.float64))
+    rows = zip(texts, masks, scores.tolist(), similarities.tolist(), presence.tolist(), strict=True)
     return dict(
         segments=[
-            {
-                'phrase': text,
-                'score': score,
-                'similarity': similarity,
-                'presence': min(max((1 + similarity) / 2, 0.0), 1.0),
-                **mask_results(mask),
-            }
-            for text, mask, score, similarity in rows
+            dict(phrase=text, score=score, similarity=similarity, presence=there, **mask_results(mask))
+            for text, mask, score, similarity, there in rows
         ]
     )
 

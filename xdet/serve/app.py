@@ -25,7 +25,7 @@ from .bodies import Asked, load_json, parse
 from .handling import Guard, Handling, fault, http_error, json_answer, json_of, refused
 from .metrics import resident_bytes
 from .refusal import Refused
-from .schema import Schema, option_schema, options_of_task, options_schema, result_schema
+from .schema import Schema, option_schema, options_schema, result_schema, served_options
 from .service import Answer, Service
 
 _LOGGER = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ class _Server(Handling):
         service = self.service
         tasks = {}
         for name in service.inferencer.task_names:
-            options = {option: option_schema(entry) for option, entry in options_of_task(name).items()}
+            options = {option: option_schema(entry) for option, entry in served_options(name).items()}
             form = FORMATS[name]
             needs = dict(needs_one_of=list(form.one_of), needs_any_of=list(form.any_of))
             tasks[name] = dict(path=f'/v1/tasks/{name}', **needs, options=options)

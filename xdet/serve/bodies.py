@@ -256,11 +256,8 @@ def _plain_value(name: str, values: list[str]) -> Any:
 def _prepare_masks(options: dict[str, Any], limits: Limits) -> None:
     """Replace masks, also those of several tasks, by arrays: no text of a request may be taken for a path."""
     masks = {name for name, option in known_prompts().items() if option.kind == 'masks'}
-    groups = (
-        [options, *(part for part in (options.get('tasks') or {}).values() if isinstance(part, dict))]
-        if (isinstance(options.get('tasks'), dict))
-        else [options]
-    )
+    tasks = options.get('tasks')
+    groups = [options, *filter(lambda part: isinstance(part, dict), tasks.values() if isinstance(tasks, dict) else ())]
     left = limits.mask_pixels
     for group in groups:
         for name in masks & group.keys():
@@ -282,11 +279,10 @@ def _prepare_masks(options: dict[str, Any], limits: Limits) -> None:
 def _mask(value: Any, what: str, limits: Limits) -> np.ndarray[Any, np.dtype[np.bool_]]:
     if isinstance(value, Mapping):
         size = value.get('size')
-        sides = (
-            size if isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size) else [1, 1]
-        )
-        if sides[0] * sides[1] > limits.pixels:
-            raise Refused(413, f'{what}: {sides[1]}x{sides[0]} pixels; accepted are {limits.pixels} pixels')
+        # Whether it is a size at all, decoding says; none of these may be too large for it.
+        if isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size):
+            if size[0] * size[1] > limits.pixels:
+                raise Refused(413, f'{what}: {size[1]}x{size[0]} pixels; accepted are {limits.pixels} pixels')
         try:
             return decode_mask(value)  # type: ignore[arg-type]
         except ValueError as error:

@@ -8,8 +8,8 @@ from typing import Any, Union, get_args, get_origin
 
 from typing_extensions import NotRequired, get_type_hints, is_typeddict
 
-from xdet.inference.inputs.options import known_prompts
-from xdet.options import GENERATION, REPORT, Option
+from xdet.inference.inputs.options import options_of_task
+from xdet.options import Option
 from xdet.structures import FORMATS
 
 Schema = dict[str, Any]
@@ -41,14 +41,9 @@ _KINDS: Mapping[str, Schema] = dict(
 _PLAIN = {bool: 'boolean', int: 'integer', float: 'number', str: 'string'}
 
 
-def options_of_task(task: str) -> dict[str, Option]:
+def served_options(task: str) -> dict[str, Option]:
     """Options that a request for a task may have, by name."""
-    form, known = FORMATS[task], known_prompts()
-    options = {name: known[name] for name in form.prompts}
-    if form.writes:
-        options |= GENERATION
-    reports = {name: option for name, option in REPORT.items() if option.served}
-    return options | {name: option for name, option in reports.items() if not option.tasks or task in option.tasks}
+    return {name: option for name, option in options_of_task(task).items() if option.served}
 
 
 def option_schema(option: Option) -> Schema:
@@ -65,7 +60,7 @@ def options_schema(task: str) -> Schema:
     form = FORMATS[task]
     schema: Schema = dict(
         type='object',
-        properties={name: option_schema(option) for name, option in options_of_task(task).items()},
+        properties={name: option_schema(option) for name, option in served_options(task).items()},
         additionalProperties=False,
     )
     if len(form.one_of) == 1:

@@ -185,8 +185,8 @@ class Service:
 
 def _amounts(prompts: TextPrompts, options: dict[str, Any], pixels: int, limits: Limits) -> list[tuple[int, int, str]]:
     """What a task is asked for: amount, limit, and words."""
-    own = any(options.get(name) is not None for name in _OWN_NAMES) and prompts.vocabulary is not None
-    names = [*(prompts.vocabulary.names if own and prompts.vocabulary is not None else ()), *prompts.background]
+    vocabulary = prompts.vocabulary if any(options.get(name) is not None for name in _OWN_NAMES) else None
+    names = [*(() if vocabulary is None else vocabulary.names), *prompts.background]
     regions = prompts.regions
     found = 0
     if isinstance(regions, Regions):

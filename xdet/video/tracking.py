@@ -122,17 +122,19 @@ class Tracker:
         recent = [track for track in self.tracks.values() if track.seen == self.frame - 1]
         lost = [track for track in self.tracks.values() if track.seen < self.frame - 1]
         centres = {row: _centre(small[row]) for row in rows}
-        for tracks, agreement, least in (
-            (recent, self._nearby, self.options.least),
+        for tracks, nearby, least in (
+            (recent, True, self.options.least),
             # What is hidden for a few frames goes on where it was heading to; after that looks alone tell.
-            (lost, self._nearby, self.options.least),
-            (lost, self._again, self.options.least_again),
+            (lost, True, self.options.least),
+            (lost, False, self.options.least_again),
         ):
             open_rows = [row for row in rows if found[row] is None]
             free = [track for track in tracks if track.seen < self.frame]
             if not open_rows or not free:
                 continue
-            agreed = agreement(free, open_rows, labels, small, units)
+            agreed = self._looks(free, open_rows, labels, units)
+            if nearby:
+                agreed = self._with_overlap(agreed, free, small[open_rows])
             for place, column in zip(*linear_sum_assignment(-agreed), strict=True):
                 if agreed[place, column] >= least:
                     row = open_rows[column]
@@ -162,30 +164,12 @@ class Tracker:
         mean = np.mean(np.clip(alike, 0, 1), axis=0) if alike else np.ones(same.shape)
         return np.asarray(mean * np.where(same, 1.0, self.options.renamed))
 
-    def _nearby(
-        self,
-        tracks: Sequence[Track],
-        rows: Sequence[int],
-        labels: Sequence[int],
-        small: Masks,
-        units: Sequence[Floats],
-    ) -> Floats:
-        """Overlap after moving on, and looks; nothing where masks are apart."""
+    def _with_overlap(self, looks: Floats, tracks: Sequence[Track], small: Masks) -> Floats:
+        """Looks ``[tracks, rows]`` and the overlap after moving on; nothing where masks are apart."""
         moved = np.stack([_shift(track.mask, track.speed * (self.frame - track.seen)) for track in tracks])
-        overlap = ious(moved, small[list(rows)])
+        overlap = ious(moved, small)
         weight = self.options.overlap
-        mean = (weight * overlap + self._looks(tracks, rows, labels, units)) / (1 + weight)
-        return np.where(overlap > 0, mean, 0.0)
-
-    def _again(
-        self,
-        tracks: Sequence[Track],
-        rows: Sequence[int],
-        labels: Sequence[int],
-        small: Masks,
-        units: Sequence[Floats],
-    ) -> Floats:
-        return self._looks(tracks, rows, labels, units)
+        return np.where(overlap > 0, (weight * overlap + looks) / (1 + weight), 0.0)
 
     def _refresh(self, track: Track, mask: Masks, looks: Sequence[Floats], centre: Floats) -> None:
         passed = self.frame - track.seen

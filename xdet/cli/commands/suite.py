@@ -18,11 +18,12 @@ from mmengine.config import Config
 from mmengine.dist import all_gather_object
 
 from xdet.benchmarks.fragments import PROTOCOLS, expand_benchmarks, list_benchmarks, load_benchmark
-from xdet.benchmarks.records import Record, RecordStore, file_sha256
+from xdet.benchmarks.records import Record, RecordStore
 from xdet.benchmarks.suite import Entry, Weights, check_data, finished, plan_suite, run_suite
 from xdet.benchmarks.table import write_tables
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
+from xdet.compat.checkpoint import weights_sha256
 from xdet.engine.parallel.dist import shut_down
 
 _SUMMARY = 'Measure one model on several benchmarks: one table, and results that an interrupted run keeps.'
@@ -123,7 +124,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     with one_line_errors('benchmarks', OSError, ValueError):
         entries = plan(cfg, args)
         store = RecordStore(args.out or Path(cfg.work_dir) / 'suite')
-        weights = Weights(Path(args.checkpoint).name, file_sha256(args.checkpoint), Path(args.config).stem)
+        weights = Weights(Path(args.checkpoint).name, weights_sha256(args.checkpoint), Path(args.config).stem)
         records = [] if args.force else finished(entries, weights, store)
         for record in records:
             print(f'finished before: {record.benchmark}')

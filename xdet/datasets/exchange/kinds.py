@@ -145,8 +145,6 @@ KINDS = {
 }
 """All formats."""
 
-READABLE = WRITABLE = tuple(KINDS)
-
 
 def kind_named(name: str) -> Kind:
     """The format of that name.

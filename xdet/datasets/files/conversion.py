@@ -19,6 +19,7 @@ from typing import Any
 
 from rich.progress import track
 
+from xdet.io.reading import file_sha256
 from xdet.io.writing import write_text
 
 Record = dict[str, Any]
@@ -128,7 +129,7 @@ class Conversion:
         for path, digest in track(listed.items(), f'{self.name}: checking'):
             if not (self.root / path).is_file():
                 raise ValueError(f'{self.root / path}: is listed in {self.list_file} but missing; use --overwrite')
-            if _hash(self.root / path) != digest:
+            if file_sha256(self.root / path) != digest:
                 raise ValueError(f'{self.root / path}: differs from {self.list_file}; use --overwrite')
         return self._summary(listed)
 
@@ -158,7 +159,7 @@ class Conversion:
         return records
 
     def _write_list(self, paths: Iterable[str]) -> Summary:
-        hashes = {path: _hash(self.root / path) for path in track(sorted(paths), f'{self.name}: checking')}
+        hashes = {path: file_sha256(self.root / path) for path in track(sorted(paths), f'{self.name}: checking')}
         write_text(self.list_file, ''.join(f'{digest}  {path}\n' for path, digest in hashes.items()))
         return self._summary(hashes)
 
@@ -177,11 +178,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _journal_line(entry: tuple[str, Record]) -> str:
     return json.dumps(entry) + '\n'
-
-
-def _hash(path: Path) -> str:
-    with path.open('rb') as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -19,6 +19,7 @@ __all__ = [
     'ReportOptions',
     'documented',
     'known_prompts',
+    'options_of_task',
     'split_options',
     'takers',
     'task_formats',
@@ -57,6 +58,13 @@ def takers() -> dict[str, list[str]]:
     writers = [task for task, form in formats.items() if form.writes]
     reports = {name: list(option.tasks) for name, option in REPORT.items() if option.tasks}
     return tasks | dict.fromkeys(GENERATION, writers) | reports
+
+
+def options_of_task(task: str) -> dict[str, Option]:
+    """Options that a call for a task takes, by name: prompts, settings of texts, then those of reports."""
+    tasks = takers()
+    known = known_prompts() | GENERATION | REPORT
+    return {name: option for name, option in known.items() if task in tasks.get(name, (task,))}
 
 
 def documented() -> str:

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -220,7 +220,7 @@ def path_beside(weights: str | Path) -> Path | None:
     return None if is_address(str(weights)) else expand(weights).with_suffix('.calibration.json')
 
 
-def load_beside(weights: str | None, sha256: Any) -> Calibration | None:
+def load_beside(weights: str | None, sha256: Callable[[], str | None]) -> Calibration | None:
     """The calibration beside a file of weights, if there is one and it belongs to them.
 
     Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,13 +35,9 @@ class Origin:
         """Of the file; hashing takes about 1 s per GB and is done once."""
         if self.weights is None:
             return None
-        from xdet.compat.checkpoint import local_file
+        from xdet.compat.checkpoint import weights_sha256
 
-        digest = hashlib.sha256()
-        with open(local_file(self.weights), 'rb') as file:
-            while chunk := file.read(2**20):
-                digest.update(chunk)
-        return digest.hexdigest()
+        return weights_sha256(self.weights)
 
     def describe(self) -> dict[str, Any]:
         """What stands in every result."""
