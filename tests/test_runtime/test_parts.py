@@ -16,13 +16,14 @@ from PIL import Image
 
 from xdet.datasets.transforms import ResizeShortestEdge
 from xdet.export.sizes import size_rule
+from xdet.io.reading import file_sha256
 from xdet.models.decoder import resize_regions as torch_regions
 from xdet.models.decoder.resizing import shrinking_matrix
 from xdet.models.numerics.resizing import resizing_matrix as torch_matrix
 from xdet.models.text.tokenizer import decode, tokenize
 from xdet.runtime.generation import _sample
 from xdet.runtime.masks import mask_results, overlaps
-from xdet.runtime.model import FORMAT, ExportedModel, ExportError, file_sha256
+from xdet.runtime.model import FORMAT, ExportedModel, ExportError
 from xdet.runtime.regions import resize_regions
 from xdet.runtime.resizing import network_image, resizing_matrix
 from xdet.runtime.texts import Texts

@@ -11,13 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
-from xdet.io.reading import expand, read_json, shorten
-from xdet.io.schema import require, shown
-=======
 from xdet.io.reading import expand, file_sha256, read_json, shorten
-from xdet.io.schema import require
->>>>>>> 5af1d79 (One way each: folders of exported models, hashes of files, options of a task, ends of converters, --cfg-options; the architecture names what exists)
+from xdet.io.schema import require, shown
 
 from .backends import ExportError, Run, make_backend
 
