@@ -47,7 +47,7 @@ class ExportedModel:
         try:
             facts = read_json(path)
             found = require(facts, 'format', int, str(path))
-            for key in ('graphs', 'data', 'tasks', 'text'):
+            for key in ('graphs', 'data', 'tasks', 'text') if found == FORMAT else ():
                 require(facts, key, dict, str(path))
         except FileNotFoundError:
             raise ExportError(
