@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -47,22 +46,23 @@ def actors() -> list[int]:
 
 def test_equal_to_one_process_although_a_worker_is_killed(shard: Path, tmp_path: Path, saved: dict) -> None:
     alone = run_bulk(shard, tmp_path / 'alone', chunk_size=2, **saved, **ASKED)
-    out, killed = tmp_path / 'out', []
+    out, killed, finished = tmp_path / 'out', [], threading.Event()
 
     def kill_one() -> None:
-        limit = time.monotonic() + 120
-        while time.monotonic() < limit:
+        while not finished.wait(0.01):
             done = len(list(out.glob('part-*.parquet')))
             if done >= 2 and (pids := actors()):
                 os.kill(pids[0], signal.SIGKILL)
                 killed.append((pids[0], done))
                 return
-            time.sleep(0.01)
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    result = run_bulk(shard, out, chunk_size=2, workers=2, **saved, **ASKED)
-    killer.join()
+    try:
+        result = run_bulk(shard, out, chunk_size=2, workers=2, **saved, **ASKED)
+    finally:
+        finished.set()
+        killer.join()
     assert killed and killed[0][1] < len(list(out.glob('part-*.parquet'))), 'it died in the middle'
     wanted, found = (pq.read_table(folder).to_pylist() for folder in (tmp_path / 'alone', out))
     assert [row['index'] for row in found] == list(range(result.total))
