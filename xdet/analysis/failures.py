@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import heapq
 import io
-import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.logging import MMLogger
 
+from xdet.compat.quiet import hushed
 from xdet.structures import XDetDataSample
 from xdet.visualization import ranking_sheet
 
@@ -81,14 +81,8 @@ def _alone(metric: BaseMetric, sample: XDetDataSample) -> dict[str, float]:
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
     """Without the tables that some metrics print for every evaluation."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
+    with hushed(MMLogger.get_current_instance()), contextlib.redirect_stdout(io.StringIO()):
+        yield
 
 
 @dataclass

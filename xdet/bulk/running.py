@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from xdet import model_zoo
+from xdet.compat.quiet import hushed
 from xdet.inference.asking import check_request
 from xdet.inference.inferencer import XDecoderInferencer
 from xdet.inference.outputs import reporting
@@ -155,15 +156,13 @@ class Worker:
 
     def _predicted(self, chunk: Chunk) -> Iterator[Row]:
         work = self.work
-        reports = logging.getLogger(reporting.__name__)
-        reports.setLevel(logging.ERROR)  # failures are told once, at the end of the run
         items = self.inferencer.stream(iter(chunk.sources()), work.task, work.batch_size, **work.options)
-        for place, item in enumerate(items):
-            if isinstance(item.prediction, dict):
-                yield row_of(chunk.first + place, item.image, item.prediction)
-            else:
-                yield dict(index=chunk.first + place, image=item.image, error=item.error)
-        reports.setLevel(logging.NOTSET)
+        with hushed(logging.getLogger(reporting.__name__)):  # failures are told once, at the end of the run
+            for place, item in enumerate(items):
+                if isinstance(item.prediction, dict):
+                    yield row_of(chunk.first + place, item.image, item.prediction)
+                else:
+                    yield dict(index=chunk.first + place, image=item.image, error=item.error)
 
     def _embedded(self, chunk: Chunk) -> Iterator[Row]:
         sources, size = chunk.sources(), self.work.batch_size

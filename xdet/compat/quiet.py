@@ -1,4 +1,4 @@
-"""Keeps libraries from talking while they are imported."""
+"""Keeps libraries from talking."""
 
 from __future__ import annotations
 
@@ -10,6 +10,19 @@ import warnings
 from collections.abc import Iterator
 
 from mmengine.logging import MMLogger
+
+
+@contextlib.contextmanager
+def hushed(*loggers: logging.Logger, below: int = logging.ERROR) -> Iterator[None]:
+    """Loggers that say nothing below a level for a while; those that say less keep their own."""
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(max(logger.level, below))
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextlib.contextmanager
@@ -25,13 +38,10 @@ def quiet_imports() -> Iterator[None]:
     gc.disable()
     # Made before the redirection: the logger keeps the stream that is standard output when it is made.
     logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        with hushed(logger), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             yield
     finally:
-        logger.setLevel(level)
         if collecting:
             gc.enable()

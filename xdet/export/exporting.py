@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from xdet.compat.quiet import hushed
 from xdet.inference.inferencer import XDecoderInferencer
 from xdet.io.errors import cause
 from xdet.io.reading import expand, shorten
@@ -256,14 +257,7 @@ def _write_tokens(path: Path) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without torch's notes on each step."""
-    loggers = [logging.getLogger(name) for name in ('torch.onnx', 'onnxscript', 'onnx_ir')]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    loggers = map(logging.getLogger, ('torch.onnx', 'onnxscript', 'onnx_ir'))
+    with hushed(*loggers), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter('ignore')
+        yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xdet.compat.quiet import hushed
 from xdet.inference.inputs.images import ImageSource
 from xdet.io.reading import expand
 from xdet.runtime import OnnxInferencer
@@ -108,7 +108,7 @@ def _computing_in_8_bits(path: Path, inputs: Iterator[dict[str, Any]]) -> Any:
         def get_next(self) -> dict[str, Any] | None:
             return next(inputs, None)
 
-    with tempfile.TemporaryDirectory() as folder, _without_notes():
+    with tempfile.TemporaryDirectory() as folder, hushed(logging.getLogger(), below=logging.WARNING):
         whole, prepared, result = (str(Path(folder, f'{name}.onnx')) for name in ('whole', 'prepared', 'result'))
         # In one file: the library follows no links to the file of weights.
         onnx.save_model(onnx.load(str(path)), whole)
@@ -124,18 +124,6 @@ def _computing_in_8_bits(path: Path, inputs: Iterator[dict[str, Any]]) -> Any:
             weight_type=QuantType.QInt8,
         )
         return onnx.load(result)
-
-
-@contextlib.contextmanager
-def _without_notes() -> Iterator[None]:
-    """Without the library's notes, which it writes to the root logger."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(max(level, logging.WARNING))
-    try:
-        yield
-    finally:
-        root.setLevel(level)
 
 
 def _store(proto: Any, kind: str) -> None:
