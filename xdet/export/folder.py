@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xdet.io.reading import expand, file_sha256
-from xdet.io.writing import replacing_path, write_json
+from xdet.io.writing import replacing_path, write_text
 
 WEIGHTS = 'weights.bin'
 _SHARED_FROM = 1024  # bytes
@@ -36,7 +37,7 @@ def new_folder(target: str | os.PathLike) -> Iterator[Path]:
 
 def write_facts(path: Path, content: Mapping[str, Any]) -> None:
     """Write the manifest or the certificate."""
-    write_json(path, content, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + '\n')
 
 
 def write_graphs(folder: Path, protos: Iterator[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
