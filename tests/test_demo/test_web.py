@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,24 +12,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny.browser import Watched
 
 WEB = Path(__file__).resolve().parents[2] / 'demo' / 'web'
 PHOTO = WEB.parent / 'photos' / 'chelsea.jpg'
 NAMES = ['cat', 'dog', 'person']
-CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason='there is no Chromium (apt-get install chromium)'),
     pytest.mark.skipif(not (WEB / 'node_modules').exists(), reason='onnxruntime-web is missing (make web)'),
     pytest.mark.skipif(not (WEB / 'model').exists(), reason='there is no exported model (make web)'),
 ]
 
 
 @pytest.fixture(scope='module')
-def page() -> Iterator[Any]:
-    """The page, loaded, and the messages of its console."""
-    sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is missing (requirements/browser.txt)')
+def page(chromium: Any) -> Iterator[Any]:
+    """The page, loaded."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *args: Any) -> None:
@@ -38,14 +35,12 @@ def page() -> Iterator[Any]:
 
     server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Quiet, directory=str(WEB)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox'])
-        found = browser.new_page(viewport=dict(width=1000, height=1000))
-        found.set_default_timeout(300_000)
-        found.goto(f'http://127.0.0.1:{server.server_port}/index.html')
-        found.wait_for_selector('#file:not([disabled])')
-        yield found
-        browser.close()
+    found = Watched(chromium, viewport=dict(width=1000, height=1000))
+    found.page.set_default_timeout(300_000)
+    found.page.goto(f'http://127.0.0.1:{server.server_port}/index.html')
+    found.page.wait_for_selector('#file:not([disabled])')
+    yield found.page
+    found.close()
     server.shutdown()
 
 
