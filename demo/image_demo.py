@@ -6,6 +6,7 @@ python demo/image_demo.py demo/photos/chelsea.jpg
 import sys
 
 from xdet.cli.commands.predict import main
+from xdet.cli.running import run_program
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_program(main))

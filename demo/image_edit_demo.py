@@ -6,6 +6,7 @@ python demo/image_edit_demo.py street.jpg --phrase "the red car" --pipeline FOLD
 import sys
 
 from xdet.cli.commands.edit import main
+from xdet.cli.running import run_program
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_program(main))

@@ -6,6 +6,7 @@ python demo/retrieval_demo.py photos --index photos.index --text "a dog on a bea
 import sys
 
 from xdet.cli.commands.retrieval import main
+from xdet.cli.running import run_program
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_program(main))

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from xdet.cli.running import run_program
+
 DEMO = Path(__file__).resolve().parent
 _OTHERS = 15  # scenes that retrieval chooses from besides the images
 _PANEL, _FONT = 512, 18  # longer side of an image on the sheet, height of its texts
@@ -182,4 +184,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_program(main))

@@ -7,6 +7,7 @@ python tools/ray_predict.py "shards/{00000..00012}.tar" --out-dir vectors --task
 import sys
 
 from xdet.cli.commands.bulk import main
+from xdet.cli.running import run_program
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_program(main))

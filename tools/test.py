@@ -6,7 +6,10 @@ python tools/test.py xdecoder_focal-t official.pt --benchmark ade20k-150 coco-20
 bash tools/dist_test.sh CONFIG CHECKPOINT 8
 """
 
+import sys
+
 from xdet.cli.commands.test import main
+from xdet.cli.running import run_program
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

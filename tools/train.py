@@ -6,7 +6,10 @@ python tools/train.py CONFIG --resume
 bash tools/dist_train.sh CONFIG 8
 """
 
+import sys
+
 from xdet.cli.commands.train import main
+from xdet.cli.running import run_program
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

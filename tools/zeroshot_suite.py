@@ -5,9 +5,12 @@ python tools/zeroshot_suite.py xdecoder_focal-t official.pt --data /data --skip-
 SCRIPT=zeroshot_suite bash tools/dist_test.sh CONFIG CHECKPOINT 8 --protocol official
 """
 
+import sys
+
 from xdet.cli.commands.suite import agree, main
+from xdet.cli.running import run_program
 
 __all__ = ['agree', 'main']
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

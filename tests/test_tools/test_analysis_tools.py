@@ -46,9 +46,8 @@ def subject(data: Path, weights: Path) -> list[str | Path]:
 
 @pytest.mark.parametrize('name', PROGRAMS)
 def test_help(name: str, capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(SystemExit) as caught:
-        run(name, '--help')
-    assert caught.value.code == 0 and name in capsys.readouterr().out
+    run(name, '--help')
+    assert f'usage: {name}.py' in capsys.readouterr().out
 
 
 def test_flops(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

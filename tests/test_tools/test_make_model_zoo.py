@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import runpy
 import shutil
-import sys
 from pathlib import Path
-from unittest import mock
 
 import pytest
 import torch
 import yaml
 from mmengine.config import Config
+from tiny.tools import run_tool
 
 from xdet.registry import MODELS
 
@@ -22,9 +20,7 @@ FOLDER = Path('configs/xdecoder')
 
 
 def run(root: Path, *options: str) -> None:
-    script = str(ROOT / 'tools' / 'misc' / 'make_model_zoo.py')
-    with mock.patch.object(sys, 'argv', [script, '--root', str(root), *options]):
-        runpy.run_path(script, run_name='__main__')
+    run_tool('misc/make_model_zoo', '--root', root, *options)
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from tiny.tools import run_tool
 
 from xdet.compat.checkpoint import known_words_of, read_checkpoint, read_state_dict
 from xdet.structures import KnownWords, Vocabulary
@@ -19,15 +19,9 @@ OFFICIAL = {
 
 
 @pytest.fixture
-def run(monkeypatch):
+def run():
     """Run a converter with arguments, in this process."""
-
-    def run(tool, *arguments):
-        path = ROOT / 'tools' / 'model_converters' / f'{tool}.py'
-        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, arguments)])
-        runpy.run_path(str(path), run_name='__main__')
-
-    return run
+    return lambda tool, *arguments: run_tool(f'model_converters/{tool}', *arguments)
 
 
 def test_there_and_back(run, tmp_path):

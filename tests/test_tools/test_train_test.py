@@ -109,11 +109,10 @@ def test_testing_repeats_the_metrics_and_writes_results(data: Path, trained: Pat
 
 @pytest.mark.parametrize('tool', ['train', 'test'])
 def test_help(tool: str, capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(SystemExit) as info:
-        run_tool(tool, '--help')
-    assert info.value.code == 0
+    run_tool(tool, '--help')
     # mim adds `--gpus 1` to the command when the help mentions it, which the program would refuse.
-    assert '--gpus' not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f'usage: {tool}.py' in printed and '--gpus' not in printed
 
 
 @pytest.mark.parametrize(

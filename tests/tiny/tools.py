@@ -20,12 +20,16 @@ CONFIG = ROOT / 'tests' / 'tiny' / 'tiny_run.py'
 
 
 def run_tool(name: str, *arguments: str | Path) -> None:
-    """Run ``tools/<name>.py`` in this process; raises the ``SystemExit`` that it ends with, if any."""
+    """Run ``tools/<name>.py`` in this process; raises the ``SystemExit`` of a failure."""
     for manager in (DefaultScope, MessageHub, MMLogger, Visualizer, XDetLocalVisualizer):
         manager._instance_dict.clear()  # as in a new process
     script = str(ROOT / 'tools' / f'{name}.py')
     with mock.patch.object(sys, 'argv', [script, *map(str, arguments)]), mock.patch.dict(os.environ):
-        runpy.run_path(script, run_name='__main__')
+        try:
+            runpy.run_path(script, run_name='__main__')
+        except SystemExit as ended:
+            if ended.code:
+                raise
 
 
 def start(*command: str | Path, **variables: str) -> subprocess.Popen:

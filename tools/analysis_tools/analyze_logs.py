@@ -9,11 +9,13 @@ A log is a work dir or a scalars.json of MMEngine.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from xdet.analysis.logs import choose_keys, draw_curves, read_log, time_statistics
 from xdet.analysis.tables import markdown
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 
 COLUMNS = dict(
     mean='s/iteration',
@@ -63,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

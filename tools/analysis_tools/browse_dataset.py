@@ -9,6 +9,7 @@ Writes a picture per sample and samples.json with their texts.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from rich.progress import track
 from xdet.analysis.pictures import facts, training_picture
 from xdet.analysis.subject import add_choice_arguments, add_config_arguments, build_dataset, read_config
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.io.writing import write_image, write_json
 from xdet.visualization.drawing import picture_of
 
@@ -81,4 +83,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

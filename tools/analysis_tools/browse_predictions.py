@@ -9,11 +9,13 @@ Writes a picture per image and predictions.json with the texts.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from xdet.analysis.pictures import comparison, facts
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.io.writing import write_image, write_json
 from xdet.visualization.drawing import picture_of
 
@@ -49,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

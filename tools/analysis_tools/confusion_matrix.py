@@ -9,12 +9,14 @@ Writes classes.md, classes.csv, <level>.csv and <level>.png.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from xdet.analysis.confusion import LEVELS, Confusion, draw_matrix, matrix_table
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

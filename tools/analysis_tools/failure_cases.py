@@ -9,12 +9,14 @@ Writes scores.json (all pictures, worst first), the sheets worst_<n>.png, and wh
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from xdet.analysis.failures import ImageScorer, Worst, ranked, sheets
 from xdet.analysis.pictures import FIELDS, comparison
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.io.writing import write_image, write_json
 from xdet.visualization.drawing import picture_of
 
@@ -69,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

@@ -11,6 +11,7 @@ such weights. Writes forgetting.md, .csv and .json.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import OptionAction, add_cfg_options
 from xdet.cli.overrides import apply_overrides
+from xdet.cli.running import run_program
 from xdet.compat.checkpoint import known_words_of, read_checkpoint, state_dict_of, write_state_dict
 from xdet.compat.fitting import to_xdet
 from xdet.io.writing import write_json
@@ -110,4 +112,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

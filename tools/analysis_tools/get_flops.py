@@ -9,12 +9,14 @@ The weights do not matter and are not loaded.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from xdet.analysis.flops import PARTS, count_parameters, count_stages, input_shape
 from xdet.analysis.subject import add_config_arguments, read_config
 from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.datasets.vocab import make_vocabulary
 from xdet.model_zoo import resolve_device
 from xdet.registry import MODELS
@@ -66,4 +68,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

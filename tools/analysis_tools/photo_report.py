@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from xdet.analysis.failures import ImageScorer, Worst, ranked, sheets
 from xdet.analysis.pictures import FIELDS, comparison
 from xdet.analysis.subject import add_config_arguments, build_model, read_config
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.compat.checkpoint import weights_sha256
 from xdet.io.writing import write_image, write_json, write_text
 from xdet.visualization.drawing import picture_of
@@ -173,4 +175,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

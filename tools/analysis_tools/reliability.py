@@ -11,12 +11,14 @@ reliability.csv and reliability.png. With --calibration the temperature is added
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from xdet.analysis.reliability import HEADER, collect, draw_reliability, fit_temperature, reliability
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.inference.names.calibration import Calibration
 from xdet.inference.outputs.provenance import Origin
 from xdet.model_zoo import resolve_model
@@ -62,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

@@ -10,6 +10,7 @@ multiplied by every factor; the results are compared in the original size of the
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from xdet.analysis.robustness import draw_curves, robustness_table, scaled_dataset
@@ -23,6 +24,7 @@ from xdet.analysis.subject import (
 )
 from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.io.writing import write_json
 
 FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
@@ -72,4 +74,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

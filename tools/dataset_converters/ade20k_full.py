@@ -12,6 +12,7 @@ made smaller, bilinearly, and written as JPEG once more.
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import cv2
 import numpy as np
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.files.image_io import read_image
 from xdet.datasets.files.segment_maps import read_pixels
@@ -103,4 +105,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

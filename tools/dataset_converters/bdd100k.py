@@ -14,6 +14,7 @@ crowds.
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.files.panoptic_files import categories_of, describe_segments, panoptic_pixels
 from xdet.datasets.files.segment_maps import read_pixels
@@ -118,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

@@ -17,6 +17,7 @@ crowds. Classes that are not evaluated are void.
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.files.panoptic_files import annotation_file, categories_of, instance_annotation, panoptic_pixels
 from xdet.datasets.files.segment_maps import read_pixels
@@ -123,4 +125,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

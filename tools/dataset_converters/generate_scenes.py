@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import numpy as np
 from mmengine.utils import track_iter_progress
 
 import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
+from xdet.cli.running import run_program
 from xdet.io.writing import write_bytes, write_json
 from xdet.scenes.dataset import scene_file_name, segments_of_split
 from xdet.scenes.description import Scene
@@ -151,4 +153,4 @@ def _write_picture(path: Path, image: np.ndarray) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

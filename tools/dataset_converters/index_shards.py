@@ -8,11 +8,13 @@ Usage: python tools/dataset_converters/index_shards.py 'data/cc3m/*.tar' 'data/s
 from __future__ import annotations
 
 import argparse
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from rich.progress import track
 
+from xdet.cli.running import run_program
 from xdet.datasets.files.tar_shards import expand_shards, load_index
 
 
@@ -51,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import io
 import pickle
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,6 +26,7 @@ from typing import Any, NoReturn
 from pycocotools import mask as mask_util
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.datasets.files.coco_json import index_images, load_coco_json
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.files.outlines import rasterize, read_outline
@@ -193,4 +195,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

@@ -13,12 +13,14 @@ Lists of own questions (JSON, JSONL, CSV, TSV, Parquet; see QuestionListDataset)
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.datasets.files.coco_json import load_json
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
 from xdet.datasets.files.pair_lists import read_rows
@@ -111,4 +113,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

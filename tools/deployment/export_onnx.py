@@ -9,10 +9,12 @@ Without a model it is the small one that comes with the package. docs/export.md 
 from __future__ import annotations
 
 import argparse
+import sys
 from functools import partial
 
 from xdet.apis import XDecoderInferencer
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.export.certificate import LEAST_AGREEMENT, MOST_DIFFERENCE, certify
 from xdet.export.exporting import OPSETS, export
 from xdet.inference.inputs.images import expand_images
@@ -45,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

@@ -7,8 +7,10 @@ python tools/deployment/reduce_onnx.py exported exported_int8 int8 --images phot
 from __future__ import annotations
 
 import argparse
+import sys
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.export.certificate import default_images
 from xdet.export.reduction import KINDS, reduce_model
 from xdet.inference.inputs.images import expand_images
@@ -34,4 +36,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

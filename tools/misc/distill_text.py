@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import copy
 import random
+import sys
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from xdet.analysis.known_words import brought_along
+from xdet.cli.running import run_program
 from xdet.compat.checkpoint import read_checkpoint, state_dict_of, write_state_dict
 from xdet.models.losses.criteria.distillation import RelationalDistillationLoss, centred, neighbour_agreement
 from xdet.models.text import CausalTextEncoder, random_prompts
@@ -267,4 +269,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import sys
 import tarfile
 import urllib.error
 import urllib.request
@@ -21,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from xdet.cli.running import run_program
 
 _COCO = 'http://images.cocodataset.org'
 _REFER = 'https://bvisionweb1.cs.unc.edu/licheng/referit/data'
@@ -324,4 +327,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

@@ -8,12 +8,14 @@ Names already in the target are kept and not embedded again, so an interrupted r
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from rich.progress import track
 
 from xdet.apis import XDecoderInferencer
+from xdet.cli.running import run_program
 from xdet.datasets.vocab import make_vocabulary
 from xdet.structures import Vocabulary
 
@@ -74,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

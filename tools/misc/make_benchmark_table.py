@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import re
 import runpy
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from xdet.benchmarks.fragments import Benchmark, list_benchmarks, load_benchmark
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.io.writing import write_text
 
 DOWNLOADS = Path(__file__).with_name('download_dataset.py')
@@ -134,4 +136,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

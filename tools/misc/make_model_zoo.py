@@ -7,10 +7,12 @@ python tools/misc/make_model_zoo.py --check    # write nothing; fail if somethin
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import yaml
 
+from xdet.cli.running import run_program
 from xdet.io.writing import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,4 +180,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

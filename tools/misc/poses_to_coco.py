@@ -11,10 +11,12 @@ are an error; images and classes that the annotation file does not have are left
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.datasets.files.coco_keypoints import KeypointFile
 from xdet.datasets.files.left_out import LeftOut
 from xdet.io.reading import listed, read_json
@@ -94,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

@@ -8,6 +8,7 @@ python tools/misc/print_config.py xdecoder_focal-t --benchmark ade20k-150 --prot
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from mmengine.config import Config
@@ -15,6 +16,7 @@ from mmengine.config import Config
 from xdet.benchmarks.fragments import PROTOCOLS, apply_benchmark
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_cfg_options, read_run_config
+from xdet.cli.running import run_program
 
 
 def parse_args() -> argparse.Namespace:
@@ -61,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

@@ -15,9 +15,11 @@ measure how well the model remembers them.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.datasets.exchange.splitting import split_coco_file
 
 
@@ -59,4 +61,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

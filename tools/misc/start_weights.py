@@ -10,6 +10,7 @@ random and is listed.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from xdet.analysis.known_words import brought_along
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.compat.checkpoint import read_checkpoint, read_state_dict, state_dict_of, write_state_dict
 from xdet.model_zoo import EMBEDDED, find_config
 from xdet.registry import MODELS
@@ -120,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

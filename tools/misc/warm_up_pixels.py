@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import random
+import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.running import run_program
 from xdet.compat.checkpoint import save_weights
 from xdet.compat.fitting import load_weights
 from xdet.datasets.order.seeding import Draw
@@ -165,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

@@ -6,6 +6,7 @@ python tools/model_converters/merge_lora.py CONFIG work_dirs/run/iter_3000.pth m
 from __future__ import annotations
 
 import argparse
+import sys
 from fnmatch import fnmatchcase
 
 from mmengine.registry import init_default_scope
@@ -13,6 +14,7 @@ from mmengine.registry import init_default_scope
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_cfg_options
 from xdet.cli.overrides import apply_overrides
+from xdet.cli.running import run_program
 from xdet.compat.checkpoint import write_state_dict
 from xdet.compat.fitting import load_weights
 from xdet.engine.optim.lora import ENTRIES, add_lora, check_options, merge_lora
@@ -55,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

@@ -8,7 +8,9 @@ Loading converts by itself; a converted file is for reading the weights elsewher
 from __future__ import annotations
 
 import argparse
+import sys
 
+from xdet.cli.running import run_program
 from xdet.compat.checkpoint import CheckpointError, read_state_dict, write_state_dict
 from xdet.compat.official_weights import is_official, official_to_xdet
 
@@ -40,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

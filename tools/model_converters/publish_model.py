@@ -6,7 +6,9 @@ python tools/model_converters/publish_model.py work_dirs/run/iter_4000.pth publi
 from __future__ import annotations
 
 import argparse
+import sys
 
+from xdet.cli.running import run_program
 from xdet.compat.checkpoint import known_words_of, read_checkpoint, state_dict_of, write_state_dict
 from xdet.compat.fitting import to_xdet
 
@@ -35,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

@@ -9,7 +9,9 @@ keeps what the model built for them.
 from __future__ import annotations
 
 import argparse
+import sys
 
+from xdet.cli.running import run_program
 from xdet.compat.checkpoint import CheckpointError, read_state_dict, write_state_dict
 from xdet.compat.official_weights import is_official, xdet_to_official
 
@@ -38,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_program(main))

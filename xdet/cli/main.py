@@ -14,6 +14,8 @@ from importlib import import_module
 
 from xdet.version import __version__
 
+from .running import run_program
+
 
 @dataclass(frozen=True)
 class Command:
@@ -84,59 +86,26 @@ def usage() -> str:
     return '\n'.join(lines) + _ENDING
 
 
-def _print(text: str) -> int:
-    try:
-        print(text, end='', flush=True)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
-    except OSError as error:
-        print(f'error: cannot print: {error.strerror}', file=sys.stderr)
-        return 2
-    return 0
-
-
-def _empty(words: Sequence[str]) -> str:
-    """What was given without a value, most often one of a shell's variable that is not set."""
-    for place, word in enumerate(words):
-        if not word.strip():
-            before = words[place - 1] if place else ''
-            return before if before.startswith('--') else f'argument {place + 1}'
-        if word.startswith('--') and word.endswith('=') and word.count('=') == 1:
-            return word[:-1]
-    return ''
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in ('-h', '--help', 'help'):
-        return _print(usage())
-    if arguments[0] in ('-V', '--version'):
-        return _print(f'xdet {__version__}\n')
-    name, *rest = arguments
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = ' '.join(['xdet', *(word for word in words[:1] if word in COMMANDS)])
+    return run_program(lambda: _command(words), name, words[1:])
+
+
+def _command(words: list[str]) -> int:
+    if not words or words[0] in ('-h', '--help', 'help'):
+        print(usage(), end='')
+        return 0
+    if words[0] in ('-V', '--version'):
+        print(f'xdet {__version__}')
+        return 0
+    name, *rest = words
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f'did you mean {close[0]}?' if close else f'commands are {", ".join(COMMANDS)}'
         print(f'error: xdet has no command {name[:80]!r}; {hint}', file=sys.stderr)
         return 2
-    if empty := _empty(rest):
-        print(f'error: xdet {name}: {empty} is empty; give it a value, or leave it out', file=sys.stderr)
-        return 2
     command = COMMANDS[name]
     variant = (command.variant,) if command.variant else ()
-    try:
-        return import_module(f'xdet.cli.commands.{command.module}').main(rest, f'xdet {name}', *variant) or 0
-    except ImportError as error:  # of a package that the command needs
-        from .errors import shows_tracebacks
-
-        if shows_tracebacks():
-            raise
-        print(f'error: xdet {name}: {" ".join(str(error).split())}', file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # `xdet models | head`
-        sys.stderr.close()
-        return 1
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        return 130
+    return import_module(f'xdet.cli.commands.{command.module}').main(rest, f'xdet {name}', *variant) or 0

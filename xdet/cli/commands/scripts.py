@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
-import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from unittest import mock
 
 FOLDERS = dict(
@@ -69,14 +69,21 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None, command: st
 
 
 def _run(script: Path, prog: str, arguments: list[str]) -> int:
+    # Not `runpy.run_path`, which would call the program by its file.
+    code = compile(script.read_bytes(), script, 'exec', dont_inherit=True)
+    program, caller = ModuleType('__main__'), sys.modules['__main__']
+    program.__file__ = str(script)
+    sys.modules['__main__'] = program
     try:
         with mock.patch.object(sys, 'argv', [prog, *arguments]):
-            runpy.run_path(str(script), run_name='__main__')
+            exec(code, program.__dict__)
     except SystemExit as ended:
         if isinstance(ended.code, str):
             print(ended.code, file=sys.stderr)
             return 1
         return ended.code or 0
+    finally:
+        sys.modules['__main__'] = caller
     return 0
 
 
