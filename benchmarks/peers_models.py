@@ -333,7 +333,7 @@ class Ours(Peer):
     def scores(self, image: Tensor) -> tuple[Tensor, Tensor]:
         features = self.model.encode(image)
         sample = XDetDataSample(metainfo=dict(vocabulary=self.vocabulary))
-        context = self.model._context(self.model.latent_pass(features), [sample])
+        context = self.model.context(self.model.latent_pass(features), [sample])
         logits = self.model.tasks['segmentation'].class_logits(context)[0]
         last = context.outputs.last
         embeds = last.rows(last.mask_embed, 'object', 'image')[0]

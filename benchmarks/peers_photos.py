@@ -57,8 +57,8 @@ def batches(cfg: Config, samples: int, seed: int, joint: bool) -> Iterator[list[
         yield batch
 
 
-def train(peer: Peer, cfg: Config, args: argparse.Namespace, joint: bool) -> dict[str, float]:
-    """Train in place; returns seconds per image and the mean loss of the last tenth."""
+def train(peer: Peer, cfg: Config, args: argparse.Namespace, joint: bool) -> dict:
+    """Train in place; returns seconds per image, the mean loss of the last tenth, and what ``--judge-every`` found."""
     steps = args.samples // 8
     wrapper = dict(
         type='OptimWrapper',
@@ -71,7 +71,7 @@ def train(peer: Peer, cfg: Config, args: argparse.Namespace, joint: bool) -> dic
     rates = [group['lr'] for group in optim.param_groups]
     warmup = max(1, steps // 10)
     peer.train()
-    spent, losses = 0.0, []
+    spent, losses, curve = 0.0, [], []
     for step, sources in enumerate(batches(cfg, args.samples, args.seed, joint)):
         share = min((step + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * max(0, step - warmup) / (steps - warmup + 1)))
         for group, rate in zip(optim.param_groups, rates, strict=True):
@@ -90,7 +90,13 @@ def train(peer: Peer, cfg: Config, args: argparse.Namespace, joint: bool) -> dic
             raise SystemExit(f'{type(peer).__name__}: the loss of step {step} is {losses[-1]}')
         if args.verbose and (step + 1) % 20 == 0:
             print(f'  step {step + 1}: loss {np.mean(losses[-20:]):.3f}, {spent / (step + 1):.2f} s', flush=True)
-    return dict(train_s_per_image=spent / max(1, steps * 8), last_loss=float(np.mean(losses[-max(1, steps // 10) :])))
+        seen = (step + 1) * 8
+        if args.judge_every and seen % args.judge_every == 0 and seen < args.samples:
+            curve.append(dict(samples=seen, **judge(peer, cfg, args)))
+            print(f'  {seen} photographs: {json.dumps(curve[-1])}', flush=True)
+            peer.train()
+    spent /= max(1, steps * 8)
+    return dict(train_s_per_image=spent, last_loss=float(np.mean(losses[-max(1, steps // 10) :])), curve=curve)
 
 
 def table(results: dict[str, dict]) -> str:
@@ -118,6 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--text', help='weights of tools/misc/start_weights.py, for ours')
     parser.add_argument('--samples', type=int, default=1600, help='photographs to train with')
     parser.add_argument('--images', type=int, default=251, help='photographs to test with')
+    parser.add_argument('--judge-every', type=int, default=0, help='judge after every so many photographs as well')
     parser.add_argument('--lr', type=float, default=5e-4)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--json', type=Path, help='results are added to this file')
@@ -128,6 +135,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     unknown = set(args.peers) - set(PEERS)
     if unknown:
         parser.error(f'no peer {", ".join(sorted(unknown))}; there are {", ".join(PEERS)}')
+    if args.judge_every % 8 or args.judge_every < 0:
+        parser.error(f'--judge-every is {args.judge_every}; accepted are multiples of the batch of 8')
     if args.samples < 8:
         parser.error(f'--samples is {args.samples}; at least one batch of 8 is needed')
     MMLogger.get_current_instance().setLevel('ERROR')
