@@ -143,6 +143,9 @@ def test_files_outside_the_folder(inferencer: XDecoderInferencer, tmp_path: Path
     with pytest.raises(ValueError, match='clip_ensemble has a file of its own'):
         model.save_pretrained(tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
+    (tmp_path / 'file').touch()
+    with pytest.raises(FileExistsError, match="^'.*/file' is a file; give a folder$"):
+        inferencer.save_pretrained(tmp_path / 'file')
     with pytest.raises(ValueError, match='is no name of a repository'):
         inferencer.push_to_hub('no name')
     assert pretrained.FORMAT == 1

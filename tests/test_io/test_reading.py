@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from xdet.io import reading
 from xdet.io.reading import (
     UnreadableError,
+    as_on_disk,
     expand,
     listed,
     parse_json,
@@ -236,3 +238,25 @@ def test_messages_have_one_line() -> None:
     assert shorten('array([[0.],\n       [1.]])') == 'array([[0.], [1.]])'
     assert shorten('a\r\nb' * 100, 20).endswith('(300 characters)')
     assert shorten(' ' * 1_000_000).endswith('(1000000 characters)')  # at once
+
+
+@pytest.mark.parametrize('made, asked', [('NFC', 'NFD'), ('NFD', 'NFC')])
+def test_names_in_the_other_form_of_unicode_are_found(tmp_path: Path, made: str, asked: str) -> None:
+    there = tmp_path / unicodedata.normalize(made, 'Straße à Zoë') / unicodedata.normalize(made, 'café.txt')
+    there.parent.mkdir()
+    there.write_bytes(b'one')
+    wanted = str(tmp_path / unicodedata.normalize(asked, 'Straße à Zoë') / unicodedata.normalize(asked, 'café.txt'))
+    if os.path.exists(wanted):
+        pytest.skip('this file system takes both forms for one name')
+    assert as_on_disk(wanted) == str(there) and read_bytes(wanted) == b'one'
+    assert as_on_disk(f'{wanted}x') == f'{wanted}x'
+    exact = there.with_name(os.path.basename(wanted))
+    exact.write_bytes(b'two')
+    assert as_on_disk(str(exact)) == str(exact) and read_bytes(exact) == b'two'
+
+
+def test_names_that_no_file_has(tmp_path: Path) -> None:
+    for name in ('é\0', 'é' * 5000, '\ud800', '/é/', 'é'):
+        assert as_on_disk(name) == name
+    with pytest.raises(FileNotFoundError, match='é.png: file does not exist'):
+        read_bytes(tmp_path / 'é.png')

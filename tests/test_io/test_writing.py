@@ -102,3 +102,17 @@ def test_left_overs_of_killed_writers(tmp_path: Path) -> None:
         os.utime(tmp_path / name, (time.time() - age,) * 2)
     writing.remove_forgotten(tmp_path, '*.pth*')
     assert sorted(path.name for path in tmp_path.iterdir()) == ['.iter_2.pth.x.part', '.other.x.part']
+
+
+def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert writing.make_folder(tmp_path / 'a' / 'b').is_dir()
+    file = tmp_path / 'file'
+    file.write_text('x')
+    with pytest.raises(FileExistsError, match="^'.*/file' is a file; give a folder$"):
+        writing.make_folder(file)
+    told = "file/c' cannot be made: '.*/file' is a file; give a folder$"
+    with pytest.raises(FileExistsError, match=told):
+        writing.write_text(file / 'c' / 'd', 'x')
+    with pytest.raises(FileExistsError, match=told), writing.replacing_path(file / 'c' / 'd'):
+        pass

@@ -15,6 +15,7 @@ from pathlib import Path
 from xdet.analysis.logs import choose_keys, draw_curves, read_log, time_statistics
 from xdet.analysis.tables import markdown
 from xdet.cli.errors import one_line_errors
+from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 
 COLUMNS = dict(
@@ -38,7 +39,7 @@ def parse_args() -> argparse.Namespace:
     plot.add_argument(
         '--keys', nargs='+', default=['loss'], metavar='PATTERN', help='what to draw, such as "loss*" (loss)'
     )
-    plot.add_argument('--out', type=Path, default=Path('outputs/curves.png'), help='.png or .pdf (outputs/curves.png)')
+    plot.add_argument('--out', type=output_file, default='outputs/curves.png', help='.png or .pdf (outputs/curves.png)')
     plot.add_argument('--smooth', type=int, default=1, metavar='N', help='average N logged values (1)')
     plot.add_argument('--log-scale', action='store_true', help='logarithmic values')
     time = commands.add_parser('time', help='times of iterations and the share of waiting for data')

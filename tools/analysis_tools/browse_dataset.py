@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,9 @@ from rich.progress import track
 from xdet.analysis.pictures import facts, training_picture
 from xdet.analysis.subject import add_choice_arguments, add_config_arguments, build_dataset, read_config
 from xdet.cli.errors import one_line_errors
+from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
-from xdet.io.writing import write_image, write_json
+from xdet.io.writing import make_folder, write_image, write_json
 from xdet.visualization.drawing import picture_of
 
 
@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
     add_choice_arguments(parser, 20)
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train', help='which loader (train)')
     parser.add_argument('--source', metavar='NAME', help='of joint training: only this loader (default: all)')
-    parser.add_argument('--out-dir', type=Path, default=Path('outputs/browse'), help='(outputs/browse)')
+    parser.add_argument('--out-dir', type=output_folder, default='outputs/browse', help='(outputs/browse)')
     return parser.parse_args()
 
 
@@ -62,7 +62,7 @@ def main() -> None:
         chosen = datasets(cfg, args.split, args.source)
         images = {name: build_dataset(dataset, args.num_images, args.shuffle) for name, dataset in chosen.items()}
     with one_line_errors('drawing', ValueError, OSError):
-        args.out_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(args.out_dir)
         for name, subset in images.items():
             for index in track(range(len(subset)), description=f'Drawing {name}'):
                 packed = subset[index]

@@ -15,8 +15,9 @@ from pathlib import Path
 from xdet.analysis.pictures import comparison, facts
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.cli.errors import one_line_errors
+from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
-from xdet.io.writing import write_image, write_json
+from xdet.io.writing import make_folder, write_image, write_json
 from xdet.visualization.drawing import picture_of
 
 
@@ -25,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     add_model_arguments(parser)
     add_choice_arguments(parser, 20)
     parser.add_argument('--score-thr', type=float, default=0.3, help='draw instances and phrases from this score (0.3)')
-    parser.add_argument('--out-dir', type=Path, default=Path('outputs/predictions'), help='(outputs/predictions)')
+    parser.add_argument('--out-dir', type=output_folder, default='outputs/predictions', help='(outputs/predictions)')
     return parser.parse_args()
 
 
@@ -38,7 +39,7 @@ def main() -> None:
     visualizer = XDetLocalVisualizer()
     described = []
     with one_line_errors('predicting', ValueError, OSError):
-        args.out_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(args.out_dir)
         for position, (pixels, sample) in enumerate(subject.predictions()):
             sample = sample.cpu()
             picture = comparison(visualizer, picture_of(pixels, sample), sample, args.score_thr)

@@ -16,6 +16,7 @@ from xdet.analysis.confusion import LEVELS, Confusion, draw_matrix, matrix_table
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
+from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
 
 
@@ -30,7 +31,7 @@ def parse_args() -> argparse.Namespace:
         help='count pixels, or segments of panoptic segmentation that overlap by more than half (pixels)',
     )
     parser.add_argument('--max-classes', type=int, default=40, metavar='N', help='most classes in the picture (40)')
-    parser.add_argument('--out-dir', type=Path, default=Path('outputs/confusion'), help='(outputs/confusion)')
+    parser.add_argument('--out-dir', type=output_folder, default='outputs/confusion', help='(outputs/confusion)')
     return parser.parse_args()
 
 

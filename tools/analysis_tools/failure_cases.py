@@ -16,8 +16,9 @@ from xdet.analysis.failures import ImageScorer, Worst, ranked, sheets
 from xdet.analysis.pictures import FIELDS, comparison
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.cli.errors import one_line_errors
+from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
-from xdet.io.writing import write_image, write_json
+from xdet.io.writing import make_folder, write_image, write_json
 from xdet.visualization.drawing import picture_of
 
 
@@ -28,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--by', metavar='VALUE', help='of the metrics, such as panoptic/PQ (default: the first usable)')
     parser.add_argument('--worst', type=int, default=12, metavar='N', help='how many to draw (12)')
     parser.add_argument('--per-sheet', type=int, default=6, metavar='N', help='pictures on a sheet (6)')
-    parser.add_argument('--out-dir', type=Path, default=Path('outputs/failures'), help='(outputs/failures)')
+    parser.add_argument('--out-dir', type=output_folder, default='outputs/failures', help='(outputs/failures)')
     args = parser.parse_args()
     if args.worst < 1 or args.per_sheet < 1:
         parser.error('--worst and --per-sheet must be at least 1')
@@ -53,7 +54,7 @@ def main() -> None:
                 fields = FIELDS.get(scorer.by.split('/')[0])
                 picture = comparison(visualizer, picture_of(pixels, sample), sample.cpu(), fields=fields)
                 worst.add(values[scorer.by], index, picture)
-        args.out_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(args.out_dir)
         found = dict(by=scorer.by, images=ranked(entries, scorer.by))
         write_json(args.out_dir / 'scores.json', found, indent=1, ensure_ascii=False)
         drawn = worst.pictures()

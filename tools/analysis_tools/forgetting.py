@@ -31,6 +31,7 @@ from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import OptionAction, add_cfg_options
 from xdet.cli.overrides import apply_overrides
+from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import known_words_of, read_checkpoint, state_dict_of, write_state_dict
 from xdet.compat.fitting import to_xdet
@@ -53,7 +54,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--save', nargs=2, metavar=('STRENGTH', 'FILE'), help='write weights between')
     parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda', ...")
     add_cfg_options(parser)
-    parser.add_argument('--out-dir', type=Path, default=Path('outputs/forgetting'), help='(outputs/forgetting)')
+    parser.add_argument('--out-dir', type=output_folder, default='outputs/forgetting', help='(outputs/forgetting)')
     add_choice_arguments(parser)
     return parser.parse_args()
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from xdet.analysis.flops import PARTS, count_parameters, count_stages, input_shape
 from xdet.analysis.subject import add_config_arguments, read_config
 from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
+from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.datasets.vocab import make_vocabulary
 from xdet.model_zoo import resolve_device
@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--tasks', nargs='+', metavar='TASK', help='tasks to count (default: all of the model)')
     parser.add_argument('--max-tokens', type=int, default=12, metavar='N', help='longest caption (12)')
     parser.add_argument('--device', default='cpu', help="'auto', 'cpu', 'cuda', ...")
-    parser.add_argument('--out', type=Path, metavar='PATH', help='also write PATH.md and PATH.csv')
+    parser.add_argument('--out', type=output_file, metavar='PATH', help='also write PATH.md and PATH.csv')
     return parser.parse_args()
 
 

@@ -22,6 +22,7 @@ from xdet.analysis.failures import ImageScorer, Worst, ranked, sheets
 from xdet.analysis.pictures import FIELDS, comparison
 from xdet.analysis.subject import add_config_arguments, build_model, read_config
 from xdet.cli.errors import one_line_errors
+from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import weights_sha256
 from xdet.io.writing import write_image, write_json, write_text
@@ -52,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--examples', type=int, default=10, metavar='N', help='at most so many of them (10)')
     parser.add_argument('--worst', type=int, default=6, metavar='N', help='failures to draw by each value (6)')
     parser.add_argument('--worst-by', nargs='+', default=WORST_BY, metavar='VALUE', help=' '.join(WORST_BY))
-    parser.add_argument('--out-dir', type=Path, default=Path('outputs/photo_report'), help='(outputs/photo_report)')
+    parser.add_argument('--out-dir', type=output_folder, default='outputs/photo_report', help='(outputs/photo_report)')
     args = parser.parse_args()
     if min(args.draw_every, args.examples, args.worst) < 1:
         parser.error('--draw-every, --examples and --worst must be at least 1')

@@ -18,6 +18,7 @@ from xdet.analysis.reliability import HEADER, collect, draw_reliability, fit_tem
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
+from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
 from xdet.inference.names.calibration import Calibration
 from xdet.inference.outputs.provenance import Origin
@@ -30,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     add_choice_arguments(parser)
     parser.add_argument('--pixels', type=int, default=2000, metavar='N', help='most pixels of an image (2000)')
     parser.add_argument('--calibration', type=Path, metavar='FILE', help='add the temperature to this file')
-    parser.add_argument('--out-dir', type=Path, default=Path('outputs/reliability'), help='(outputs/reliability)')
+    parser.add_argument('--out-dir', type=output_folder, default='outputs/reliability', help='(outputs/reliability)')
     return parser.parse_args()
 
 

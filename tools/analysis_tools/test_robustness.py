@@ -24,6 +24,7 @@ from xdet.analysis.subject import (
 )
 from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
+from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
 from xdet.io.writing import write_json
 
@@ -36,7 +37,7 @@ def parse_args() -> argparse.Namespace:
     add_choice_arguments(parser)
     parser.add_argument('--factors', type=float, nargs='+', default=FACTORS, help='(0.5 0.75 1 1.5 2)')
     parser.add_argument('--values', nargs='+', metavar='NAME', help='such as panoptic/PQ (default: all)')
-    parser.add_argument('--out-dir', type=Path, default=Path('outputs/robustness'), help='(outputs/robustness)')
+    parser.add_argument('--out-dir', type=output_folder, default='outputs/robustness', help='(outputs/robustness)')
     return parser.parse_args()
 
 

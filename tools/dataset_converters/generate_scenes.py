@@ -25,7 +25,7 @@ from mmengine.utils import track_iter_progress
 
 import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
 from xdet.cli.running import run_program
-from xdet.io.writing import write_bytes, write_json
+from xdet.io.writing import make_folder, write_bytes, write_json
 from xdet.scenes.dataset import scene_file_name, segments_of_split
 from xdet.scenes.description import Scene
 from xdet.scenes.render import RenderedScene, render_scene
@@ -69,7 +69,7 @@ def generate(out: Path, split: str, num: int, size: int, seed: int) -> Path:
     pictures, annotations = out / split, out / 'annotations'
     maps = annotations / f'panoptic_{split}'
     for folder in (pictures, maps):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     _check_settings(annotations / f'settings_{split}.json', dict(split=split, size=size, seed=seed))
     images, annotation_list, descriptions = [], [], []
     captions, phrases, questions = [], [], []

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.datasets.files.coco_json import load_json
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
@@ -99,7 +100,7 @@ def report(records: dict[str, Record]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('sources', type=Path, nargs='+', help='annotation files of VQA, or lists of own questions')
-    parser.add_argument('--out', type=Path, required=True, help='text file, one answer per line')
+    parser.add_argument('--out', type=output_file, required=True, help='text file, one answer per line')
     parser.add_argument(
         '--min-count', type=int, default=9, help='questions that an answer must be right for (default 9)'
     )

@@ -14,6 +14,7 @@ from functools import partial
 
 from xdet.apis import XDecoderInferencer
 from xdet.cli.errors import one_line_errors
+from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
 from xdet.export.certificate import LEAST_AGREEMENT, MOST_DIFFERENCE, certify
 from xdet.export.exporting import OPSETS, export
@@ -25,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('model', nargs='?', help='name of a shipped model, or a config file')
     parser.add_argument('weights', nargs='?', help='checkpoint file or URL')
-    parser.add_argument('--out-dir', required=True, help='new folder')
+    parser.add_argument('--out-dir', type=output_folder, required=True, help='new folder')
     parser.add_argument('--tasks', nargs='+', metavar='TASK', help='names of the tasks that it is for (default: all)')
     parser.add_argument('--opset', type=int, default=20, help=f'{OPSETS[0]} to {OPSETS[-1]} (default: 20)')
     parser.add_argument('--images', help='folder or pattern of 20 images or more for the proof (default: scenes)')

@@ -26,6 +26,7 @@ from xdet.analysis.known_words import brought_along, collect, measure, read_list
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_cfg_options
 from xdet.cli.overrides import apply_overrides
+from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import read_checkpoint, state_dict_of, write_state_dict
 from xdet.compat.fitting import to_xdet
@@ -51,7 +52,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--unrelated', type=Path, nargs='+', required=True, help='files with names of other things')
     parser.add_argument('--near', type=Path, nargs='*', default=[], help='files with names that are like trained ones')
-    parser.add_argument('--out', type=Path, help='file to write (.safetensors); default: the file of weights itself')
+    parser.add_argument('--out', type=output_file, help='file to write (.safetensors; default: that of the weights)')
     parser.add_argument('--dry-run', action='store_true', help='only measure')
     parser.add_argument('--samples', type=int, default=500, help='samples to collect words from, per data set (500)')
     parser.add_argument('--seed', type=int, default=0, help='another seed divides the lists otherwise')

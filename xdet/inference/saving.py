@@ -11,7 +11,7 @@ import torch
 from xdet import model_zoo, pretrained
 from xdet.compat.checkpoint import save_weights
 from xdet.io.reading import expand
-from xdet.io.writing import write_files
+from xdet.io.writing import make_folder, write_files
 
 from .loaded import LoadedModel
 from .names.calibration import Calibration
@@ -76,7 +76,7 @@ class SavedModels(LoadedModel):
         config = pretrained.config_text(name, self.cfg, transforms, vocabulary, knows, answers)
         parameters = sum(parameter.numel() for parameter in model.parameters())
         card = pretrained.card(name, self.task_names, knows, parameters, model_zoo.metadata(name))
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with tempfile.TemporaryDirectory(dir=folder) as unfinished:
             weights = Path(unfinished, pretrained.WEIGHTS)
             known = None if self.word_check is None else self.word_check.known

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .writing import make_folder
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -30,7 +32,7 @@ def locked(path: str | os.PathLike, wait: bool) -> Iterator[None]:
         BlockingIOError: Somebody else holds it, and ``wait`` is False.
         OSError: The file cannot be made.
     """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    make_folder(Path(path).parent)
     with open(path, 'ab') as file:
         if fcntl is not None:
             try:

@@ -14,6 +14,7 @@ import os
 import stat
 import threading
 import time
+import unicodedata
 import urllib.request
 from collections.abc import Iterable
 from http.client import HTTPException
@@ -64,7 +65,7 @@ def read_bytes(
         if backend_args is None and scheme in ('http', 'https'):
             return _download(name, max_bytes, timeout)
         if backend_args is None and not scheme:
-            return _read_regular(name, max_bytes)
+            return _read_regular(as_on_disk(name), max_bytes)
         from mmengine import fileio  # exported models run without it
 
         return fileio.get(name, backend_args=backend_args)
@@ -237,6 +238,29 @@ def expand(path: str | os.PathLike) -> Path:
     if expanded == text:
         raise ValueError(f'{shorten(text)}: there is no user {shorten(text.split("/", 1)[0][1:])!r}')
     return Path(expanded)
+
+
+def as_on_disk(path: str) -> str:
+    """``path``, or if there is no such file or folder, the one whose name differs in Unicode's normal form only.
+
+    An accented letter is one character or two: macOS writes names in the second form, most programs the first. What
+    has the very name wins; without any, ``path`` stays.
+    """
+    if path.isascii() or '\0' in path or _exists(path):
+        return path
+    parent, name = os.path.split(path)
+    if not name:
+        return path
+    folder = as_on_disk(parent)
+    names = (name, unicodedata.normalize('NFC', name), unicodedata.normalize('NFD', name))
+    return next((found for found in (os.path.join(folder, form) for form in names) if _exists(found)), path)
+
+
+def _exists(path: str) -> bool:
+    try:
+        return os.path.lexists(path)
+    except (UnicodeError, ValueError):  # no file system has such a name
+        return False
 
 
 def is_address(path: Any) -> bool:

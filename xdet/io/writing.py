@@ -52,8 +52,8 @@ def replacing_path(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     part = path.with_name(f'.{path.stem[:_STEM]}.{uuid.uuid4().hex[:12]}{UNFINISHED}{path.suffix}')
+    make_folder(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         with _naming(path, str(part)):
             os.replace(part, path)
@@ -105,6 +105,23 @@ def write_image(path: str | os.PathLike, pixels: np.ndarray, **options: Any) -> 
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, Image.registered_extensions()[suffix], **options)
     write_bytes(path, buffer.getvalue())
+
+
+def make_folder(path: str | os.PathLike) -> Path:
+    """Make a folder and those above it; one that is there is as good.
+
+    Raises:
+        FileExistsError: A file is in the way; the message names it.
+        OSError: No permission, and the like.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        file = next(place for place in (path, *path.parents) if os.path.lexists(place))
+        where = '' if file == path else f"'{path}' cannot be made: "
+        raise FileExistsError(f"{where}'{file}' is a file; give a folder") from None
+    return path
 
 
 def check_place(path: str | os.PathLike, folder: bool = False) -> None:
@@ -162,7 +179,7 @@ def _replacing_all(paths: list[Path]) -> Iterator[list[IO[bytes]]]:
         with ExitStack() as stack:
             files: list[IO[bytes]] = []
             for path in paths:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
                 part = path.with_name(_part_of(path, uuid.uuid4().hex[:12]))
                 parts.append(part)
                 with _naming(path, str(part)):

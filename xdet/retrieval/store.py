@@ -19,7 +19,7 @@ import numpy as np
 from xdet.io.locking import locked
 from xdet.io.reading import UnreadableError, expand, read_json, shorten
 from xdet.io.schema import checked, require
-from xdet.io.writing import remove_forgotten, replacing, write_text
+from xdet.io.writing import make_folder, remove_forgotten, replacing, write_text
 
 FORMAT = 'xdet-retrieval-index'
 VERSION = 1
@@ -252,7 +252,7 @@ class EmbeddingStore:
             RetrievalIndexError: The folder cannot be written.
         """
         with self._writing():
-            self.directory.mkdir(parents=True, exist_ok=True)
+            make_folder(self.directory)
             if self._new:
                 self._shards.append(self._write_shard(np.stack(self._new)))
                 self._new.clear()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdet.io.reading import expand, shorten
-from xdet.io.writing import replacing, replacing_path, write_image
+from xdet.io.writing import make_folder, replacing, replacing_path, write_image
 
 from .reading import FilmError
 
@@ -109,7 +109,7 @@ def check_output(out: str | Path) -> Path:
             raise FilmError(f'{name}: is a file; give a folder, or a name with an ending')
         if suffix and path.is_dir():
             raise FilmError(f'{name}: is a folder; give a file')
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with tempfile.TemporaryFile(dir=path.parent):
             pass  # can files be made there?
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import tracemalloc
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from xdet.datasets.exchange import Problems, read_annotations
 from xdet.datasets.exchange.formats.label_studio import decode_brush, encode_brush
 from xdet.datasets.exchange.kinds import KINDS
 from xdet.datasets.exchange.source import Source, inner_path, read_xml
+from xdet.inference.names.calibration import Case, read_cases
 from xdet.structures import decode_mask
 
 HUGE = 10**400
+DECOMPOSED = unicodedata.normalize('NFD', 'Zoë.png')
 
 
 @pytest.fixture
@@ -434,3 +437,22 @@ def test_bombs_take_no_memory(tmp_path: Path) -> None:
 
 def test_every_format_is_tested() -> None:
     assert {kind for kind, _, _ in BAD} >= {kind for kind in KINDS if '-' not in kind} | {'yolo-seg', 'label-studio'}
+
+
+@pytest.mark.parametrize('pngs', ['panoptic_val', 'panoptic/val', '.'])
+def test_usual_places_of_panoptic_images(tmp_path: Path, pngs: str) -> None:
+    for name in (f'{pngs}/{DECOMPOSED}', f'images/val/{DECOMPOSED}'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.full((6, 8, 3), (1, 0, 0), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name)
+    annotation = dict(image_id=1, file_name='Zoë.png', segments_info=[dict(id=1, category_id=1)])
+    content = dict(coco(image=dict(file_name='Zoë.png')), annotations=[annotation])
+    path = tmp_path / 'panoptic_val.json'
+    path.write_text(json.dumps(content))
+    (image,) = read_annotations(path).images
+    assert image.file == 'Zoë.png' and Path(image.path) == tmp_path / 'images' / 'val' / DECOMPOSED
+    assert len(image.segments) == 1
+    assert read_cases(path) == ('names', [Case(image.path, ('dog',), ())])
+    (tmp_path / pngs / DECOMPOSED).unlink()
+    with pytest.raises(FileNotFoundError, match='Zoë.png is in none of .*/panoptic_val, .*/panoptic/val, '):
+        read_annotations(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +99,14 @@ def test_boxes_only(tiny_coco) -> None:
     assert segments.boxes.tolist() == [[0, 0, 8, 6], [4, 2, 12, 10]] and segments.labels.tolist() == [0, 1]
     assert 'masks' not in segments and segments.alike.shape == (4, 3, 4)
     assert len(dataset[1]['data_samples'].gt_segments.boxes) == 0
+
+
+def test_files_are_found_in_the_other_form_of_unicode(tiny_coco) -> None:
+    """Names in the file have one character for an accented letter, those that macOS wrote two."""
+    decomposed, composed = (unicodedata.normalize(form, 'Zoë.png') for form in ('NFD', 'NFC'))
+    (tiny_coco.root / 'img' / 'a.png').rename(tiny_coco.root / 'img' / decomposed)
+    tiny_coco.images[0]['file_name'] = composed
+    ann_file = tiny_coco.write('other.json', tiny_coco.instances)
+    dataset = CocoInstanceSegDataset(**tiny_coco.instance_cfg(pipeline=PIPELINE, ann_file=ann_file))
+    assert len(dataset) == 2 and Path(dataset.get_data_info(0)['img_path']).exists()
+    assert dataset[0]['data_samples'].gt_segments.labels.tolist() == [0, 1]

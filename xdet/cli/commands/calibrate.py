@@ -26,7 +26,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
     parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('data', help='labelled images: COCO JSON, or a list of present and absent names')
-    parser.add_argument('--images', metavar='DIR', help='folder of the images (default: that of DATA)')
+    parser.add_argument('--images', metavar='DIR', help='folder of the images (default: beside DATA)')
     parser.add_argument('--alpha', type=float, default=0.05, help='greatest share of absent names reported (0.05)')
     parser.add_argument('--task', help='whose own rule the table compares with (default: panoptic, or refseg)')
     parser.add_argument(

@@ -68,7 +68,6 @@ def run(args: argparse.Namespace) -> int:
         **options,
     )
     out_dir = Path(args.out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
     stem = Path(args.image.split('?')[0]).stem
     write_image(out_dir / f'{stem}_edited.png', np.asarray(result.image))
     write_image(out_dir / f'{stem}_mask.png', result.mask)

@@ -57,7 +57,7 @@ def parser(prog: str | None = None, command: str = 'search') -> argparse.Argumen
 def run(args: argparse.Namespace) -> int:
     """Bring the index up to date, search it, write JSON and sheets; returns the exit code."""
     from xdet.compat.quiet import quiet_imports
-    from xdet.io.writing import check_place, write_json
+    from xdet.io.writing import check_place, make_folder, write_json
 
     with quiet_imports():
         from xdet.apis import ImageIndex, TextIndex
@@ -81,8 +81,7 @@ def run(args: argparse.Namespace) -> int:
     print(f'{len(index)} {index.kind} in index {args.index}')
     if 'text' not in args:
         return 1 if index.failed else 0
-    out_dir = Path(args.out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
+    out_dir = make_folder(args.out_dir)
     rankings = []
     for number, query in enumerate(args.text or args.image, start=1):
         found = _search(inferencer, index, query, args)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from xdet.io.reading import expand, listed, read_json, shorten
-from xdet.io.writing import UNFINISHED, replacing
+from xdet.io.writing import UNFINISHED, make_folder, replacing
 
 from .annotated import AnnotatedImage, AnnotatedSet
 from .files import Content
@@ -54,7 +54,7 @@ KINDS = {
         'ids and supercategories, which are made anew',
     ),
     'coco-panoptic': Kind(
-        'COCO panoptic JSON and PNGs',
+        'COCO panoptic JSON and PNGs, in `panoptic_val/` or `panoptic/val/`',
         coco.read_panoptic,
         coco.panoptic_files,
         True,
@@ -250,7 +250,7 @@ def write_annotations(data: AnnotatedSet, kind: str, out: str | Path, copy_image
         return _write_file(made, kind, out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"'{shorten(str(out))}' exists and is not empty; choose a new folder")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     staging = out.with_name(f'.{out.name[:40]}.{uuid.uuid4().hex[:12]}{UNFINISHED}')
     count = 0
     try:

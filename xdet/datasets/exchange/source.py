@@ -15,7 +15,7 @@ from PIL import UnidentifiedImageError
 from xdet.datasets.files.image_io import IMAGE_SUFFIXES, ImageReadError, is_clutter, open_image
 from xdet.datasets.files.outlines import check_coordinates
 from xdet.io.errors import cause
-from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, shorten
+from xdet.io.reading import MAX_IMAGE_BYTES, as_on_disk, listed, read_bytes, shorten
 from xdet.io.schema import is_finite, shown
 
 from .problems import Problems
@@ -66,10 +66,7 @@ class Source:
         if self.images is not None:
             return [self.images]
         whole = self.path if self.path.is_dir() else self.path.parent
-        stem = path.stem.removeprefix('instances_').removeprefix('panoptic_')  # annotations/instances_val2017.json
-        above = path.parent.parent
-        folders = (path.parent / 'images', whole / 'images', path.parent / stem, above / 'images', above / stem)
-        return [*dict.fromkeys(folder for folder in folders if folder.is_dir()), path.parent]
+        return [*dict.fromkeys([*usual_folders(path, whole), path.parent])]
 
     def image(self, name: str, folders: Sequence[Path], where: str) -> tuple[str, str]:
         """An image that annotations name: its path below the folder of images, and where it is (empty: nowhere).
@@ -86,7 +83,45 @@ class Source:
         places = [folder / file for folder in folders]
         if self.images is not None:
             places.append(self.images / PurePosixPath(file).name)
-        return file, next((str(place) for place in places if place.is_file()), '')
+        return file, next((str(place) for place in map(_on_disk, places) if place.is_file()), '')
+
+
+def usual_folders(ann_file: Path, whole: Path | None = None) -> list[Path]:
+    """Folders in which the images of a file of annotations usually are, and which there are.
+
+    Args:
+        ann_file (Path): Such as ``annotations/instances_val2017.json``, with ``val2017/`` beside ``annotations/``, or
+            ``panoptic_val.json`` with ``images/val/``.
+        whole (Path, optional): Folder of the whole data set.
+    """
+    beside, above, part = ann_file.parent, ann_file.parent.parent, _part(ann_file)
+    folders = (beside / 'images' / part, beside / 'images', *([] if whole is None else [whole / 'images']))
+    folders = (*folders, beside / part, above / 'images' / part, above / 'images', above / part)
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+
+
+def panoptic_file(ann_file: Path, name: str, where: str) -> str:
+    """Where a PNG that ``panoptic_val.json`` names is: in ``panoptic_val/``, in ``panoptic/val/``, or beside the file.
+
+    Raises:
+        FileNotFoundError: In none of them.
+        ValueError: The name leaves the folder.
+    """
+    file = inner_path(name, where)
+    beside = ann_file.parent
+    folders = (ann_file.with_suffix(''), beside / 'panoptic' / _part(ann_file), beside)
+    found = next((place for place in (_on_disk(folder / file) for folder in folders) if place.is_file()), None)
+    if found is None:
+        raise FileNotFoundError(f'{where}: {shorten(file)} is in none of {listed(folders)}')
+    return str(found)
+
+
+def _part(ann_file: Path) -> str:
+    return re.sub('^(instances|panoptic|keypoints|person_keypoints|referring)_', '', ann_file.stem)
+
+
+def _on_disk(path: Path) -> Path:
+    return Path(as_on_disk(str(path)))
 
 
 def inner_path(name: str, where: str) -> str:

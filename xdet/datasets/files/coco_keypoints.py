@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path as osp
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ class KeypointFile:
 
 
 def _name(path: str) -> str:
-    return osp.normpath(path).replace('\\', '/')
+    return unicodedata.normalize('NFC', osp.normpath(path).replace('\\', '/'))
 
 
 def _declared(path: str, content: dict) -> tuple[dict[Any, tuple[str, ...]], list[tuple[str, str]]]:

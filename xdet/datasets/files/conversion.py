@@ -20,7 +20,7 @@ from typing import Any
 from rich.progress import track
 
 from xdet.io.reading import file_sha256
-from xdet.io.writing import write_text
+from xdet.io.writing import make_folder, write_text
 
 Record = dict[str, Any]
 """What an item leaves behind: ``files``, paths relative to the root, and whatever the final step needs; JSON types."""
@@ -104,7 +104,7 @@ class Conversion:
         if self.dry_run:
             print(f'{self.name}: {len(todo)} of {len(items)} items would be converted into {self.root}')
             return None
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_folder(self.root)
         # Written anew, without what a killed run left half-written or that does not belong to these items.
         write_text(self.journal, ''.join(map(_journal_line, records.items())))
         with self.journal.open('a', encoding='utf-8') as journal:

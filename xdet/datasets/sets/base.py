@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 
 from xdet.datasets.files.coco_json import listed_images
 from xdet.io.errors import cause
-from xdet.io.reading import is_address, listed, shorten
+from xdet.io.reading import as_on_disk, is_address, listed, shorten
 from xdet.structures import Vocabulary
 
 
@@ -70,6 +70,11 @@ class ImageDataset(BaseDataset):
         if self.exclude:
             self.data_list = self._without_excluded(source)
         missing = missing_files(info[key] for info in self.data_list for key in FILE_KEYS if info.get(key))
+        there = {path: found for path in missing if (found := as_on_disk(path)) != path}
+        if there:
+            for info in self.data_list:
+                info.update({key: there[info[key]] for key in FILE_KEYS if info.get(key) in there})
+            missing -= there.keys()
         if not missing:
             return self.data_list
         first = min(missing)

@@ -16,6 +16,7 @@ import torch
 from mmengine.logging import print_log
 
 from xdet.compat.checkpoint import load_plain
+from xdet.io.writing import make_folder
 
 _HEADER = struct.Struct('<QIQ')  # length and checksum of what follows, and the number of indices it begins with
 _SUFFIX = '.results'
@@ -34,7 +35,7 @@ class ResultWriter:
     """
 
     def __init__(self, folder: Path, rank: int, types: Sequence[type] = ()) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._types = types
         self._checked = False
         self._file = open(folder / f'rank-{rank}-{time.time_ns()}-{os.getpid()}{_SUFFIX}', 'xb')  # noqa: SIM115

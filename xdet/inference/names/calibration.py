@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xdet.datasets.exchange.source import usual_folders
 from xdet.datasets.files.coco_json import (
     check_category,
     field,
@@ -28,7 +29,7 @@ from xdet.datasets.files.coco_json import (
     load_coco_json,
     sentence_text,
 )
-from xdet.io.reading import expand, is_address, read_json, shorten
+from xdet.io.reading import as_on_disk, expand, is_address, read_json, shorten
 from xdet.io.schema import ID, number, require, shown
 from xdet.io.writing import write_json
 from xdet.structures import Vocabulary, clean_name
@@ -247,7 +248,7 @@ def read_cases(path: str | Path, images: str | Path | None = None, seed: int = 0
         path (str | Path): A COCO JSON of instances or panoptic segments, in which all categories are annotated
             exhaustively; one of referring expressions, whose phrases are absent from images that show none of their
             category; or a list of objects ``image``, ``present`` and ``absent`` with ``names`` or ``phrases``.
-        images (str | Path, optional): Folder of the images; None is the folder of the file.
+        images (str | Path, optional): Folder of the images; None is where images of COCO usually are, beside the file.
         seed (int): Of the choice of absent phrases.
 
     Returns:
@@ -256,10 +257,11 @@ def read_cases(path: str | Path, images: str | Path | None = None, seed: int = 0
     Raises:
         OSError, ValueError: The file cannot be read, or is of another kind.
     """
-    folder = expand(images) if images is not None else expand(path).parent
+    beside = expand(path).parent
+    folders = [expand(images)] if images is not None else [*usual_folders(expand(path)), beside]
     content = read_json(path)
     if isinstance(content, list):
-        return _listed_cases(str(path), content, folder)
+        return _listed_cases(str(path), content, folders[-1])
     content = load_coco_json(str(path), keys=('images', 'annotations', 'categories'))
     found = index_images(str(path), content, sizes=False)
     names = {key: entry['name'] for key, entry in index_categories(str(path), content).items()}
@@ -277,7 +279,7 @@ def read_cases(path: str | Path, images: str | Path | None = None, seed: int = 0
             text = sentence if isinstance(sentence, str) else sentence_text(sentence, where)
             if text.strip() and own:
                 phrases[image].append((text.strip(), own[0]))
-    paths = {key: str(folder / file_name(str(path), entry)) for key, entry in found.items()}
+    paths = {key: _path(folders, file_name(str(path), entry)) for key, entry in found.items()}
     if any(phrases.values()):
         return 'phrases', _phrase_cases(paths, phrases, shown_categories, random.Random(seed))
     return 'names', [
@@ -288,6 +290,12 @@ def read_cases(path: str | Path, images: str | Path | None = None, seed: int = 0
         )
         for key in found
     ]
+
+
+def _path(folders: Sequence[Path], name: str) -> str:
+    """Of an image, in the first folder that has it; if none has, in the last."""
+    paths = [as_on_disk(str(folder / name)) for folder in folders]
+    return next((path for path in paths if Path(path).is_file()), paths[-1])
 
 
 def _phrase_cases(
@@ -326,7 +334,7 @@ def _listed_cases(path: str, content: list[Any], folder: Path) -> tuple[str, lis
         if twice:
             raise ValueError(f'{where}: {shown(min(twice))} is both present and absent')
         kinds.add(require(entry, 'kind', str, where, 'names'))
-        cases.append(Case(image if is_address(image) else str(folder / image), *lists))
+        cases.append(Case(image if is_address(image) else as_on_disk(str(folder / image)), *lists))
     if len(kinds) > 1 or not kinds <= set(KINDS):
         found = ', '.join(sorted(map(repr, kinds)))
         raise ValueError(f"{path}: 'kind' is {found}; accepted is one of {', '.join(KINDS)} in all entries")

@@ -123,7 +123,6 @@ class Result:
             content = _encoded(self.plot(), suffix)
         else:
             raise ValueError(f"'{path.name}' ends in neither .json nor one of {', '.join(_IMAGES)}")
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_files({path: content})
         return path
 
@@ -403,7 +402,6 @@ class Depth(Result):
             return super().save(path)
         content = io.BytesIO()
         np.save(content, self.depth, allow_pickle=False)
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_files({path: content.getvalue()})
         return path
 

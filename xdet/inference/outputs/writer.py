@@ -17,6 +17,7 @@ from PIL import Image
 
 from xdet.inference.inputs.images import RESULTS
 from xdet.io.reading import expand, shorten
+from xdet.io.writing import make_folder
 from xdet.io.writing import write_files as _write_files
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class ResultWriter:
             self.name(name)
         try:
             for folder in RESULTS:
-                (self.out_dir / folder).mkdir(parents=True, exist_ok=True)
+                make_folder(self.out_dir / folder)
             with tempfile.TemporaryFile(dir=self.out_dir / 'preds'):
                 pass  # can files be made there?
         except OSError as error:

@@ -21,7 +21,7 @@ from xdet.datasets.files.image_io import IMAGE_SUFFIXES
 from xdet.io.errors import cause
 from xdet.io.reading import expand, parse_json, read_json, shorten
 from xdet.io.schema import shown
-from xdet.io.writing import write_bytes, write_json, write_text
+from xdet.io.writing import make_folder, write_bytes, write_json, write_text
 
 from ..refusal import Refused
 from .images import TaskImages
@@ -68,7 +68,7 @@ class Training:
         if iters < 1:
             raise ValueError(f'--train-iters is {iters}; accepted are whole numbers from 1')
         self.folder = expand(folder).resolve()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self.images = images
         self.iters = iters
         self.command = list(command or (sys.executable, '-m', 'xdet', 'train'))

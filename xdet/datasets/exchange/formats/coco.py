@@ -11,7 +11,7 @@ import numpy as np
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
 from xdet.datasets.exchange.files import Content, json_bytes, unique_file
 from xdet.datasets.exchange.maps import png, without_overlap
-from xdet.datasets.exchange.source import Source, checked_name, checked_size, inner_path
+from xdet.datasets.exchange.source import Source, checked_name, checked_size, panoptic_file
 from xdet.datasets.files.coco_json import (
     check_category,
     file_name,
@@ -134,7 +134,7 @@ def read_annotation(annotation: Mapping, image: Mapping, categories: Mapping, wh
 
 
 def read_panoptic(source: Source) -> AnnotatedSet:
-    """Read a panoptic JSON, or all of a folder, whose names are the splits; PNGs lie in the folder of the same name.
+    """Read a panoptic JSON, or all of a folder, whose names are the splits; see ``panoptic_file`` for the PNGs.
 
     Raises:
         OSError, ValueError: A file is damaged or missing.
@@ -178,11 +178,8 @@ def _read_map(annotation: Mapping, image: Mapping, categories: Mapping, path: Pa
             )
         infos[number] = dict(id=number, label=0, category=category, crowd=crowd)
     size = checked_size((image['height'], image['width']), where)
-    file = inner_path(require(annotation, 'file_name', str, where), where)
-    places = [path.with_suffix('') / file, path.parent / file]
-    indices, kept = read_panoptic_map(
-        str(next((place for place in places if place.is_file()), places[0])), [*infos.values()]
-    )
+    file = panoptic_file(path, require(annotation, 'file_name', str, where), where)
+    indices, kept = read_panoptic_map(file, [*infos.values()])
     if indices.shape != size:
         raise ValueError(f'{where}: {file} has {indices.shape[::-1]} pixels, its image {size[::-1]} (w, h)')
     return [
