@@ -14,6 +14,7 @@ from PIL import Image
 from xdet.inference.inputs.images import ImageInput, expand_images
 from xdet.io.reading import expand, shorten
 from xdet.io.schema import number, shown
+from xdet.lazy import import_optional
 from xdet.retrieval.regions import segment_phrase
 
 if TYPE_CHECKING:
@@ -149,14 +150,9 @@ def load_inpainting_pipeline(path: str | Path, device: str | torch.device = 'cpu
     if not path.is_dir():
         named = shorten(str(path))
         raise FileNotFoundError(f"inpainting pipeline '{named}' is not a folder; give one that diffusers saved")
+    diffusers = import_optional('diffusers', 'loading an inpainting pipeline', 'edit')
     try:
-        from diffusers import AutoPipelineForInpainting
-    except ImportError as error:
-        raise ImportError(
-            f'loading an inpainting pipeline needs diffusers; pip install diffusers transformers ({error})'
-        ) from error
-    try:
-        loaded = AutoPipelineForInpainting.from_pretrained(str(path), local_files_only=True, **kwargs)
+        loaded = diffusers.AutoPipelineForInpainting.from_pretrained(str(path), local_files_only=True, **kwargs)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OSError(f"inpainting pipeline '{path}' cannot be loaded: {' '.join(str(error).split())}") from error
     return loaded.to(device)

@@ -1,4 +1,4 @@
-"""Packages that import a name when it is asked for, so that importing one class does not load all of them."""
+"""Imports that wait: names of a package until they are asked for, packages of extras until something needs them."""
 
 from __future__ import annotations
 
@@ -27,3 +27,24 @@ def lazy_exports(
         return value
 
     return get, lambda: sorted({*vars(sys.modules[package]), *homes}), sorted(homes)
+
+
+def import_optional(module: str, user: str, extra: str | None = None, package: str | None = None) -> Any:
+    """A module of a package that xdet does not bring by itself.
+
+    Args:
+        module (str): Its full name.
+        user (str): What needs it, as the subject of "needs".
+        extra (str, optional): The extra of xdet that brings the package; None if no extra does.
+        package (str, optional): What to call the package; None is the first part of the module's name.
+
+    Raises:
+        ImportError: It cannot be imported; one line says what needs it, why it fails and what to install.
+    """
+    package = package or module.split('.')[0]
+    try:
+        return import_module(module)
+    except ImportError as error:
+        wanted = f'"xdet[{extra}]"' if extra else package
+        cause = ' '.join(str(error).split())[:300]
+        raise ImportError(f'{user} needs {package} ({cause}); pip install {wanted}', name=error.name) from error

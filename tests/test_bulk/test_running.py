@@ -190,7 +190,7 @@ def test_bad_input_is_named(
             run_bulk(**(dict(images=folder, out_dir=out) | saved | ASKED | changed))
         assert not out.exists() or not list(out.glob('*.parquet'))
     monkeypatch.setitem(sys.modules, 'ray', None)
-    with pytest.raises(ImportError, match=r'runs with several workers need Ray: pip install "xdet\[ray\]"'):
+    with pytest.raises(ImportError, match=r'a run with workers above 0 needs ray .*; pip install "xdet\[ray\]"'):
         run_bulk(folder, tmp_path / 'out', workers=2, **saved, **ASKED)
 
 

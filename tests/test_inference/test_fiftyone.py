@@ -119,5 +119,5 @@ def test_damaged_samples(found: Any, told: str, tmp_path: Path) -> None:
 
 def test_without_fiftyone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'fiftyone', None)
-    with pytest.raises(ImportError, match='to_fiftyone needs fiftyone; pip install fiftyone'):
+    with pytest.raises(ImportError, match='to_fiftyone needs fiftyone .*; pip install fiftyone'):
         to_detections(AnnotatedImage('a.png', (1, 1)))

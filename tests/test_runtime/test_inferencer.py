@@ -300,7 +300,7 @@ def test_unknown_backend(exported: Path, options: dict, message: str) -> None:
 
 def test_missing_openvino(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'openvino', None)
-    with pytest.raises(ExportError, match=r'backend .openvino. needs openvino .*: pip install "xdet\[openvino\]"'):
+    with pytest.raises(ExportError, match=r'backend .openvino. needs openvino .*; pip install "xdet\[openvino\]"'):
         OnnxInferencer(exported, backend='openvino')
 
 

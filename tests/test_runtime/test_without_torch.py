@@ -56,4 +56,4 @@ except ValueError as error:
 """
     done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.stdout.startswith('running exported models needs onnxruntime')
-    assert done.stdout.strip().endswith('pip install "xdet[runtime]"')
+    assert done.stdout.strip().endswith('; pip install "xdet[runtime]"')

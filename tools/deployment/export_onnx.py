@@ -39,7 +39,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Entry point."""
     args = parse_args()
-    with one_line_errors('export', OSError, TypeError, ValueError):
+    with one_line_errors('export', ImportError, OSError, TypeError, ValueError):
         inferencer = XDecoderInferencer(args.model, args.weights, 'cpu', random_weights=args.random_weights)
         images = [source.image for source in expand_images(args.images)[0]] if args.images else None
         prove = partial(certify, inferencer, images=images, difference=args.bound, agreement=args.agreement)

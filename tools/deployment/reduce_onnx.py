@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Entry point."""
     args = parse_args()
-    with one_line_errors('reducing', OSError, TypeError, ValueError):
+    with one_line_errors('reducing', ImportError, OSError, TypeError, ValueError):
         images, _ = expand_images(args.images or list(default_images(64)))
         folder = reduce_model(args.source, args.target, args.kind, images)
     print(f'wrote {folder}')

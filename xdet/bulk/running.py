@@ -32,6 +32,7 @@ from xdet.io.locking import locked
 from xdet.io.reading import expand, read_json, shorten
 from xdet.io.schema import number, shown
 from xdet.io.writing import remove_forgotten, write_json
+from xdet.lazy import import_optional
 
 from .results import Row, part_name, read_failures, row_of, write_rows
 from .sources import Chunk, find_chunks
@@ -231,9 +232,9 @@ def run_bulk(
     batch_size = number('batch_size', batch_size, int, 1)
     cpus, gpus = number('cpus', cpus, float, 0.0), number('gpus', gpus, float, 0.0)
     _check(task, options)
-    _import('pyarrow', 'results in Parquet need pyarrow: pip install "xdet[data]"')
+    import_optional('pyarrow', 'writing results in Parquet', 'data')
     if workers:
-        _import('ray', 'runs with several workers need Ray: pip install "xdet[ray]"; workers=0 needs none')
+        import_optional('ray', 'a run with workers above 0', 'ray')
     folder = expand(out_dir)
     chunks, problems = find_chunks(images, chunk_size, image_column, folder)
     spec = model_zoo.resolve_model(model, weights, False)
@@ -273,13 +274,6 @@ def _check(task: str, options: Mapping[str, Any]) -> None:
     if task in TASK_FORMATS and TASK_FORMATS[task].ranks:
         raise ValueError(f"task '{task}' compares images with each other; embed them (task '{EMBEDDING}') instead")
     check_request(np.zeros((8, 8, 3), np.uint8), task, **options)
-
-
-def _import(package: str, otherwise: str) -> None:
-    try:
-        __import__(package)
-    except ImportError as error:
-        raise ImportError(f'{otherwise} ({error})') from None
 
 
 def _digest(chunks: Iterable[Chunk]) -> str:

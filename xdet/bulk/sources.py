@@ -17,6 +17,7 @@ from xdet.inference.inputs.images import ImageSource, expand_images
 from xdet.io.errors import cause
 from xdet.io.reading import MAX_IMAGE_BYTES, listed, shorten
 from xdet.io.schema import shown
+from xdet.lazy import import_optional
 
 SHARD, PARQUET = '.tar', '.parquet'
 
@@ -187,11 +188,8 @@ def _matching(pattern: str) -> list[str]:
 
 def _groups(path: str, column: str) -> list[int]:
     """Rows of every row group of a Parquet file that has the column."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ImportError(f"{path}: reading Parquet needs pyarrow: pip install 'pyarrow>=16'") from error
+    parquet = import_optional('pyarrow.parquet', f'{path}: reading Parquet', 'data')
+    types = import_optional('pyarrow.types', f'{path}: reading Parquet', 'data')
     try:
         with parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
@@ -201,8 +199,8 @@ def _groups(path: str, column: str) -> list[int]:
     if column not in schema.names:
         raise ValueError(f'{path}: has no column {shown(column)}; its columns are {listed(schema.names, 20)}')
     kind = schema.field(column).type
-    inner = kind.field('bytes').type if pyarrow.types.is_struct(kind) and kind.get_field_index('bytes') >= 0 else kind
-    if not (pyarrow.types.is_binary(inner) or pyarrow.types.is_large_binary(inner)):
+    inner = kind.field('bytes').type if types.is_struct(kind) and kind.get_field_index('bytes') >= 0 else kind
+    if not (types.is_binary(inner) or types.is_large_binary(inner)):
         raise ValueError(
             f'{path}: column {shown(column)} is {kind}; accepted are binary, the content of image files, and structs '
             "with binary 'bytes'"

@@ -20,8 +20,8 @@ _LONGEST = 3000
 def one_line_errors(doing: str, *kinds: type[Exception]) -> Iterator[None]:
     """End the program with one line on standard error and exit status 1 when the body raises.
 
-    An exception that is neither an OSError nor a ValueError may be a fault of a program, so the line says where it was
-    raised. Being interrupted (Ctrl-C) ends in a line and exit status 130. Setting the environment variable
+    An exception that is no ImportError, OSError or ValueError may be a fault of a program, so the line says where it
+    was raised. Being interrupted (Ctrl-C) ends in a line and exit status 130. Setting the environment variable
     ``XDET_DEBUG`` lets exceptions through with their traceback.
 
     Args:
@@ -34,7 +34,7 @@ def one_line_errors(doing: str, *kinds: type[Exception]) -> Iterator[None]:
     except accepted as error:
         if shows_tracebacks():
             raise
-        where = '' if isinstance(error, (OSError, ValueError)) else f', raised in {_place(error)}'
+        where = '' if isinstance(error, (ImportError, OSError, ValueError)) else f', raised in {_place(error)}'
         line = shorten(cause(error), _LONGEST)
         raise SystemExit(f'error: {doing}: {line} ({DEBUG_VARIABLE}=1 shows the traceback{where})') from None
     except KeyboardInterrupt:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 from collections.abc import Sequence
+
+from xdet.lazy import import_optional
 
 _CLITICS = re.compile(r"(?<=\w)(n't|'(?:s|m|d|ll|re|ve))\b")
 _JOINED = re.compile(r'\b(can)(not)\b|\b(gon|wan)(na)\b|\b(got)(ta)\b')
@@ -20,8 +21,10 @@ _BRACKETS = dict(zip('()[]{}', ('-lrb-', '-rrb-', '-lsb-', '-rsb-', '-lcb-', '-r
 
 def why_no_ptb() -> str | None:
     """Why the Penn Treebank tokenizer cannot run here, None if it can."""
-    if importlib.util.find_spec('pycocoevalcap') is None:
-        return 'pycocoevalcap is not installed (pip install pycocoevalcap)'
+    try:
+        import_optional('pycocoevalcap', 'it')
+    except ImportError as error:
+        return str(error)
     if shutil.which('java') is None:
         return 'there is no java on the path'
     return None

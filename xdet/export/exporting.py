@@ -19,6 +19,7 @@ from xdet.compat.quiet import hushed
 from xdet.inference.inferencer import XDecoderInferencer
 from xdet.io.errors import cause
 from xdet.io.reading import expand, shorten
+from xdet.lazy import import_optional
 from xdet.models.text.embedding_file import templates_fingerprint
 from xdet.runtime.model import FORMAT, MANIFEST
 from xdet.structures import FORMATS, TEMPLATES
@@ -63,13 +64,11 @@ def export(
         tasks (Collection[str], optional): Names of the tasks that it is for; None means all that have graphs.
 
     Raises:
+        ImportError: A package of the extra ``export`` is not installed.
         ValueError: The opset, the folder, a task or the model cannot be used, or the graphs are not proven.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ValueError(f'exporting needs onnx and onnxscript ({error}): pip install "xdet[export]"') from None
+    for package in ('onnx', 'onnxscript'):
+        import_optional(package, 'exporting', 'export')
     if isinstance(opset, bool) or not isinstance(opset, int) or opset not in OPSETS:
         raise ValueError(f'opset is {shorten(repr(opset))}; accepted are {OPSETS[0]} to {OPSETS[-1]}')
     if inferencer.device.type != 'cpu':

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xdet.compat.quiet import hushed
 from xdet.inference.inputs.images import ImageSource
 from xdet.io.reading import expand
+from xdet.lazy import import_optional
 from xdet.runtime import OnnxInferencer
 from xdet.runtime.encoded import network_input
 from xdet.runtime.model import MANIFEST
@@ -52,16 +53,14 @@ def reduce_model(
             ``certificate.json``, such as :func:`xdet.export.certificate.compare`.
 
     Raises:
+        ImportError: A package of the extra ``export`` is not installed.
         ValueError: The kind, the images or a folder cannot be used.
     """
     if kind not in KINDS:
         raise ValueError(f'kind is {kind!r}; accepted are {", ".join(KINDS)}')
     if kind == 'int8' and len(images) < _LEAST_IMAGES:
         raise ValueError(f'{len(images)} images are too few to find ranges on; int8 needs {_LEAST_IMAGES}')
-    try:
-        import onnx
-    except ImportError as error:
-        raise ValueError(f'reducing exported models needs onnx ({error}): pip install "xdet[export]"') from None
+    onnx = import_optional('onnx', 'reducing exported models', 'export')
     model = OnnxInferencer(source)
     if 'reduced' in model.facts:
         raise ValueError(f"'{source}' is {model.facts['reduced']} already; start from the model in single precision")

@@ -13,11 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-try:
-    import gradio  # noqa: F401
-except ImportError as error:
-    raise ImportError(f'the page needs gradio; pip install "xdet[page]" ({error})') from error
-
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -16,6 +16,7 @@ from rich.progress import track
 from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images
 from xdet.io.reading import expand
 from xdet.io.schema import number, shown
+from xdet.lazy import import_optional
 
 from .approximate import Approximate, Recipe
 from .collection import list_images, list_texts
@@ -339,11 +340,7 @@ def import_faiss() -> Any:
     Raises:
         ImportError: It is not installed; the message says how to install it.
     """
-    try:
-        import faiss
-    except ImportError as error:
-        raise ImportError(f'searching an index needs faiss; pip install faiss-cpu ({error})') from error
-    return faiss
+    return import_optional('faiss', 'searching an index', 'retrieval')
 
 
 def _same_file(saved: Item, wanted: Item) -> bool:

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from xdet.io.reading import shorten
 from xdet.io.schema import shown
+from xdet.lazy import import_optional
 
 Run = Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]
 """Inputs of a graph by name to its results, in order."""
@@ -26,6 +26,13 @@ class Backend(Protocol):
         """A graph, whose weights lie beside it. Errors have types of their own."""
 
 
+def _library(name: str, user: str, extra: str) -> Any:
+    try:
+        return import_optional(name, user, extra)
+    except ImportError as error:
+        raise ExportError(str(error)) from None
+
+
 class OnnxRuntime:
     """Microsoft's onnxruntime.
 
@@ -38,15 +45,9 @@ class OnnxRuntime:
     """
 
     def __init__(self, threads: int | None, providers: Sequence[str] | None) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ExportError(
-                f'running exported models needs onnxruntime ({shorten(str(error))}): pip install "xdet[runtime]"'
-            ) from None
-        self._library, self._threads = onnxruntime, threads
+        self._library, self._threads = _library('onnxruntime', 'running exported models', 'runtime'), threads
         self._providers = ['CPUExecutionProvider'] if providers is None else list(providers)
-        available = onnxruntime.get_available_providers()
+        available = self._library.get_available_providers()
         if unknown := sorted(set(self._providers) - set(available)):
             raise ExportError(
                 f'providers {", ".join(unknown)} are not available; this onnxruntime has {", ".join(available)}'
@@ -76,13 +77,7 @@ class OpenVino:
     def __init__(self, threads: int | None, providers: Sequence[str] | None) -> None:
         if providers is not None:
             raise ExportError("providers are onnxruntime's; backend 'openvino' takes none")
-        try:
-            import openvino
-        except ImportError as error:
-            raise ExportError(
-                f'backend \'openvino\' needs openvino ({shorten(str(error))}): pip install "xdet[openvino]"'
-            ) from None
-        self._core = openvino.Core()
+        self._core = _library('openvino', "backend 'openvino'", 'openvino').Core()
         self._settings: dict[str, Any] = dict(INFERENCE_PRECISION_HINT='f32')
         if threads:
             self._settings['INFERENCE_NUM_THREADS'] = threads

@@ -6,6 +6,7 @@ import argparse
 from importlib import import_module
 
 from xdet.cli.errors import program
+from xdet.lazy import import_optional
 
 _DESCRIPTION = """Print a script that completes commands, options and files in your shell.
 
@@ -41,10 +42,7 @@ def whole_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Print the script; returns the exit code."""
-    try:
-        import shtab
-    except ImportError as error:
-        raise ImportError(f'completion needs the package shtab; pip install "xdet[completion]" ({error})') from error
+    shtab = import_optional('shtab', 'completion', 'completion')
     print(shtab.complete(whole_parser(), args.shell))
     return 0
 

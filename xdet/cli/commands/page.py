@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from xdet.cli.chosen_model import add_model_options
 from xdet.cli.errors import add_debug, exit_code
+from xdet.lazy import import_optional
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from xdet.compat.quiet import quiet_imports
 
     with quiet_imports():
+        import_optional('gradio', 'the page', 'page')
         from xdet.apis import XDecoderInferencer
         from xdet.model_zoo import DEFAULT_MODEL, EMBEDDED
         from xdet.page.app import opened

@@ -19,11 +19,11 @@ import sys
 import warnings
 from collections.abc import Callable, Collection
 from dataclasses import fields
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from xdet.cli.chosen_model import add_model_options, open_model
 from xdet.cli.errors import add_debug, program
+from xdet.lazy import import_optional
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     MakeApp = Callable[[Service, str | None, Collection[str] | None], FastAPI]
 
 TOKEN_VARIABLE = 'XDET_SERVE_TOKEN'
-_PACKAGES = ('fastapi', 'uvicorn', 'python_multipart')
 _LOOPBACK = ('127.0.0.1', 'localhost', '::1')
 
 
@@ -79,9 +78,8 @@ def check_packages(command: str) -> None:
     Raises:
         ImportError: A package is not installed.
     """
-    missing = [name.replace('_', '-') for name in _PACKAGES if find_spec(name) is None]
-    if missing:
-        raise ImportError(f'{command} needs the package(s) {", ".join(missing)}; pip install "xdet[serve]"')
+    for module in ('fastapi', 'uvicorn', 'python_multipart'):
+        import_optional(module, command, 'serve', module.replace('_', '-'))
 
 
 def run(args: argparse.Namespace, make: MakeApp | None = None) -> int:

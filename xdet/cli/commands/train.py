@@ -9,7 +9,6 @@ bash tools/dist_train.sh CONFIG 8
 from __future__ import annotations
 
 import argparse
-import importlib
 from collections.abc import Sequence
 
 from mmengine.config import Config
@@ -17,15 +16,16 @@ from mmengine.config import Config
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
 from xdet.engine.parallel.dist import lost_process_named, shut_down
+from xdet.lazy import import_optional
 
 _SUMMARY = 'Train a model.'
 AMP_DTYPES = {'fp16': 'float16', 'bf16': 'bfloat16'}
 EMA_MOMENTUM = 2e-4  # MMEngine's
 TRACKERS = dict(
-    tensorboard=('TensorboardVisBackend', ('torch.utils.tensorboard', 'tensorboardX')),
-    wandb=('WandbVisBackend', ('wandb',)),
+    tensorboard=('TensorboardVisBackend', 'torch.utils.tensorboard'),
+    wandb=('WandbVisBackend', 'wandb'),
 )
-"""Visualization backends of MMEngine, and the modules of which each needs one."""
+"""Visualization backends of MMEngine, and the module that each needs."""
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -138,18 +138,10 @@ def use_tracker(cfg: Config, name: str) -> None:
     """Log to a further backend.
 
     Raises:
-        ValueError: Its library is not installed.
+        ImportError: Its library is not installed.
     """
-    kind, modules = TRACKERS[name]
-    errors = []
-    for module in modules:
-        try:
-            importlib.import_module(module)
-            break
-        except ImportError as error:
-            errors.append(str(error))
-    else:
-        raise ValueError(f'--track {name}: {errors[0]}; pip install "xdet[track]"')
+    kind, module = TRACKERS[name]
+    import_optional(module, f'--track {name}', 'track', package=name)
     visualizer = cfg.get('visualizer') or dict(type='XDetLocalVisualizer', name='visualizer')
     backends = list(visualizer.get('vis_backends') or [dict(type='LocalVisBackend')])
     if kind not in [backend['type'] for backend in backends]:
@@ -161,7 +153,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Entry point; mistakes end the program with one line and exit code 1."""
     with one_line_errors('command line', ValueError):
         args = parser(prog).parse_args(argv)
-    with one_line_errors(f'config {args.config}', OSError, ValueError):
+    with one_line_errors(f'config {args.config}', ImportError, OSError, ValueError):
         cfg = read_run_config(args, training=True)
         apply_training_arguments(cfg, args)
     runner = start_runner(cfg, args)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from xdet.io.errors import cause
 from xdet.io.reading import listed, parse_json, read_bytes, read_text, shorten
 from xdet.io.schema import ID, require, shown
+from xdet.lazy import import_optional
 
 from .coco_json import file_name, index_images, load_json
 from .left_out import LeftOut
@@ -291,14 +292,10 @@ def _row(header: list[str], cells: list[str], where: str) -> dict:
 
 
 def _read_parquet(path: str) -> list[dict]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError(f"{path}: reading Parquet needs pyarrow: pip install 'pyarrow>=16'") from error
+    parquet = import_optional('pyarrow.parquet', f'{path}: reading Parquet', 'data')
     data = _named_as_list(read_bytes, path)
     try:
-        return pyarrow.parquet.read_table(pyarrow.BufferReader(data)).to_pylist()
+        return parquet.read_table(io.BytesIO(data)).to_pylist()
     except Exception as error:  # a damaged file shows by exceptions of many types, some of them Python's own
         raise ValueError(f'{path}: not a Parquet file ({shorten(cause(error))})') from None
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Sequence
 
+from xdet.lazy import import_optional
 from xdet.structures import clean_name
 from xdet.structures.known_words import singulars
 
@@ -89,13 +90,7 @@ def _is_noun(tags: Tags, index: int) -> bool:
 
 @functools.lru_cache(maxsize=1)
 def _tagger() -> Callable[[str], Tags]:
-    try:
-        from textblob.en import tag
-    except ImportError as error:
-        raise ImportError(
-            "extracting nouns needs TextBlob: pip install 'textblob>=0.19,<0.21', or ChooseCaption(with_nouns=False)"
-        ) from error
-    return tag
+    return import_optional('textblob.en', 'ChooseCaption(with_nouns=True)', 'data').tag
 
 
 @functools.lru_cache(maxsize=64)

@@ -14,6 +14,8 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import nn
 
+from xdet.lazy import import_optional
+
 ENTRIES = '*.lora_[AB].*'
 """Pattern of the adapters' entries in state dicts."""
 
@@ -135,8 +137,4 @@ def _from_plain_names(module: nn.Module, state_dict: dict, prefix: str, *_: Any)
 
 
 def _import_peft() -> Any:
-    try:
-        import peft
-    except ImportError as error:
-        raise ImportError(f"LoRA needs the library peft: pip install -e '.[lora]' ({error})") from error
-    return peft
+    return import_optional('peft', 'LoRA', 'lora')

@@ -9,6 +9,7 @@ import numpy as np
 
 from xdet.datasets.exchange import AnnotatedImage, AnnotatedSet, Segment
 from xdet.datasets.exchange.source import checked_name, image_size_of
+from xdet.lazy import import_optional
 from xdet.structures import encode_mask
 
 from .annotations import placed
@@ -22,10 +23,7 @@ def to_detections(image: AnnotatedImage) -> Any:
     Raises:
         ImportError: FiftyOne is not installed.
     """
-    try:
-        import fiftyone
-    except ImportError as error:
-        raise ImportError(f'to_fiftyone needs fiftyone; pip install fiftyone ({error})') from error
+    fiftyone = import_optional('fiftyone', 'to_fiftyone')
     height, width = image.size
     detections = []
     for segment in image.segments:

@@ -16,6 +16,7 @@ from xdet.datasets.exchange.polygons import Polygon, mask_polygons
 from xdet.inference.inputs.images import ImageSource
 from xdet.io.reading import expand
 from xdet.io.writing import write_files
+from xdet.lazy import import_optional
 from xdet.structures import XDetDataSample, decode_mask
 
 from .annotations import annotated_set, write_results
@@ -234,10 +235,7 @@ class Segments(Result):
         Raises:
             ImportError: supervision is not installed.
         """
-        try:
-            import supervision
-        except ImportError as error:
-            raise ImportError(f'to_supervision needs supervision; pip install "xdet[results]" ({error})') from error
+        supervision = import_optional('supervision', 'to_supervision', 'results')
         found = np.array([bool(row['area']) for row in self._rows], bool)
         if not found.any():
             return supervision.Detections.empty()
