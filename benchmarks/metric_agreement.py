@@ -25,8 +25,8 @@ import torch
 from pycocotools import mask as mask_util
 
 from xdet.evaluation import InstanceAP, PanopticQuality, ReferringIoU, RetrievalRecall, SemanticIoU
-from xdet.evaluation.caption_scores import bleu, cider_d_scores, rouge_l
-from xdet.evaluation.caption_tokens import ptb_tokens, simple_tokens, why_no_ptb
+from xdet.evaluation.captions.scores import bleu, cider_d_scores, rouge_l
+from xdet.evaluation.captions.tokens import ptb_tokens, simple_tokens, why_no_ptb
 from xdet.evaluation.panoptic_quality import ClassCounts
 from xdet.structures import Vocabulary
 

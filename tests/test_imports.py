@@ -59,6 +59,7 @@ ALLOWED = {
 INSIDE = {
     'cli': ['', 'commands'],
     'datasets': ['', 'vocab', 'files', 'exchange', 'order', 'transforms', 'sets'],
+    'evaluation': ['', 'captions'],
     'inference': ['inputs', 'outputs', 'names', 'tiling', ''],
     'models.losses': ['matching', '', 'criteria'],
 }

@@ -10,7 +10,7 @@ import torch
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from xdet.evaluation.caption_scores import DocumentFrequencies, cider_d_scores
+from xdet.evaluation.captions.scores import DocumentFrequencies, cider_d_scores
 from xdet.registry import MODELS
 from xdet.self_critical import Drawn, SelfCriticalCaptioning, advantages, draw, self_critical_loss
 from xdet.structures import XDetDataSample

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xdet.evaluation.caption_scores import DocumentFrequencies, cider_d_scores
-from xdet.evaluation.captioning import words
+from xdet.evaluation.captions.metrics import words
+from xdet.evaluation.captions.scores import DocumentFrequencies, cider_d_scores
 from xdet.io.schema import number, shown
 from xdet.models.context import LatentPass, TaskContext
 from xdet.models.numerics.precision import at_least_single

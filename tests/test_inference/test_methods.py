@@ -12,7 +12,6 @@ from PIL import Image, ImageShow
 from tiny.libraries import library
 
 from xdet.apis import XDecoderInferencer, decode_mask
-from xdet.inference.outputs.shapes import oriented_corners
 from xdet.structures import Vocabulary
 
 DEMO = Path(__file__).resolve().parents[2] / 'demo' / 'demo_scene.png'
@@ -49,7 +48,7 @@ def test_segments_are_arrays(found):
 
 def test_turned_boxes_and_polygons(model, scene, found):
     assert found.oriented_boxes.shape == (len(found), 5) and all(len(parts) > 0 for parts in found.polygons)
-    corners = oriented_corners(found.oriented_boxes)
+    corners = [cv2.boxPoints((box[:2], box[2:4], box[4])) for box in found.oriented_boxes]
     for mask, box, polygons, own in zip(found.masks, found.boxes, found.polygons, corners, strict=True):
         rings = np.concatenate([polygon.outer for polygon in polygons])
         assert (rings.min(0) >= box[:2]).all() and (rings.max(0) <= box[2:]).all()

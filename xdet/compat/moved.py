@@ -45,6 +45,10 @@ _MOVES = {
         'nouns segmentation',
         'models.losses.matching': 'matcher points masks',
     },
+    'evaluation': {
+        'evaluation.captions': 'caption_scores=scores caption_tokens=tokens captioning=metrics '
+        'region_captioning=regions',
+    },
     'inference': {
         'inference.names': 'calibration examples known_words prompt_report tuning',
         'inference.tiling': 'inputs.windows=windows',

@@ -1,6 +1,7 @@
 """Metrics of all tasks."""
 
-from .captioning import CaptionMatch, CaptionNames, CaptionQuality, cider_d
+from .captions.metrics import CaptionMatch, CaptionNames, CaptionQuality, cider_d
+from .captions.regions import RegionCaptionMatch
 from .coco_results import CocoResults
 from .depth import DepthError, depth_errors
 from .fields import field
@@ -9,7 +10,6 @@ from .oracle import OracleSemanticIoU
 from .panoptic_quality import ClassCounts, PanopticQuality, match_segments
 from .pose import PoseAccuracy, correct_keypoints
 from .referring import ReferringIoU
-from .region_captioning import RegionCaptionMatch
 from .retrieval import RetrievalRecall, retrieval_ranks
 from .semantic_iou import SemanticIoU, class_areas
 from .vqa import VQAAccuracy, answer_score

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from scipy.spatial import ConvexHull
 
-from xdet.inference.outputs.shapes import add_shapes, oriented_box, oriented_corners
+from xdet.inference.outputs.shapes import add_shapes, oriented_box
 from xdet.options import MASK_TASKS
 from xdet.structures import FORMATS, encode_mask, mask_results
 
@@ -67,7 +68,7 @@ def test_a_box_covers_all_pixels_with_the_least_area() -> None:
         mask[rows[0] : rows[0] + 9, columns[0] : columns[0] + 20] = True
         box = box_of(mask)
         assert box[2] * box[3] == pytest.approx(least_area(mask), rel=1e-3)
-        corners = oriented_corners([box])[0]
+        corners = np.float64(cv2.boxPoints((box[:2], box[2:4], box[4])))
         sides = np.roll(corners, -1, axis=0) - corners
         for corner, (x, y) in zip(corners, sides, strict=True):  # every pixel is on the inner side of every side
             away = corners_of_pixels(mask) - corner

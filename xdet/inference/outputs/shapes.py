@@ -35,15 +35,6 @@ def oriented_box(mask: EncodedMask) -> list[float]:
     return [round(float(value), 4) for value in (x + low[0], y + low[1], width, height, angle)]
 
 
-def oriented_corners(boxes: Any) -> np.ndarray:
-    """Corners ``[n, 4, 2]`` (x, y) of oriented boxes ``[n, 5]``, clockwise in the image."""
-    centre, size, angle = np.split(np.asarray(boxes, dtype=np.float64).reshape(-1, 5), [2, 4], axis=1)
-    sine, cosine = np.sin(np.radians(angle)), np.cos(np.radians(angle))
-    across = np.concatenate([cosine, sine], axis=1) * size[:, :1] / 2
-    down = np.concatenate([-sine, cosine], axis=1) * size[:, 1:] / 2
-    return np.stack([centre - across - down, centre + across - down, centre + across + down, centre - across + down], 1)
-
-
 def plain_polygons(polygons: Sequence[Polygon]) -> list[list[list[list[float]]]]:
     """Polygons for JSON: of every part its rings, the outer one first, then holes; a ring is a list of x and y."""
     return [[ring.tolist() for ring in polygon.rings] for polygon in polygons]

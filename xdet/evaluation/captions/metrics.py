@@ -14,11 +14,11 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from xdet.datasets.transforms.describe_segments import plural
+from xdet.evaluation.fields import field, name_of, require_results
 from xdet.registry import METRICS
 
-from .caption_scores import bleu, cider_d_scores, rouge_l
-from .caption_tokens import ptb_tokens, simple_tokens, why_no_ptb
-from .fields import field, name_of, require_results
+from .scores import bleu, cider_d_scores, rouge_l
+from .tokens import ptb_tokens, simple_tokens, why_no_ptb
 
 _TOKENIZERS = ('auto', 'ptb', 'python')
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from xdet.evaluation import CaptionQuality, RetrievalRecall
-from xdet.evaluation.caption_scores import bleu, rouge_l
-from xdet.evaluation.caption_tokens import simple_tokens, why_no_ptb
+from xdet.evaluation.captions.scores import bleu, rouge_l
+from xdet.evaluation.captions.tokens import simple_tokens, why_no_ptb
 
 
 def test_bleu_by_hand() -> None:

@@ -7,17 +7,17 @@ from typing import Any
 
 from mmengine.evaluator import BaseMetric
 
+from xdet.evaluation.fields import field, name_of, require_results
 from xdet.registry import METRICS
 
-from .captioning import match_scores
-from .fields import field, name_of, require_results
+from .metrics import match_scores
 
 
 @METRICS.register_module()
 class RegionCaptionMatch(BaseMetric):
     """The best of each of ``pred_region_captions`` against ``region_captions``, one reference per region, in percent.
 
-    See :class:`~xdet.evaluation.captioning.CaptionMatch` for the values.
+    See :class:`~xdet.evaluation.captions.metrics.CaptionMatch` for the values.
 
     Args:
         prefix (str, optional): Put before the names of the values.

@@ -1,0 +1,1 @@
+"""Metrics of generated captions, of images and of regions."""
