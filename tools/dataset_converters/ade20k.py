@@ -32,6 +32,7 @@ from xdet.datasets.files.panoptic_files import (
     categories_of,
     describe_segments,
     instance_annotation,
+    panoptic_file,
     panoptic_pixels,
 )
 from xdet.datasets.files.segment_maps import read_pixels
@@ -118,19 +119,12 @@ def convert(item: Labels) -> Record:
 def finish(root: Path, split: str, records: dict[str, Record]) -> list[str]:
     """Write the annotation files."""
     vocabulary = get_vocabulary('ade20k_150')
-    images = [record['image'] for record in records.values()]
-    panoptic = dict(
-        images=images,
-        annotations=[
-            dict(image_id=name, file_name=f'{name}.png', segments_info=record['segments_info'])
-            for name, record in records.items()
-        ],
-        categories=categories_of(vocabulary),
-    )
+    panoptic = panoptic_file(records, categories_of(vocabulary))
     instances = [instance for record in records.values() for instance in record['instances']]
+    things = categories_of(vocabulary, only_things=True)
     names = [f'ade20k_{kind}_{SPLITS[split]}.json' for kind in ('panoptic', 'instance')]
     write_json(root / names[0], panoptic)
-    write_json(root / names[1], annotation_file(images, instances, categories_of(vocabulary, only_things=True)))
+    write_json(root / names[1], annotation_file(panoptic['images'], instances, things))
     return names
 
 

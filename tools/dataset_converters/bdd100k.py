@@ -24,7 +24,7 @@ import numpy as np
 from xdet.cli.errors import one_line_errors
 from xdet.cli.running import run_program
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
-from xdet.datasets.files.panoptic_files import categories_of, describe_segments, panoptic_pixels
+from xdet.datasets.files.panoptic_files import categories_of, describe_segments, panoptic_file, panoptic_pixels
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_class_list
@@ -93,13 +93,8 @@ def convert(item: Bitmask) -> Record:
 def finish(root: Path, split: str, records: dict[str, Record]) -> list[str]:
     """Write the annotation file."""
     classes = get_class_list('bdd100k_pano_40')
-    annotations = [
-        dict(image_id=name, file_name=f'{name}.png', segments_info=record['segments_info'])
-        for name, record in records.items()
-    ]
-    images = [record['image'] for record in records.values()]
-    categories = categories_of(classes.vocabulary(), classes.ids)
-    write_json(root / f'panoptic_{split}.json', dict(images=images, annotations=annotations, categories=categories))
+    content = panoptic_file(records, categories_of(classes.vocabulary(), classes.ids))
+    write_json(root / f'panoptic_{split}.json', content)
     return [f'panoptic_{split}.json']
 
 

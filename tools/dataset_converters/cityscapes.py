@@ -27,7 +27,13 @@ import numpy as np
 from xdet.cli.errors import one_line_errors
 from xdet.cli.running import run_program
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
-from xdet.datasets.files.panoptic_files import annotation_file, categories_of, instance_annotation, panoptic_pixels
+from xdet.datasets.files.panoptic_files import (
+    annotation_file,
+    categories_of,
+    instance_annotation,
+    panoptic_file,
+    panoptic_pixels,
+)
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_class_list
@@ -90,20 +96,12 @@ def convert(item: Annotation) -> Record:
 def finish(root: Path, split: str, records: dict[str, Record]) -> list[str]:
     """Write the annotation files."""
     classes = get_class_list('cityscapes_19')
-    images = [record['image'] for record in records.values()]
-    panoptic = dict(
-        images=images,
-        annotations=[
-            dict(image_id=name, file_name=f'{name}_gtFine_panoptic.png', segments_info=record['segments_info'])
-            for name, record in records.items()
-        ],
-        categories=categories_of(classes.vocabulary(), classes.ids),
-    )
+    panoptic = panoptic_file(records, categories_of(classes.vocabulary(), classes.ids), '_gtFine_panoptic.png')
     instances = [instance for record in records.values() for instance in record['instances']]
     things = categories_of(classes.vocabulary(), classes.ids, only_things=True)
     names = [f'cityscapes_{kind}_{split}.json' for kind in ('panoptic', 'instance')]
     write_json(root / names[0], panoptic)
-    write_json(root / names[1], annotation_file(images, instances, things))
+    write_json(root / names[1], annotation_file(panoptic['images'], instances, things))
     return names
 
 

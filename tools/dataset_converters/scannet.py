@@ -28,6 +28,7 @@ from PIL import Image
 from xdet.cli.errors import one_line_errors
 from xdet.cli.running import run_program
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
+from xdet.datasets.files.panoptic_files import categories_of
 from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_vocabulary
 from xdet.io.writing import write_image, write_json, write_text
@@ -167,11 +168,7 @@ def panoptic(instances: np.ndarray) -> tuple[np.ndarray, list[dict]]:
 
 def finish(root: Path, records: dict[str, Record], split: str) -> list[str]:
     """Write the lists of pairs and the panoptic annotation file."""
-    vocabulary = get_vocabulary('scannet_20')
-    categories = [
-        dict(id=nyu, name=name, isthing=int(thing))
-        for nyu, name, thing in zip(NYU_IDS, vocabulary.names, vocabulary.is_thing, strict=True)
-    ]
+    categories = categories_of(get_vocabulary('scannet_20'), NYU_IDS)
     images, annotations = [], []
     for key, record in records.items():
         image_id, file_name = key.replace('/', '__'), f'{"/color/".join(key.split("/"))}.jpg'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,3 +71,22 @@ def annotation_file(images: Iterable[dict], annotations: Iterable[dict], categor
     """Content of an annotation file of the instance task, whose annotations get their ids here."""
     numbered = [dict(annotation, id=number) for number, annotation in enumerate(annotations, start=1)]
     return dict(images=list(images), annotations=numbered, categories=list(categories))
+
+
+def panoptic_file(
+    records: Mapping[str, Mapping[str, Any]], categories: Iterable[dict], suffix: str = '.png'
+) -> dict[str, Any]:
+    """Content of an annotation file of the panoptic task.
+
+    Args:
+        records (Mapping[str, Mapping[str, Any]]): By id, the ``image`` and its ``segments_info``; the label image is
+            called by the id.
+        categories (Iterable[dict]): See :func:`categories_of`.
+        suffix (str): What follows the id in the names of label images.
+    """
+    annotations = [
+        dict(image_id=name, file_name=f'{name}{suffix}', segments_info=record['segments_info'])
+        for name, record in records.items()
+    ]
+    images = [record['image'] for record in records.values()]
+    return dict(images=images, annotations=annotations, categories=list(categories))
