@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from xdet.cli.chosen_model import add_device_options
 from xdet.cli.running import run_program
 
 DEMO = Path(__file__).resolve().parent
@@ -105,7 +106,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--questions', help='questions about every image')
     parser.add_argument('--texts', help='what retrieval looks for')
     parser.add_argument('--out-dir', default='outputs/tour', help='a folder per model and task (default: outputs/tour)')
-    parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
+    add_device_options(parser)
     return parser.parse_args(argv)
 
 
@@ -134,7 +135,7 @@ def show(name: str, part: Part, args: argparse.Namespace) -> None:
         from xdet.apis import XDecoderInferencer
         from xdet.visualization import TextLine, add_text_strip, below, beside, thumbnail
 
-    inferencer = XDecoderInferencer(name, device=args.device)
+    inferencer = XDecoderInferencer(name, device=args.device, precision=args.precision)
     folder = Path(args.out_dir) / name
     print(f'\nmodel {name}: {inferencer.embedded.knows}')
     images = {path: part.images.get(Path(path).resolve(), part.other) for path in args.image} or part.images

@@ -136,7 +136,7 @@ def test_a_run_goes_on_and_is_the_same(
     result = run_bulk(folder, tmp_path / 'out', chunk_size=2, resume=True, **saved, **ASKED)
     assert calls == [0, 1, 1, 2] and result.resumed == 2 and result.failed == whole.failed
     assert rows_of(tmp_path / 'out') == rows_of(tmp_path / 'whole')
-    for changed in (dict(task='semantic'), dict(chunk_size=3), dict(classes='cat')):
+    for changed in (dict(task='semantic'), dict(chunk_size=3), dict(classes='cat'), dict(precision='bfloat16')):
         with pytest.raises(ResumeError, match='cannot be continued: its'):
             run_bulk(folder, tmp_path / 'out', resume=True, **(dict(chunk_size=2) | saved | ASKED | changed))
     (tmp_path / 'out' / 'part-00000001.parquet').write_bytes(b'half')
@@ -197,7 +197,7 @@ def test_bad_input_is_named(
 def test_a_chunk_that_no_worker_survives_ends_the_run(folder: Path, tmp_path: Path, saved: dict) -> None:
     """What Ray calls is this; a worker that died has left a note."""
     chunks, _ = find_chunks(folder, 2, 'image')
-    worker = Worker(Work(saved['model'], saved['weights'], 'cpu', 'panoptic', 1, str(tmp_path), ASKED))
+    worker = Worker(Work(saved['model'], saved['weights'], 'cpu', None, 'panoptic', 1, str(tmp_path), ASKED))
     batch = dict(chunk=[pickle.dumps(chunks[1])])
     (tmp_path / '.begun-00000001').write_bytes(b'...')
     assert json.loads(worker(batch)['receipt'][0]) == dict(failed=[])

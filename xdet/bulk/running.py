@@ -58,7 +58,7 @@ class Work:
     Attributes:
         model (str | None): As for :class:`XDecoderInferencer`.
         weights (str | None): Likewise.
-        device (str): Likewise.
+        device, precision (str, str | None): Likewise.
         task (str): A task, or :data:`EMBEDDING`.
         batch_size (int): Images per forward pass.
         out_dir (str): Folder of the results.
@@ -68,6 +68,7 @@ class Work:
     model: str | None
     weights: str | None
     device: str
+    precision: str | None
     task: str
     batch_size: int
     out_dir: str
@@ -104,7 +105,7 @@ class Worker:
     @cached_property
     def inferencer(self) -> XDecoderInferencer:
         """The model."""
-        return XDecoderInferencer(self.work.model, self.work.weights, self.work.device)
+        return XDecoderInferencer(self.work.model, self.work.weights, self.work.device, precision=self.work.precision)
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -196,6 +197,7 @@ def run_bulk(
     gpus: float = 0.0,
     resume: bool = False,
     show_progress: bool = False,
+    precision: str | None = None,
     **options: Any,
 ) -> BulkResult:
     """Run a task on many images, with results in Parquet files: ``part-00000000.parquet`` and so on, in order.
@@ -208,7 +210,7 @@ def run_bulk(
             files (``.parquet``); see :func:`~xdet.bulk.sources.find_chunks`. Workers must see them under these paths.
         out_dir (str | Path): New or empty folder, which all workers see.
         task (str): A task of :class:`XDecoderInferencer` but retrieval, or ``'embedding'``.
-        model, weights, device: As for :class:`XDecoderInferencer`.
+        model, weights, device, precision: As for :class:`XDecoderInferencer`.
         workers (int): Processes with a model each, on Ray; 0 is this process, without Ray.
         batch_size (int): Images per forward pass; results do not depend on it.
         chunk_size (int): Images per file.
@@ -238,10 +240,11 @@ def run_bulk(
     folder = expand(out_dir)
     chunks, problems = find_chunks(images, chunk_size, image_column, folder)
     spec = model_zoo.resolve_model(model, weights, False)
-    origin = Origin(spec.name, spec.weights, spec.knows, spec.cfg.model.get('precision', 'single')).describe()
+    used = precision or spec.cfg.model.get('precision', 'single')
+    origin = Origin(spec.name, spec.weights, spec.knows, used).describe()
     facts = origin | dict(task=task, chunk_size=chunk_size, images=_digest(chunks), options=plain(options))
     weights = None if weights is None else str(weights)
-    work = Work(model, weights, device, task, batch_size, str(folder.absolute()), options)
+    work = Work(model, weights, device, precision, task, batch_size, str(folder.absolute()), options)
     result = BulkResult(chunks[-1].first + chunks[-1].count, problems=problems)
     with _claimed(folder, facts, resume):
         todo = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # commands print their help without loading the model code
     from xdet.inference.inferencer import XDecoderInferencer
@@ -13,13 +13,12 @@ _CHOOSING = ('model', 'weights', 'device', 'random_weights', 'text_embeddings', 
 
 
 def add_model_options(parser: argparse._ActionsContainer, untrained: bool = True, companions: bool = False) -> None:
-    """Add ``--model``, ``--weights`` and ``--device``.
+    """Add ``--model``, ``--weights``, ``--device`` and ``--precision``.
 
     Args:
         parser (argparse._ActionsContainer): A parser, or a group of one.
         untrained (bool): Also add ``--random-weights``.
-        companions (bool): Also add the options of files that go with weights (embedded names, calibration) and of
-            precision.
+        companions (bool): Also add the options of files that go with weights (embedded names, calibration).
     """
     parser.add_argument('--model', help='name of a shipped config or path of a config file (one of the package)')
     parser.add_argument('--weights', help='checkpoint file or URL, official or ours')
@@ -30,12 +29,22 @@ def add_model_options(parser: argparse._ActionsContainer, untrained: bool = True
         parser.add_argument(
             '--calibration', help='thresholds of presence, by xdet calibrate (default: beside the weights)'
         )
-        parser.add_argument(
-            '--precision',
-            choices=('single', 'bfloat16'),
-            help="of computation; bfloat16 is faster on hardware made for it (default: the config's, which is single)",
-        )
+    add_device_options(parser)
+
+
+def add_device_options(parser: argparse._ActionsContainer) -> None:
+    """Add ``--device`` and ``--precision``, for programs that bring their models along."""
     parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:N or mps')
+    parser.add_argument(
+        '--precision',
+        choices=('single', 'bfloat16'),
+        help="of computation; bfloat16 is faster on hardware made for it (default: the config's, which is single)",
+    )
+
+
+def chosen(args: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of :class:`~xdet.inference.inferencer.XDecoderInferencer`, as the options say."""
+    return {name: getattr(args, name) for name in _CHOOSING if name in args}
 
 
 def open_model(args: argparse.Namespace) -> XDecoderInferencer:
@@ -49,7 +58,7 @@ def open_model(args: argparse.Namespace) -> XDecoderInferencer:
     with quiet_imports():
         from xdet.apis import XDecoderInferencer
 
-    inferencer = XDecoderInferencer(**{name: getattr(args, name) for name in _CHOOSING if name in args})
+    inferencer = XDecoderInferencer(**chosen(args))
     if inferencer.embedded is not None:
         print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
     return inferencer

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from xdet.cli.chosen_model import add_model_options
+from xdet.cli.chosen_model import add_model_options, chosen
 from xdet.cli.errors import add_debug, program
 from xdet.options import GENERATION, PROMPTS, THRESHOLDS, add_arguments
 
@@ -54,8 +54,8 @@ def run(args: argparse.Namespace) -> int:
 
     given = {name: vars(args).get(name) for name in (*PROMPTS, *GENERATION)}
     options = {name: value for name, value in given.items() if value is not None and value is not False}
-    own = ('out_dir', 'task', 'model', 'weights', 'device', 'workers', 'batch_size', 'chunk_size', 'image_column')
-    settings = {name: getattr(args, name) for name in (*own, 'address', 'cpus', 'gpus', 'resume')}
+    own = ('out_dir', 'task', 'workers', 'batch_size', 'chunk_size', 'image_column', 'address', 'cpus', 'gpus')
+    settings = chosen(args) | {name: getattr(args, name) for name in (*own, 'resume')}
     result = run_bulk(args.image, show_progress=True, **settings, **options)
     if result.resumed:
         print(f'{result.resumed} of {result.total} images were finished before')

@@ -17,7 +17,7 @@ import argparse
 import random
 from pathlib import Path
 
-from xdet.cli.chosen_model import add_model_options
+from xdet.cli.chosen_model import add_model_options, chosen
 from xdet.cli.errors import add_debug, program
 from xdet.options import TextsAction
 
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     held = round(args.holdout * len(cases))
     # Before the model looks at anything: are there enough images?
     rules.conformal_threshold([[0.0] for case in cases[held:] if case.absent], args.alpha)
-    inferencer = XDecoderInferencer(args.model, args.weights, args.device)
+    inferencer = XDecoderInferencer(**chosen(args))
     out = args.out or (rules.path_beside(inferencer.origin.weights or '') if inferencer.embedded is None else None)
     if out is None:
         what = 'come with the package' if inferencer.embedded is not None else 'lie at an address'

@@ -13,7 +13,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from xdet.cli.chosen_model import add_model_options
+from xdet.cli.chosen_model import add_model_options, chosen
 from xdet.cli.errors import add_debug, exit_code
 from xdet.lazy import import_optional
 
@@ -47,10 +47,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f'--port is {args.port}; accepted are 0 to 65535')
     if args.model is None and args.weights is None and not args.random_weights:
         names = sorted(EMBEDDED, key=lambda name: name != DEFAULT_MODEL)
-        models = {name: partial(XDecoderInferencer, name, device=args.device) for name in names}
     else:
-        build = partial(XDecoderInferencer, args.model, args.weights, args.device, args.random_weights)
-        models = {args.model or DEFAULT_MODEL: build}
+        names = [args.model or DEFAULT_MODEL]
+    models = {name: partial(XDecoderInferencer, **(chosen(args) | dict(model=name))) for name in names}
     print('loading the model', file=sys.stderr)
     with opened(Desk(models), args.host, args.port, args.open) as url:
         print(f'the page is at {url} (Ctrl-C ends it)', flush=True)
