@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from xdet.cli.commands.info import OPTIONAL
 from xdet.lazy import import_optional
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,6 +63,12 @@ def test_every_extra_that_is_named_brings_the_package() -> None:
         if extra not in known or not any(name.startswith(package) for name in known[extra] | {'torch'})
     ]
     assert not wrong
+
+
+def test_reports_of_bugs_tell_all_extras() -> None:
+    known = extras()
+    assert set(OPTIONAL) == set(known) - {'docs', 'tests', 'toolkit'}
+    assert not {name: packages for name, packages in OPTIONAL.items() if not set(packages) <= known[name]}
 
 
 def test_every_extra_in_a_text_exists() -> None:

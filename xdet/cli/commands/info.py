@@ -30,14 +30,19 @@ PACKAGES = (
 OPTIONAL = dict(
     data=('textblob', 'pyarrow'),
     edit=('diffusers', 'transformers'),
+    export=('onnx', 'onnxscript', 'onnxruntime'),
     lora=('peft',),
     mim=('onedl-mim',),
     openmmlab=('onedl-mmsegmentation', 'onedl-mmpretrain'),
+    openvino=('openvino',),
+    page=('gradio',),
     ray=('ray', 'pyarrow'),
     retrieval=('faiss-cpu',),
     results=('supervision',),
+    runtime=('onnxruntime', 'ftfy', 'regex'),
     serve=('fastapi', 'uvicorn', 'python-multipart'),
     completion=('shtab',),
+    track=('tensorboard', 'wandb'),
 )
 """Packages of the extras, ``pip install "xdet[NAME]"``."""
 
