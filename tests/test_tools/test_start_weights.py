@@ -52,6 +52,15 @@ def test_every_part_comes_from_its_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(query) > len(old) and torch.equal(query[: len(old) - 1], old[:-1]) and torch.equal(query[-1], old[-1])
 
 
+def test_all_but_the_text_encoder_is_left_to_chance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, target = EMBEDDED['scenes'].weights, tmp_path / 'start.safetensors'
+    run(monkeypatch, 'scenes', target, '--base', 'none', '--text', known)
+    made, base = load_file(target), load_file(known)
+    assert made.keys() >= base.keys()
+    for key in ('text_encoder.positional_embedding', 'decoder.query_feat.weight', 'tasks.vqa.classifier.3.weight'):
+        assert torch.equal(made[key], base[key]) == key.startswith('text_encoder.')
+
+
 def test_fewer_and_more_queries() -> None:
     rows = torch.arange(5.0)[:, None].expand(5, 2)
     change = TOOL['other_number_of_queries']

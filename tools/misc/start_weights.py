@@ -4,7 +4,7 @@
 
 The rest comes from --base, by default from the embedded model of the generated world: every tensor of the same name and
 shape, queries even if the numbers differ, and rows of answers by the answers' names. What is in no file starts at
-random and is listed.
+random and is listed; ``--base none`` leaves all the rest to chance.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--backbone', help="file for the config's TimmBackbone(weights=...)")
     parser.add_argument('--text', help='file with the text encoder, as written by tools/misc/distill_text.py')
     parser.add_argument(
-        '--base', default=str(EMBEDDED['scenes'].weights), help='file with the rest (default: of the model scenes)'
+        '--base',
+        default=str(EMBEDDED['scenes'].weights),
+        help='file with the rest, or none (default: of the model scenes)',
     )
     parser.add_argument('--base-config', default='scenes', help='config of --base')
     parser.add_argument('--seed', type=int, default=0)
@@ -110,9 +112,10 @@ def main() -> None:
             if cfg.model.backbone.type != 'TimmBackbone':
                 raise ValueError(f'--backbone: {args.config} has a {cfg.model.backbone.type}, not a TimmBackbone')
             cfg.model.backbone.weights = args.backbone
-        checkpoint = read_checkpoint(args.base)
-        base = state_dict_of(checkpoint, args.base)
-        known = brought_along(checkpoint, args.base)
+        base, known = {}, None
+        if args.base != 'none':
+            checkpoint = read_checkpoint(args.base)
+            base, known = state_dict_of(checkpoint, args.base), brought_along(checkpoint, args.base)
         text = read_state_dict(args.text) if args.text else {}
         model = MODELS.build(cfg.model)
         model.init_weights()
