@@ -13,7 +13,9 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from tiny.data import write_pictures
-from tiny.tools import CONFIG, data_options, run_tool, start
+from tiny.forked import start_launcher
+from tiny.ranks import needs_ranks
+from tiny.tools import CONFIG, data_options, run_tool
 
 from xdet.compat.checkpoint import read_checkpoint
 from xdet.engine.optim.trainable import select_trainable
@@ -59,13 +61,13 @@ def test_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     shorter = {'400': '8', '50': '3'}
     scores = []
     for program, *arguments in steps('Ten minutes'):
-        arguments = [shorter.get(argument, argument).replace('iter_200', 'iter_20') for argument in arguments]
+        arguments = [shorter.get(argument, argument).replace('iter_200', 'iter_8') for argument in arguments]
         if program == 'sed':
             subprocess.run([program, *arguments], check=True)
             continue
         script, *arguments = arguments
         if script == 'tools/train.py':
-            arguments += ['--cfg-options', 'train_cfg.max_iters=20', 'train_dataloader.batch_size=1']
+            arguments += ['--cfg-options', 'train_cfg.max_iters=8', 'train_dataloader.batch_size=1']
         capsys.readouterr()
         run_script(script, *arguments)
         if script == 'tools/test.py':
@@ -73,7 +75,7 @@ def test_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert len(scores) == 2 and scores[0] != scores[1], 'training changed nothing'
     names = json.loads((tmp_path / 'data/my_data/annotations/panoptic_val.json').read_text())['categories']
     assert {'red disc', 'red box', 'red star', 'sky'} <= {category['name'] for category in names}
-    trained = read_checkpoint(tmp_path / 'work_dirs/xdecoder_focal-nano_finetune-coco/iter_20.pth')
+    trained = read_checkpoint(tmp_path / 'work_dirs/xdecoder_focal-nano_finetune-coco/iter_8.pth')
     assert 'red disc' in trained['meta']['dataset_meta']['classes']
     assert {path.name for path in (tmp_path / 'outputs/finetuned').iterdir()} >= {'preds', 'vis'}
 
@@ -109,10 +111,11 @@ def test_lora_is_resumed_and_merged(data: Path, tmp_path: Path, capsys: pytest.C
     assert one['semantic/mIoU'] == pytest.approx(two['semantic/mIoU'], abs=0.05) and one['semantic/mIoU'] > 0
 
 
+@needs_ranks
 def test_two_processes_train_a_part(data: Path, tmp_path: Path) -> None:
     """DDP neither waits for frozen parameters nor changes them."""
     options = data_options(data, HEADS, 'train_cfg.val_interval=9', 'find_unused_parameters=False')
-    process = start('bash', 'tools/dist_train.sh', CONFIG, '2', '--work-dir', tmp_path, *options)
+    process = start_launcher('dist_train.sh', CONFIG, '2', '--work-dir', tmp_path, *options)
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output[-4000:]
     assert re.search(r'trains 0.00419 of [\d.]+ M parameters \(.*\): decoder.class_embed, decoder.mask_embed', output)

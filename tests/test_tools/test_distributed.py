@@ -1,4 +1,7 @@
-"""Two processes on the CPU: they train, are killed, resume and test, through the shell scripts as users call them."""
+"""Two processes on the CPU: they train, are killed, resume and test, through the shell scripts as users call them.
+
+What the scripts start is forked from this process (:mod:`tiny.forked`), which saves the time of importing everything.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from pathlib import Path
 import pytest
 import torch
 from tiny.data import write_pictures
+from tiny.forked import start_launcher
+from tiny.ranks import needs_ranks
 from tiny.tools import CONFIG, data_options, run_tool, start
 
 from xdet.compat.checkpoint import read_checkpoint
@@ -26,10 +31,6 @@ LIMIT = 240  # seconds; a few are enough on an idle machine
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # An odd number, so that two ranks have to share it unevenly when they test.
     return write_pictures(tmp_path_factory.mktemp('pictures') / 'data', number=7)
-
-
-def start_two_ranks(script: str, *arguments: str | Path, **variables: str) -> subprocess.Popen:
-    return start('bash', f'tools/{script}', *arguments, **variables)
 
 
 def finish(process: subprocess.Popen) -> str:
@@ -59,38 +60,40 @@ def family(pid: int) -> list[int]:
     return [pid, *(descendant for child in children for descendant in family(child))]
 
 
+@needs_ranks
 def test_train_kill_resume_test(data: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / 'whole', tmp_path / 'cut'
     # Long enough that the kill falls in the middle, with a checkpoint to lose work after.
-    length = ['train_cfg.max_iters=30', 'default_hooks.checkpoint.interval=10']
+    length = ['train_cfg.max_iters=18', 'default_hooks.checkpoint.interval=6']
     options = data_options(data, *length, 'default_hooks.checkpoint.max_keep_ckpts=9')
 
-    first = start_two_ranks('dist_train.sh', CONFIG, '2', '--work-dir', cut, *options)
-    kill_when_there_is(cut / 'iter_10.pth', first)
-    assert not (cut / 'iter_30.pth').exists()
+    first = start_launcher('dist_train.sh', CONFIG, '2', '--work-dir', cut, *options)
+    kill_when_there_is(cut / 'iter_6.pth', first)
+    assert not (cut / 'iter_18.pth').exists()
 
-    uninterrupted = start_two_ranks('dist_train.sh', CONFIG, '2', '--work-dir', whole, *options)
+    uninterrupted = start_launcher('dist_train.sh', CONFIG, '2', '--work-dir', whole, *options)
     finish(uninterrupted)
-    output = finish(start_two_ranks('dist_train.sh', CONFIG, '2', '--work-dir', cut, '--resume', *options))
-    assert re.search(r'resumed epoch: \d+, iter: (10|20)', output), output[-4000:]
+    output = finish(start_launcher('dist_train.sh', CONFIG, '2', '--work-dir', cut, '--resume', *options))
+    assert re.search(r'resumed epoch: \d+, iter: (6|12)', output), output[-4000:]
 
-    checkpoints = [read_checkpoint(folder / 'iter_30.pth') for folder in (whole, cut)]
+    checkpoints = [read_checkpoint(folder / 'iter_18.pth') for folder in (whole, cut)]
     for key in ('state_dict', 'optimizer'):
         assert_equal(checkpoints[0][key], checkpoints[1][key], key)
 
     tested = [tmp_path / 'one', tmp_path / 'two']
-    run_tool('test', CONFIG, cut / 'iter_30.pth', '--work-dir', tested[0], *options)
-    finish(start_two_ranks('dist_test.sh', CONFIG, cut / 'iter_30.pth', '2', '--work-dir', tested[1], *options))
+    run_tool('test', CONFIG, cut / 'iter_18.pth', '--work-dir', tested[0], *options)
+    finish(start_launcher('dist_test.sh', CONFIG, cut / 'iter_18.pth', '2', '--work-dir', tested[1], *options))
     one, two = ({key: value for key, value in metrics(folder).items() if 'semantic' in key} for folder in tested)
     assert one == two and one['semantic/mIoU'] > 0
 
 
+@needs_ranks
 def test_a_lost_process_restarts_all_and_later_ends_all(data: Path, tmp_path: Path) -> None:
     """Rank 1 is killed twice and may be replaced once: training goes on from the last checkpoint, then it ends."""
     work_dir, log = tmp_path / 'run', tmp_path / 'log.txt'
     length = ['train_cfg.max_iters=1000', 'default_hooks.checkpoint.interval=3']
     arguments = ('--work-dir', work_dir, '--resume', *data_options(data, *length))
-    launcher = start_two_ranks('dist_train.sh', CONFIG, '2', *arguments, MAX_RESTARTS='1')
+    launcher = start_launcher('dist_train.sh', CONFIG, '2', *arguments, MAX_RESTARTS='1')
     reader = threading.Thread(target=lambda: log.write_text(launcher.stdout.read()))
     reader.start()
     try:
@@ -114,16 +117,11 @@ def kill_a_rank_after_a_checkpoint(launcher: subprocess.Popen, work_dir: Path, a
     while last_checkpoint(work_dir) <= after and launcher.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     assert last_checkpoint(work_dir) > after, 'no checkpoint'
-    ranks = {rank_of(pid): pid for pid in family(launcher.pid)[1:]}
-    os.kill(ranks['1'], signal.SIGKILL)
-    while Path(f'/proc/{ranks["0"]}').exists() and time.monotonic() < deadline:
+    ranks = {Path(f'/proc/{pid}/comm').read_text().strip(): pid for pid in family(launcher.pid)[1:]}
+    os.kill(ranks['rank 1'], signal.SIGKILL)
+    while Path(f'/proc/{ranks["rank 0"]}').exists() and time.monotonic() < deadline:
         time.sleep(0.05)  # rank 0 cannot go on alone, but it may be writing
     return last_checkpoint(work_dir)
-
-
-def rank_of(pid: int) -> str | None:
-    variables = Path(f'/proc/{pid}/environ').read_bytes().decode().split('\0')
-    return next((text.removeprefix('RANK=') for text in variables if text.startswith('RANK=')), None)
 
 
 def last_checkpoint(work_dir: Path) -> int:

@@ -21,8 +21,7 @@ CONFIG = ROOT / 'tests' / 'tiny' / 'tiny_run.py'
 
 def run_tool(name: str, *arguments: str | Path) -> None:
     """Run ``tools/<name>.py`` in this process; raises the ``SystemExit`` of a failure."""
-    for manager in (DefaultScope, MessageHub, MMLogger, Visualizer, XDetLocalVisualizer):
-        manager._instance_dict.clear()  # as in a new process
+    forget_instances()
     script = str(ROOT / 'tools' / f'{name}.py')
     with mock.patch.object(sys, 'argv', [script, *map(str, arguments)]), mock.patch.dict(os.environ):
         try:
@@ -30,6 +29,12 @@ def run_tool(name: str, *arguments: str | Path) -> None:
         except SystemExit as ended:
             if ended.code:
                 raise
+
+
+def forget_instances() -> None:
+    """Forget what MMEngine remembers of earlier runs, as in a new process."""
+    for manager in (DefaultScope, MessageHub, MMLogger, Visualizer, XDetLocalVisualizer):
+        manager._instance_dict.clear()
 
 
 def start(*command: str | Path, **variables: str) -> subprocess.Popen:
