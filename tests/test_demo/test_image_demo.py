@@ -1,6 +1,6 @@
 import importlib.util
+import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -173,14 +173,13 @@ def test_tasks_of_the_model_are_listed(demo, image, capsys):
     assert "unknown task 'edit'; accepted are semantic, instance, panoptic" in line
 
 
-def test_terminal_that_knows_few_letters(model, image, tmp_path):
+def test_terminal_that_knows_few_letters(demo, model, image, tmp_path, monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding='ascii')
+    monkeypatch.setattr(sys, 'stdout', terminal)
     arguments = ['--task', 'refseg', '--phrases', 'ein grüner Käfer 🐶', '--out-dir', str(tmp_path / 'out')]
-    search = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
-    environment = dict(os.environ, PYTHONIOENCODING='ascii', PYTHONPATH=search)
-    result = subprocess.run(
-        [sys.executable, str(SCRIPT), str(image), *model, *arguments], capture_output=True, timeout=120, env=environment
-    )
-    assert result.returncode == 0 and b'ein gr?ner K?fer ?' in result.stdout
+    assert demo.main([str(image), *model, *arguments]) == 0
+    terminal.flush()
+    assert b'ein gr?ner K?fer ?' in terminal.buffer.getvalue()
 
 
 def test_debug_shows_where(demo, image):

@@ -15,9 +15,10 @@ def keep_frozen_in_eval(module: nn.Module) -> None:
     Args:
         module (nn.Module): A model in training mode, changed in place.
     """
-    parameters = list(module.parameters())
-    if parameters and not any(parameter.requires_grad for parameter in parameters):
-        module.eval()
+    # Looked at one by one: the first of a part that learns is enough, and this is done before every step.
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        if next(module.parameters(), None) is not None:
+            module.eval()
         return
     for child in module.children():
         keep_frozen_in_eval(child)
