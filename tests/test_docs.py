@@ -43,6 +43,18 @@ def test_links_that_leave_the_docs(page: str, before: str, after: str) -> None:
     assert hooks['on_page_markdown'](before, of_page) == after
 
 
+@pytest.mark.parametrize('page', [*(ROOT / 'docs').glob('*.md'), ROOT / 'README.md'], ids=lambda page: page.name)
+def test_prose_has_lines_of_120_columns(page: Path) -> None:
+    """Whatever is no table, no code and no image; addresses of links do not count."""
+    fenced, wrong = False, []
+    for number, line in enumerate(page.read_text(encoding='utf-8').splitlines(), start=1):
+        fenced ^= line.lstrip().startswith('```')
+        prose = not fenced and not line.startswith(('    ', '|', '![', '<'))
+        if prose and len(re.sub(r'\]\([^)]*\)', ']', line)) > 120:
+            wrong.append(number)
+    assert not wrong, f'lines {wrong} of {page.name} are longer than 120 columns'
+
+
 def test_what_the_architecture_names_exists() -> None:
     """Files may be named by the end of their path; of ``file.py::name``, the name is defined in such a file."""
     text = (ROOT / 'docs' / 'architecture.md').read_text(encoding='utf-8')

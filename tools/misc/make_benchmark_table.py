@@ -10,6 +10,7 @@ import argparse
 import re
 import runpy
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def _notes(entries: list[tuple[str, Benchmark]]) -> list[str]:
     for name, benchmark in entries:
         for note in benchmark.facts.get('notes', ()):
             lines.setdefault(note, []).append(name)
-    return [f'* {_named(names)}: {note}' for note, names in lines.items()]
+    whole = dict(width=120, subsequent_indent='  ', break_long_words=False, break_on_hyphens=False)
+    return [textwrap.fill(f'* {_named(names)}: {note}', **whole) for note, names in lines.items()]
 
 
 def _named(names: Sequence[str]) -> str:
