@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import sys
 from pathlib import Path
@@ -229,3 +230,11 @@ def test_the_command(folder: Path, tmp_path: Path, saved: dict, capsys: pytest.C
     assert main([*command, '--resume'], 'xdet bulk') == 1
     assert '5 of 5 images were finished before' in capsys.readouterr().out
     assert 'from xdet.cli.commands.bulk import main' in (ROOT / 'tools' / 'ray_predict.py').read_text()
+
+
+def test_parquet_files_that_are_no_files(tmp_path: Path) -> None:
+    (tmp_path / 'folder.parquet').mkdir()
+    os.mkfifo(tmp_path / 'pipe.parquet')
+    for name, told in (('folder', 'is a folder, not a Parquet file'), ('pipe', 'is a pipe, socket or device')):
+        with pytest.raises(ValueError, match=told):
+            find_chunks(tmp_path / f'{name}.parquet', 4, 'image')

@@ -124,3 +124,11 @@ def test_command(drawn, tmp_path, capsys, monkeypatch, model):
         assert main(arguments) == 2
         error = capsys.readouterr().err.strip()
         assert message in error and '\n' not in error
+
+
+def test_views_of_frames_are_those_of_images(model, drawn):
+    image = drawn[0].image
+    (frame,) = model.video([image], views='1, flip')
+    alone, plain = (model(image, task='panoptic', views=views)['predictions'][0] for views in ('1, flip', None))
+    scores, expected, without = ([row['score'] for row in one['segments']] for one in (frame.prediction, alone, plain))
+    assert scores == expected and scores != without

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -80,3 +82,34 @@ def test_writes_the_weights_with_another_text_encoder(
         changed = (after[TABLE] != before[TABLE]).any(1)
         held = {token for text in keep for token in _bpe().encode(text)}
         assert not changed[[0, *held]].any() and changed[_bpe().encode('dog')].all()
+
+
+def test_what_a_name_means_is_learned(
+    script: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Two trainings that differ in the meaning of one word alone, on a clock that advances by a second per step."""
+    (tmp_path / 'config.py').write_text(f'model = dict(text_encoder={TOWER})')
+    (tmp_path / 'names.txt').write_text('\n'.join(NAMES))
+    generator = torch.Generator().manual_seed(0)
+    torch.save({text: torch.randn(8, generator=generator) for text in [*NAMES, 'foal']}, tmp_path / 'teacher.pt')
+
+    def nearness(meaning: str) -> float:
+        """Of "foal" to "horse" rather than to "sofa"."""
+        ticks = itertools.count()
+        monkeypatch.setitem(script['main'].__globals__, 'time', SimpleNamespace(time=lambda: next(ticks)))
+        (tmp_path / 'meanings.txt').write_text(f'foal\t{meaning}')
+        arguments = [tmp_path / 'config.py', tmp_path / 'teacher', tmp_path / 'out.safetensors', '--minutes', 2]
+        for name in ('names', 'meanings'):
+            arguments += [f'--{name}', tmp_path / f'{name}.txt']
+        arguments += ['--cache', tmp_path / 'teacher.pt', '--batch', 16, '--unseen', 0, '--lr', 0.01]
+        monkeypatch.setattr(sys, 'argv', [str(SCRIPT), *map(str, arguments)])
+        script['main']()
+        tower = MODELS.build(TOWER)
+        weights = load_file(tmp_path / 'out.safetensors')
+        tower.load_state_dict({key.removeprefix('text_encoder.'): value for key, value in weights.items()})
+        with torch.no_grad():
+            foal, horse, sofa = torch.nn.functional.normalize(tower.eval()(['foal', 'horse', 'sofa']).pooled, dim=1)
+        return float(foal @ horse - foal @ sofa)
+
+    nearnesses = nearness('horse'), nearness('sofa')
+    assert nearnesses[0] > nearnesses[1] + 0.2, nearnesses

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from xdet.datasets.files.image_io import IMAGE_SUFFIXES, ImageReadError, as_bgr, read_image
 from xdet.video.reading import FALLBACK_FPS, FilmError, open_film
@@ -157,3 +158,14 @@ def test_unusable_outputs(tmp_path):
     ):
         with pytest.raises(FilmError, match=message):
             check_output(out)
+
+
+def test_numbers_of_frames_are_counted_without_zeros_before_them(tmp_path):
+    for number in (10, 9, 2, 1):
+        Image.fromarray(np.full((4, 4, 3), number, np.uint8)).save(tmp_path / f'frame{number}.png')
+    assert [int(frame[0, 0, 0]) for frame in opened(tmp_path)] == [1, 2, 9, 10]
+
+
+def test_a_camera_of_no_machine():
+    with pytest.raises(FilmError, match='camera 1.*: is not there or in use'):
+        opened(10**20)

@@ -182,10 +182,13 @@ def train(args: argparse.Namespace, encoder: CausalTextEncoder, old: CausalTextE
 
     def report(when: str) -> None:
         encoder.eval()
-        found = neighbour_agreement(embed(encoder, unseen), torch.stack([teacher[text] for text in unseen]))
+        agreement = 'no unseen texts'
+        if unseen:
+            found = neighbour_agreement(embed(encoder, unseen), torch.stack([teacher[text] for text in unseen]))
+            agreement = f'10 nearest of {len(unseen)} unseen texts: {100 * found:.1f} % agree'
         known = [text for text in asked if text in teacher]
         gram = torch.nn.functional.normalize(embed(encoder, [f'{text}.' for text in known]), dim=1)
-        print(f'{when}: 10 nearest of {len(unseen)} unseen texts: {100 * found:.1f} % agree')
+        print(f'{when}: {agreement}')
         print('   ', ' '.join(known), (gram @ gram.T).round(decimals=2).tolist(), flush=True)
         encoder.train()
 

@@ -183,6 +183,10 @@ def _matching(pattern: str) -> list[str]:
     found = sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
     if not found or not Path(found[0]).exists():
         raise FileNotFoundError(f"no such Parquet file: '{shorten(pattern)}'")
+    for path in found:  # opening a named pipe would wait for somebody who writes
+        if not Path(path).is_file():
+            what = 'folder' if Path(path).is_dir() else 'pipe, socket or device'
+            raise ValueError(f'{shorten(path)}: is a {what}, not a Parquet file')
     return found
 
 

@@ -337,7 +337,7 @@ class XDecoderInferencer(TaskMethods, FilmMethods, SavedModels):
     def tune(
         self,
         data: AnnotatedSet | str | Path,
-        names: Mapping[str, str] | Sequence[str],
+        names: Mapping[str, str] | Sequence[str] | str,
         images: str | Path | None = None,
         limit: int | None = None,
         tokens: int = 4,
@@ -352,8 +352,8 @@ class XDecoderInferencer(TaskMethods, FilmMethods, SavedModels):
         Args:
             data (AnnotatedSet | str | Path): Annotated images, or a file or folder in a format that ``xdet convert``
                 reads (docs/data_formats.md). Every segment of their classes must be annotated.
-            names (Mapping[str, str] | Sequence[str]): Classes of the data to be tuned, or ``{name: class}`` to tune
-                another name for a class, such as ``{'kitten': 'cat'}``.
+            names (Mapping[str, str] | Sequence[str] | str): Classes of the data to be tuned, or ``{name: class}`` to
+                tune another name for a class, such as ``{'kitten': 'cat'}``.
             images (str | Path, optional): Folder of the images, if it is not where the format has it.
             limit (int, optional): At most so many of the images that show these classes, the first ones.
             tokens (int): Learned tokens of every name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,7 +124,8 @@ def _open_path(source: str | Path, read_image: Reader, suffixes: tuple[str, ...]
         path = expand(source)
         if path.is_dir():
             files = sorted(
-                file for file in path.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith('.')
+                (file for file in path.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith('.')),
+                key=lambda file: _counted(file.name),
             )
             if not files:
                 raise FilmError(f'{shorten(str(path))}: folder has no image files ({", ".join(suffixes)})')
@@ -137,6 +139,12 @@ def _open_path(source: str | Path, read_image: Reader, suffixes: tuple[str, ...]
     return _capture(str(path), shorten(str(path)), 'is no film that can be decoded, or is damaged')
 
 
+def _counted(name: str) -> tuple[list[tuple[str, int]], str]:
+    """Key by which ``frame2`` comes before ``frame10``."""
+    parts = re.split('([0-9]+)', name)
+    return [*zip(parts[::2], (int(digits) for digits in (*parts[1::2], '0')), strict=True)], name
+
+
 def _capture(source: str | int, name: str, wrong: str) -> Film:
     """What OpenCV reads."""
     level = cv2.getLogLevel() if hasattr(cv2, 'getLogLevel') else None
@@ -144,6 +152,8 @@ def _capture(source: str | int, name: str, wrong: str) -> Film:
         cv2.setLogLevel(0)
     try:
         capture = cv2.VideoCapture(source) if isinstance(source, int) else cv2.VideoCapture(source, cv2.CAP_FFMPEG)
+    except cv2.error:  # a number of a camera that no machine can have
+        raise FilmError(f'{name}: {wrong}') from None
     finally:
         if level is not None:
             cv2.setLogLevel(level)

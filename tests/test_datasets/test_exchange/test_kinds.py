@@ -103,6 +103,9 @@ def test_equal_paths_in_two_splits_stay_apart(annotated: AnnotatedSet, tmp_path:
     back = read_annotations(written(replace(annotated, images=images), 'coco', tmp_path / 'out'))
     assert sorted(image.file for image in back.images) == ['train/0.png', 'val/0.png']
     same = replace(annotated, images=(images[0], images[0]))
+    case = replace(annotated, images=(replace(images[0], file='A.png'), replace(images[0], file='a.PNG')))
+    with pytest.raises(ValueError, match='images train/A.png and train/a.PNG would be one file on many systems'):
+        write_annotations(case, 'coco', tmp_path / 'case')
     with pytest.raises(ValueError, match='annotated twice'):
         write_annotations(same, 'coco', tmp_path / 'other')
 

@@ -64,6 +64,8 @@ def test_numbers() -> None:
         assign(list('abcdef'), 2, 7)
     with pytest.raises(ValueError, match='--val is 5'):
         assign(list('abcdef'), 5, 1)
+    with pytest.raises(ValueError, match='--val: there is 1 image; a split needs two or more'):
+        assign(['a'], 0.5)
     assert sorted(assign(list('abc'), 1, 1).values()) == ['test', 'train', 'val']
     with pytest.raises(ValueError, match="all 3 images are of two groups, 'a' and 'b'; a split needs three"):
         assign(list('aab'), 1, 1)

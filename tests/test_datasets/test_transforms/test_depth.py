@@ -22,6 +22,10 @@ from xdet.datasets.transforms.depth import DepthMap
 
 PIPELINE = [dict(type='LoadXDetImage'), dict(type='LoadDepth'), dict(type='PackXDetInputs', segments=False)]
 
+# The head of an array of eight terabytes.
+HUGE = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 1000000), }"
+HUGE = b'\x93NUMPY\x01\x00v\x00' + HUGE.ljust(117) + b'\n'
+
 
 def save(path: Path, values: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,6 +64,8 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
         ('b.npy', np.array([[dict()]], object), 'b.npy: depth map is damaged or no array'),
         ('c.npy', np.zeros((2, 2, 3)), r'c.npy: not a depth map \(one channel of numbers\), it has shape \(2, 2, 3\)'),
         ('d.npy', np.array([['x']]), 'd.npy: not a depth map'),
+        ('g.npy', HUGE, 'g.npy: depth map is damaged or no array'),
+        ('h.npy', b'PK\x03\x04 no zip', 'h.npy: depth map is damaged or no array'),
         ('e.png', np.zeros((2, 2, 3), np.uint8), 'e.png: not a depth map'),
         ('f.jpg', np.zeros((2, 2), np.uint8), 'f.jpg: is a JPEG file, which changes the values of a depth map'),
     ],
@@ -70,6 +76,13 @@ def test_bad_files_are_one_line(tmp_path: Path, name: str, content: object, told
     with pytest.raises(ValueError, match=told) as error:
         read_depth(path)
     assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('scale', [0, -1, float('nan'), float('inf'), 'x', None])
+def test_scales_that_would_leave_nothing_known(tmp_path: Path, scale: object) -> None:
+    path = save(tmp_path / 'a.png', np.ones((2, 2), np.uint16))
+    with pytest.raises(ValueError, match='^scale is .*; accepted are numbers from 1e-06 to 1e'):
+        read_depth(path, scale)
 
 
 @pytest.mark.parametrize('name', ['x.png', 'x.npy'])

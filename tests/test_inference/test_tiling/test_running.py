@@ -60,3 +60,18 @@ def test_requests_that_cannot_be_tiled(model, scene):
         model.predict('panoptic', tiles=64)
     with pytest.raises(ValueError, match='films do not take tiles'):
         model.video([scene], tiles=64)
+
+
+def test_views_of_tiles_are_those_of_images(model, scene):
+    """Where one tile does, both are the same."""
+    alone, tiled, plain = (
+        [
+            row['score']
+            for row in model(scene, task='panoptic', **asked)['predictions'][0]['segments']
+            if row['is_thing']
+        ]
+        for asked in (dict(views='1, flip'), dict(views='1, flip', tiles=500), dict(tiles=500))
+    )
+    assert sorted(tiled) == pytest.approx(sorted(alone), abs=1e-5) and sorted(tiled) != pytest.approx(
+        sorted(plain), abs=1e-5
+    )

@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
         from xdet.inference.names import calibration as rules
         from xdet.structures import split_prompts
 
+    if args.out is not None:
+        check_place(args.out)
     number('alpha', args.alpha, float, 0, 1)
     number('holdout', args.holdout, float, 0, 0.9)
     kind, cases = rules.read_cases(args.data, args.images, args.seed)

@@ -304,5 +304,9 @@ def apart(data: AnnotatedSet) -> AnnotatedSet:
     again = Counter(image.file.lower() for image in images)
     if max(again.values()) > 1:
         file = next(image.file for image in images if again[image.file.lower()] > 1)
+        others = [image.file for image in images if image.file.lower() == file.lower() and image.file != file]
+        if others:
+            names = f'{shorten(file)} and {shorten(others[0])}'
+            raise ValueError(f'images {names} would be one file on many systems; rename one of them')
         raise ValueError(f'image {shorten(file)} is annotated twice; merge or remove one (xdet data check lists them)')
     return replace(data, images=tuple(images))

@@ -71,6 +71,8 @@ def choose_groups(sizes: Mapping[str, int], val: float, seed: int, option: str =
         ValueError: The number is out of range, or there are too few groups.
     """
     total = sum(sizes.values())
+    if total < 2:
+        raise ValueError(f'{option}: there is {total or "no"} image; a split needs two or more')
     wanted = val * total if val < 1 else val
     if not 0 < wanted < total or (val > 1 and val != int(val)):
         raise ValueError(f'{option} is {val:g}; accepted are shares between 0 and 1, and numbers from 1 to {total - 1}')

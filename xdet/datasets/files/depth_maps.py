@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xdet.io.errors import cause
 from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, shorten
+from xdet.io.schema import number
 
 from .segment_maps import read_pixels
 
@@ -28,8 +29,9 @@ def read_depth(path: str | Path, scale: float = 1000.0) -> NDArray[np.float32]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no such map.
+        ValueError: It is no such map, or ``scale`` is no such number.
     """
+    scale = number('scale', scale, float, 1e-6, 1e9)
     values = _array(path) if str(path).lower().endswith('.npy') else read_pixels(str(path), 'depth map')
     if values.ndim != 2 or values.dtype.kind not in 'uif' or not values.size:
         raise ValueError(
@@ -49,5 +51,5 @@ def _array(path: str | Path) -> NDArray:
         raise FileNotFoundError(f'{name}: depth map does not exist') from None
     try:
         return np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # a header may claim any size, and other formats have errors of their own
         raise ValueError(f'{name}: depth map is damaged or no array ({shorten(cause(error))})') from error

@@ -132,7 +132,7 @@ class PromptTokens(nn.Module):
 def tune(
     inferencer: XDecoderInferencer,
     data: AnnotatedSet | str | os.PathLike[str],
-    names: Mapping[str, str] | Sequence[str],
+    names: Mapping[str, str] | Sequence[str] | str,
     images: str | os.PathLike[str] | None = None,
     limit: int | None = None,
     tokens: int = 4,
@@ -149,6 +149,7 @@ def tune(
     what = 'data' if isinstance(data, AnnotatedSet) else str(data)
     if not isinstance(data, AnnotatedSet):
         data = read_annotations(expand(data), images=images)
+    names = [names] if isinstance(names, str) else names
     wanted = dict(names) if isinstance(names, Mapping) else {name: name for name in names}
     strange = [of for of in wanted.values() if of not in data.names]
     if strange or not wanted:
@@ -165,6 +166,8 @@ def tune(
     found = torch.cat([one.labels for one in seen]) if seen else torch.zeros(0, dtype=torch.int64)
     counts = {name: int((found == place).sum()) for name, place in zip(wanted, places, strict=True)}
     for name, count in counts.items():
+        if not any(segment.name == wanted[name] for image in chosen for segment in image.segments):
+            raise TuningError(f'{what}: no image has a segment of the class {shown(wanted[name])}')
         if not count:
             raise TuningError(
                 f'{what}: in {len(chosen)} images no query of the model shows a {shown(wanted[name])}, from which '
