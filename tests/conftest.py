@@ -11,10 +11,12 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 from mmengine.utils.dl_utils import collect_env
+from mmengine.visualization import Visualizer
 from parity.weights import filler_state, golden_state, official_keys
 from tiny.ranks import stay_forkable
 
 import xdet  # noqa: F401
+from xdet.visualization import XDetLocalVisualizer
 
 pytest_plugins = ['tiny.annotated', 'tiny.browser', 'tiny.coco', 'tiny.exported', 'tiny.model']
 
@@ -41,6 +43,14 @@ def _lean_runners() -> Iterator[None]:
         patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (ast.unparse(ast.parse(text)), True))
         patch.setattr('mmengine.runner.runner.collect_env', functools.cache(collect_env))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_visualizers() -> Iterator[None]:
+    """MMEngine would give the next runner this test's visualizer, which writes into a folder that is gone."""
+    yield
+    for kind in (Visualizer, XDetLocalVisualizer):
+        kind._instance_dict.clear()
 
 
 @pytest.hookimpl(trylast=True)
