@@ -15,7 +15,7 @@ from PIL import UnidentifiedImageError
 from xdet.datasets.files.image_io import IMAGE_SUFFIXES, ImageReadError, is_clutter, open_image
 from xdet.datasets.files.outlines import check_coordinates
 from xdet.io.errors import cause
-from xdet.io.reading import MAX_IMAGE_BYTES, as_on_disk, listed, read_bytes, shorten
+from xdet.io.reading import MAX_IMAGE_BYTES, as_on_disk, read_bytes, shorten
 from xdet.io.schema import is_finite, shown
 
 from .problems import Problems
@@ -112,7 +112,8 @@ def panoptic_file(ann_file: Path, name: str, where: str) -> str:
     folders = (ann_file.with_suffix(''), beside / 'panoptic' / _part(ann_file), beside)
     found = next((place for place in (_on_disk(folder / file) for folder in folders) if place.is_file()), None)
     if found is None:
-        raise FileNotFoundError(f'{where}: {shorten(file)} is in none of {listed(folders)}')
+        others = ' or '.join(f'{folder.relative_to(beside)}/' for folder in folders[:-1])
+        raise FileNotFoundError(f'{where}: {shorten(file)} is neither beside the file nor in {shorten(others)}')
     return str(found)
 
 
