@@ -23,7 +23,8 @@ def run(*arguments: str) -> tuple[subprocess.CompletedProcess[str], float]:
 
 
 def test_importing_the_api_prints_nothing_and_loads_little() -> None:
-    heavy = 'mmdet mmseg mmpretrain mmengine.model mmengine.runner open_clip peft sklearn transformers'
+    heavy = 'mmdet mmseg mmpretrain mmengine.model mmengine.runner open_clip peft scipy.optimize sklearn'
+    heavy += ' torchvision transformers'
     code = f'import sys; from xdet.apis import XDecoderInferencer; print(*{set(heavy.split())} & sys.modules.keys())'
     result, seconds = run('-c', code)
     assert result.returncode == 0 and result.stdout.strip() == result.stderr == ''

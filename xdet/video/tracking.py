@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 Masks = NDArray[np.bool_]
 Floats = NDArray[np.floating]
@@ -109,6 +108,8 @@ class Tracker:
         Returns:
             list[int | None]: Numbers from 1, each once; None for empty masks.
         """
+        from scipy.optimize import linear_sum_assignment  # half a second of importing xdet.apis otherwise
+
         self.frame += 1
         found: list[int | None] = [None] * len(labels)
         small, units = shrink(masks), [_unit(look) for look in looks]

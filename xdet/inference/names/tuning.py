@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from xdet.datasets.exchange import AnnotatedImage, AnnotatedSet, read_annotations
@@ -193,6 +192,8 @@ def _look(
     inferencer: XDecoderInferencer, images: Iterable[AnnotatedImage], labels: Mapping[str, int]
 ) -> Iterable[Seen]:
     """Images through the expensive half of the model, each once."""
+    from scipy.optimize import linear_sum_assignment  # as in the tracker of films
+
     for image in images:
         if not image.path:
             raise ImageReadError(image.file, 'was not found; say where the images are by --images')

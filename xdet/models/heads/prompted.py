@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import box_iou
 
 from .. import postprocess
 from ..postprocess.resize import query_chunks
@@ -88,6 +87,8 @@ def box_fit(masks: Tensor, region: Tensor) -> Tensor:
         masks (Tensor): Bool ``[q, h, w]``.
         region (Tensor): Bool ``[h, w]``, the box.
     """
+    from torchvision.ops import box_iou  # a second and a half, which most who import xdet.apis do not need
+
     overlap = box_iou(postprocess.mask_boxes(masks), postprocess.mask_boxes(region[None]))[:, 0]
     inside = (masks & region).flatten(1).sum(1) / masks.flatten(1).sum(1).clamp(min=1)
     return (overlap * inside).clamp(min=1e-4).log()
