@@ -50,16 +50,26 @@ def match_scores(pairs: Sequence[tuple[str, list[str]]]) -> dict[str, float]:
     }
 
 
-def _process(sample: dict) -> tuple[str, list[str]]:
-    """The caption of a sample, empty if there is none, and its references."""
-    captions, references = field(sample, 'pred_captions'), list(field(sample, 'captions'))
-    if not references:
-        raise ValueError(f'{name_of(sample)}: has no reference caption; every image needs at least one')
-    return captions[0]['text'] if captions else '', references
+class CaptionMetric(BaseMetric):
+    """Base of what compares the best of ``pred_captions`` with the sample's ``captions``; keeps both as texts."""
+
+    default_prefix = 'caption'
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep the texts of a batch of images."""
+        self.results.extend(map(self.pair, data_samples))
+
+    @staticmethod
+    def pair(sample: dict) -> tuple[str, list[str]]:
+        """The caption of a sample, empty if there is none, and its references."""
+        captions, references = field(sample, 'pred_captions'), list(field(sample, 'captions'))
+        if not references:
+            raise ValueError(f'{name_of(sample)}: has no reference caption; every image needs at least one')
+        return captions[0]['text'] if captions else '', references
 
 
 @METRICS.register_module()
-class CaptionMatch(BaseMetric):
+class CaptionMatch(CaptionMetric):
     """The best of ``pred_captions`` against the sample's ``captions``, in percent.
 
     ``exact`` is the share of images whose caption equals the first reference, word for word; ``exact_any`` any
@@ -67,18 +77,8 @@ class CaptionMatch(BaseMetric):
     :class:`CaptionQuality` gives the numbers of papers.
 
     Args:
-        prefix (str, optional): Put before the names of the values.
         kwargs: Arguments of :class:`mmengine.evaluator.BaseMetric`.
     """
-
-    default_prefix = 'caption'
-
-    def __init__(self, prefix: str | None = None, **kwargs: Any) -> None:
-        super().__init__(prefix=prefix, **kwargs)
-
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep the texts of a batch of images."""
-        self.results.extend(_process(sample) for sample in data_samples)
 
     def compute_metrics(self, results: Sequence[tuple[str, list[str]]]) -> dict[str, float]:
         """Compare the captions of all images.
@@ -91,7 +91,7 @@ class CaptionMatch(BaseMetric):
 
 
 @METRICS.register_module()
-class CaptionNames(BaseMetric):
+class CaptionNames(CaptionMetric):
     """Whether the best of ``pred_captions`` names the right things: exactly those that the first reference names.
 
     ``names`` is the share of images, in percent, whose caption mentions the same of ``names`` as the reference, in
@@ -102,8 +102,6 @@ class CaptionNames(BaseMetric):
         prefix (str, optional): Put before the names of the values.
         kwargs: Arguments of :class:`mmengine.evaluator.BaseMetric`.
     """
-
-    default_prefix = 'caption'
 
     def __init__(self, names: Sequence[str], prefix: str | None = None, **kwargs: Any) -> None:
         super().__init__(prefix=prefix, **kwargs)
@@ -125,7 +123,7 @@ class CaptionNames(BaseMetric):
             if not field(sample, 'captions'):
                 self.results.append(None)
                 continue
-            caption, references = _process(sample)
+            caption, references = self.pair(sample)
             self.results.append(self.named(caption) == self.named(references[0]))
 
     def compute_metrics(self, results: Sequence[bool | None]) -> dict[str, float]:
@@ -140,7 +138,7 @@ class CaptionNames(BaseMetric):
 
 
 @METRICS.register_module()
-class CaptionQuality(BaseMetric):
+class CaptionQuality(CaptionMetric):
     """The scores of the COCO caption evaluation for the best of ``pred_captions``, times 100 as papers print them.
 
     With Java and pycocoevalcap, its tokenizer and scorers give ``BLEU-1`` to ``BLEU-4``, ``METEOR``, ``ROUGE-L`` and
@@ -157,8 +155,6 @@ class CaptionQuality(BaseMetric):
     Raises:
         ValueError: An argument is unknown, or asks for what is not installed.
     """
-
-    default_prefix = 'caption'
 
     def __init__(
         self,
@@ -187,10 +183,6 @@ class CaptionQuality(BaseMetric):
                 'published ones, and METEOR is left out',
                 logger='current',
             )
-
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep the texts of a batch of images."""
-        self.results.extend(_process(sample) for sample in data_samples)
 
     def compute_metrics(self, results: Sequence[tuple[str, list[str]]]) -> dict[str, float]:
         """Score the captions of all images together.

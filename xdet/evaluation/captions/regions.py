@@ -20,14 +20,10 @@ class RegionCaptionMatch(BaseMetric):
     See :class:`~xdet.evaluation.captions.metrics.CaptionMatch` for the values.
 
     Args:
-        prefix (str, optional): Put before the names of the values.
         kwargs: Arguments of :class:`mmengine.evaluator.BaseMetric`.
     """
 
     default_prefix = 'region_caption'
-
-    def __init__(self, prefix: str | None = None, **kwargs: Any) -> None:
-        super().__init__(prefix=prefix, **kwargs)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the texts of a batch of images, those of an image together: MMEngine expects one result per sample."""
