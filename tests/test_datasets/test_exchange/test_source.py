@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tiny.annotation_files import BOX, coco, cvat, labelme, voc, write
+from tiny.annotation_files import BOX, coco, cvat, geojson, labelme, voc, write
 
 from xdet.datasets.exchange import read_annotations
 from xdet.datasets.exchange.source import Source, inner_path, read_xml
@@ -51,6 +51,22 @@ def test_images_may_lie_elsewhere(folder: Path) -> None:
     path.write_text(json.dumps(labelme(imagePath='..\\images\\a.png')))
     (image,) = read_annotations(Source(path, images=folder / 'images'), 'labelme').images
     assert image.file == 'a.png' and image.path == str(folder / 'images' / 'a.png')
+
+
+@pytest.mark.parametrize('name', ['Zoë.JPG', DECOMPOSED])
+def test_images_of_the_same_stem(name: str, folder: Path) -> None:
+    """Neither the case of the ending nor the form of Unicode need be that of the annotations."""
+    (folder / 'a.png').rename(folder / name)
+    (folder / 'JPEGImages' / 'a.png').rename(folder / 'JPEGImages' / name)
+    outline = geojson([[[1, 1], [5, 1], [5, 4], [1, 1]]])
+    outline['xdet'].pop('image')
+    file = write(folder, 'geojson', outline)
+    file = file.rename(file.with_stem('Zoë'))
+    write(folder, 'voc', voc().replace('<filename>a.png</filename>', ''))
+    (folder / 'Annotations' / 'a.xml').rename(folder / 'Annotations' / 'Zoë.xml')
+    for path, kind in ((file, 'geojson'), (folder, 'voc')):
+        (image,) = read_annotations(Source(path), kind).images
+        assert Path(image.path).name == name and len(image.segments) == 1
 
 
 @pytest.mark.parametrize('kind', ['labelme', 'coco', 'cvat', 'voc', 'label-studio', 'geojson', 'png', 'coco-panoptic'])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -83,7 +83,7 @@ class Source:
         places = [folder / file for folder in folders]
         if self.images is not None:
             places.append(self.images / PurePosixPath(file).name)
-        return file, next((str(place) for place in map(_on_disk, places) if place.is_file()), '')
+        return file, next((str(place) for place in map(on_disk, places) if place.is_file()), '')
 
 
 def usual_folders(ann_file: Path, whole: Path | None = None) -> list[Path]:
@@ -110,7 +110,7 @@ def panoptic_file(ann_file: Path, name: str, where: str) -> str:
     file = inner_path(name, where)
     beside = ann_file.parent
     folders = (ann_file.with_suffix(''), beside / 'panoptic' / _part(ann_file), beside)
-    found = next((place for place in (_on_disk(folder / file) for folder in folders) if place.is_file()), None)
+    found = next((place for place in (on_disk(folder / file) for folder in folders) if place.is_file()), None)
     if found is None:
         others = ' or '.join(f'{folder.relative_to(beside)}/' for folder in folders[:-1])
         raise FileNotFoundError(f'{where}: {shorten(file)} is neither beside the file nor in {shorten(others)}')
@@ -121,8 +121,15 @@ def _part(ann_file: Path) -> str:
     return re.sub('^(instances|panoptic|keypoints|person_keypoints|referring)_', '', ann_file.stem)
 
 
-def _on_disk(path: Path) -> Path:
+def on_disk(path: Path) -> Path:
+    """See :func:`~xdet.io.reading.as_on_disk`."""
     return Path(as_on_disk(str(path)))
+
+
+def names_of_stem(stem: str) -> Iterator[str]:
+    """What the image may be called whose annotations have this stem."""
+    for suffix in IMAGE_SUFFIXES:
+        yield from (f'{stem}{suffix}', f'{stem}{suffix.upper()}')
 
 
 def inner_path(name: str, where: str) -> str:

@@ -17,8 +17,9 @@ from xdet.datasets.exchange.source import (
     checked_size,
     checked_split,
     image_size_of,
+    names_of_stem,
+    on_disk,
 )
-from xdet.datasets.files.image_io import IMAGE_SUFFIXES
 from xdet.io.reading import read_json
 from xdet.io.schema import require, shown
 
@@ -47,9 +48,8 @@ def _read_file(source: Source, path: Path, content: Any, about: dict) -> Annotat
     folders = source.image_folders(path)
     given = require(about, 'image', str, str(path), None)
     if given is None:
-        found = [path.with_suffix(suffix).name for suffix in (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES))]
-        given = next((name for name in found if any((folder / name).is_file() for folder in folders)), None)
-        if given is None:
+        found = (name for name in names_of_stem(path.stem) for folder in folders if on_disk(folder / name).is_file())
+        if (given := next(found, None)) is None:
             raise FileNotFoundError(f'{path}: names no image, and none of its stem was found (--images DIR)')
     file, place = source.image(given, folders, f'{path}: image')
     if 'height' in about:

@@ -22,11 +22,12 @@ from xdet.datasets.exchange.source import (
     image_size_of,
     inner_path,
     list_files,
+    names_of_stem,
+    on_disk,
     parse_number,
     read_xml,
     unique_names,
 )
-from xdet.datasets.files.image_io import IMAGE_SUFFIXES
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.io.reading import read_names, shorten
 from xdet.io.schema import shown
@@ -136,16 +137,12 @@ def _shape(path: Path) -> tuple[int, int]:
 def _find_image(source: Source, root: Path, stem: str, given: str, where: str) -> tuple[str, str]:
     """The file of an image: as the XML says it, or the one of that stem."""
     folder = source.images or root / 'JPEGImages'
-    if given and Path(inner_path(given, where)).suffix:
-        file = (Path(stem).parent / inner_path(given, where)).as_posix()
-        if (folder / file).is_file():
-            return file, str(folder / file)
-        if (folder / inner_path(given, where)).is_file():
-            return inner_path(given, where), str(folder / inner_path(given, where))
-    for suffix in (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES)):
-        if (folder / f'{stem}{suffix}').is_file():
-            return f'{stem}{suffix}', str(folder / f'{stem}{suffix}')
-    return (inner_path(given, where) if given else f'{stem}.jpg'), ''
+    inner = inner_path(given, where) if given else ''
+    named = ((Path(stem).parent / inner).as_posix(), inner) if Path(inner).suffix else ()
+    for file in (*named, *names_of_stem(stem)):
+        if (place := on_disk(folder / file)).is_file():
+            return file, str(place)
+    return inner or f'{stem}.jpg', ''
 
 
 def _read_object(entry: ElementTree.Element, path: Path, place: int) -> dict[str, Any]:
