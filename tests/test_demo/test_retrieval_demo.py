@@ -89,6 +89,17 @@ def test_unreadable_pictures_are_told(demo, model, photos, tmp_path, caplog):
     assert 'bad.jpg: not an image' in caplog.text
 
 
+def test_a_picture_that_is_gone_is_found_but_not_drawn(demo, model, photos, tmp_path, capsys):
+    assert run(demo, model, tmp_path, photos, '--text', 'a red block') == 0
+    (photos / '1.png').unlink()
+    capsys.readouterr()
+    assert run(demo, model, tmp_path, '--text', 'a red block') == 0
+    told = capsys.readouterr()
+    assert 'warning: not drawn: ' in told.err and str(photos / '1.png') in told.err
+    rankings = json.loads((tmp_path / 'rankings.json').read_text(encoding='utf-8'))['rankings']
+    assert len(rankings[0]['hits']) == 3 and cv2.imread(str(tmp_path / 'ranking_1.png')) is not None
+
+
 def test_texts_for_pictures(demo, model, photos, tmp_path, capsys):
     (tmp_path / 'texts.txt').write_text('a red block\nnight\n')
     assert run(demo, model, tmp_path, tmp_path / 'texts.txt', '--image', photos / '0.png') == 0

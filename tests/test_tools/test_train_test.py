@@ -252,6 +252,10 @@ def test_damaged_checkpoint(content: bytes, data: Path, tmp_path: Path, capsys: 
     [
         ([CONFIG, 'nowhere.pth'], "'nowhere.pth' does not exist"),
         ([CONFIG, 'x.pth', '--out', 'x.json'], "--out 'x.json' must end in .pkl"),
+        ([CONFIG, 'x.pth', '--out', 'FOLDER/file/x.pkl'], "'FOLDER/file' is no folder"),
+        ([CONFIG, 'x.pth', '--out', 'FOLDER/x.pkl'], "'FOLDER/x.pkl' is a folder; give a file"),
+        ([CONFIG, 'x.pth', '--format', 'coco', '--out', 'FOLDER/file'], "'FOLDER/file' is a file; give a folder"),
+        ([CONFIG, 'x.pth', '--show-dir', 'FOLDER/file'], "'FOLDER/file' is a file; give a folder"),
         (['xdecoder_focal-nano', 'x.pth'], 'no test_dataloader'),
     ],
 )
@@ -259,6 +263,10 @@ def test_mistakes_in_testing_end_in_one_line(
     arguments: list, part: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     options = data_options(data) if arguments[0] == CONFIG else []
+    (tmp_path / 'x.pkl').mkdir()
+    (tmp_path / 'file').touch()
+    arguments = [str(word).replace('FOLDER', str(tmp_path)) for word in arguments]
+    part = part.replace('FOLDER', str(tmp_path))
     assert part in error_line(capsys, 'test', *arguments, '--work-dir', tmp_path, *options)
 
 

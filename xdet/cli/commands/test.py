@@ -85,6 +85,7 @@ def apply_test_arguments(cfg: Config, args: argparse.Namespace) -> None:
         check_place(args.out)
         add_metric(cfg, dict(type='mmdet.DumpDetResults', out_file_path=args.out))
     if args.show_dir:
+        check_place(Path(cfg.work_dir, args.show_dir), folder=True)
         cfg.default_hooks.visualization = dict(type='DrawPredictionsHook', out_dir=args.show_dir)
 
 
