@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ PROMPTS: dict[str, dict[str, Any]] = {
 }
 ODD_SIZES = ((1, 1), (9, 17), (20, 2000), (2000, 20))
 DTYPES = dict(fp32=None, tf32=None, bf16=torch.bfloat16, fp16=torch.float16)
+# Methods of Check; the quick ones come first.
+SECTIONS = ('agreement', 'tasks', 'odd_sizes', 'training', 'speed', 'whole_calls', 'compilation')
 
 
 class Check:
@@ -59,27 +61,19 @@ class Check:
         )
         self.card.model.load_state_dict(self.host.model.state_dict())
 
-    def run(self) -> None:
-        """All sections; the quick ones come first."""
+    def run(self, sections: Sequence[str]) -> None:
+        """Run these methods one after the other."""
         exact_float32(True)
         name = 'cpu' if self.dry else torch.cuda.get_device_name()
         self.say('machine', torch=torch.__version__, device=name)
-        for section in (
-            self.agreement,
-            self.tasks,
-            self.odd_sizes,
-            self.training,
-            self.speed,
-            self.whole_calls,
-            self.compilation,
-        ):
+        for section in sections:
             if time.monotonic() - self.begin > self.seconds:
-                self.say(section.__name__, skipped='no time left')
+                self.say(section, skipped='no time left')
                 continue
             try:
-                section()
+                getattr(self, section)()
             except Exception:  # noqa: BLE001  the next section shall run
-                self.say(section.__name__, failed=traceback.format_exc()[-1500:])
+                self.say(section, failed=traceback.format_exc()[-1500:])
 
     def say(self, section: str, **row: Any) -> None:
         line = json.dumps(dict(section=section, **row, at_s=round(time.monotonic() - self.begin, 1)))
@@ -120,40 +114,47 @@ class Check:
             self.say('odd_sizes', height=height, width=width, passed=True)
 
     def training(self) -> None:
-        """A few joint steps of all tasks in every precision, a resumed one, and one process of a distributed one."""
+        """A few joint steps of all tasks in every precision, resumed, compiled, and with one process of several."""
         steps = 2 if self.dry else 40
+        amp = {dtype: ('--amp', dtype) for dtype in ('bf16', 'fp16')}
         with tempfile.TemporaryDirectory() as runs:
-            for name, options, iterations in (
-                ('fp32', (), steps),
-                ('bf16', ('--amp', 'bf16'), steps),
-                ('fp16', ('--amp', 'fp16'), steps),
-                ('bf16', ('--amp', 'bf16', '--resume'), 2 * steps),
-                ('one rank', (), steps),
+            for name, options, settings in (
+                ('fp32', (), ()),
+                ('bf16', amp['bf16'], ()),
+                ('fp16', amp['fp16'], ()),
+                ('fp16', (*amp['fp16'], '--resume'), (f'train_cfg.max_iters={2 * steps}',)),
+                ('compiled', ('--compile',), ()),
+                ('ddp', (), ()),
+                ('fsdp', amp['bf16'], ('fsdp.reshard_after_forward=True',)),
             )[: 1 if self.dry else None]:
-                self.train(Path(runs) / name.replace(' ', '_'), name, options, iterations)
+                self.train(Path(runs) / name, name, options, steps, settings)
 
-    def train(self, folder: Path, name: str, options: tuple[str, ...], iterations: int) -> None:
-        distributed = name == 'one rank'
+    def train(
+        self, folder: Path, name: str, options: tuple[str, ...], iterations: int, settings: tuple[str, ...]
+    ) -> None:
+        distributed = name in ('ddp', 'fsdp')
         start = ('bash', 'tools/dist_train.sh') if distributed else (sys.executable, 'tools/train.py')
-        settings = (
-            f'train_cfg.max_iters={iterations}',
-            f'train_cfg.val_interval={10 * iterations}',
-            'default_hooks.logger.interval=1',
-            f'default_hooks.checkpoint.interval={max(1, iterations // 2)}',
-            'param_scheduler=[]',
-        )
         command = (
             *start,
             'xdecoder_focal-nano_scenes-joint',
             *(('1',) if distributed else ()),
             *('--weights', str(EMBEDDED['scenes'].weights), '--work-dir', str(folder), *options),
-            *('--cfg-options', *settings),
+            '--cfg-options',
+            f'train_cfg.max_iters={iterations}',
+            f'train_cfg.val_interval={10 * iterations}',
+            'default_hooks.logger.interval=1',
+            f'default_hooks.checkpoint.interval={max(1, iterations // 2)}',
+            'param_scheduler=[]',
+            *settings,
         )
         begin = time.monotonic()
         left = max(60.0, self.seconds - (begin - self.begin))
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=left, env={**os.environ, 'PYTHONPATH': '.'}
-        )
+        environment = {**os.environ, 'PYTHONPATH': '.', 'PYTHON': sys.executable}
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=left, env=environment)
+        except subprocess.TimeoutExpired:
+            self.say('training', run=' '.join((name, *options)), stopped_after_s=round(left))
+            return
         lines = [line for line in (done.stdout + done.stderr).splitlines() if 'Iter(train)' in line or 'error' in line]
         self.say(
             'training',
@@ -264,11 +265,14 @@ def compare(one: Any, two: Any) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', metavar='FILE.jsonl', help='also write the lines here')
+    parser.add_argument(
+        '--sections', nargs='+', choices=SECTIONS, default=SECTIONS, metavar='NAME', help='some of them'
+    )
     parser.add_argument('--seconds', type=float, default=480, help='start no section after so long')
     parser.add_argument('--dry', action='store_true', help='on the CPU, with a small model and few repeats')
     args = parser.parse_args()
     torch.manual_seed(0)
-    Check(args.dry, args.seconds, args.out).run()
+    Check(args.dry, args.seconds, args.out).run(args.sections)
 
 
 if __name__ == '__main__':
