@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from xdet.cli.main import main
 from xdet.datasets.exchange import AnnotatedSet, write_annotations
+from xdet.io import warnings
 
 
 def test_from_one_format_into_another(
@@ -37,6 +40,19 @@ def test_from_one_format_into_another(
     dataset = load_config(str(tmp_path / 'out.py')).val_dataloader.dataset
     built = DATASETS.build(dict(dataset, pipeline=[]))
     assert len(built) == 2 and built.metainfo['classes'][0] == 'ring é'
+
+
+def test_images_of_another_size_are_told(
+    annotated: AnnotatedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(warnings, 'warn', said.append)
+    write_annotations(annotated, 'labelme', tmp_path / 'in')
+    path = sorted((tmp_path / 'in').rglob('*.png'))[0]
+    Image.fromarray(np.zeros((5, 4, 3), np.uint8)).save(path)
+    assert main(['convert', str(tmp_path / 'in'), '--to', 'coco', str(tmp_path / 'out')]) == 0
+    wrong = f'{path.name}: 64x97 annotated, 4x5 in the file'
+    assert said == [f'1 images have another size than annotated, first {wrong}']
 
 
 def test_divided_on_the_way(annotated: AnnotatedSet, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -82,11 +82,14 @@ def run(args: argparse.Namespace) -> int:
         from xdet.datasets import exchange
         from xdet.datasets.exchange.kinds import kind_named
         from xdet.io.reading import expand
+        from xdet.io.warnings import warn_once
 
     kind_named(args.to)
     source = read_source(args)
     data = exchange.read_annotations(source, args.kind)
     source.problems.report()
+    if wrong := exchange.wrong_sizes(data):
+        warn_once(f'{len(wrong)} images have another size than annotated, first {wrong[0]}')
     if args.val is not None or args.test:
         data = exchange.split_set(data, args.val or 0.0, args.test, args.group_by, args.seed)
     elif args.group_by:

@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         'annotated': 'AnnotatedImage AnnotatedSet Polygon Segment',
-        'check': 'check_set',
+        'check': 'check_set wrong_sizes',
         'kinds': 'KINDS detect_kind read_annotations write_annotations',
         'problems': 'Problems',
         'splitting': 'split_set',

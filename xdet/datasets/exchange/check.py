@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 from collections import Counter, defaultdict
@@ -18,7 +19,7 @@ from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, shorten
 from .annotated import AnnotatedImage, AnnotatedSet, Segment
 from .polygons import iou
 from .problems import Problems
-from .source import Source, list_images, size_of_bytes
+from .source import Source, image_size_of, list_images, size_of_bytes
 
 TINY = 4
 """Pixels of a mask below which it is called tiny."""
@@ -144,8 +145,21 @@ def _look_at_file(
         return
     contents[hashlib.sha256(content).hexdigest()].append(image)
     if size != image.size:
-        told = f'{image.file}: {image.size[1]}x{image.size[0]} annotated, {size[1]}x{size[0]} in the file'
-        yield 'wrong_sizes', ('images of another size than annotated', told), True
+        yield 'wrong_sizes', ('images of another size than annotated', _wrong_size(image, size)), True
+
+
+def wrong_sizes(data: AnnotatedSet) -> list[str]:
+    """Images whose file has another size than annotated, each with both; files that cannot be read are left out."""
+    found = []
+    for image in data.images:
+        with contextlib.suppress(OSError, ValueError):
+            if image.path and (size := image_size_of(image.path)) != image.size:
+                found.append(_wrong_size(image, size))
+    return found
+
+
+def _wrong_size(image: AnnotatedImage, size: tuple[int, int]) -> str:
+    return f'{image.file}: {image.size[1]}x{image.size[0]} annotated, {size[1]}x{size[0]} in the file'
 
 
 def _look_at_segment(segment: Segment) -> Iterator[tuple[str, str]]:
