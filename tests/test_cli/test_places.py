@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from xdet.cli.main import main
 from xdet.cli.places import output_file, output_folder
 
 
@@ -39,3 +40,23 @@ def test_places_that_cannot_be(
     with pytest.raises(SystemExit):
         parser.parse_args(arguments)
     assert f'error: argument {arguments[0]}: {told}' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'words, told',
+    [
+        (['calibrate', 'a.json', '--out', '.'], "--out: '.' is a folder; give a file"),
+        (['edit', 'a.jpg', '--phrase', 'x', '--pipeline', '.', '--out-dir', 'file'], "--out-dir: 'file' is a file"),
+        (['search', '--index', 'i', '--text', 'x', '--out-dir', 'file'], "--out-dir: 'file' is a file; give a folder"),
+        (['suite', 'a.py', 'a.pth', '--out', 'file'], "--out: 'file' is a file; give a folder"),
+    ],
+)
+def test_commands_look_at_places_before_anything_else(
+    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'file').touch()
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f'xdet {words[0]}: error: argument {told}')

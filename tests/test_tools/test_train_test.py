@@ -253,9 +253,12 @@ def test_damaged_checkpoint(content: bytes, data: Path, tmp_path: Path, capsys: 
         ([CONFIG, 'nowhere.pth'], "'nowhere.pth' does not exist"),
         ([CONFIG, 'x.pth', '--out', 'x.json'], "--out 'x.json' must end in .pkl"),
         ([CONFIG, 'x.pth', '--out', 'FOLDER/file/x.pkl'], "'FOLDER/file' is no folder"),
-        ([CONFIG, 'x.pth', '--out', 'FOLDER/x.pkl'], "'FOLDER/x.pkl' is a folder; give a file"),
-        ([CONFIG, 'x.pth', '--format', 'coco', '--out', 'FOLDER/file'], "'FOLDER/file' is a file; give a folder"),
-        ([CONFIG, 'x.pth', '--show-dir', 'FOLDER/file'], "'FOLDER/file' is a file; give a folder"),
+        ([CONFIG, 'x.pth', '--out', 'FOLDER/x.pkl'], "argument --out: 'FOLDER/x.pkl' is a folder; give a file"),
+        (
+            [CONFIG, 'x.pth', '--format', 'coco', '--out', 'FOLDER/file'],
+            "argument --out: 'FOLDER/file' is a file; give a folder",
+        ),
+        ([CONFIG, 'x.pth', '--show-dir', 'FOLDER/file'], "--show-dir: 'FOLDER/file' is a file; give a folder"),
         (['xdecoder_focal-nano', 'x.pth'], 'no test_dataloader'),
     ],
 )

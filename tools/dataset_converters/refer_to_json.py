@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 from pycocotools import mask as mask_util
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.datasets.files.coco_json import index_images, load_coco_json
 from xdet.datasets.files.conversion import Conversion, Record, add_arguments
@@ -184,7 +185,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('refs', type=Path, help='refs(unc).p, refs(umd).p, refs(google).p or grefs(unc).json')
     parser.add_argument('instances', type=Path, help='instances.json of the same data set')
-    parser.add_argument('out', type=Path)
+    parser.add_argument('out', type=output_file)
     add_arguments(parser)
     args = parser.parse_args()
     job = Job(args.refs, args.instances, args.out)

@@ -23,6 +23,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from xdet.analysis.known_words import brought_along
+from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import read_checkpoint, state_dict_of, write_state_dict
 from xdet.models.losses.criteria.distillation import RelationalDistillationLoss, centred, neighbour_agreement
@@ -36,7 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config with the text encoder')
     parser.add_argument('teacher', type=Path, help='folder of the sentence encoder')
-    parser.add_argument('target', type=Path, help='file to write (.safetensors): --weights with the new text encoder')
+    parser.add_argument('target', type=output_file, help='.safetensors to write: --weights with the new text encoder')
     parser.add_argument('--weights', type=Path, help='start, .safetensors of a whole model')
     parser.add_argument(
         '--names',

@@ -10,11 +10,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.progress import track
 
 from xdet.apis import XDecoderInferencer
+from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.datasets.vocab import make_vocabulary
 from xdet.structures import Vocabulary
@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'names', help='file with one class name per line (or .json), or a known list such as coco_panoptic'
     )
-    parser.add_argument('target', type=Path, help='file to write (.safetensors)')
+    parser.add_argument('target', type=output_file, help='file to write (.safetensors)')
     parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda', ...")
     parser.add_argument('--no-prompt', action='store_true', help='encode the names as they are, not in templates')
     parser.add_argument('--overwrite', action='store_true', help='do not go on with what the target holds')

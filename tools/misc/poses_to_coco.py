@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.datasets.files.coco_keypoints import KeypointFile
 from xdet.datasets.files.left_out import LeftOut
@@ -33,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument('preds', type=Path, help='folder of JSON files, as the inferencer writes them')
     parser.add_argument('ann_file', help='COCO annotation file with keypoints')
-    parser.add_argument('out', type=Path, help='result file to write')
+    parser.add_argument('out', type=output_file, help='result file to write')
     parser.add_argument('--overwrite', action='store_true', help='replace the file if it is there already')
     return parser.parse_args()
 

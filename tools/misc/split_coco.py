@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.datasets.exchange.splitting import split_coco_file
 
@@ -41,8 +42,8 @@ def parse_args() -> argparse.Namespace:
         'same match at the beginning of their file name; with parentheses, the same first group of it',
     )
     parser.add_argument('--seed', type=int, default=0, help='another seed gives another split')
-    parser.add_argument('--train-out', type=Path, metavar='FILE', help='default: train.json beside the file')
-    parser.add_argument('--val-out', type=Path, metavar='FILE', help='default: val.json beside the file')
+    parser.add_argument('--train-out', type=output_file, metavar='FILE', help='default: train.json beside the file')
+    parser.add_argument('--val-out', type=output_file, metavar='FILE', help='default: val.json beside the file')
     parser.add_argument('--overwrite', action='store_true', help='replace files that are there already')
     return parser.parse_args()
 

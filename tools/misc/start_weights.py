@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from xdet.analysis.known_words import brought_along
 from xdet.cli.errors import one_line_errors
+from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import read_checkpoint, read_state_dict, state_dict_of, write_state_dict
 from xdet.model_zoo import EMBEDDED, find_config
@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='path of the config to train, or the name of a shipped one')
-    parser.add_argument('target', type=Path, help='file to write (.safetensors)')
+    parser.add_argument('target', type=output_file, help='file to write (.safetensors)')
     parser.add_argument('--backbone', help="file for the config's TimmBackbone(weights=...)")
     parser.add_argument('--text', help='file with the text encoder, as written by tools/misc/distill_text.py')
     parser.add_argument(

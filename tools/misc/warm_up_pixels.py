@@ -17,7 +17,6 @@ import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +27,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import save_weights
 from xdet.compat.fitting import load_weights
@@ -56,7 +56,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='path of the config to train, or the name of a shipped one')
     parser.add_argument('weights', help='weights to start from; they may lack those of PixelNames')
-    parser.add_argument('target', type=Path, help='file to write (.safetensors)')
+    parser.add_argument('target', type=output_file, help='file to write (.safetensors)')
     parser.add_argument(
         '--sources', nargs='*', help='which sources of a joint training are read (default: all with segments)'
     )

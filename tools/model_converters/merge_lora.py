@@ -14,6 +14,7 @@ from mmengine.registry import init_default_scope
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_cfg_options
 from xdet.cli.overrides import apply_overrides
+from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import write_state_dict
 from xdet.compat.fitting import load_weights
@@ -28,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config of the training, with its `lora`')
     parser.add_argument('source', help='checkpoint of the training')
-    parser.add_argument('target', help='file to write: .safetensors or .pth')
+    parser.add_argument('target', type=output_file, help='file to write: .safetensors or .pth')
     parser.add_argument(
         '--dtype', choices=('float32', 'float16', 'bfloat16'), default='float32', help='store weights in this type'
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import CheckpointError, read_state_dict, write_state_dict
 from xdet.compat.official_weights import is_official, official_to_xdet
@@ -19,7 +20,7 @@ def parse_args() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('source', help='official checkpoint (.pt) or its URL')
-    parser.add_argument('target', help='file to write: .safetensors, or anything else for torch.save')
+    parser.add_argument('target', type=output_file, help='file to write: .safetensors, or anything else for torch.save')
     parser.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16'), help='store weights in this type')
     parser.add_argument('--keep-unknown', action='store_true', help='keep entries that X-Decoder does not have')
     return parser.parse_args()

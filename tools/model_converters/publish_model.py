@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import known_words_of, read_checkpoint, state_dict_of, write_state_dict
 from xdet.compat.fitting import to_xdet
@@ -17,7 +18,7 @@ def parse_args() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('source', help='checkpoint of a training, or an official file, or the URL of one')
-    parser.add_argument('target', help='file to write: .safetensors or .pth')
+    parser.add_argument('target', type=output_file, help='file to write: .safetensors or .pth')
     parser.add_argument(
         '--dtype', choices=('float32', 'float16', 'bfloat16'), default='float16', help='store weights in this type'
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import CheckpointError, read_state_dict, write_state_dict
 from xdet.compat.official_weights import is_official, xdet_to_official
@@ -20,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('source', help='checkpoint of xdet (.pth, .safetensors) or its URL')
-    parser.add_argument('target', help='file to write; the official code reads .pt')
+    parser.add_argument('target', type=output_file, help='file to write; the official code reads .pt')
     parser.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16'), help='store weights in this type')
     return parser.parse_args()
 

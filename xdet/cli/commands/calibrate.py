@@ -19,6 +19,7 @@ from pathlib import Path
 
 from xdet.cli.chosen_model import add_model_options, chosen
 from xdet.cli.errors import add_debug, program
+from xdet.cli.places import output_file
 from xdet.options import TextsAction
 
 
@@ -37,7 +38,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument('--seed', type=int, default=0, help='of the choice of images and of absent phrases (0)')
     add_model_options(parser, untrained=False)
-    parser.add_argument('--out', metavar='FILE', help='where to write it (default: WEIGHTS.calibration.json)')
+    parser.add_argument('--out', type=output_file, metavar='FILE', help='(WEIGHTS.calibration.json)')
     add_debug(parser)
     return parser
 
@@ -56,8 +57,6 @@ def run(args: argparse.Namespace) -> int:
         from xdet.inference.names import calibration as rules
         from xdet.structures import split_prompts
 
-    if args.out is not None:
-        check_place(args.out)
     number('alpha', args.alpha, float, 0, 1)
     number('holdout', args.holdout, float, 0, 0.9)
     kind, cases = rules.read_cases(args.data, args.images, args.seed)

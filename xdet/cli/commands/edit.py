@@ -17,6 +17,7 @@ from pathlib import Path
 
 from xdet.cli.chosen_model import add_model_options, open_model
 from xdet.cli.errors import add_debug, program
+from xdet.cli.places import output_folder
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -32,7 +33,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument('--steps', type=int, help="diffusion steps (the pipeline's own)")
     parser.add_argument('--seed', type=int, help='of the pipeline')
     add_model_options(parser)
-    parser.add_argument('--out-dir', default='outputs', help='folder for results (default: outputs)')
+    parser.add_argument('--out-dir', type=output_folder, default='outputs', help='for results (default: outputs)')
     add_debug(parser)
     return parser
 
@@ -42,13 +43,12 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from xdet.compat.quiet import quiet_imports
-    from xdet.io.writing import check_place, write_image
+    from xdet.io.writing import write_image
 
     with quiet_imports():
         from xdet.apis import REMOVAL_PROMPT, edit_image, load_inpainting_pipeline
         from xdet.inference.inputs.images import expand_images
 
-    check_place(args.out_dir, folder=True)
     for source in expand_images(args.image)[0]:
         source.read()  # before the model is built, which takes seconds
     if not Path(args.pipeline).expanduser().is_dir():
@@ -67,12 +67,11 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         **options,
     )
-    out_dir = Path(args.out_dir)
     stem = Path(args.image.split('?')[0]).stem
-    write_image(out_dir / f'{stem}_edited.png', np.asarray(result.image))
-    write_image(out_dir / f'{stem}_mask.png', result.mask)
+    write_image(args.out_dir / f'{stem}_edited.png', np.asarray(result.image))
+    write_image(args.out_dir / f'{stem}_mask.png', result.mask)
     print(f'{args.phrase}: {100 * result.mask.mean():.1f} % of the image, score {result.score:.2f}')
-    print(f'results in {out_dir}')
+    print(f'results in {args.out_dir}')
     return 0
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from xdet.cli.chosen_model import add_model_options, open_model
 from xdet.cli.errors import add_debug, exit_code
+from xdet.cli.places import output_folder
 
 
 def parser(prog: str | None = None, command: str = 'search') -> argparse.ArgumentParser:
@@ -45,7 +46,7 @@ def parser(prog: str | None = None, command: str = 'search') -> argparse.Argumen
         parser.add_argument(
             '--decoder-weight', type=float, help="weight of the decoder's vector, 0 to 1 (the model's own)"
         )
-        parser.add_argument('--out-dir', default='outputs', help='folder for results (default: outputs)')
+        parser.add_argument('--out-dir', type=output_folder, default='outputs', help='for results (default: outputs)')
     else:
         parser.add_argument('--texts', action='store_true', help='the collection holds texts, to be found by images')
     add_model_options(parser)
@@ -57,14 +58,12 @@ def parser(prog: str | None = None, command: str = 'search') -> argparse.Argumen
 def run(args: argparse.Namespace) -> int:
     """Bring the index up to date, search it, write JSON and sheets; returns the exit code."""
     from xdet.compat.quiet import quiet_imports
-    from xdet.io.writing import check_place, make_folder, write_json
+    from xdet.io.writing import make_folder, write_json
 
     with quiet_imports():
         from xdet.apis import ImageIndex, TextIndex
         from xdet.retrieval.collection import list_images, list_texts
 
-    if 'out_dir' in args:
-        check_place(args.out_dir, folder=True)
     of_texts = args.image if 'image' in args else args.texts
     if args.collection is not None:
         (list_texts if of_texts else list_images)(args.collection)  # before the model is built, which takes seconds

@@ -23,6 +23,7 @@ from xdet.benchmarks.suite import Entry, Weights, check_data, finished, plan_sui
 from xdet.benchmarks.table import write_tables
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
+from xdet.cli.places import output_folder
 from xdet.compat.checkpoint import weights_sha256
 from xdet.engine.parallel.dist import shut_down
 
@@ -44,7 +45,9 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         '--data-root', nargs='+', default=[], metavar='NAME=DIR', help='folder of the data of one benchmark'
     )
-    parser.add_argument('--out', metavar='DIR', help='where results go (default: suite/ in the work dir)')
+    parser.add_argument(
+        '--out', type=output_folder, metavar='DIR', help='where results go (default: suite/ in the work dir)'
+    )
     parser.add_argument(
         '--skip-missing', action='store_true', help='leave out what has no data or no task in the model'
     )

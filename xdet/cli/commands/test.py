@@ -77,16 +77,22 @@ def apply_test_arguments(cfg: Config, args: argparse.Namespace) -> None:
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.format:
         out_dir = args.out or str(Path(cfg.work_dir) / 'coco_results')
-        check_place(out_dir, folder=True)
+        _check_place('--out', out_dir, folder=True)
         add_metric(cfg, dict(type='CocoResults', ann_file=coco_file(cfg), out_dir=out_dir))
     elif args.out:
         if not args.out.endswith(('.pkl', '.pickle')):
             raise ValueError(f"--out '{args.out}' must end in .pkl or .pickle; a folder needs --format")
-        check_place(args.out)
+        _check_place('--out', args.out)
         add_metric(cfg, dict(type='mmdet.DumpDetResults', out_file_path=args.out))
     if args.show_dir:
-        check_place(Path(cfg.work_dir, args.show_dir), folder=True)
+        _check_place('--show-dir', Path(cfg.work_dir, args.show_dir), folder=True)
         cfg.default_hooks.visualization = dict(type='DrawPredictionsHook', out_dir=args.show_dir)
+
+
+def _check_place(option: str, place: str | Path, folder: bool = False) -> None:
+    """As :mod:`xdet.cli.places` does, for places that other options and the config have a say in."""
+    with one_line_errors(f'argument {option}', OSError):
+        check_place(place, folder)
 
 
 def add_metric(cfg: Config, metric: dict) -> None:
