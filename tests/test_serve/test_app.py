@@ -109,6 +109,7 @@ def test_several_tasks_of_a_new_image(client) -> None:
         assert {task: result['task'] for task, result in response.json()['results'].items()} == {t: t for t in tasks}
     wrong = client.post('/v1/predict', json=dict(image=in_base64(png()), tasks=dict(caption={}, vqa={})))
     assert wrong.status_code == 422 and error_of(wrong).startswith("vqa: task 'vqa' needs questions")
+    assert 'tasks is' in error_of(client.post('/v1/predict', json=dict(image=in_base64(png()), tasks=['caption', 5])))
 
 
 def test_overlays(client) -> None:
@@ -171,6 +172,9 @@ def test_masks_are_files_or_rle(client) -> None:
         (dict(files=dict(image=png()), data=dict(classes=NAMES, return_vis='perhaps')), 422, 'true and false'),
         (dict(files=dict(image=png()), data=dict(classes=b'caf\xe9')), 422, "'classes' is no text in UTF-8"),
         (dict(content=b'{"a": 1, "a": 2}', headers={'content-type': 'application/json'}), 400, "'a' stands twice"),
+        (dict(content=b'{"score": 1e999}', headers={'content-type': 'application/json'}), 400, '1e999 is no number'),
+        (dict(content=b'{}', headers={'content-type': 'application/json', 'content-length': 'x'}), 422, 'give one of'),
+        (dict(files=dict(masks=png()), data=dict(handle=['a', 'b'])), 422, '2 parts called handle'),
     ],
 )
 def test_refusals_are_one_line(request_of: dict, status: int, told: str, client) -> None:

@@ -175,8 +175,8 @@ class _Server(Handling):
         tasks = asked.options.pop('tasks', None)
         if isinstance(tasks, str):
             tasks = await self.in_thread(load_json, tasks)
-        if isinstance(tasks, list):
-            tasks = {task: {} for task in tasks if isinstance(task, str)}
+        if isinstance(tasks, list) and all(isinstance(task, str) for task in tasks):
+            tasks = {task: {} for task in tasks}
         if not isinstance(tasks, dict):
             raise Refused(422, f'tasks is {shown(tasks)}; accepted is an object with the options of every task')
         if asked.options:

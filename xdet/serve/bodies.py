@@ -6,6 +6,7 @@ import argparse
 import base64
 import binascii
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,7 +119,7 @@ def load_json(text: str | bytes, most_values: int = _MOST_VALUES, deepest: int =
     if data.count(b',') + data.count(b'[') + data.count(b'{') > most_values:
         raise Refused(413, f'the JSON has more than {most_values} values')
     try:
-        value = json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=keys_once)
+        value = json.loads(data, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=keys_once)
     except RecursionError:
         raise Refused(400, 'the JSON is nested too deeply') from None
     except ValueError as error:
@@ -204,7 +205,7 @@ def _sorted(parts: Sequence[tuple[str, str | None, bytes]]) -> Asked:
         else:
             texts.setdefault(name, []).append(_text(data, name))
     if 'handle' in texts:
-        asked.handle = texts.pop('handle')[0]
+        asked.handle = _only(texts.pop('handle'), 'handle')
     for name, values in texts.items():
         option = known.get(name)
         asked.options[name] = _option_value(name, values, option) if option is not None else _plain_value(name, values)
@@ -218,13 +219,17 @@ def _text(data: bytes, name: str) -> str:
         raise Refused(422, f'part {shown(name)} is no text in UTF-8 ({error.reason} at byte {error.start})') from None
 
 
+def _only(values: list[str], name: str) -> str:
+    if len(values) > 1:
+        raise Refused(422, f'there are {len(values)} parts called {name}; give one')
+    return values[0]
+
+
 def _option_value(name: str, values: list[str], option: Option) -> Any:
     """The value of an option that is given as the command line takes it."""
     if option.kind in ('names', 'texts'):
         return values[0] if len(values) == 1 else values
-    if len(values) > 1:
-        raise Refused(422, f'there are {len(values)} parts called {name}; give one')
-    (text,) = values
+    text = _only(values, name)
     try:
         if option.kind == 'scores':
             return parse_scores(text)
@@ -303,6 +308,11 @@ def _file_name(name: str | None) -> str:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f'{name} is no number of JSON')
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse_constant(shorten(text, 40))
 
 
 def _check_depth(value: Any, left: int) -> None:

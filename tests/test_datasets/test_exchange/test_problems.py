@@ -56,7 +56,7 @@ BAD = [
     ('label-studio', studio(value=dict(rle=[300])), 'from 0 to 255'),
     ('label-studio', studio(original_width=80), 'for 192 bytes'),
     ('label-studio', studio(value=dict(brushlabels=[])), 'every region needs one'),
-    ('label-studio', studio(image_rotation=90), 'export it upright'),
+    ('label-studio', studio(image_rotation=90), 'accepted is image_rotation 0'),
     ('label-studio', studio(data=dict(image='/data/local-files/?d=..%2F..%2Fa.png')), 'leaves the folder'),
     (
         'label-studio',

@@ -117,6 +117,18 @@ def test_clicks_as_label_studio_writes_them(client) -> None:
         assert [(found['type'], found['from_name']) for found in answer['result']] == [('brushlabels', 'Brus')]
 
 
+def test_labels_that_share_an_alias_are_all_asked_for(client, service: Service) -> None:
+    labels = '<Label value="cat" alias="animal"/><Label value="dog" alias="animal"/>'
+    config = label_config('BrushLabels', labels=labels)
+    results = ask(client, config=config).json()['results'][0]['result']
+    assert len(results) == len(ask(client).json()['results'][0]['result'])
+    assert {label for result in results for label in result['value']['brushlabels']} == {'animal'}
+
+
+def test_images_that_are_shown_turned_are_refused(client) -> None:
+    assert 'turned' in error_of(ask(client, context=dict(result=[dict(point(5, 5), image_rotation=90)])))
+
+
 def test_brushes_show_objects_and_several_are_several(client) -> None:
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[4:20, 6:30] = True

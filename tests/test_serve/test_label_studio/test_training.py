@@ -89,13 +89,63 @@ def test_train_by_request_one_at_a_time(service: Service, folder: Path, tmp_path
     boxes = [dict(task(), annotations=[annotation(0, mask=False)])]
     assert 'boxes alone teach no masks' in error_of(client.post('/train', json=body | dict(annotations=boxes)))
     missing = [dict(task('none.png'), annotations=[annotation(0)])]
-    assert 'none.png: file does not exist' in error_of(client.post('/train', json=body | dict(annotations=missing)))
+    assert 'task-1: none.png: file does not' in error_of(client.post('/train', json=body | dict(annotations=missing)))
     for project in (None, '../7', 'x', True, dict(id='../../x'), -1):
         assert 'project is' in error_of(client.post('/train', json=body | dict(project=project)))
     assert client.post('/train', json=body).status_code == 201
     assert 'is running already' in error_of(client.post('/train', json=body), 409)
     training.close()
     assert client.get('/job_status').json()['state'] == 'failed'
+
+
+def test_what_cannot_be_trained_from(service: Service, folder: Path, tmp_path: Path) -> None:
+    training = Training(tmp_path, TaskImages(folder, None, LIMITS.body_bytes), 3, [sys.executable, '-c', ''])
+    client = backend(service, folder, training)
+
+    def refused(*tasks: dict) -> str:
+        return error_of(client.post('/train', json=dict(annotations=tasks, project=7, label_config=CONFIG)))
+
+    def changed(value: dict, **entries: object) -> dict:
+        made = annotation(0)
+        made['result'][0]['value'].update(value)
+        made['result'][0].update(entries)
+        return dict(task(), annotations=[made])
+
+    assert refused() == 'nothing to train from: no task has an annotation'
+    assert refused(changed({}), changed({})) == 'task-1 stands twice in the request'
+    assert refused(changed(dict(rle=[0, 0]))).endswith('its rle ends too early')
+    assert refused(changed({}, original_width=HEIGHT, original_height=WIDTH)).startswith('task-1.png: 32x48 annotated')
+    assert 'not an image' in refused(dict(task('broken.jpg'), annotations=[annotation(0)]))
+    assert not list(tmp_path.glob('project-7/*'))
+
+
+def test_trainings_within_a_second_have_folders_of_their_own(service: Service, folder: Path, tmp_path: Path) -> None:
+    training = Training(tmp_path, TaskImages(folder, None, LIMITS.body_bytes), 3, [sys.executable, '-c', ''])
+    client = backend(service, folder, training)
+    body = dict(annotations=[dict(task(), annotations=[annotation(0)])], project=7, label_config=CONFIG)
+    for _ in range(3):
+        assert client.post('/train', json=body).status_code == 201
+        wait_for(client)
+    assert len(list(tmp_path.glob('project-7/*'))) == 3
+
+
+def test_events_that_cannot_be_kept(service: Service, folder: Path, tmp_path: Path) -> None:
+    training = Training(tmp_path / 'runs', TaskImages(folder, None, LIMITS.body_bytes), 3)
+    client = backend(service, folder, training)
+    made = event('ANNOTATION_CREATED', 0)
+    for wrong in ({}, dict(id=[1], result=[]), dict(id=1, result=5)):
+        assert 'of the annotation is' in error_of(client.post('/webhook', json=made | dict(annotation=wrong)))
+    assert client.post('/webhook', json=made).status_code == 200
+    kept = tmp_path / 'runs/project-7/tasks/0.json'
+    deleted = dict(action='ANNOTATIONS_DELETED', project=7, annotations=[5])
+    for damage in ('', '[]', '{"annotations": ["x"]}'):
+        kept.write_text(damage)
+        assert '0.json' in error_of(client.post('/webhook', json=deleted), 500)
+    kept.unlink()
+    kept.parent.rmdir()
+    kept.parent.write_text('')
+    for body in (made, deleted):
+        assert 'the folder of trainings' in error_of(client.post('/webhook', json=body), 500)
 
 
 def test_training_is_off(client) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xdet.datasets.exchange import Segment
-from xdet.datasets.exchange.formats.label_studio import read_result, result_of
+from xdet.datasets.exchange.formats.label_studio import read_result, refuse_turned, result_of
 from xdet.inference.outputs.annotations import annotated_image
 from xdet.io.schema import require
 
@@ -57,6 +57,7 @@ def shown_objects(context: Any, size: tuple[int, int], most: int) -> list[Shown]
         height, width = (require(result, f'original_{side}', int, where, None) for side in ('height', 'width'))
         if (height or size[0], width or size[1]) != size:
             raise ValueError(f'{where}: is for {width}x{height} pixels; the image has {size[1]}x{size[0]}')
+        refuse_turned(result, where)
         if kind == 'keypointlabels':
             positive = require(result, 'is_positive', bool, where, True)
             value = require(result, 'value', dict, where)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from anyio import to_thread
 from fastapi import FastAPI, Request, Response
@@ -33,6 +33,7 @@ _LOGGER = logging.getLogger(__name__)
 _MOST_VALUES = 2_000_000  # brushes of tasks are lists of bytes
 _DEEPEST = 16
 _MOST_HANDLES = 64
+_T = TypeVar('_T')
 TASKS = ('instance', 'panoptic', 'semantic')
 """Tasks that annotate an image by class names."""
 
@@ -171,9 +172,9 @@ class _Backend(Handling):
             return await self._train(body, None)
         training = self.settings.training
         if training is not None and action in ('ANNOTATION_CREATED', 'ANNOTATION_UPDATED'):
-            await self.in_thread(training.keep, body)
+            await self._of_files(training.keep, body)
         elif training is not None and action in ('ANNOTATIONS_DELETED', 'TASKS_DELETED'):
-            await self.in_thread(training.forget, body)
+            await self._of_files(training.forget, body)
         return json_answer(dict(status='ok'))
 
     async def train(self, request: Request) -> Response:
@@ -205,7 +206,13 @@ class _Backend(Handling):
         config = body.get('label_config') or _field(body, 'project', (dict, str, int), {})
         config = config.get('label_config') if isinstance(config, dict) else config
         parsed = await self._config(config)
-        return json_answer(await self.in_thread(training.start, project_of(body), tasks, parsed), 201)
+        return json_answer(await self._of_files(training.start, project_of(body), tasks, parsed), 201)
+
+    async def _of_files(self, function: Callable[..., _T], *arguments: Any) -> _T:
+        try:
+            return await self.in_thread(function, *arguments)
+        except (OSError, ValueError) as error:  # of the folder of trainings: not the client's fault
+            raise Refused(500, f'the folder of trainings: {cause(error)}') from None
 
     async def _annotate(
         self, request: Request, task: Any, config: LabelConfig, context: Mapping[str, Any]

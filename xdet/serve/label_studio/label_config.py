@@ -23,7 +23,8 @@ class Control:
     Attributes:
         name (str): In the config.
         kind (str): Type of its results, one of :data:`KINDS`.
-        labels (Mapping[str, str]): What results say of a label, and the text that is shown of it.
+        labels (Mapping[str, str]): The text that is shown of a label, and what results say of it; labels may share
+            that.
     """
 
     name: str
@@ -48,7 +49,7 @@ class LabelConfig:
     @property
     def names(self) -> dict[str, str]:
         """Class names, which are the texts of the labels, and what results say of each."""
-        return {text: label for control in self.controls for label, text in control.labels.items()}
+        return {text: label for control in self.controls for text, label in control.labels.items()}
 
     def control_of(self, label: str, regions: bool = False) -> Control:
         """The control for new results of a label.
@@ -61,7 +62,7 @@ class LabelConfig:
             Refused: No control has the label.
         """
         for control in self.controls:
-            if label in control.labels and not (regions and control.kind == 'keypointlabels'):
+            if label in control.labels.values() and not (regions and control.kind == 'keypointlabels'):
                 return control
         kinds = 'BrushLabels, PolygonLabels or RectangleLabels' if regions else 'control'
         raise Refused(422, f'the label config has no {kinds} with the label {shown(label)}')
@@ -93,7 +94,7 @@ def parse_label_config(text: Any) -> LabelConfig:
                 labels = {}
                 for label in element.iter('Label'):
                     shown_text = checked_name(label.get('value') or '', f'the label config: a label of {own}')
-                    labels[label.get('alias') or shown_text] = shown_text
+                    labels[shown_text] = label.get('alias') or shown_text
                 if labels:
                     controls.append(Control(own, kind, labels))
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -11,16 +12,17 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from xdet.datasets.exchange import AnnotatedSet, split_set, write_annotations
+from xdet.datasets.exchange import AnnotatedSet, split_set, write_annotations, wrong_sizes
 from xdet.datasets.exchange.formats.label_studio import read
-from xdet.datasets.exchange.source import Source
+from xdet.datasets.exchange.source import Source, size_of_bytes
 from xdet.datasets.files.image_io import IMAGE_SUFFIXES
 from xdet.io.errors import cause
 from xdet.io.reading import expand, parse_json, read_json, shorten
-from xdet.io.schema import shown
+from xdet.io.schema import require, shown
 from xdet.io.writing import make_folder, write_bytes, write_json, write_text
 
 from ..refusal import Refused
@@ -83,10 +85,14 @@ class Training:
 
         Raises:
             Refused: The event does not say task and annotation.
+            OSError: It cannot be written.
         """
         task, annotation = body.get('task'), body.get('annotation')
         if not isinstance(task, dict) or not isinstance(annotation, dict) or not isinstance(task.get('data'), dict):
             raise Refused(422, 'the event has no task with data, or no annotation')
+        _number(annotation, 'annotation')
+        if not isinstance(annotation.get('result'), list):
+            raise Refused(422, f'the result of the annotation is {shown(annotation.get("result"))}; accepted is a list')
         kept = dict(id=_number(task, 'task'), data=task['data'], annotations=[annotation])
         write_json(self._tasks(project_of(body)) / f'{kept["id"]}.json', kept)
 
@@ -95,13 +101,15 @@ class Training:
 
         Raises:
             Refused: It does not say which.
+            OSError, ValueError: A file of the folder is damaged or cannot be removed.
         """
         folder = self._tasks(project_of(body))
         for entry in _entries(body.get('tasks', [])):
             (folder / f'{_number(entry, "task")}.json').unlink(missing_ok=True)
         gone = {_number(entry, 'annotation') for entry in _entries(body.get('annotations', []))}
         for path in folder.glob('*.json') if gone else ():
-            if read_json(path)['annotations'][0].get('id') in gone:
+            made = require(read_json(path), 'annotations', list, str(path))
+            if any(require(one, 'id', int, str(path)) in gone for one in made):
                 path.unlink(missing_ok=True)
 
     def _tasks(self, project: int) -> Path:
@@ -125,17 +133,14 @@ class Training:
 
         Raises:
             Refused: One runs already, or there is nothing to train from.
+            OSError: Its folder cannot be made.
         """
         with self._lock:
             if self._process is not None and self._process.poll() is None:
                 raise Refused(409, f'a training is running already ({self._job}); wait for it')
-            if tasks is None:
-                tasks = self._all_tasks(project)
-            stamp = time.strftime('%Y%m%d-%H%M%S')
-            run = self.folder / f'project-{project}' / stamp
-            run.mkdir(parents=True)
+            run = self._new_folder(project)
             try:
-                file = self._prepare(run, tasks, config)
+                file = self._prepare(run, self._all_tasks(project) if tasks is None else tasks, config)
                 with open(run / 'log.txt', 'wb') as log:
                     self._process = subprocess.Popen(
                         [*self.command, str(file), '--work-dir', str(run / 'training')],
@@ -147,7 +152,7 @@ class Training:
             except BaseException as error:
                 shutil.rmtree(run, ignore_errors=True)
                 if isinstance(error, (OSError, ValueError)):
-                    raise Refused(422, cause(error)) from None
+                    raise Refused(422, cause(error).replace(f'{run}/export/', '')) from None
                 raise
             self._run = run
             return self.status()
@@ -160,7 +165,7 @@ class Training:
         code = process.poll()
         state = 'running' if code is None else 'failed' if code else 'done'
         told = dict(state=state, job=self._job, last_line=_last_line(run / 'log.txt'))
-        weights = sorted((run / 'training').glob('iter_*.pth'), key=lambda path: path.stat().st_mtime)
+        weights = sorted((run / 'training').glob('iter_*.pth'), key=lambda path: int(re.sub(r'\D', '', path.stem) or 0))
         return told | (dict(config=str(run / 'config.py'), weights=str(weights[-1])) if weights else {})
 
     def close(self) -> None:
@@ -181,6 +186,15 @@ class Training:
     def _job(self) -> str:
         return '' if self._run is None else self._run.relative_to(self.folder).as_posix()
 
+    def _new_folder(self, project: int) -> Path:
+        stamp = self.folder / f'project-{project}' / time.strftime('%Y%m%d-%H%M%S')
+        for number in itertools.count(2):
+            with suppress(FileExistsError):  # of a training that ended within this second
+                stamp.mkdir(parents=True)
+                return stamp
+            stamp = stamp.with_name(f'{stamp.name[:15]}-{number}')
+        raise AssertionError
+
     def _all_tasks(self, project: int) -> list[Any]:
         own = self.images.label_studio
         if own is None:
@@ -194,7 +208,7 @@ class Training:
         """Write data and config; the path of the config."""
         exported = run / 'export'
         exported.mkdir()
-        rows = []
+        rows: list[str] = []
         for task in tasks:
             if not isinstance(task, dict) or not isinstance(task.get('data'), dict):
                 raise ValueError(f'a task is {shown(task)}; accepted are objects with id, data and annotations')
@@ -202,16 +216,27 @@ class Training:
             annotations = [one for one in made if not one.get('was_cancelled')]
             if not annotations:
                 continue
-            name, data = self.images.read(task['data'].get(config.field))
-            suffix = Path(name).suffix.lower()
-            file = f'{_number(task, "task")}{suffix if suffix in IMAGE_SUFFIXES else ".png"}'
+            name = f'task-{_number(task, "task")}'
+            if name in rows:
+                raise ValueError(f'{name} stands twice in the request')
+            try:
+                file, data = self.images.read(task['data'].get(config.field))
+            except Refused as error:
+                raise ValueError(f'{name}: {error.message}') from None
+            suffix = Path(file).suffix.lower()
+            file = f'{name}{suffix if suffix in IMAGE_SUFFIXES else ".png"}'
+            size_of_bytes(data, file)  # damage is told now, not in a log
             write_bytes(exported / file, data)
-            rows.append(dict(id=task['id'], data=dict(image=file), annotations=annotations[:1]))
-        write_json(exported / 'tasks.json', rows)
-        labels = tuple(dict.fromkeys(label for control in config.controls for label in control.labels))
-        source = Source(exported / 'tasks.json', exported, labels)
+            write_json(exported / f'{name}.json', [dict(data=dict(image=file), annotations=annotations[:1])])
+            rows.append(name)
+        if not rows:
+            raise ValueError('nothing to train from: no task has an annotation')
+        labels = tuple(dict.fromkeys(label for control in config.controls for label in control.labels.values()))
+        source = Source(exported, exported, labels)
         data_set = read(source)
         source.problems.report()
+        if wrong := wrong_sizes(data_set):
+            raise ValueError(wrong[0])
         masks = sum(segment.rle is not None for image in data_set.images for segment in image.segments)
         if not masks:
             raise ValueError(
@@ -252,7 +277,7 @@ def _entries(value: Any) -> list[Any]:
 def _number(entry: Any, what: str) -> int:
     number = entry.get('id') if isinstance(entry, Mapping) else entry
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 10**15:
-        raise Refused(422, f'the id of a {what} is {shown(number)}; accepted are whole numbers')
+        raise Refused(422, f'the id of the {what} is {shown(number)}; accepted are whole numbers')
     return number
 
 

@@ -117,9 +117,18 @@ def _size(result: Any, where: str, before: tuple[int, int] | None) -> tuple[int,
     size = checked_size((height, width), where)
     if before not in (None, size):
         raise ValueError(f'{where}: is for an image of {width}x{height} pixels, another result of the task is not')
-    if require(result, 'image_rotation', float, where, 0) % 360:
-        raise ValueError(f'{where}: its image was turned in Label Studio; export it upright (image_rotation 0)')
+    refuse_turned(result, where)
     return size
+
+
+def refuse_turned(result: Any, where: str) -> None:
+    """Places in an image that is shown turned are not those of its file.
+
+    Raises:
+        ValueError: The image of the result was turned.
+    """
+    if require(result, 'image_rotation', float, where, 0) % 360:
+        raise ValueError(f'{where}: its image was turned in Label Studio; accepted is image_rotation 0')
 
 
 def read_result(result: Any, kind: str, size: tuple[int, int], where: str) -> Segment | None:
