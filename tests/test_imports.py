@@ -62,6 +62,7 @@ INSIDE = {
     'evaluation': ['', 'captions'],
     'inference': ['inputs', 'outputs', 'names', 'tiling', ''],
     'models.losses': ['matching', '', 'criteria'],
+    'structures': ['masks', ''],
 }
 FROM_ANYWHERE = {'io', 'lazy', 'options', 'registry', 'version'}
 

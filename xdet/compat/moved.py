@@ -57,6 +57,9 @@ _MOVES = {
         'cli.commands': 'calibrate completion convert data edit examples info label_studio models page predict prompts '
         'retrieval scripts serve suite test train tune video',
     },
+    'structures': {
+        'structures.masks': 'map_masks=maps mask_boxes=boxes mask_codes=codes',
+    },
     'engine': {
         'cli': 'errors overrides',
         'engine.parallel': 'dist sharding',

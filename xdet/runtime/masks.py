@@ -1,4 +1,4 @@
-"""Masks as plain data, as :mod:`xdet.structures.mask_codes` makes them with pycocotools."""
+"""Masks as plain data, as :mod:`xdet.structures.masks.codes` makes them with pycocotools."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xdet.structures.mask_boxes import mask_box
+from xdet.structures.masks.boxes import mask_box
 
 Mask = NDArray[np.bool_]
 

@@ -21,7 +21,7 @@ from xdet.io.errors import cause
 from xdet.io.reading import keys_once, shorten
 from xdet.io.schema import shown
 from xdet.options import GENERATION, REPORT, Option, parse_scores
-from xdet.structures.mask_codes import decode_mask
+from xdet.structures.masks.codes import decode_mask
 
 from .limits import Limits
 from .refusal import Refused

@@ -13,8 +13,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         'data_sample': 'XDetDataSample described_masks phrase_names segment_map',
         'decoder_io': 'DecoderOutput ImageFeatures KeysValues LayerPrediction Pixels QueryGroup',
         'known_words': 'KnownWords',
-        'map_masks': 'MapMasks expand_masks',
-        'mask_codes': 'EncodedMask MaskResult decode_mask encode_mask mask_results',
+        'masks.maps': 'MapMasks expand_masks',
+        'masks.codes': 'EncodedMask MaskResult decode_mask encode_mask mask_results',
         'prompts': 'TextPrompts',
         'task_format': 'FORMATS TaskFormat TaskFormats',
         'templates': 'TEMPLATES clean_name training_prompt',
@@ -36,13 +36,13 @@ if TYPE_CHECKING:  # what `__getattr__` returns has no type
     from .decoder_io import Pixels as Pixels
     from .decoder_io import QueryGroup as QueryGroup
     from .known_words import KnownWords as KnownWords
-    from .map_masks import MapMasks as MapMasks
-    from .map_masks import expand_masks as expand_masks
-    from .mask_codes import EncodedMask as EncodedMask
-    from .mask_codes import MaskResult as MaskResult
-    from .mask_codes import decode_mask as decode_mask
-    from .mask_codes import encode_mask as encode_mask
-    from .mask_codes import mask_results as mask_results
+    from .masks.codes import EncodedMask as EncodedMask
+    from .masks.codes import MaskResult as MaskResult
+    from .masks.codes import decode_mask as decode_mask
+    from .masks.codes import encode_mask as encode_mask
+    from .masks.codes import mask_results as mask_results
+    from .masks.maps import MapMasks as MapMasks
+    from .masks.maps import expand_masks as expand_masks
     from .prompts import TextPrompts as TextPrompts
     from .task_format import FORMATS as FORMATS
     from .task_format import TaskFormat as TaskFormat

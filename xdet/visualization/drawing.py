@@ -14,7 +14,7 @@ import cv2
 import mmcv
 import numpy as np
 
-from xdet.structures.mask_boxes import mask_box
+from xdet.structures.masks.boxes import mask_box
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_util
 
-from xdet.structures.mask_codes import EncodedMask, decode_mask, encode_mask
+from xdet.structures.masks.codes import EncodedMask, decode_mask, encode_mask
 
 from .polygons import Polygon, mask_polygons, polygons_mask
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_util
 
-from xdet.structures.mask_codes import EncodedMask, decode_mask
+from xdet.structures.masks.codes import EncodedMask, decode_mask
 
 Ring = NDArray[np.float64]
 """``[n, 2]``: x and y of the corners; the last is joined to the first."""
@@ -41,7 +41,7 @@ def mask_polygons(mask: EncodedMask, least_iou: float = LEAST_IOU) -> tuple[Poly
     """Polygons of a mask, one for every part, with its holes.
 
     Args:
-        mask (EncodedMask): See :func:`~xdet.structures.mask_codes.encode_mask`.
+        mask (EncodedMask): See :func:`~xdet.structures.masks.codes.encode_mask`.
         least_iou (float): How well simpler polygons must cover it; 1 for polygons along the edges of pixels.
     """
     x, y, width, height = (int(value) for value in mask_util.toBbox(mask))

@@ -9,7 +9,7 @@ from pycocotools import mask as mask_util
 
 from xdet.io.reading import shorten
 from xdet.io.schema import is_finite, shown
-from xdet.structures.mask_codes import decode_counts
+from xdet.structures.masks.codes import decode_counts
 
 Outline = list[list[float]] | dict
 """Polygons, each ``[x1, y1, x2, y2, ...]``, or an RLE."""

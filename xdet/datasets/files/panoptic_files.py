@@ -9,7 +9,7 @@ import numpy as np
 from pycocotools import mask as mask_util
 
 from xdet.structures import Vocabulary
-from xdet.structures.mask_boxes import mask_xywh
+from xdet.structures.masks.boxes import mask_xywh
 
 
 def panoptic_pixels(indices: np.ndarray) -> np.ndarray:

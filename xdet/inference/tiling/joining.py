@@ -14,7 +14,7 @@ from mmengine.structures import InstanceData, PixelData
 from numpy.typing import NDArray
 
 from xdet.structures import Vocabulary, XDetDataSample, segment_map
-from xdet.structures.mask_boxes import mask_box
+from xdet.structures.masks.boxes import mask_box
 
 from .codes import STRIP, code_of_crop, codes_of_map
 from .cutting import Span

@@ -24,8 +24,8 @@ from xdet.datasets.files.outlines import check_coordinates, describe, rasterize,
 from xdet.datasets.files.panoptic_files import panoptic_pixels
 from xdet.datasets.files.segment_maps import read_panoptic_map
 from xdet.io.schema import ID, require, shown
-from xdet.structures.mask_boxes import mask_xywh
-from xdet.structures.mask_codes import EncodedMask, encode_mask
+from xdet.structures.masks.boxes import mask_xywh
+from xdet.structures.masks.codes import EncodedMask, encode_mask
 
 _IMAGE_FIELDS = ('id', 'file_name', 'height', 'width')
 

@@ -23,8 +23,8 @@ from xdet.datasets.exchange.source import (
     read_xml,
 )
 from xdet.io.schema import shown
-from xdet.structures.mask_boxes import mask_xywh
-from xdet.structures.mask_codes import EncodedMask, encode_mask
+from xdet.structures.masks.boxes import mask_xywh
+from xdet.structures.masks.codes import EncodedMask, encode_mask
 
 from .labelme import merged
 

@@ -15,7 +15,7 @@ from xdet.datasets.exchange.source import Source, checked_box, checked_name, che
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.io.reading import parse_json, read_text
 from xdet.io.schema import require
-from xdet.structures.mask_codes import encode_mask
+from xdet.structures.masks.codes import encode_mask
 
 LIST = 'segments.jsonl'
 

@@ -25,7 +25,7 @@ from xdet.datasets.exchange.source import (
 )
 from xdet.io.reading import read_json
 from xdet.io.schema import require, shown
-from xdet.structures.mask_codes import EncodedMask, encode_mask
+from xdet.structures.masks.codes import EncodedMask, encode_mask
 
 from .cvat import row_runs
 

@@ -29,8 +29,8 @@ from xdet.datasets.files.image_io import open_image
 from xdet.io.errors import cause
 from xdet.io.reading import read_json, read_names, shorten
 from xdet.io.schema import require, shown
-from xdet.structures.mask_boxes import mask_box
-from xdet.structures.mask_codes import EncodedMask, encode_mask
+from xdet.structures.masks.boxes import mask_box
+from xdet.structures.masks.codes import EncodedMask, encode_mask
 
 _NO_CLASS = ('__ignore__', '_background_')
 

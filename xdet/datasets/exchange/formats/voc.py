@@ -31,7 +31,7 @@ from xdet.datasets.exchange.source import (
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.io.reading import read_names, shorten
 from xdet.io.schema import shown
-from xdet.structures.mask_codes import encode_mask
+from xdet.structures.masks.codes import encode_mask
 
 CLASSES = (
     *('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'diningtable', 'dog'),

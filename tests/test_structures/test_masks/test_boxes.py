@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from xdet.structures.mask_boxes import mask_box, mask_xywh
+from xdet.structures.masks.boxes import mask_box, mask_xywh
 
 
 def test_boxes_are_tight():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from .data_sample import XDetDataSample
+    from xdet.structures.data_sample import XDetDataSample
 
 
 @dataclass(frozen=True)
