@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from types import SimpleNamespace
 from unittest import mock
 
 import pytest
 from mmengine.runner import LogProcessor
 
-from xdet.engine.log_lines import XDetLogProcessor
+from xdet.engine.log_lines import XDetLogProcessor, outlive_readers
 
 LINE = (
     'Iter(train) [ 10/300]  base_lr: 5.0000e-04 lr: 5.0000e-04  eta: 0:01:00  time: 0.5000  data_time: 0.0100  '
@@ -44,3 +46,32 @@ def test_sums_of_kinds(upstream: dict) -> None:
 def test_other_lines_stay(upstream: dict, details: bool, mode: str) -> None:
     processor = XDetLogProcessor(details=details, by_epoch=False)
     assert processor.get_log_after_iter(SimpleNamespace(), 0, mode)[1] == LINE
+
+
+def test_a_log_outlives_the_reader_of_its_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, 'w') as pipe:
+        logger = logging.Logger('of a training')
+        logger.addHandler(logging.StreamHandler(pipe))
+        outlive_readers(logger)
+        for _ in range(3):
+            logger.info('a line')
+        print('what a program prints', file=pipe, flush=True)
+        logger.info('%d', 'no number')
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].endswith('takes no more lines (Broken pipe); the work goes on')
+    assert told[1] == '--- Logging error ---'  # mistakes of programs are told as ever
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='no /dev/full')
+def test_a_full_disk_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    full = open('/dev/full', 'w')  # noqa: SIM115  closing it fails
+    logger = logging.Logger('of a training')
+    logger.addHandler(logging.StreamHandler(full))
+    outlive_readers(logger)
+    for _ in range(3):
+        logger.info('a line')
+    with pytest.raises(OSError):
+        full.close()
+    assert capsys.readouterr().err.count('No space left on device') == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -109,12 +110,19 @@ def test_damaged_files(tmp_path, capfd):
         empty=(b'', 'file is empty'),
         noise=(bytes(range(256)) * 40, 'is no film that can be decoded'),
         head=(whole[:600], 'is no film|holds no frame'),
+        text=('Notes é\n'.encode() * 9, 'is a text'),
+        wide=('Notes'.encode('utf-16'), 'is a text'),
+        list=(b'ffconcat version 1.0\nfile film.avi\n', 'lists of films are not followed'),
+        m3u=(b'#EXTM3U\n#EXTINF:1,\nfilm.avi\n', 'lists of films are not followed'),
     )
     for name, (data, message) in cases.items():
         path = tmp_path / f'{name}.avi'
         path.write_bytes(data)
         with pytest.raises(FilmError, match=message):
             list(opened(path))
+    os.mkfifo(tmp_path / 'pipe.avi')
+    with pytest.raises(FilmError, match='neither a file nor a folder'):
+        opened(tmp_path / 'pipe.avi')
     (tmp_path / 'folder').mkdir()
     with pytest.raises(FilmError, match='folder has no image files'):
         opened(tmp_path / 'folder')

@@ -31,6 +31,8 @@ def one_line_errors(doing: str, *kinds: type[Exception]) -> Iterator[None]:
     accepted = kinds or (Exception,)
     try:
         yield
+    except BrokenPipeError:  # of a reader that has seen enough; no input is wrong
+        raise
     except accepted as error:
         if shows_tracebacks():
             raise

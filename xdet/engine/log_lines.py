@@ -1,8 +1,13 @@
-"""Lines of the training log that fit on a screen."""
+"""Lines of the training log: they fit on a screen, and a screen that is gone does not end a training."""
 
 from __future__ import annotations
 
+import logging
+import os
 import re
+import sys
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from mmengine.runner import LogProcessor, Runner
@@ -42,3 +47,31 @@ class XDetLogProcessor(LogProcessor):
                 sums[found[1]] = sums.get(found[1], 0.0) + float(value)
         kept = [item for item in line.split('  ') if item and not _LOSS.match(item)]
         return '  '.join([*kept, *(f'{kind}: {value:.{self.num_digits}f}' for kind, value in sums.items())])
+
+
+def outlive_readers(logger: logging.Logger) -> None:
+    """Work goes on when a handler's stream takes no more lines, such as a pipe that ``head`` left, or a full disk.
+
+    One line on standard error says so, in place of a traceback for every line. A pipe without a reader takes nothing
+    from then on, so that no ``print`` ends the work either.
+    """
+    for handler in logger.handlers:
+        handler.handleError = partial(_tell_once, handler, [])  # type: ignore[method-assign]
+
+
+def _tell_once(handler: logging.Handler, told: list[bool], record: logging.LogRecord) -> None:
+    error = sys.exc_info()[1]
+    if not isinstance(error, OSError):
+        type(handler).handleError(handler, record)
+        return
+    stream = getattr(handler, 'stream', None)
+    if stream is not None and isinstance(error, BrokenPipeError):
+        with suppress(OSError, ValueError), open(os.devnull, 'w') as null:
+            os.dup2(null.fileno(), stream.fileno())
+    if not told:
+        told.append(True)
+        name = getattr(stream, 'name', 'the log')
+        with suppress(OSError, ValueError):
+            print(
+                f'warning: {name} takes no more lines ({error.strerror}); the work goes on', file=sys.stderr, flush=True
+            )

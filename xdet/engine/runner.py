@@ -31,6 +31,7 @@ from xdet.io.errors import cause
 from xdet.io.reading import shorten
 
 from .config_drift import config_drift
+from .log_lines import outlive_readers
 from .model_settings import change_settings
 from .testing.evaluator import NamingEvaluator
 
@@ -153,9 +154,10 @@ class XDetRunner(Runner):
         return NamingEvaluator(built.metrics) if type(built) is Evaluator else built
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """MMEngine's logger without its warnings about classes that only MMEngine itself uses."""
+        """MMEngine's logger without its warnings about its own classes; see :func:`.log_lines.outlive_readers`."""
         logger = super().build_logger(*args, **kwargs)
         logger.addFilter(lambda record: not str(record.msg).startswith(_OWN_DEPRECATIONS))
+        outlive_readers(logger)
         return logger
 
     def get_hooks_info(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +27,8 @@ os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
 _COUNTED = ('.mp4', '.m4v', '.mov', '.avi')
 """Files that say how many frames they have."""
+
+_HEAD_BYTES = 4096
 
 Reader: TypeAlias = Callable[[str], NDArray[np.uint8]]
 
@@ -132,11 +135,26 @@ def _open_path(source: str | Path, read_image: Reader, suffixes: tuple[str, ...]
             return Film(str(path), (read_image(str(file)) for file in files), announced=len(files))
         if not path.exists():
             raise FilmError(f'{shorten(str(path))}: does not exist')
-        if path.stat().st_size == 0:
+        if not path.is_file():
+            raise FilmError(f'{shorten(str(path))}: is neither a file nor a folder')
+        with open(path, 'rb') as file:
+            head = file.read(_HEAD_BYTES)
+        if not head:
             raise FilmError(f'{shorten(str(path))}: file is empty')
+        if _is_text(head):
+            raise FilmError(
+                f'{shorten(str(path))}: is a text, no film; lists of films are not followed, give one of them'
+            )
     except OSError as error:
         raise FilmError(f'{shorten(str(source))}: cannot be read ({error.strerror or error})') from error
     return _capture(str(path), shorten(str(path)), 'is no film that can be decoded, or is damaged')
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether a file begins like a text: FFmpeg would draw one, or open the files and addresses that it lists."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return True
+    return not head.startswith(b'YUV4MPEG2') and re.search(rb'[^\t\n\r\f\x1b\x20-\xff]', head) is None
 
 
 def _counted(name: str) -> tuple[list[tuple[str, int]], str]:

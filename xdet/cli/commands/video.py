@@ -18,6 +18,7 @@ be done, 130 interrupted (frames so far are written).
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 
@@ -65,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
     limit = None if args.frames is None else number('frames', args.frames, int, 1)
     options = {name: getattr(args, name) for name in (*_PROMPTS, *THRESHOLDS)}
     out = check_output(args.out)
+    if out.is_file() and os.path.exists(args.film) and out.samefile(args.film):
+        raise ValueError(f'OUT is IN ({args.out}), which would be gone; give another name')
     check_film(args.film, args.task, args.every, args.memory, args.fps, **options)  # before the model is built
     inferencer = open_model(args)
     film = inferencer.open_film(args.film, args.task, args.every, args.memory, args.fps, **options)
