@@ -26,19 +26,17 @@ import numpy as np
 
 from xdet.cli.errors import one_line_errors
 from xdet.cli.running import run_program
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments
+from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.files.panoptic_files import (
-    annotation_file,
-    categories_of,
     describe_segments,
     instance_annotation,
-    panoptic_file,
     panoptic_pixels,
+    write_annotation_files,
 )
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_vocabulary
-from xdet.io.writing import write_image, write_json
+from xdet.io.writing import write_image
 
 SPLITS = dict(validation='val', training='train')
 _VOID = -1
@@ -116,18 +114,6 @@ def convert(item: Labels) -> Record:
     )
 
 
-def finish(root: Path, split: str, records: dict[str, Record]) -> list[str]:
-    """Write the annotation files."""
-    vocabulary = get_vocabulary('ade20k_150')
-    panoptic = panoptic_file(records, categories_of(vocabulary))
-    instances = [instance for record in records.values() for instance in record['instances']]
-    things = categories_of(vocabulary, only_things=True)
-    names = [f'ade20k_{kind}_{SPLITS[split]}.json' for kind in ('panoptic', 'instance')]
-    write_json(root / names[0], panoptic)
-    write_json(root / names[1], annotation_file(panoptic['images'], instances, things))
-    return names
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('root', type=Path, help='folder ADEChallengeData2016')
@@ -139,9 +125,9 @@ def main() -> None:
             folder = require_folder(args.root / 'images' / split, 'the images')
             require_folder(args.root / 'annotations_instance' / split, 'the instance images, a download of their own')
             items = {path.stem: Labels(args.root, split, path.stem) for path in sorted(folder.glob('*.jpg'))}
-            conversion = Conversion.from_args(args.root, f'ade20k_{SPLITS[split]}', args)
-            if summary := conversion.run(items, convert, partial(finish, args.root, split)):
-                print(f'{split}: {len(items)} images; {summary}')
+            name = f'ade20k_{{}}_{SPLITS[split]}.json'
+            finish = partial(write_annotation_files, args.root, name, get_vocabulary('ade20k_150'))
+            run_conversion(args, args.root, f'ade20k_{SPLITS[split]}', items, convert, finish, split)
 
 
 if __name__ == '__main__':

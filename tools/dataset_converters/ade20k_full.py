@@ -21,7 +21,7 @@ import numpy as np
 
 from xdet.cli.errors import one_line_errors
 from xdet.cli.running import run_program
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments
+from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.files.image_io import read_image
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.datasets.sets.base import require_folder
@@ -99,9 +99,7 @@ def main() -> None:
         for split in args.splits:
             folder = require_folder(args.root / 'images' / 'ADE' / split, 'the images')
             items = {path.stem: Picture(args.root, split, path) for path in sorted(folder.rglob('*.jpg'))}
-            conversion = Conversion.from_args(args.root, f'ade20k_847_{split}', args)
-            if summary := conversion.run(items, convert):
-                print(f'{split}: {len(items)} images; {summary}')
+            run_conversion(args, args.root, f'ade20k_847_{split}', items, convert, split=split)
 
 
 if __name__ == '__main__':

@@ -23,12 +23,12 @@ import numpy as np
 
 from xdet.cli.errors import one_line_errors
 from xdet.cli.running import run_program
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments
-from xdet.datasets.files.panoptic_files import categories_of, describe_segments, panoptic_file, panoptic_pixels
+from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
+from xdet.datasets.files.panoptic_files import describe_segments, panoptic_pixels, write_annotation_files
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_class_list
-from xdet.io.writing import write_image, write_json
+from xdet.io.writing import write_image
 
 _CROWD_OR_IGNORED = 3
 
@@ -90,28 +90,20 @@ def convert(item: Bitmask) -> Record:
     )
 
 
-def finish(root: Path, split: str, records: dict[str, Record]) -> list[str]:
-    """Write the annotation file."""
-    classes = get_class_list('bdd100k_pano_40')
-    content = panoptic_file(records, categories_of(classes.vocabulary(), classes.ids))
-    write_json(root / f'panoptic_{split}.json', content)
-    return [f'panoptic_{split}.json']
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('root', type=Path, help='folder of images and labels')
     parser.add_argument('--splits', nargs='+', choices=('train', 'val'), default=['val'])
     add_arguments(parser)
     args = parser.parse_args()
-    root = args.root / 'labels' / 'pan_seg'
+    root, classes = args.root / 'labels' / 'pan_seg', get_class_list('bdd100k_pano_40')
     with one_line_errors('converting BDD100K', OSError, ValueError):
         for split in args.splits:
             folder = require_folder(root / 'bitmasks' / split, 'the bitmasks')
             items = {path.stem: Bitmask(root, split, path) for path in sorted(folder.glob('*.png'))}
-            conversion = Conversion.from_args(root, f'panoptic_{split}', args)
-            if summary := conversion.run(items, convert, partial(finish, root, split)):
-                print(f'{split}: {len(items)} images; {summary}')
+            name, vocabulary = f'{{}}_{split}.json', classes.vocabulary()
+            finish = partial(write_annotation_files, root, name, vocabulary, ids=classes.ids)
+            run_conversion(args, root, f'panoptic_{split}', items, convert, finish, split)
 
 
 if __name__ == '__main__':

@@ -26,18 +26,16 @@ import numpy as np
 
 from xdet.cli.errors import one_line_errors
 from xdet.cli.running import run_program
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments
+from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.files.panoptic_files import (
-    annotation_file,
-    categories_of,
     instance_annotation,
-    panoptic_file,
     panoptic_pixels,
+    write_annotation_files,
 )
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_class_list
-from xdet.io.writing import write_image, write_json
+from xdet.io.writing import write_image
 
 SUFFIX = '_gtFine_instanceIds.png'
 _PER_CLASS = 1000
@@ -93,33 +91,23 @@ def convert(item: Annotation) -> Record:
     return dict(files=[path], image=image, segments_info=segments, instances=instances)
 
 
-def finish(root: Path, split: str, records: dict[str, Record]) -> list[str]:
-    """Write the annotation files."""
-    classes = get_class_list('cityscapes_19')
-    panoptic = panoptic_file(records, categories_of(classes.vocabulary(), classes.ids), '_gtFine_panoptic.png')
-    instances = [instance for record in records.values() for instance in record['instances']]
-    things = categories_of(classes.vocabulary(), classes.ids, only_things=True)
-    names = [f'cityscapes_{kind}_{split}.json' for kind in ('panoptic', 'instance')]
-    write_json(root / names[0], panoptic)
-    write_json(root / names[1], annotation_file(panoptic['images'], instances, things))
-    return names
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('root', type=Path, help='folder of leftImg8bit and gtFine')
     parser.add_argument('--splits', nargs='+', choices=('train', 'val'), default=['val'])
     add_arguments(parser)
     args = parser.parse_args()
-    root = args.root / 'gtFine'
+    root, classes = args.root / 'gtFine', get_class_list('cityscapes_19')
     with one_line_errors('converting Cityscapes', OSError, ValueError):
         for split in args.splits:
             folder = require_folder(root / split, 'the annotations')
             found = [Annotation(root, split, path) for path in sorted(folder.glob(f'*/*{SUFFIX}'))]
             items = {item.image_id: item for item in found}
-            conversion = Conversion.from_args(root, f'cityscapes_{split}', args)
-            if summary := conversion.run(items, convert, partial(finish, root, split)):
-                print(f'{split}: {len(items)} images; {summary}')
+            name, vocabulary = f'cityscapes_{{}}_{split}.json', classes.vocabulary()
+            finish = partial(
+                write_annotation_files, root, name, vocabulary, ids=classes.ids, suffix='_gtFine_panoptic.png'
+            )
+            run_conversion(args, root, f'cityscapes_{split}', items, convert, finish, split)
 
 
 if __name__ == '__main__':

@@ -30,7 +30,7 @@ from pathlib import Path
 from xdet.cli.errors import one_line_errors
 from xdet.cli.running import run_program
 from xdet.datasets.files.coco_json import load_coco_json
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments
+from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.sets.base import require_folder
 from xdet.io.reading import listed
 from xdet.io.schema import ID, require
@@ -190,8 +190,7 @@ def main() -> None:
             print(f'{entry}: {len(found)} images to hold out')
             held_out |= found
         parts = find_parts(folder, name, frozenset(held_out))
-        if summary := Conversion.from_args(folder, f'coco_joint_{name}', args).run(parts, convert, report):
-            print(summary)
+        run_conversion(args, folder, f'coco_joint_{name}', parts, convert, report)
 
 
 if __name__ == '__main__':

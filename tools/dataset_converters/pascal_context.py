@@ -23,7 +23,7 @@ from scipy.io.matlab import MatReadError
 
 from xdet.cli.errors import one_line_errors
 from xdet.cli.running import run_program
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments
+from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.sets.base import require_folder
 from xdet.io.writing import write_image
 
@@ -96,8 +96,7 @@ def main() -> None:
     args = parser.parse_args()
     with one_line_errors('converting Pascal Context', OSError, ValueError):
         items = find_items(args.root, args.split)
-        if summary := Conversion.from_args(args.root, f'context_{args.split}', args).run(items, convert):
-            print(summary)
+        run_conversion(args, args.root, f'context_{args.split}', items, convert)
 
 
 if __name__ == '__main__':

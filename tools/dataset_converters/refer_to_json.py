@@ -29,7 +29,7 @@ from xdet.cli.errors import one_line_errors
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.datasets.files.coco_json import index_images, load_coco_json
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments
+from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.files.outlines import rasterize, read_outline
 from xdet.io.errors import cause
 from xdet.io.reading import parse_json, read_bytes
@@ -190,9 +190,7 @@ def main() -> None:
     args = parser.parse_args()
     job = Job(args.refs, args.instances, args.out)
     with one_line_errors('converting referring expressions', OSError, ValueError):
-        conversion = Conversion.from_args(args.out.parent, args.out.stem, args)
-        if summary := conversion.run({args.out.name: job}, convert, report):
-            print(summary)
+        run_conversion(args, args.out.parent, args.out.stem, {args.out.name: job}, convert, report)
 
 
 if __name__ == '__main__':

@@ -20,6 +20,7 @@ import argparse
 import csv
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from PIL import Image
 
 from xdet.cli.errors import one_line_errors
 from xdet.cli.running import run_program
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments
+from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.files.panoptic_files import categories_of
 from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_vocabulary
@@ -166,7 +167,7 @@ def panoptic(instances: np.ndarray) -> tuple[np.ndarray, list[dict]]:
     return ids, segments
 
 
-def finish(root: Path, records: dict[str, Record], split: str) -> list[str]:
+def finish(root: Path, split: str, records: dict[str, Record]) -> list[str]:
     """Write the lists of pairs and the panoptic annotation file."""
     categories = categories_of(get_vocabulary('scannet_20'), NYU_IDS)
     images, annotations = [], []
@@ -203,9 +204,7 @@ def main() -> None:
     split = scenes.stem.rsplit('_', 1)[-1]
     with one_line_errors('converting ScanNet', OSError, ValueError):
         frames = find_frames(args.root, scenes, args.label_map)
-        conversion = Conversion.from_args(args.root, f'scannet_{split}', args)
-        if summary := conversion.run(frames, convert, lambda records: finish(args.root, records, split)):
-            print(summary)
+        run_conversion(args, args.root, f'scannet_{split}', frames, convert, partial(finish, args.root, split))
 
 
 if __name__ == '__main__':

@@ -19,7 +19,7 @@ from pathlib import Path
 from xdet.cli.errors import one_line_errors
 from xdet.cli.running import run_program
 from xdet.datasets.files.coco_json import file_name, index_categories, index_images, load_coco_json
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments
+from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.sets.base import missing_files, require_folder
 from xdet.datasets.vocab import get_vocabulary
 from xdet.io.schema import ID, require
@@ -117,8 +117,7 @@ def main() -> None:
     args = parser.parse_args()
     parts = {name: Part(args.root, name, args.split) for name in args.sets}
     with one_line_errors('converting SegInW', OSError, ValueError):
-        if summary := Conversion.from_args(args.root, f'seginw_{args.split}', args).run(parts, convert, report):
-            print(summary)
+        run_conversion(args, args.root, f'seginw_{args.split}', parts, convert, report)
 
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@ import argparse
 import re
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from PIL import Image
 
 from xdet.cli.errors import one_line_errors
 from xdet.cli.running import run_program
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments
+from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.sets.base import require_folder
 from xdet.io.writing import write_text
 
@@ -104,11 +105,9 @@ def main() -> None:
     args = parser.parse_args()
     with one_line_errors('converting SUN RGB-D', OSError, ValueError):
         pairs = find_pairs(args.root)
-        conversion = Conversion.from_args(args.root, 'sunrgbd', args)
         if len(pairs) != NUM_TEST:
             print(f'note: {len(pairs)} images, but the test set has {NUM_TEST}')
-        if summary := conversion.run(pairs, check, lambda records: finish(args.root, records)):
-            print(summary)
+        run_conversion(args, args.root, 'sunrgbd', pairs, check, partial(finish, args.root))
 
 
 if __name__ == '__main__':

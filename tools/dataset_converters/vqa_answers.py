@@ -23,7 +23,7 @@ from xdet.cli.errors import one_line_errors
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.datasets.files.coco_json import load_json
-from xdet.datasets.files.conversion import Conversion, Record, add_arguments
+from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.files.pair_lists import read_rows
 from xdet.io.schema import checked, require
 from xdet.io.writing import write_text
@@ -108,9 +108,7 @@ def main() -> None:
     args = parser.parse_args()
     job = Job(tuple(args.sources), args.out, args.min_count)
     with one_line_errors('collecting answers', OSError, ValueError):
-        conversion = Conversion.from_args(args.out.parent, args.out.stem, args)
-        if summary := conversion.run({args.out.name: job}, convert, report):
-            print(summary)
+        run_conversion(args, args.out.parent, args.out.stem, {args.out.name: job}, convert, report)
 
 
 if __name__ == '__main__':

@@ -68,11 +68,6 @@ class Conversion:
         self.list_file = self.root / f'{name}.sha256'
         self.journal = self.root / f'.{name}.journal'
 
-    @classmethod
-    def from_args(cls, root: Path, name: str, args: argparse.Namespace) -> Conversion:
-        """With the options of :func:`add_arguments`."""
-        return cls(root, name, processes=args.processes, dry_run=args.dry_run, overwrite=args.overwrite)
-
     def run(
         self,
         items: Mapping[str, Any],
@@ -174,6 +169,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--processes', type=int, default=1, help='worker processes (default 1)')
     parser.add_argument('--dry-run', action='store_true', help='say what would be done and write nothing')
     parser.add_argument('--overwrite', action='store_true', help='convert again what is there already')
+
+
+def run_conversion(
+    args: argparse.Namespace,
+    root: Path,
+    name: str,
+    items: Mapping[str, Any],
+    convert: Callable[[Any], Record],
+    finish: Callable[[dict[str, Record]], Iterable[str]] = lambda records: (),
+    split: str = '',
+) -> None:
+    """Convert with the options of :func:`add_arguments` and print what there is now, of ``split`` if that is given.
+
+    Arguments and errors are those of :class:`Conversion` and :meth:`Conversion.run`.
+    """
+    conversion = Conversion(root, name, processes=args.processes, dry_run=args.dry_run, overwrite=args.overwrite)
+    if summary := conversion.run(items, convert, finish):
+        print(f'{split}: {len(items)} images; {summary}' if split else summary)
 
 
 def _journal_line(entry: tuple[str, Record]) -> str:

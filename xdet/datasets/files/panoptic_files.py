@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as mask_util
 
+from xdet.io.writing import write_json
 from xdet.structures import Vocabulary
 from xdet.structures.masks.boxes import mask_xywh
 
@@ -73,20 +75,37 @@ def annotation_file(images: Iterable[dict], annotations: Iterable[dict], categor
     return dict(images=list(images), annotations=numbered, categories=list(categories))
 
 
-def panoptic_file(
-    records: Mapping[str, Mapping[str, Any]], categories: Iterable[dict], suffix: str = '.png'
-) -> dict[str, Any]:
-    """Content of an annotation file of the panoptic task.
+def write_annotation_files(
+    root: Path,
+    name: str,
+    vocabulary: Vocabulary,
+    records: Mapping[str, Mapping[str, Any]],
+    ids: Sequence[int] = (),
+    suffix: str = '.png',
+) -> list[str]:
+    """Write the panoptic annotation file of a conversion, and that of the instance task if records have ``instances``.
 
     Args:
-        records (Mapping[str, Mapping[str, Any]]): By id, the ``image`` and its ``segments_info``; the label image is
-            called by the id.
-        categories (Iterable[dict]): See :func:`categories_of`.
+        root (Path): Folder of the files.
+        name (str): Their name, with ``{}`` for ``panoptic`` or ``instance``.
+        vocabulary (Vocabulary): Of all records.
+        records (Mapping[str, Mapping[str, Any]]): By id, the ``image``, its ``segments_info`` and maybe ``instances``;
+            the label image is called by the id.
+        ids (Sequence[int]): Ids of the categories; labels unless given.
         suffix (str): What follows the id in the names of label images.
+
+    Returns:
+        list[str]: Names of the files.
     """
-    annotations = [
-        dict(image_id=name, file_name=f'{name}{suffix}', segments_info=record['segments_info'])
-        for name, record in records.items()
-    ]
     images = [record['image'] for record in records.values()]
-    return dict(images=images, annotations=annotations, categories=list(categories))
+    segments = [
+        dict(image_id=key, file_name=f'{key}{suffix}', segments_info=record['segments_info'])
+        for key, record in records.items()
+    ]
+    files = dict(panoptic=dict(images=images, annotations=segments, categories=categories_of(vocabulary, ids)))
+    if all('instances' in record for record in records.values()):
+        instances = (instance for record in records.values() for instance in record['instances'])
+        files['instance'] = annotation_file(images, instances, categories_of(vocabulary, ids, only_things=True))
+    for kind, content in files.items():
+        write_json(root / name.format(kind), content)
+    return [name.format(kind) for kind in files]
