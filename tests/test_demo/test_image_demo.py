@@ -1,4 +1,3 @@
-import importlib.util
 import io
 import json
 import subprocess
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from tiny.tools import load_script
 
 from xdet.model_zoo import EMBEDDED
 
@@ -19,10 +19,7 @@ SCRIPT = ROOT / 'demo' / 'image_demo.py'
 
 @pytest.fixture(scope='module')
 def demo():
-    spec = importlib.util.spec_from_file_location('image_demo', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script('demo/image_demo.py')
 
 
 @pytest.fixture(scope='module')

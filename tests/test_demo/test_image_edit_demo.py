@@ -1,4 +1,3 @@
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from tiny.inpainting import save_inpainting_pipeline
+from tiny.tools import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / 'demo' / 'image_edit_demo.py'
@@ -16,10 +16,7 @@ SCRIPT = ROOT / 'demo' / 'image_edit_demo.py'
 
 @pytest.fixture(scope='module')
 def demo():
-    spec = importlib.util.spec_from_file_location('image_edit_demo', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script('demo/image_edit_demo.py')
 
 
 @pytest.fixture(scope='module')

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from tiny.tools import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / 'demo' / 'retrieval_demo.py'
@@ -17,10 +17,7 @@ SCRIPT = ROOT / 'demo' / 'retrieval_demo.py'
 @pytest.fixture(scope='module')
 def demo():
     pytest.importorskip('faiss', reason='faiss is not installed (pip install -r requirements/retrieval.txt)')
-    spec = importlib.util.spec_from_file_location('retrieval_demo', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script('demo/retrieval_demo.py')
 
 
 @pytest.fixture(scope='module')

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from tiny.tools import load_script
 
-SCRIPT = Path(__file__).resolve().parents[2] / 'benchmarks' / 'metric_agreement.py'
 TOLERANCES = dict(
     panoptic_torchmetrics=1e-4,  # it counts in single precision
     panoptic_mmdet=1e-9,
@@ -23,10 +20,7 @@ TOLERANCES = dict(
 
 @pytest.fixture(scope='module')
 def agreement():
-    specification = importlib.util.spec_from_file_location('metric_agreement', SCRIPT)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load_script('benchmarks/metric_agreement.py')
 
 
 def test_every_comparison_has_a_tolerance(agreement) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
 from tiny.ranks import needs_ranks, on_ranks
+from tiny.tools import load_script
 
 from xdet.evaluation import (
     CaptionMatch,
@@ -23,7 +23,6 @@ from xdet.evaluation import (
     VQAAccuracy,
 )
 
-SCRIPT = Path(__file__).resolve().parents[2] / 'benchmarks' / 'metric_agreement.py'
 BATCH = 2
 
 
@@ -45,9 +44,7 @@ def metrics(ann_file: str) -> list:
 @pytest.mark.parametrize('round_up', [True, False])
 def test_ranks_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, round_up: bool) -> None:
     monkeypatch.chdir(tmp_path)  # where MMEngine exchanges results
-    specification = importlib.util.spec_from_file_location('metric_agreement', SCRIPT)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    module = load_script('benchmarks/metric_agreement.py')
     samples = module.random_samples(7, crowds=True)  # 7 = 4 + 3 = 3 + 2 + 2, or 4 + 4 and 3 + 3 + 3 with repetitions
     ann_file = module.write_instances(samples, tmp_path / 'instances.json')
 

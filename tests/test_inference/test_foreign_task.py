@@ -1,7 +1,6 @@
 """A task of another package works like those of xdet: prompts, results, summary, text below the image, command line."""
 
 import copy
-import importlib.util
 import json
 import sys
 from dataclasses import replace
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny.tools import load_script
 
 from xdet.apis import XDecoderInferencer
 from xdet.inference.inputs.options import known_prompts, split_options
@@ -76,9 +76,7 @@ def test_wrong_prompts_end_in_one_line(config, image, task, prompts, error, mess
 
 
 def test_command_line(config, image, tmp_path, capsys):
-    spec = importlib.util.spec_from_file_location('image_demo', ROOT / 'demo' / 'image_demo.py')
-    demo = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(demo)
+    demo = load_script('demo/image_demo.py')
     model = ['--model', str(config), '--random-weights', '--device', 'cpu', '--out-dir', str(tmp_path / 'out')]
     assert demo.main([str(image), *model, '--task', 'probe', '--probes', '3 4; 70 50']) == 0
     assert '[70, 50]: ' in capsys.readouterr().out

@@ -1,20 +1,16 @@
 """Generated scenes on disk are read back as they were made."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny.tools import load_script
 
 from xdet.datasets import CocoPanopticSegDataset
 from xdet.scenes import ScenesDataset
 from xdet.scenes.description import VOCABULARY
 
-_PATH = Path(__file__).resolve().parents[2] / 'tools' / 'dataset_converters' / 'generate_scenes.py'
-_SPEC = importlib.util.spec_from_file_location('generate_scenes', _PATH)
-generate_scenes = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(generate_scenes)
+generate_scenes = load_script('tools/dataset_converters/generate_scenes.py')
 
 PACK = dict(type='PackXDetInputs', test_mode=True)
 

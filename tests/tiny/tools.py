@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from mmengine.logging import MessageHub, MMLogger
@@ -29,6 +31,14 @@ def run_tool(name: str, *arguments: str | Path) -> None:
         except SystemExit as ended:
             if ended.code:
                 raise
+
+
+def load_script(path: str) -> Any:
+    """A program of the repository as a module, by its path such as ``'demo/image_demo.py'``; nothing of it is run."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def forget_instances() -> None:

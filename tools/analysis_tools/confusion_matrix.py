@@ -40,11 +40,7 @@ def main() -> None:
     with one_line_errors(f'config {args.config}'):
         subject = Subject.of(args)
     with one_line_errors('comparing', ValueError, OSError, KeyError):
-        if 'vocabulary' not in subject.meta:
-            raise ValueError(
-                f'{type(subject.images.dataset).__name__} has no class list, so there are no classes to mix up'
-            )
-        confusion = Confusion(subject.meta['vocabulary'])
+        confusion = Confusion(subject.vocabulary)
         for _, sample in subject.predictions():
             confusion.add(sample)
         matrix, names = confusion.matrix(args.level), confusion.vocabulary.names

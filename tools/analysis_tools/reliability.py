@@ -40,9 +40,7 @@ def main() -> None:
     with one_line_errors(f'config {args.config}'):
         subject = Subject.of(args)
     with one_line_errors('comparing', ValueError, OSError, KeyError):
-        vocabulary = subject.meta.get('vocabulary')
-        if vocabulary is None:
-            raise ValueError(f'{type(subject.images.dataset).__name__} has no class list, so there are no names')
+        vocabulary = subject.vocabulary
         known = Calibration(None)
         if args.calibration is not None:
             weights = resolve_model(args.config, args.checkpoint, random_weights=False).weights

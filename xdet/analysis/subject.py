@@ -22,6 +22,7 @@ from xdet.compat.fitting import load_weights
 from xdet.compat.quiet import quiet_imports
 from xdet.model_zoo import resolve_device, resolve_model
 from xdet.registry import DATASETS, METRICS, MODELS, TASKS, TRANSFORMS
+from xdet.structures import Vocabulary
 
 
 def add_config_arguments(parser: ArgumentParser) -> None:
@@ -147,6 +148,18 @@ class Subject:
     def meta(self) -> dict[str, Any]:
         """Meta information of the data set."""
         return getattr(self.images.dataset, 'metainfo', {})
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Class names of the data set.
+
+        Raises:
+            ValueError: It has none.
+        """
+        vocabulary: Vocabulary | None = self.meta.get('vocabulary')
+        if vocabulary is None:
+            raise ValueError(f'{type(self.images.dataset).__name__} has no class list, so there are no names to judge')
+        return vocabulary
 
     def evaluator(self) -> Evaluator:
         """Fresh metrics of the config.

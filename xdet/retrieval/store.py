@@ -155,7 +155,28 @@ class EmbeddingStore:
             RetrievalIndexError: The folder cannot be written, or another process updates it.
         """
         with self.alone():
-            self._update(wanted, unchanged, embed, batches)
+            kept = {
+                key: self.items[key] for key in wanted if key in self.items and unchanged(self.items[key], wanted[key])
+            }
+            todo = [key for key in wanted if key not in kept]
+            items = {key: dict(wanted[key], row=item['row']) for key, item in kept.items()}
+            is_current = self.facts == self._saved_facts and list(items.items()) == list(self.items.items())
+            if self.exists and self.complete and is_current and not todo:
+                return
+            self.items, self.complete = items, False
+            self.save()  # before the first batch, so that a folder that cannot be written costs no work
+            try:
+                for batch in batches(todo):
+                    for key, row in embed(batch).items():
+                        if not usable(row):
+                            raise RetrievalIndexError(f"the embedding of '{shorten(key)}' is zero or not finite")
+                        self.items[key] = dict(wanted[key], row=self._count)
+                        self._new.append(row)
+                    if time.monotonic() - self._saved_at > _SECONDS_BETWEEN_SAVES:
+                        self.save()
+            finally:
+                self.save()
+            self._compact([key for key in wanted if key in self.items])
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -189,34 +210,6 @@ class EmbeddingStore:
                 yield
             finally:
                 self._is_alone = False
-
-    def _update(
-        self,
-        wanted: Mapping[str, Item],
-        unchanged: Callable[[Item, Item], bool],
-        embed: Callable[[list[str]], dict[str, np.ndarray]],
-        batches: Callable[[list[str]], Iterator[list[str]]],
-    ) -> None:
-        kept = {key: self.items[key] for key in wanted if key in self.items and unchanged(self.items[key], wanted[key])}
-        todo = [key for key in wanted if key not in kept]
-        items = {key: dict(wanted[key], row=item['row']) for key, item in kept.items()}
-        is_current = self.facts == self._saved_facts and list(items.items()) == list(self.items.items())
-        if self.exists and self.complete and is_current and not todo:
-            return
-        self.items, self.complete = items, False
-        self.save()  # before the first batch, so that a folder that cannot be written costs no work
-        try:
-            for batch in batches(todo):
-                for key, row in embed(batch).items():
-                    if not usable(row):
-                        raise RetrievalIndexError(f"the embedding of '{shorten(key)}' is zero or not finite")
-                    self.items[key] = dict(wanted[key], row=self._count)
-                    self._new.append(row)
-                if time.monotonic() - self._saved_at > _SECONDS_BETWEEN_SAVES:
-                    self.save()
-        finally:
-            self.save()
-        self._compact([key for key in wanted if key in self.items])
 
     def rows(self) -> np.ndarray:
         """Embeddings float32 ``[n, *shape]`` of all items in their order.

@@ -199,10 +199,8 @@ class XDetLocalVisualizer(Visualizer):
             if isinstance(data, InstanceData):
                 if 'scores' in data:
                     data = data[data.scores >= score_thr]
-                if field.endswith('poses'):
-                    panels.append(self._draw_poses(image, data, classes, palette, color_by))
-                    continue
-                panels.append(self._draw_instances(image, data, classes, palette, color_by))
+                draw = self._draw_poses if field.endswith('poses') else self._draw_instances
+                panels.append(draw(image, data, classes, palette, color_by))
             elif field.endswith('panoptic_seg'):
                 panels.append(self._draw_panoptic_seg(image, data, classes, palette, color_by))
             else:
