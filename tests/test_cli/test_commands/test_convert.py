@@ -48,11 +48,12 @@ def test_images_of_another_size_are_told(
     said: list[str] = []
     monkeypatch.setattr(warnings, 'warn', said.append)
     write_annotations(annotated, 'labelme', tmp_path / 'in')
-    path = sorted((tmp_path / 'in').rglob('*.png'))[0]
+    path, broken = sorted((tmp_path / 'in').rglob('*.png'))[:2]
+    broken.write_bytes(b'no image')
     Image.fromarray(np.zeros((5, 4, 3), np.uint8)).save(path)
     assert main(['convert', str(tmp_path / 'in'), '--to', 'coco', str(tmp_path / 'out')]) == 0
     wrong = f'{path.name}: 64x97 annotated, 4x5 in the file'
-    assert said == [f'1 images have another size than annotated, first {wrong}']
+    assert said == [f'2 images are damaged or have another size than annotated, first {wrong}']
 
 
 def test_divided_on_the_way(annotated: AnnotatedSet, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -208,3 +208,10 @@ def test_paths_as_text(annotated: AnnotatedSet, tmp_path: Path) -> None:
     images = Path(annotated.images[0].path).parent
     back = read_annotations(str(tmp_path / 'a'), 'geojson', images=str(images))
     assert sorted(image.path for image in back.images) == sorted(image.path for image in annotated.images)
+
+
+def test_names_that_the_list_of_voc_has_for_no_class(annotated: AnnotatedSet, tmp_path: Path) -> None:
+    data = replace(annotated, names=(*annotated.names, '_background_'))
+    with pytest.raises(ValueError, match='keeps the name _background_ for pixels of no class'):
+        write_annotations(data, 'voc', tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     data = exchange.read_annotations(source, args.kind)
     source.problems.report()
     if wrong := exchange.wrong_sizes(data):
-        warn_once(f'{len(wrong)} images have another size than annotated, first {wrong[0]}')
+        warn_once(f'{len(wrong)} images are damaged or have another size than annotated, first {wrong[0]}')
     if args.val is not None or args.test:
         data = exchange.split_set(data, args.val or 0.0, args.test, args.group_by, args.seed)
     elif args.group_by:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import hashlib
 from collections import Counter, defaultdict
@@ -14,6 +13,7 @@ from typing import Any
 from pycocotools import mask as mask_util
 
 from xdet.datasets.files.image_io import ImageReadError
+from xdet.io.errors import cause
 from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, shorten
 
 from .annotated import AnnotatedImage, AnnotatedSet, Segment
@@ -149,12 +149,14 @@ def _look_at_file(
 
 
 def wrong_sizes(data: AnnotatedSet) -> list[str]:
-    """Images whose file has another size than annotated, each with both; files that cannot be read are left out."""
+    """Images whose file has another size than annotated, each with both, and those that are no images."""
     found = []
     for image in data.images:
-        with contextlib.suppress(OSError, ValueError):
+        try:
             if image.path and (size := image_size_of(image.path)) != image.size:
                 found.append(_wrong_size(image, size))
+        except (OSError, ValueError) as error:
+            found.append(cause(error))
     return found
 
 

@@ -40,6 +40,7 @@ CLASSES = (
 """Classes of VOC, whose label images begin with 1; used where no ``labels.txt`` says others."""
 
 _VOID = 255
+_NO_CLASSES = ('__ignore__', '_background_')  # in labels.txt, before the classes
 _FLAGS = ('difficult', 'truncated', 'occluded')
 
 
@@ -64,7 +65,7 @@ def read(source: Source) -> AnnotatedSet:
     ]
     listed = root / 'labels.txt'
     names = list(source.names) or (
-        [name for name in unique_names(read_names(listed), str(listed)) if name not in ('__ignore__', '_background_')]
+        [name for name in unique_names(read_names(listed), str(listed)) if name not in _NO_CLASSES]
         if listed.is_file()
         else []
     )
@@ -207,12 +208,15 @@ def files(data: AnnotatedSet) -> Iterator[tuple[str, Content]]:
     """Annotations, label images, lists of splits, ``labels.txt`` and the images.
 
     Raises:
-        ValueError: There are more classes, or objects in an image, than an image of 8 bits has values for.
+        ValueError: There are more classes, or objects in an image, than an image of 8 bits has values for, or a class has a name
+            that ``labels.txt`` has for no class.
     """
     if len(data.names) >= _VOID:
         raise ValueError(
             f'VOC has label images of 8 bits, which tell {_VOID - 1} classes apart; here are {len(data.names)}'
         )
+    if kept := [name for name in data.names if name in _NO_CLASSES]:
+        raise ValueError(f"VOC's labels.txt keeps the name {kept[0]} for pixels of no class; rename the class")
     palette = voc_palette()
     taken: set[str] = set()
     lists: dict[str, list[str]] = {}
