@@ -73,6 +73,34 @@ def test_line_without_a_class_is_named(tmp_path: Path) -> None:
     assert load_class_names(path) == ('soil', 'weed')
 
 
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('# names\nsoil\n', 'line 1 begins as a comment'),
+        ('["soil", "crop"]', 'begins as a comment, JSON'),
+        ('- soil\n- crop\n', 'begins as a comment, JSON or YAML'),
+        ('soil\ncrop\tweed\n', 'line 2 has tabs'),
+        ('so\x1bil\n', 'cannot be printed'),
+        ('x' * 501, 'line 1 has 501 characters'),
+    ],
+)
+def test_lines_that_are_no_names_are_told(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / 'c.txt').write_text(content)
+    with pytest.raises(ValueError, match=f'c.txt: .*{message}'):
+        load_class_names(tmp_path / 'c.txt')
+
+
+def test_files_of_other_kinds_and_numbered_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / 'c.yaml').write_text('names:\n  0: soil\n')
+    with pytest.raises(ValueError, match='c.yaml: a class list is a .txt file'):
+        load_class_names(tmp_path / 'c.yaml')
+    said: list[str] = []
+    monkeypatch.setattr(loading, 'warn_once', said.append)
+    (tmp_path / 'c.txt').write_text('0 soil\n1 crop\n')
+    assert load_class_names(tmp_path / 'c.txt') == ('0 soil', '1 crop')
+    assert len(said) == 1 and 'its lines are numbered' in said[0]
+
+
 def test_unknown_lists_say_what_is_accepted() -> None:
     with pytest.raises(ValueError, match='no such class list; accepted.*coco_panoptic'):
         make_vocabulary('coco')

@@ -34,6 +34,7 @@ STALLED = 60.0
 """Seconds without data after which a download of any size is given up."""
 
 _CHUNK = 1 << 20
+_LONGEST_NAME = 500
 _LEAST = 1 << 16
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -155,6 +156,30 @@ def read_names(path: str | os.PathLike, **limits: Any) -> list[str]:
         FileNotFoundError, IsADirectoryError, UnreadableError, ValueError: See :func:`read_text`.
     """
     return [line.strip() for line in read_text(path, **limits).splitlines() if line.strip()]
+
+
+def read_list(path: str | os.PathLike) -> list[str]:
+    """Names, one a line, whose numbers are their places, so that none may be left out or be something else.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError, UnreadableError: See :func:`read_text`.
+        ValueError: A line is no name.
+    """
+    names = [line.strip() for line in read_text(path).rstrip().splitlines()]
+    for number, name in enumerate(names, start=1):
+        found = {
+            'is empty': not name,
+            f'has {len(name)} characters': len(name) > _LONGEST_NAME,
+            'has tabs or other characters that cannot be printed': not name.isprintable(),
+            'begins as a comment, JSON or YAML does': name.startswith(('#', '[', '{', '- ')),
+        }
+        wrong = next((words for words, there in found.items() if there), '')
+        if wrong:
+            raise ValueError(
+                f'{path}: line {number} {wrong}; every line is a class, in label order: remove the line, or give the '
+                'class a name'
+            )
+    return names
 
 
 def read_json(path: str | os.PathLike, **limits: Any) -> Any:

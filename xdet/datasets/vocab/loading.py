@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from xdet.io.reading import expand, listed, read_json, read_text, shorten
+from xdet.io.reading import expand, listed, read_json, read_list, shorten
 from xdet.io.schema import require
 from xdet.io.warnings import warn_once
 from xdet.structures import Vocabulary
@@ -18,6 +19,7 @@ from .class_list import ClassList
 
 DATA = Path(__file__).parent / 'data'
 """Folder of the class lists, ``<name>.json`` each."""
+_STRUCTURED = ('.yaml', '.yml', '.jsonl', '.csv', '.tsv', '.xml', '.py')
 
 
 class _Vocabularies(Mapping[str, Vocabulary]):
@@ -147,12 +149,13 @@ def load_class_names(path: str | Path) -> tuple[str, ...]:
 
 
 def _names_of_lines(path: Path) -> tuple[str, ...]:
-    names = [line.strip() for line in read_text(path).rstrip().splitlines()]
-    if '' in names:
-        raise ValueError(
-            f'{path}: line {names.index("") + 1} is empty; every line is a class, in label order: remove the line, or '
-            'give the class a name'
-        )
+    if path.suffix.lower() in _STRUCTURED:
+        raise ValueError(f'{path}: a class list is a .txt file with one name a line, or a .json file')
+    names = read_list(path)
+    if len(names) > 1 and any(
+        all(re.match(rf'{first + place}\b', name) for place, name in enumerate(names)) for first in (0, 1)
+    ):
+        warn_once(f'{path}: its lines are numbered, and the numbers taken for parts of the names ({names[0]!r}, ...)')
     return tuple(names)
 
 

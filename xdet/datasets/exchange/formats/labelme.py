@@ -27,7 +27,7 @@ from xdet.datasets.exchange.source import (
 )
 from xdet.datasets.files.image_io import open_image
 from xdet.io.errors import cause
-from xdet.io.reading import read_json, read_names, shorten
+from xdet.io.reading import read_json, read_list, shorten
 from xdet.io.schema import require, shown
 from xdet.structures.masks.boxes import mask_box
 from xdet.structures.masks.codes import EncodedMask, encode_mask
@@ -44,7 +44,7 @@ def read(source: Source) -> AnnotatedSet:
     listed = (source.path if source.path.is_dir() else source.path.parent) / 'labels.txt'
     names = dict.fromkeys(source.names)
     if not names and listed.is_file():
-        names = dict.fromkeys(unique_names((n for n in read_names(listed) if n not in _NO_CLASS), str(listed)))
+        names = dict.fromkeys(unique_names((n for n in read_list(listed) if n not in _NO_CLASS), str(listed)))
     images = []
     for path in source.files('.json'):
         with source.problems.entry():

@@ -29,7 +29,7 @@ from xdet.datasets.exchange.source import (
     unique_names,
 )
 from xdet.datasets.files.segment_maps import read_pixels
-from xdet.io.reading import read_names, shorten
+from xdet.io.reading import read_list, read_names, shorten
 from xdet.io.schema import shown
 from xdet.structures.masks.codes import encode_mask
 
@@ -65,7 +65,7 @@ def read(source: Source) -> AnnotatedSet:
     ]
     listed = root / 'labels.txt'
     names = list(source.names) or (
-        [name for name in unique_names(read_names(listed), str(listed)) if name not in _NO_CLASSES]
+        [name for name in unique_names(read_list(listed), str(listed)) if name not in _NO_CLASSES]
         if listed.is_file()
         else []
     )
@@ -208,8 +208,8 @@ def files(data: AnnotatedSet) -> Iterator[tuple[str, Content]]:
     """Annotations, label images, lists of splits, ``labels.txt`` and the images.
 
     Raises:
-        ValueError: There are more classes, or objects in an image, than an image of 8 bits has values for, or a class has a name
-            that ``labels.txt`` has for no class.
+        ValueError: There are more classes, or objects in an image, than an image of 8 bits has values for, or one has
+            the name of no class.
     """
     if len(data.names) >= _VOID:
         raise ValueError(

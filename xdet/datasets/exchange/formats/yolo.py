@@ -23,7 +23,7 @@ from xdet.datasets.exchange.source import (
     unique_names,
 )
 from xdet.io.errors import cause
-from xdet.io.reading import read_names, read_text, shorten
+from xdet.io.reading import read_list, read_text, shorten
 from xdet.io.schema import checked, shown
 
 _SPLITS = ('train', 'val', 'valid', 'test')
@@ -98,7 +98,7 @@ def _names(given: Any, count: Any, source: Source, file: Path, root: Path) -> tu
         lists = [path for path in (root / 'classes.txt', root / 'labels.txt') if path.is_file()]
         if not lists:
             raise ValueError(f'{file}: says no class names (names); labels have numbers only')
-        return unique_names(read_names(lists[0]), str(lists[0]))
+        return unique_names(read_list(lists[0]), str(lists[0]))
     if isinstance(given, Mapping):
         by_number = {str(number): name for number, name in given.items()}
         if by_number.keys() != set(map(str, range(len(given)))):
