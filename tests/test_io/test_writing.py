@@ -104,6 +104,14 @@ def test_left_overs_of_killed_writers(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ['.iter_2.pth.x.part', '.other.x.part']
 
 
+def test_errors_within_an_unfinished_folder_name_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="'.*/new'$"), writing.replacing_path(tmp_path / 'new') as unfinished:
+        (unfinished / 'a').mkdir()
+    with pytest.raises(FileNotFoundError, match="'.*/other'$"), writing.replacing_path(tmp_path / 'new'):
+        (tmp_path / 'other').read_bytes()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
     for _ in range(2):
         assert writing.make_folder(tmp_path / 'a' / 'b').is_dir()

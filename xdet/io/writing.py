@@ -54,8 +54,8 @@ def replacing_path(path: str | os.PathLike) -> Iterator[Path]:
     part = path.with_name(f'.{path.stem[:_STEM]}.{uuid.uuid4().hex[:12]}{UNFINISHED}{path.suffix}')
     make_folder(path.parent)
     try:
-        yield part
-        with _naming(path, str(part)):
+        with _naming(path, str(part), nameless=False):
+            yield part
             os.replace(part, path)
     except BaseException:
         if part.is_dir():
@@ -199,11 +199,12 @@ def _replacing_all(paths: list[Path]) -> Iterator[list[IO[bytes]]]:
 
 
 @contextmanager
-def _naming(path: str | os.PathLike, part: str) -> Iterator[None]:
-    """Errors name the file that was to be written, not its unfinished copy."""
+def _naming(path: str | os.PathLike, part: str, nameless: bool = True) -> Iterator[None]:
+    """Errors name what was to be written, not its unfinished copy; also errors that name nothing, if ``nameless``."""
     try:
         yield
     except OSError as error:
-        if error.errno is None or error.filename not in (None, part):
+        names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        if error.errno is None or not (any(name.startswith(part) for name in names) if names else nameless):
             raise
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from xdet.io.reading import expand, listed, read_json, shorten
-from xdet.io.writing import UNFINISHED, make_folder, replacing
+from xdet.io.writing import replacing, replacing_path
 
 from .annotated import AnnotatedImage, AnnotatedSet
 from .files import Content
@@ -250,13 +248,11 @@ def write_annotations(data: AnnotatedSet, kind: str, out: str | Path, copy_image
         return _write_file(made, kind, out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"'{shorten(str(out))}' exists and is not empty; choose a new folder")
-    make_folder(out.parent)
-    staging = out.with_name(f'.{out.name[:40]}.{uuid.uuid4().hex[:12]}{UNFINISHED}')
     count = 0
-    try:
-        staging.mkdir()
+    with replacing_path(out) as unfinished:
+        unfinished.mkdir()
         for file, content in made:
-            place = staging / inner_path(file, kind)
+            place = unfinished / inner_path(file, kind)
             if isinstance(content, bytes):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(content)
@@ -268,14 +264,6 @@ def write_annotations(data: AnnotatedSet, kind: str, out: str | Path, copy_image
             else:
                 continue
             count += 1
-        if out.is_dir():
-            out.rmdir()
-        os.replace(staging, out)
-    except BaseException as error:
-        shutil.rmtree(staging, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno and staging.name in f'{error.filename} {error.filename2}':
-            raise OSError(error.errno, error.strerror, os.fspath(out)) from error  # not its unfinished copy
-        raise
     return count
 
 
