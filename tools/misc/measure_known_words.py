@@ -74,7 +74,7 @@ def training_sets(cfg: Config) -> Iterator[Any]:
     loader = cfg.get('train_dataloader')
     if not isinstance(loader, Mapping):
         raise ValueError('the config has no train_dataloader to collect words from, and the weights bring none')
-    for source in [loader] if 'dataset' in loader else loader.values():
+    for source in [loader] if 'dataset' in loader else filter(None, loader.values()):
         yield DATASETS.build(source['dataset'])
 
 

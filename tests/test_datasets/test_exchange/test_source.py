@@ -97,21 +97,22 @@ def test_bombs_take_no_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
-@pytest.mark.parametrize('pngs', ['panoptic_val', 'panoptic/val', '.'])
+@pytest.mark.parametrize('pngs', ['panoptic_val', 'panoptic/val', '.', '../panoptic_val'])
 def test_usual_places_of_panoptic_images(tmp_path: Path, pngs: str) -> None:
+    root = tmp_path / 'annotations'
     for name in (f'{pngs}/{DECOMPOSED}', f'images/val/{DECOMPOSED}'):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
         pixels = np.full((6, 8, 3), (1, 0, 0), np.uint8)
-        Image.fromarray(pixels).save(tmp_path / name)
+        Image.fromarray(pixels).save(root / name)
     annotation = dict(image_id=1, file_name='Zoë.png', segments_info=[dict(id=1, category_id=1)])
     content = dict(coco(image=dict(file_name='Zoë.png')), annotations=[annotation])
-    path = tmp_path / 'panoptic_val.json'
+    path = root / 'panoptic_val.json'
     path.write_text(json.dumps(content))
     (image,) = read_annotations(path).images
-    assert image.file == 'Zoë.png' and Path(image.path) == tmp_path / 'images' / 'val' / DECOMPOSED
+    assert image.file == 'Zoë.png' and Path(image.path) == root / 'images' / 'val' / DECOMPOSED
     assert len(image.segments) == 1
     assert read_cases(path) == ('names', [Case(image.path, ('dog',), ())])
-    (tmp_path / pngs / DECOMPOSED).unlink()
-    told = 'Zoë.png is neither beside the file nor in panoptic_val/ or panoptic/val/'
+    (root / pngs / DECOMPOSED).unlink()
+    told = 'Zoë.png is neither beside the file nor in any of panoptic_val/, panoptic/val/, ../panoptic_val/'
     with pytest.raises(FileNotFoundError, match=told):
         read_annotations(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -101,7 +102,8 @@ def usual_folders(ann_file: Path, whole: Path | None = None) -> list[Path]:
 
 
 def panoptic_file(ann_file: Path, name: str, where: str) -> str:
-    """Where a PNG that ``panoptic_val.json`` names is: in ``panoptic_val/``, in ``panoptic/val/``, or beside the file.
+    """Where a PNG that ``panoptic_val.json`` names is: in ``panoptic_val/``, ``panoptic/val/`` or ``../panoptic_val/``, or
+    beside the file.
 
     Raises:
         FileNotFoundError: In none of them.
@@ -109,11 +111,12 @@ def panoptic_file(ann_file: Path, name: str, where: str) -> str:
     """
     file = inner_path(name, where)
     beside = ann_file.parent
-    folders = (ann_file.with_suffix(''), beside / 'panoptic' / _part(ann_file), beside)
+    own = ann_file.with_suffix('')
+    folders = (own, beside / 'panoptic' / _part(ann_file), beside.parent / own.name, beside)
     found = next((place for place in (on_disk(folder / file) for folder in folders) if place.is_file()), None)
     if found is None:
-        others = ' or '.join(f'{folder.relative_to(beside)}/' for folder in folders[:-1])
-        raise FileNotFoundError(f'{where}: {shorten(file)} is neither beside the file nor in {shorten(others)}')
+        others = ', '.join(f'{os.path.relpath(folder, beside)}/' for folder in folders[:-1])
+        raise FileNotFoundError(f'{where}: {shorten(file)} is neither beside the file nor in any of {shorten(others)}')
     return str(found)
 
 

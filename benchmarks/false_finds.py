@@ -1,0 +1,94 @@
+"""What a model finds where it is not: segments of its names on photographs of anything.
+
+    python benchmarks/false_finds.py annotations/panoptic_val2017.json --images val2017 --rename couch=sofa
+    python benchmarks/false_finds.py annotations.json --weights weights.safetensors --score 0.7 --json false.json
+
+ANNOTATIONS is of any kind that `xdet convert` reads, and must have all things of the asked names. The model is asked
+for all of them at once, as in panoptic segmentation. A segment is right if most of it lies in things of its name,
+however many they are, and false otherwise: this does not measure how well things are divided, or how many are found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdet.cli.running import run_program
+
+if TYPE_CHECKING:
+    from xdet.datasets.exchange import AnnotatedImage
+
+PHOTOS = (
+    'airplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'dining table', 'dog',
+    'horse', 'motorcycle', 'person', 'potted plant', 'sheep', 'sofa', 'train', 'tv',
+)  # fmt: skip
+"""Names that the model `photos` was trained with."""
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('annotations', type=Path, help='labelled photographs')
+    parser.add_argument('--images', type=Path, help='folder of the images (default: where the format has them)')
+    parser.add_argument('--names', nargs='+', default=PHOTOS, metavar='NAME', help='(the 20 of photos)')
+    parser.add_argument('--rename', nargs='*', default=[], metavar='THEIRS=OURS', help='names that differ')
+    parser.add_argument('--model', default='photos', help='(photos)')
+    parser.add_argument('--weights', help='(those of the model)')
+    parser.add_argument('--score', type=float, help="least score of a segment (the model's own)")
+    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the numbers here')
+    return parser.parse_args(argv)
+
+
+def judge(found: Iterable[tuple[str, NDArray[np.bool_]]], image: AnnotatedImage, ours: Mapping[str, str]) -> Counter:
+    """How many segments of an image are right, and how many of each name are false."""
+    there: dict[str, NDArray[np.bool_]] = {}
+    for segment in image.segments:
+        name = ours.get(segment.name, segment.name)
+        there[name] = there.get(name, np.zeros(image.size, bool)) | segment.array()
+    counts: Counter = Counter()
+    for name, mask in found:
+        inside = (mask & there[name]).sum() if name in there else 0
+        counts['right' if inside > mask.sum() / 2 else name] += 1
+    return counts
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Ask about every image, count, print."""
+    args = parse_args(argv)
+
+    from xdet.apis import XDecoderInferencer
+    from xdet.datasets.exchange import read_annotations
+    from xdet.datasets.exchange.source import Source
+
+    ours = dict(pair.rsplit('=', 1) for pair in args.rename)
+    images = read_annotations(Source(args.annotations, args.images)).images
+    model = XDecoderInferencer(args.model, args.weights)
+    counts: list[Counter] = []
+    for image in images:
+        found = model.segment(image.path, list(args.names), **({} if args.score is None else dict(score=args.score)))
+        counts.append(judge(zip(found.names, found.masks, strict=True), image, ours))
+    print(json.dumps(report := summary(counts), indent=1))
+    if args.json:
+        args.json.write_text(json.dumps(report))
+
+
+def summary(counts: Sequence[Counter]) -> dict[str, Any]:
+    """Numbers of all images."""
+    false = [count.total() - count['right'] for count in counts]
+    names = sum(counts, Counter())
+    right = names.pop('right', 0)
+    return dict(
+        images=len(counts), right=right, false=sum(false), images_with_false=sum(map(bool, false)),
+        false_by_name=dict(names.most_common()),
+    )  # fmt: skip
+
+
+if __name__ == '__main__':
+    raise SystemExit(run_program(main))
