@@ -14,7 +14,7 @@ from xdet.analysis.subject import import_components
 from xdet.engine.runner import XDetRunner
 from xdet.model_zoo import find_config, load_config
 
-SOURCES = ('stuff', 'streets', 'boxes')
+SOURCES = ('stuff', 'streets', 'anything', 'boxes')
 
 
 @pytest.fixture
@@ -23,6 +23,7 @@ def cfg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_config: Config) ->
     monkeypatch.setenv('COCO_ROOT', f'{tmp_path / "coco"}/')
     monkeypatch.setenv('CAMVID_ROOT', f'{tmp_path / "camvid"}/')
     cfg = load_config(find_config('xdecoder_lite0-nano_joint-photos-more'))
+    cfg.train_dataloader.anything.dataset.dataset.metainfo = dict(classes=['dog'])
     tasks = cfg.model.tasks
     segmentation = dict(tasks.segmentation, loss=dict(tasks.segmentation.loss, num_points=64))
     segmentation['pixel_names'] = dict(type='PixelNames', embed_dims=32, maps=dict(memory_0=32, backbone_3=64))

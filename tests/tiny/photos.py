@@ -61,8 +61,10 @@ def write_more(coco: Path, camvid: Path) -> None:
         annotations=[dict(image_id=1, file_name='1.png', segments_info=segments)],
     )
     (coco / 'annotations' / 'panoptic_train2017.json').write_text(json.dumps(panoptic))
+    outline = [[4, 4, 34, 4, 34, 34, 4, 34]]
     boxes = [
-        dict(id=number, image_id=number, category_id=1, bbox=[4, 4, 30, 30], area=900, iscrowd=0) for number in (1, 2)
+        dict(id=number, image_id=number, category_id=1, bbox=[4, 4, 30, 30], segmentation=outline, area=900, iscrowd=0)
+        for number in (1, 2)
     ]
     instances = dict(images=images, annotations=boxes, categories=[dict(id=1, name='dog')])
     (coco / 'annotations' / 'instances_train2017.json').write_text(json.dumps(instances))

@@ -1,6 +1,6 @@
 # More sources for a joint training on photographs, to be read by its config: stuff and things of COCO's panoptic files,
-# the streets of CamVid, and objects of which only boxes are known, from other images of COCO. Where they lie is said by
-# environment variables: COCO_ROOT=/my/coco/ CAMVID_ROOT=/my/camvid/ python tools/train.py ...
+# the streets of CamVid, objects of which only boxes are known, from other images of COCO, and photographs of anything,
+# in which what has none of the twenty names is no object. Where they lie is said by environment variables: COCO_ROOT=/my/coco/ CAMVID_ROOT=/my/camvid/ python tools/train.py ...
 coco_root = '{{$COCO_ROOT:data/coco/}}'
 camvid_root = '{{$CAMVID_ROOT:data/camvid/}}'
 more_size = 256
@@ -16,6 +16,11 @@ stuff_pipeline = [
     dict(type='PackXDetInputs'),
 ]
 segments_only_pipeline = [*stuff_pipeline[:4], dict(type='PackXDetInputs')]
+# VOC's names, as COCO says them.
+voc_names = [
+    'airplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'dining table', 'dog',
+    'horse', 'motorcycle', 'person', 'potted plant', 'sheep', 'couch', 'train', 'tv',
+]  # fmt: skip
 boxes_pipeline = [*stuff_pipeline[:4], dict(type='PackXDetInputs', box_affinity=True)]
 
 more_sampling = dict(num_workers=2, persistent_workers=True, sampler=dict(type='ResumableSampler'))
@@ -43,6 +48,22 @@ more_sources = dict(
                 data_root=camvid_root,
                 classes='camvid',
                 data_prefix=dict(img='images/train/', seg='labels/train/'),
+                pipeline=segments_only_pipeline,
+            ),
+        ),
+        **more_sampling,
+    ),
+    anything=dict(
+        batch_size=2,
+        dataset=dict(
+            type='SeededDataset',
+            dataset=dict(
+                type='CocoInstanceSegDataset',
+                metainfo=dict(classes=voc_names),
+                data_root=coco_root,
+                ann_file='annotations/instances_train2017.json',
+                data_prefix=dict(img='train2017/'),
+                filter_cfg=dict(filter_empty_gt=False),
                 pipeline=segments_only_pipeline,
             ),
         ),
