@@ -1,6 +1,7 @@
 # More sources for a joint training on photographs, to be read by its config: stuff and things of COCO's panoptic files,
 # the streets of CamVid, objects of which only boxes are known, from other images of COCO, and photographs of anything,
-# in which what has none of the twenty names is no object. Where they lie is said by environment variables: COCO_ROOT=/my/coco/ CAMVID_ROOT=/my/camvid/ python tools/train.py ...
+# in which what has none of the twenty names is no object. Where they lie is said by environment variables:
+#   COCO_ROOT=/my/coco/ CAMVID_ROOT=/my/camvid/ python tools/train.py ...
 coco_root = '{{$COCO_ROOT:data/coco/}}'
 camvid_root = '{{$CAMVID_ROOT:data/camvid/}}'
 more_size = 256

@@ -102,8 +102,8 @@ def usual_folders(ann_file: Path, whole: Path | None = None) -> list[Path]:
 
 
 def panoptic_file(ann_file: Path, name: str, where: str) -> str:
-    """Where a PNG that ``panoptic_val.json`` names is: in ``panoptic_val/``, ``panoptic/val/`` or ``../panoptic_val/``, or
-    beside the file.
+    """Where a PNG that ``panoptic_val.json`` names is: in ``panoptic_val/`` beside the file or beside its folder, in
+    ``panoptic/val/``, or with the file itself.
 
     Raises:
         FileNotFoundError: In none of them.
