@@ -61,26 +61,10 @@ def load_weights(
         some = ', '.join(list(weights)[:3])
         raise CheckpointError(f"'{path_or_url}' holds weights of another model (entries such as {some})")
     weights = _skip_unconfigured_tasks(weights, own)
-    missing = [key for key in own if key not in weights and not _matches(key, allow_missing)]
-    unexpected = [key for key in weights if key not in own and not _matches(key, allow_unexpected)]
-    different = [key for key in weights if key in own and weights[key].shape != own[key].shape]
-    reshaped = [key for key in different if not _matches(key, allow_missing)]
-    retyped = [
-        f'{key} {weights[key].dtype} in the file, {own[key].dtype} in it'
-        for key in weights
-        if key in own and weights[key].is_floating_point() != own[key].is_floating_point()
-    ]
-    if missing or unexpected or reshaped or retyped:
-        shapes = [f'{key} {tuple(weights[key].shape)} in the file, {tuple(own[key].shape)} in it' for key in reshaped]
-        problems = (
-            _listed('lacks', missing),
-            _listed('has unknown', unexpected),
-            _listed('has wrong shapes for', shapes),
-            _listed('has wrong types for', retyped),
-        )
-        reason = _mismatch_hint(weights, own) + '; '.join(filter(None, problems))
+    if problems := _problems(weights, own, allow_missing, allow_unexpected):
+        reason = _mismatch_hint(weights, own) + '; '.join(problems)
         raise CheckpointError(f"'{path_or_url}' does not fit the model: {reason}")
-    weights = {key: weights[key] for key in weights if key in own and key not in different}
+    weights = {key: value for key, value in weights.items() if key in own and value.shape == own[key].shape}
     check_finite(weights, own, path_or_url)
     model.load_state_dict(weights, strict=False)
     known = known_words_of(checkpoint, path_or_url)
@@ -156,6 +140,37 @@ def _task(key: str) -> str | None:
     return parts[1] if parts[0] == 'tasks' else None
 
 
+def _problems(
+    weights: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    allow_missing: Sequence[str],
+    allow_unexpected: Sequence[str],
+) -> list[str]:
+    """What does not fit and is not allowed to, in words."""
+    both = [(key, weights[key], own[key]) for key in weights if key in own]
+    told = (
+        ('lacks', [key for key in own if key not in weights and not _matches(key, allow_missing)]),
+        ('has unknown', [key for key in weights if key not in own and not _matches(key, allow_unexpected)]),
+        (
+            'has wrong shapes for',
+            [
+                f'{key} {tuple(given.shape)} in the file, {tuple(wanted.shape)} in it'
+                for key, given, wanted in both
+                if given.shape != wanted.shape and not _matches(key, allow_missing)
+            ],
+        ),
+        (
+            'has wrong types for',
+            [
+                f'{key} {given.dtype} in the file, {wanted.dtype} in it'
+                for key, given, wanted in both
+                if given.is_floating_point() != wanted.is_floating_point()
+            ],
+        ),
+    )
+    return [_listed(what, items) for what, items in told if items]
+
+
 def _mismatch_hint(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
     """What to do when the file belongs to another size of the model or another number of queries."""
     hint = ''
@@ -186,4 +201,4 @@ def _matches(key: str, patterns: Sequence[str]) -> bool:
 
 def _listed(what: str, items: Sequence[str]) -> str:
     more = f', and {len(items) - _SHOWN} more' if len(items) > _SHOWN else ''
-    return f'it {what} {len(items)}: {", ".join(items[:_SHOWN])}{more}' if items else ''
+    return f'it {what} {len(items)}: {", ".join(items[:_SHOWN])}{more}'

@@ -89,10 +89,9 @@ def export(
 def _facts(inferencer: XDecoderInferencer, wanted: Collection[str]) -> dict[str, Any]:
     """What running the graphs needs to know."""
     model, origin = inferencer.model, inferencer.origin.describe()
-    text, decoder, pixels = model.text_encoder, model.decoder, model.data_preprocessor
+    text, pixels = model.text_encoder, model.data_preprocessor
     tasks = {type(task): task for task in model.tasks.values() if set(task.names) & set(wanted)}
     pipelines = {task or '': pipeline for task, pipeline in inferencer.pipelines.items()}
-    blocks = text.transformer.resblocks
     facts: dict[str, Any] = dict(
         format=FORMAT,
         xdet=__version__,
@@ -137,6 +136,14 @@ def _facts(inferencer: XDecoderInferencer, wanted: Collection[str]) -> dict[str,
     if inferencer.calibration is not None:
         learned = {name: inferencer.calibration.presence(name) for name in wanted}
         facts['presence'] = {name: value for name, value in learned.items() if value is not None}
+    return facts | _task_facts(model, tasks)
+
+
+def _task_facts(model: Any, tasks: Mapping[type, Any]) -> dict[str, Any]:
+    """What running the graphs of tasks needs to know of these."""
+    text, decoder = model.text_encoder, model.decoder
+    blocks = text.transformer.resblocks
+    facts: dict[str, Any] = {}
     if (segmenting := tasks.get(SegmentationTask)) is not None:
         facts['segments'] = dict(
             least=segmenting.object_mask_threshold,

@@ -107,24 +107,14 @@ def check_set(data: AnnotatedSet, problems: Problems, source: Source | None = No
             told = f'{image.file}: {image.segments[first].name!r}, segments {first} and {second} (counted from 0)'
             note('same_twice', 'segments that are nearly the same as another of their class', told)
     for images in contents.values():
-        splits = {image.split for image in images}
         told = ' = '.join(f'{image.split}: {image.file}' if image.split else image.file for image in images)
-        if len(splits) > 1:
+        if len({image.split for image in images}) > 1:
             note('same_image_in_splits', 'images of equal content in different splits', told, True)
         elif len(images) > 1:
             note('same_image', 'images of equal content', told)
     used = Counter(segment.name for image in data.images for segment in image.segments)
-    for name in data.names:
-        if not used[name]:
-            note('unused_classes', 'classes without a segment', name)
-    for pair in _alike(data.names):
-        note('alike_classes', 'classes with nearly equal names', ' and '.join(map(repr, pair)))
-    for split in data.splits:
-        if len(data.splits) > 1:
-            there = {segment.name for image in data.part(split).images for segment in image.segments}
-            for name in used:
-                if name not in there:
-                    note('absent_in_split', 'classes without a segment in a split', f'{split}: {name}')
+    for finding in _look_at_classes(data, used):
+        note(*finding)
     for file in _unlisted(data, source):
         note('unlisted_images', 'image files that are not listed', file)
     return Report(_counts(data, used), findings)
@@ -207,6 +197,19 @@ def _same(image: AnnotatedImage) -> Iterator[tuple[int, int]]:
                     break
                 if iou(image.segments[place].filled, image.segments[other].filled) > SAME:
                     yield min(place, other), max(place, other)
+
+
+def _look_at_classes(data: AnnotatedSet, used: Counter[str]) -> Iterator[tuple[str, str, str]]:
+    for name in data.names:
+        if not used[name]:
+            yield 'unused_classes', 'classes without a segment', name
+    for pair in _alike(data.names):
+        yield 'alike_classes', 'classes with nearly equal names', ' and '.join(map(repr, pair))
+    for split in data.splits if len(data.splits) > 1 else ():
+        there = {segment.name for image in data.part(split).images for segment in image.segments}
+        for name in used:
+            if name not in there:
+                yield 'absent_in_split', 'classes without a segment in a split', f'{split}: {name}'
 
 
 def _alike(names: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from xdet.options import PROMPTS, THRESHOLDS
@@ -88,18 +88,20 @@ def make_requests(
         )
         for index in range(count or 1)
     ]
-    names = dict.fromkeys(
-        name
-        for one in {(id(request.vocabulary), request.phrases): request for request in asked}.values()
-        for name in (
-            *(one.vocabulary.with_background(one.background).names if one.vocabulary is not None else ()),
-            *one.phrases,
-        )
-    )
-    limits.check_names(list(names))
+    limits.check_names(_names_of(asked))
     if form.ranks and len({one.texts for one in asked}) > 1:
         raise ValueError('texts differ between images, but they rank all images of the call; give one list of texts')
     return asked
+
+
+def _names_of(asked: Sequence[TextPrompts]) -> list[str]:
+    """Names and phrases that images are asked about, each once."""
+    names: dict[str, None] = {}
+    for one in {(id(request.vocabulary), request.phrases): request for request in asked}.values():
+        if one.vocabulary is not None:
+            names |= dict.fromkeys(one.vocabulary.with_background(one.background).names)
+        names |= dict.fromkeys(one.phrases)
+    return list(names)
 
 
 def _check(

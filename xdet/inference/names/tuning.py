@@ -148,14 +148,7 @@ def tune(
     what = 'data' if isinstance(data, AnnotatedSet) else str(data)
     if not isinstance(data, AnnotatedSet):
         data = read_annotations(expand(data), images=images)
-    names = [names] if isinstance(names, str) else names
-    wanted = dict(names) if isinstance(names, Mapping) else {name: name for name in names}
-    strange = [of for of in wanted.values() if of not in data.names]
-    if strange or not wanted:
-        asked = f'has no class {shown(strange[0])}' if strange else 'no name is given'
-        raise TuningError(f'{what}: {asked}; accepted are {listed(data.names, 30)}')
-    if len(set(wanted.values())) < len(wanted):
-        raise TuningError('two names are tuned for one class; tune them one after the other')
+    wanted = _wanted(names, data, what)
     renamed = {of: name for name, of in wanted.items()}
     vocabulary = Vocabulary.from_prompts(classes=[renamed.get(name, name) for name in data.names])
     model, labels = inferencer.model, {name: place for place, name in enumerate(data.names)}
@@ -185,6 +178,19 @@ def tune(
     origin = model.text_encoder.fingerprint(), inferencer.origin.weights_sha256 or ''
     shares = dict(zip(wanted, prompts.shares(), strict=True)) if isinstance(prompts, TemplateWeights) else {}
     return Tuned(rows_of, counts, losses, *origin, shares)
+
+
+def _wanted(names: Mapping[str, str] | Sequence[str] | str, data: AnnotatedSet, what: str) -> dict[str, str]:
+    """Class of the data by the name that is to be tuned for it."""
+    names = [names] if isinstance(names, str) else names
+    wanted = dict(names) if isinstance(names, Mapping) else {name: name for name in names}
+    strange = [of for of in wanted.values() if of not in data.names]
+    if strange or not wanted:
+        asked = f'has no class {shown(strange[0])}' if strange else 'no name is given'
+        raise TuningError(f'{what}: {asked}; accepted are {listed(data.names, 30)}')
+    if len(set(wanted.values())) < len(wanted):
+        raise TuningError('two names are tuned for one class; tune them one after the other')
+    return wanted
 
 
 @torch.no_grad()
