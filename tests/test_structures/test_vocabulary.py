@@ -52,6 +52,12 @@ def test_things_come_first_and_are_marked():
         (dict(classes='sand . sand-stuff'), 'more than once: sand = sand-stuff'),
         (dict(classes=['dog', 'Background']), "'Background' is taken"),
         (dict(classes='classes.txt'), "'classes.txt' is the name of a file"),
+        (dict(classes=['cat', './data.yaml']), "'./data.yaml' is the name of a file"),
+        (dict(classes='["cat", "dog"]'), 'is JSON; give the class names as they are'),
+        (dict(classes=' [ "cat" ]'), 'is JSON'),
+        (dict(classes='{}'), 'is JSON'),
+        (dict(classes='cat . \x1b[31mdog'), 'cannot be printed'),
+        (dict(classes=['cat\ndog']), 'cannot be printed'),
         (dict(classes=5), 'class names are a int'),
         (dict(classes=dict(dog=1)), 'class names are a dict'),
         (dict(classes=b'dog'), 'class names are a bytes'),
@@ -105,3 +111,12 @@ def test_prompts_replace_names_for_the_text_encoder():
         Vocabulary(('tv', 'bag'), (True, True), (('television',),))
     with pytest.raises(ValueError, match="'' is empty"):
         Vocabulary(('tv', 'bag'), (True, True), (('television',), ()))
+
+
+def test_texts_as_editors_and_tables_have_them() -> None:
+    assert (
+        split_prompts('\ufeffcat\r\ndog\r\n')
+        == split_prompts('cat\tdog')
+        == split_prompts('cat\rdog')
+        == ['cat', 'dog']
+    )

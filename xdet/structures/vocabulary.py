@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -138,20 +139,40 @@ def _unique(names: list[str]) -> list[str]:
     if BACKGROUND in spellings:
         name = spellings[BACKGROUND][0]
         raise ValueError(f"class name {name!r} is taken: it stands for no object; use another, such as 'ground'")
-    files = [name for name in names if isinstance(name, str) and _FILE.fullmatch(name)]
-    if files:
-        raise ValueError(f'{shorten(files[0])!r} is the name of a file; give the class names themselves')
+    refuse_no_texts('class names', names)
     return names
 
 
-_FILE = re.compile(r'\S+\.(?:txt|json|csv|tsv)', re.IGNORECASE)
+def refuse_no_texts(what: str, texts: Iterable[object]) -> None:
+    """Refuse what was given in place of texts: the name of a file, JSON, or what a terminal would obey.
+
+    Args:
+        what (str): Which texts they are, for the error.
+        texts (Iterable): Texts; anything else is passed over.
+
+    Raises:
+        ValueError: One is no text that anybody can mean.
+    """
+    for text in texts:
+        if not isinstance(text, str):
+            continue
+        if _FILE.fullmatch(text):
+            raise ValueError(f'{shorten(text)!r} is the name of a file; give the {what} themselves')
+        if _JSON.match(text):
+            raise ValueError(f"{shorten(text)!r} is JSON; give the {what} as they are, such as 'dog . cat'")
+        if any(unicodedata.category(letter) == 'Cc' for letter in text):
+            raise ValueError(f'{what}: {shown(text)} has characters that cannot be printed')
+
+
+_FILE = re.compile(r'\S+\.(?:txt|json|csv|tsv|ya?ml)', re.IGNORECASE)
+_JSON = re.compile(r'\s*[\[{]\s*["\'\]}]')
 
 
 def split_prompts(prompts: str | Iterable[str] | None) -> list[str]:
     """Names of a prompt: a list as it is, a string split at separators.
 
-    Separators are full stops that stand alone, ``' . '``, commas, semicolons and line ends. Where there are none of
-    these, full stops after words separate too: ``'cat. dog.'`` are two names, and a notice says so. Otherwise they
+    Separators are full stops that stand alone, ``' . '``, commas, semicolons, tabs and line ends. Where there are none
+    of these, full stops after words separate too: ``'cat. dog.'`` are two names, and a notice says so. Otherwise they
     belong to the names, as in ``'St. Bernard . No. 7'``; one at the very end is dropped.
 
     Args:
@@ -169,6 +190,8 @@ def split_prompts(prompts: str | Iterable[str] | None) -> list[str]:
         raise ValueError(f"class names are a {type(prompts).__name__}; accepted are lists and strings 'dog . cat'")
     if not isinstance(prompts, str):
         return [name.strip() if isinstance(name, str) else name for name in prompts]
+    refuse_no_texts('class names', [_SEPARATOR.sub(' ', prompts)])  # JSON before it is taken apart
+    prompts = prompts.lstrip('\ufeff')  # with which some editors begin a file
     pieces = _SEPARATOR.split(prompts.strip())
     if len(pieces) > 1:
         parts = _named(pieces)
@@ -183,7 +206,7 @@ def split_prompts(prompts: str | Iterable[str] | None) -> list[str]:
 
 
 # Each looks at one character and its neighbours, so the time is linear in the length of the text.
-_SEPARATOR = re.compile(r'[,;\n]|(?<!\S)\.(?!\S)')
+_SEPARATOR = re.compile(r'[,;\t\r\n]|(?<!\S)\.(?!\S)')
 _STOP_AFTER_WORD = re.compile(r'\.(?!\S)')
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from xdet.inference.inputs.prompts import resolve_vocabularies
+from xdet.inference.inputs.prompts import resolve_texts, resolve_vocabularies
 from xdet.structures import Vocabulary
 
 DEFAULT = Vocabulary(('red circle',), (True,))
@@ -59,3 +59,23 @@ def test_bad_prompts_end_in_one_line(prompts, message):
     with pytest.raises(ValueError, match=message) as caught:
         resolve_vocabularies(2, **prompts)
     assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('texts', 'message'),
+    [
+        ('names.txt', "'names.txt' is the name of a file; give the phrases themselves"),
+        ('["a dog", "a cat"]', 'is JSON; give the phrases as they are'),
+        (['a dog', 'a \x00'], 'phrases: .* cannot be printed'),
+        ([['a dog'], ['names.json']], 'give the phrases of image 1 themselves'),
+    ],
+)
+def test_what_is_given_in_place_of_texts(texts: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        resolve_texts('phrases', texts, 2)
+
+
+def test_texts_in_lines_and_rows() -> None:
+    assert resolve_texts('phrases', '\ufeffa dog, left\r\na cat\tread me.txt', 1) == [
+        ('a dog, left', 'a cat', 'read me.txt')
+    ]

@@ -9,6 +9,7 @@ from typing import Any
 from xdet.datasets.vocab import get_vocabulary
 from xdet.io.schema import shown
 from xdet.structures import Vocabulary
+from xdet.structures.vocabulary import refuse_no_texts
 
 NamedVocabulary = str | Vocabulary
 
@@ -91,16 +92,18 @@ def resolve_texts(key: str, value: Any, count: int | None) -> list[tuple[str, ..
                 raise ValueError(
                     f'{where}: {shown(text)} is empty or not a string; every text needs at least one letter'
                 )
+        refuse_no_texts(where, texts)
         result.append(tuple(text.strip() for text in texts))
     return result
 
 
 def split_texts(texts: str) -> list[str]:
-    """Texts of a string, separated by line ends or by full stops that stand alone: ``'the red car . a person'``.
+    """Texts of a string, separated by tabs, line ends or full stops that stand alone: ``'the red car . a person'``.
 
     Unlike in lists of class names, commas and full stops after a word belong to the text.
     """
-    return [part.strip() for part in re.split(r'\n|(?<!\S)\.(?!\S)', texts) if part.strip()]
+    parts = re.split(r'[\t\r\n]|(?<!\S)\.(?!\S)', texts.lstrip('\ufeff'))
+    return [part.strip() for part in parts if part.strip()]
 
 
 def read_texts(key: str, value: Any, separators: str = '.;') -> list[Any]:

@@ -35,6 +35,8 @@ class NameReport:
 
 
 NO_OBJECT = '(no object)'
+_LEAST_SHARE = 0.01
+_AT_MOST = 100  # of a whole that have that share
 
 
 def report_names(inferencer: XDecoderInferencer, names: Sequence[str], most: int = 3) -> list[NameReport]:
@@ -66,25 +68,26 @@ def report_names(inferencer: XDecoderInferencer, names: Sequence[str], most: int
     ids = model.text_encoder.tokenize(list(asked.names))
     tokens = [tuple(row) for row in ids.tolist()]
     bags = [tuple(sorted(row)) for row in tokens]
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for place, bag in enumerate(bags):
+        alike.setdefault(bag, []).append(place)
+    labels = [*asked.names, NO_OBJECT]
     # The end token has the largest id.
     full = (ids.argmax(dim=1) + 1 == model.text_encoder.context_length).tolist()
     reports = []
     for place, name in enumerate(asked.names):
-        order = [other for other in near[place].argsort(descending=True).tolist() if other != place][:most]
-        likely = chances[place].argsort(descending=True).tolist()
-        labels = [*asked.names, NO_OBJECT]
+        order = [other for other in near[place].topk(min(most + 1, len(every))).indices.tolist() if other != place]
+        shares, likely = (column.tolist() for column in chances[place].topk(min(_AT_MOST, len(labels))))
         reports.append(
             NameReport(
                 name=name,
-                nearest=tuple((every[other], float(near[place, other])) for other in order),
+                nearest=tuple((every[other], float(near[place, other])) for other in order[:most]),
                 confusions=tuple(
-                    (labels[other], float(chances[place, other]))
-                    for other in likely
-                    if other != place and chances[place, other] >= 0.01
+                    (labels[other], share)
+                    for other, share in zip(likely, shares, strict=True)
+                    if other != place and share >= _LEAST_SHARE
                 ),
-                same_tokens=tuple(
-                    other for at, other in enumerate(asked.names) if at != place and bags[at] == bags[place]
-                ),
+                same_tokens=tuple(asked.names[other] for other in alike[bags[place]] if other != place),
                 too_long=full[place],
             )
         )
@@ -96,7 +99,8 @@ def lines(reports: Sequence[NameReport]) -> list[str]:
     told = []
     for report in reports:
         told.append(report.name)
-        told.append('  nearest     ' + ', '.join(f'{name} {cosine:.2f}' for name, cosine in report.nearest))
+        if report.nearest:
+            told.append('  nearest     ' + ', '.join(f'{name} {cosine:.2f}' for name, cosine in report.nearest))
         if report.confusions:
             told.append(
                 '  may become  ' + ', '.join(f'{name} {100 * share:.0f} %' for name, share in report.confusions)
