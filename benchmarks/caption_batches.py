@@ -13,11 +13,11 @@ import argparse
 import json
 import math
 import time
-from pathlib import Path
 
 import torch
 
 from xdet.apis import XDecoderInferencer
+from xdet.cli.places import output_file
 from xdet.inference.inputs.images import expand_images
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument('--batch-size', type=int, default=8)
     parser.add_argument('--tokens', type=int, default=50, help='longest text')
     parser.add_argument('--repeats', type=int, default=1, help='the best of so many runs counts')
-    parser.add_argument('--out', help='JSON file')
+    parser.add_argument('--out', type=output_file, help='JSON file')
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -65,7 +65,7 @@ def main() -> None:
     result = dict(model=args.model or 'default', images=len(images), tokens=args.tokens, ways=rows)
     print(json.dumps(result, indent=2))
     if args.out:
-        Path(args.out).write_text(json.dumps(result, indent=2) + '\n', encoding='utf-8')
+        args.out.write_text(json.dumps(result, indent=2) + '\n', encoding='utf-8')
 
 
 if __name__ == '__main__':

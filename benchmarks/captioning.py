@@ -22,6 +22,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor
 
 import xdet  # noqa: F401
+from xdet.cli.places import output_file
 from xdet.compat.quiet import quiet_imports
 
 with quiet_imports():
@@ -112,13 +113,13 @@ def main() -> None:
     parser.add_argument('--width', type=int, default=352, help='multiple of 32 (default: 336 padded)')
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument('--repeats', type=int, default=3, help='the best of so many runs counts')
-    parser.add_argument('--out', help='JSON file')
+    parser.add_argument('--out', type=output_file, help='JSON file')
     args = parser.parse_args()
     init_default_scope('xdet')
     result = measure(args.model, args.height, args.width, args.batch_size, args.repeats)
     print(json.dumps(result, indent=2))
     if args.out:
-        Path(args.out).write_text(json.dumps(result, indent=2) + '\n')
+        args.out.write_text(json.dumps(result, indent=2) + '\n')
 
 
 if __name__ == '__main__':

@@ -13,7 +13,6 @@ import itertools
 import json
 import time
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -23,6 +22,7 @@ from mmengine.registry import init_default_scope
 
 import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
 from xdet.cli.overrides import apply_overrides
+from xdet.cli.places import output_file
 from xdet.model_zoo import find_config, load_config
 from xdet.registry import DATA_SAMPLERS, DATASETS
 
@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='name or path of a config')
     parser.add_argument('--samples', type=int, default=200)
-    parser.add_argument('--out', type=Path)
+    parser.add_argument('--out', type=output_file)
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     args = parser.parse_args()
     torch.set_num_threads(1)

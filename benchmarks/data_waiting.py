@@ -15,7 +15,6 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +27,7 @@ from mmengine.visualization import Visualizer
 
 import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
 from xdet.cli.overrides import apply_overrides
+from xdet.cli.places import output_file
 from xdet.engine.runner import XDetRunner
 from xdet.model_zoo import find_config, load_config
 from xdet.visualization import XDetLocalVisualizer
@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument('--workers', type=int, nargs='+', default=[0, 2], help='workers per source')
     parser.add_argument('--iterations', type=int, default=20)
     parser.add_argument('--warm-up', type=int, default=4, help='first iterations that do not count')
-    parser.add_argument('--out', type=Path, help='JSON file')
+    parser.add_argument('--out', type=output_file, help='JSON file')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     args = parser.parse_args()
     results = []

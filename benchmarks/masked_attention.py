@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from xdet.cli.places import output_file
 from xdet.models import postprocess
 from xdet.models.decoder import XDecoderTransformerDecoder
 from xdet.models.decoder.queries import pack
@@ -64,7 +65,7 @@ def main() -> None:
     parser.add_argument('--width', type=int, default=1216, help='padded input width')
     parser.add_argument('--kept', type=int, default=10, help='queries that pass the panoptic class threshold')
     parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--out', type=Path, help='where to write the result as JSON')
+    parser.add_argument('--out', type=output_file, help='where to write the result as JSON')
     args = parser.parse_args()
 
     init_default_scope('xdet')

@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from pathlib import Path
 
 import numpy as np
 
 from xdet.apis import XDecoderInferencer
+from xdet.cli.places import output_file
 
 REQUESTS = {
     'panoptic': dict(classes='dog . cat . grass'),
@@ -51,14 +51,14 @@ def main() -> None:
     parser.add_argument('--height', type=int, default=512)
     parser.add_argument('--width', type=int, default=800)
     parser.add_argument('--repeats', type=int, default=2, help='the best of so many runs counts')
-    parser.add_argument('--out', help='JSON file')
+    parser.add_argument('--out', type=output_file, help='JSON file')
     args = parser.parse_args()
     image = np.random.default_rng(0).integers(0, 256, (args.height, args.width, 3), dtype=np.uint8)
     inferencer = XDecoderInferencer(args.model, random_weights=True)
     result = dict(model=args.model, size=f'{args.height}x{args.width}', **measure(inferencer, image, args.repeats))
     print(json.dumps(result, indent=2))
     if args.out:
-        Path(args.out).write_text(json.dumps(result, indent=2) + '\n')
+        args.out.write_text(json.dumps(result, indent=2) + '\n')
 
 
 if __name__ == '__main__':

@@ -19,6 +19,7 @@ from PIL import Image
 from process_memory import memory
 
 from xdet.apis import XDecoderInferencer
+from xdet.cli.places import output_file
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument('--images', type=int, default=10000)
     parser.add_argument('--model', default='scenes')
     parser.add_argument('--no-save-vis', action='store_true', help='do not draw, which is most of the time')
-    parser.add_argument('--out', help='JSON file')
+    parser.add_argument('--out', type=output_file, help='JSON file')
     args = parser.parse_args()
     inferencer = XDecoderInferencer(args.model, device='cpu')
     with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +58,7 @@ def main() -> None:
     result['seconds'] = round(seconds, 1)
     print(json.dumps(result))
     if args.out:
-        Path(args.out).write_text(json.dumps(result, indent=2))
+        args.out.write_text(json.dumps(result, indent=2))
 
 
 if __name__ == '__main__':

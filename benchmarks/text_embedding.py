@@ -25,6 +25,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
+from xdet.cli.places import output_file
 from xdet.datasets.vocab import get_vocabulary
 from xdet.models.similarity import normalize
 from xdet.models.text import END_TOKEN, TEMPLATES, CausalTextEncoder, TextCache, clean_name
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument('--names', type=int, default=5, help='how many names of COCO panoptic, "background" included')
     parser.add_argument('--repeats', type=int, default=2)
     parser.add_argument('--threads', type=int, help="threads of torch; 1 where other programs use the machine's cores")
-    parser.add_argument('--out', type=Path, help='where to write the result as JSON')
+    parser.add_argument('--out', type=output_file, help='where to write the result as JSON')
     args = parser.parse_args()
     if args.names < 2:
         parser.error(f'--names is {args.names}; it takes at least 2')

@@ -16,7 +16,6 @@ import json
 import time
 import weakref
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
+from xdet.cli.places import output_file
 from xdet.model_zoo import find_config, load_config
 from xdet.registry import MODELS
 from xdet.structures import Vocabulary, XDetDataSample
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument('--settings', nargs='+', choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--out', type=Path, help='JSON file')
+    parser.add_argument('--out', type=output_file, help='JSON file')
     args = parser.parse_args()
     cfg = load_config(find_config(args.config))
     batch = random_batch(args.batch_size, args.size)
