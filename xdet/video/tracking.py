@@ -108,8 +108,6 @@ class Tracker:
         Returns:
             list[int | None]: Numbers from 1, each once; None for empty masks.
         """
-        from scipy.optimize import linear_sum_assignment  # half a second of importing xdet.apis otherwise
-
         self.frame += 1
         found: list[int | None] = [None] * len(labels)
         small, units = shrink(masks), [_unit(look) for look in looks]
@@ -136,11 +134,10 @@ class Tracker:
             agreed = self._looks(free, open_rows, labels, units)
             if nearby:
                 agreed = self._with_overlap(agreed, free, small[open_rows])
-            for place, column in zip(*linear_sum_assignment(-agreed), strict=True):
-                if agreed[place, column] >= least:
-                    row = open_rows[column]
-                    found[row] = free[place].number
-                    self._refresh(free[place], small[row], [unit[row] for unit in units], centres[row])
+            for place, column in _pairs(agreed, least):
+                row = open_rows[column]
+                found[row] = free[place].number
+                self._refresh(free[place], small[row], [unit[row] for unit in units], centres[row])
         for row in rows:
             if found[row] is None:
                 number = self._new()
@@ -200,6 +197,14 @@ def ious(first: Masks, second: Masks) -> Floats:
     shared = a @ b.T
     union = a.sum(1)[:, None] + b.sum(1)[None] - shared
     return np.asarray(shared / np.maximum(union, 1))
+
+
+def _pairs(agreed: Floats, least: float) -> list[tuple[int, int]]:
+    """Rows and columns of a table that together agree best, each once, where they agree at least so much."""
+    from scipy.optimize import linear_sum_assignment  # half a second of importing xdet.apis otherwise
+
+    pairs = zip(*linear_sum_assignment(-agreed), strict=True)
+    return [(int(row), int(column)) for row, column in pairs if agreed[row, column] >= least]
 
 
 def _unit(vectors: Floats) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os.path as osp
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pycocotools import mask as mask_util
@@ -44,14 +44,7 @@ def read_objects(
         ValueError: An entry is damaged; file, entry and field are named.
     """
     images = index_images(path, content)
-    names = Counter(
-        osp.normpath(image['file_name']) for image in images.values() if isinstance(image.get('file_name'), str)
-    )
-    if repeated := [name for name, count in names.items() if count > 1]:
-        warn_once(
-            f'{path}: {len(repeated)} file(s) are listed as several images, each with objects of its own, the first is '
-            f'{shorten(repeated[0])}; what is annotated in one of them counts as background in the others'
-        )
+    _warn_of_repeated(path, images.values())
     categories = index_categories(path, content)
     left_out = LeftOut(path, 'annotations')
     objects = []
@@ -60,15 +53,10 @@ def read_objects(
         name = describe(annotation.get('id', f'{position} (counted from 0)'), image_id)
         where = f'{path}: {name}'
         if image_id not in images:
-            other_kind = str(image_id) in map(str, images)
-            raise ValueError(
-                f"{where}: 'image_id' is {shown(image_id)}, "
-                + (
-                    'but its images have ids of another kind (numbers or texts); they must be of one kind'
-                    if other_kind
-                    else 'and the file does not list that image'
-                )
-            )
+            why = 'and the file does not list that image'
+            if str(image_id) in map(str, images):
+                why = 'but its images have ids of another kind (numbers or texts); they must be of one kind'
+            raise ValueError(f"{where}: 'image_id' is {shown(image_id)}, {why}")
         category_id = check_category(where, categories, require(annotation, 'category_id', ID, where))
         size = (images[image_id]['height'], images[image_id]['width'])
         read = _read_box if boxes_only else _read_outlined
@@ -84,6 +72,16 @@ def read_objects(
         raise ValueError(f'{left_out}{advice}')
     left_out.report(len(content['annotations']))
     return images, objects
+
+
+def _warn_of_repeated(path: str, images: Iterable[dict]) -> None:
+    """Tell of files that are listed as several images."""
+    names = Counter(osp.normpath(image['file_name']) for image in images if isinstance(image.get('file_name'), str))
+    if repeated := [name for name, count in names.items() if count > 1]:
+        warn_once(
+            f'{path}: {len(repeated)} file(s) are listed as several images, each with objects of its own, the first is '
+            f'{shorten(repeated[0])}; what is annotated in one of them counts as background in the others'
+        )
 
 
 def _read_box(annotation: dict, size: tuple[int, int], where: str) -> dict | str:
