@@ -118,6 +118,7 @@ def test_command(drawn, tmp_path, capsys, monkeypatch, model):
         (['no.mp4', 'o.mp4'], 'no.mp4: does not exist'),
         ([str(film), 'o.gif'], "'.gif' is no format of films"),
         ([str(film), str(film)], 'OUT is IN'),
+        ([str(film), 'o.mp4', '--no-save-vis', '--no-save-pred'], 'leave nothing to write'),
         ([str(film), 'o.mp4', '--fps', '0'], 'fps is 0'),
         ([str(film), 'o.mp4', '--frames', '0'], 'frames is 0'),
         ([str(film), 'o.mp4', '--task', 'vqa'], "task is 'vqa'"),

@@ -250,6 +250,9 @@ def test_bad_input(inferencer, photos, tmp_path):
         build(inferencer, photos, batch_size=0)
     with pytest.raises(ValueError, match='has no texts'):
         TextIndex.build(inferencer, tmp_path / 'empty', tmp_path / 'index')
+    (tmp_path / 'texts.json').write_text('["a dog"]')
+    with pytest.raises(ValueError, match='has other things in its lines than texts'):
+        TextIndex.build(inferencer, tmp_path / 'texts.json', tmp_path / 'index')
     (tmp_path / 'empty' / 'latin.txt').write_bytes('Schloß'.encode('latin-1'))
     with pytest.raises(ValueError, match=r'latin\.txt.* cannot be read as UTF-8'):
         TextIndex.build(inferencer, tmp_path / 'empty', tmp_path / 'index')

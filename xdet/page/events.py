@@ -16,6 +16,7 @@ from typing import Any
 
 import gradio as gr
 
+from xdet.inference.outputs.writer import UniqueStems
 from xdet.io.errors import cause
 from xdet.io.reading import shorten
 from xdet.io.schema import shown
@@ -190,7 +191,7 @@ class Page(Layout):
             told += ' Nothing was found.'
         embedded = self.desk.model(model).embedded
         choices = [(f'{region.name}  ({region.text})', number) for number, region in enumerate(found.regions)]
-        stem = Path(pictures[0].name).stem[:60] or 'image'
+        stem = UniqueStems()(pictures[0].name)
         folder = self._folder / uuid.uuid4().hex
         write_text(folder / f'{stem}_{task}.json', json.dumps(found.prediction, ensure_ascii=False, allow_nan=False))
         update: Update = {

@@ -13,6 +13,9 @@ from xdet.io.reading import expand, read_text, shorten
 from .store import Item
 
 
+_NO_LINES = ('.json', '.jsonl', '.csv', '.tsv', '.yaml', '.yml', '.xml', '.html')
+
+
 def list_images(folder: str | Path) -> dict[str, Item]:
     """Image files below a folder, by relative path in order, with size and time of change; hidden ones left out.
 
@@ -43,6 +46,10 @@ def list_texts(source: str | Path) -> tuple[Path, dict[str, Item]]:
         raise ValueError("the source of the texts is ''; accepted are files and folders")
     path = expand(source)
     files = {'.': path} if os.path.isfile(path) else _list_files(path, ('.txt',))
+    if path.suffix.lower() in _NO_LINES and '.' in files:
+        raise ValueError(
+            f"'{source}' has other things in its lines than texts; give a text file with one text per line"
+        )
     items: dict[str, Item] = {}
     for name, file in files.items():
         try:

@@ -65,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
 
     limit = None if args.frames is None else number('frames', args.frames, int, 1)
     options = {name: getattr(args, name) for name in (*_PROMPTS, *THRESHOLDS)}
+    if args.no_save_vis and args.no_save_pred:
+        raise ValueError('--no-save-vis and --no-save-pred together leave nothing to write; give one of them')
     out = check_output(args.out)
     if out.is_file() and os.path.exists(args.film) and out.samefile(args.film):
         raise ValueError(f'OUT is IN ({args.out}), which would be gone; give another name')
