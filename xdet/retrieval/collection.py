@@ -12,7 +12,6 @@ from xdet.io.reading import expand, read_text, shorten
 
 from .store import Item
 
-
 _NO_LINES = ('.json', '.jsonl', '.csv', '.tsv', '.yaml', '.yml', '.xml', '.html')
 
 
