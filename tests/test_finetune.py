@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from tiny.data import write_pictures
 from tiny.forked import start_launcher
 from tiny.ranks import needs_ranks
-from tiny.tools import CONFIG, data_options, run_tool
+from tiny.tools import CONFIG, data_options, run_script, run_tool
 
 from xdet.compat.checkpoint import read_checkpoint
 from xdet.engine.optim.trainable import select_trainable
@@ -122,12 +122,3 @@ def test_two_processes_train_a_part(data: Path, tmp_path: Path) -> None:
     first, last = (read_checkpoint(tmp_path / f'iter_{i}.pth')['state_dict'] for i in (3, 6))
     changed = {name for name, value in last.items() if not torch.equal(value, first[name])}
     assert changed == {name for name in last if name.startswith(('decoder.class_embed', 'decoder.mask_embed.'))}
-
-
-def run_script(script: str, *arguments: str) -> None:
-    """Run a program of tools/ or demo/ in this process; its success may be an exit with status 0."""
-    name = '../' + script.removesuffix('.py') if script.startswith('demo/') else script[len('tools/') : -len('.py')]
-    try:
-        run_tool(name, *arguments)
-    except SystemExit as end:
-        assert not end.code, end.code

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from tiny.data import CLASSES
 from tiny.own_data import COLOURS, write_own_data
-from tiny.tools import ROOT, run_tool
+from tiny.tools import ROOT, run_script
 
 PAGE = (ROOT / 'docs' / 'own_data.md').read_text(encoding='utf-8')
 SECTIONS = re.findall(r'^## (Instances|Label images|Captions|Phrases|Questions).*?\n(.*?)(?=^## )', PAGE, re.M | re.S)
@@ -105,12 +105,3 @@ def check_console(text: str) -> None:
     steps = [line for line in text.splitlines() if 'Iter(train)' in line]
     assert len(steps) == 4 and all(' loss: ' in line and len(line) < 300 for line in steps)
     assert 'environment.txt' in text and 'FileClient' not in text and len(text) < 20_000
-
-
-def run_script(script: str, *arguments: str) -> None:
-    """Run a program of tools/ or demo/ in this process; its success may be an exit with status 0."""
-    name = '../' + script.removesuffix('.py') if script.startswith('demo/') else script[len('tools/') : -len('.py')]
-    try:
-        run_tool(name, *arguments)
-    except SystemExit as end:
-        assert not end.code, end.code

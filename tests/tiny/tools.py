@@ -22,9 +22,14 @@ CONFIG = ROOT / 'tests' / 'tiny' / 'tiny_run.py'
 
 
 def run_tool(name: str, *arguments: str | Path) -> None:
-    """Run ``tools/<name>.py`` in this process; raises the ``SystemExit`` of a failure."""
+    """Run ``tools/<name>.py`` as :func:`run_script` does."""
+    run_script(f'tools/{name}.py', *arguments)
+
+
+def run_script(path: str, *arguments: str | Path) -> None:
+    """Run a program of the repository in this process; raises the ``SystemExit`` of a failure."""
     forget_instances()
-    script = str(ROOT / 'tools' / f'{name}.py')
+    script = str(ROOT / path)
     with mock.patch.object(sys, 'argv', [script, *map(str, arguments)]), mock.patch.dict(os.environ):
         try:
             runpy.run_path(script, run_name='__main__')

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from xdet.cli.errors import one_line_errors
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import known_words_of, read_checkpoint, state_dict_of, write_state_dict
@@ -28,12 +29,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Read, strip, write."""
     args = parse_args()
-    try:
+    with one_line_errors(args.source, ValueError):
         checkpoint = read_checkpoint(args.source)
         weights = to_xdet(state_dict_of(checkpoint, args.source))
         write_state_dict(weights, args.target, args.dtype, known_words_of(checkpoint, args.source))
-    except ValueError as error:
-        raise SystemExit(f'error: {args.source}: {error}') from None
     print(f'wrote {len(weights)} entries to {args.target}')
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from xdet.cli.errors import one_line_errors
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import CheckpointError, read_state_dict, write_state_dict
@@ -29,14 +30,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Read, rename, write."""
     args = parse_args()
-    try:
+    with one_line_errors(args.source, ValueError):
         state_dict = read_state_dict(args.source)
         if is_official(state_dict):
             raise CheckpointError('already has the official names')
         converted = xdet_to_official(state_dict)
         write_state_dict(converted, args.target, args.dtype)
-    except ValueError as error:
-        raise SystemExit(f'error: {args.source}: {error}') from None
     print(f'wrote {len(converted)} entries to {args.target}')
 
 
