@@ -215,3 +215,14 @@ def test_names_that_the_list_of_voc_has_for_no_class(annotated: AnnotatedSet, tm
     with pytest.raises(ValueError, match='keeps the name _background_ for pixels of no class'):
         write_annotations(data, 'voc', tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('names', ['names: []', 'names: {}', 'nc: 2'])
+def test_yolo_without_names(names: str, tmp_path: Path) -> None:
+    (tmp_path / 'data.yaml').write_text(f'train: images\n{names}\n')
+    (tmp_path / 'images').mkdir()
+    with pytest.raises(ValueError, match='data.yaml: says no class names'):
+        read_annotations(tmp_path)
+    (tmp_path / 'classes.txt').write_text('cat\n\ndog\n')
+    with pytest.raises(ValueError, match='classes.txt: line 2 is empty'):
+        read_annotations(tmp_path)

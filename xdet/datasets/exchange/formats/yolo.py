@@ -94,7 +94,7 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
 def _names(given: Any, count: Any, source: Source, file: Path, root: Path) -> tuple[str, ...]:
     if source.names:
         return unique_names(source.names, 'the names given')
-    if given is None:
+    if given is None or given in ([], {}):
         lists = [path for path in (root / 'classes.txt', root / 'labels.txt') if path.is_file()]
         if not lists:
             raise ValueError(f'{file}: says no class names (names); labels have numbers only')
