@@ -43,7 +43,10 @@ def test_links_that_leave_the_docs(page: str, before: str, after: str) -> None:
     assert hooks['on_page_markdown'](before, of_page) == after
 
 
-@pytest.mark.parametrize('page', [*(ROOT / 'docs').glob('*.md'), ROOT / 'README.md'], ids=lambda page: page.name)
+PAGES = [*(ROOT / 'docs').glob('*.md'), ROOT / 'README.md', ROOT / 'CHANGELOG.md']
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_prose_has_lines_of_120_columns(page: Path) -> None:
     """Whatever is no table, no code and no image; addresses of links do not count."""
     fenced, wrong = False, []
