@@ -6,4 +6,4 @@ _base_ = ['./xdecoder_lite0-nano_joint-photos.py', '../_base_/datasets/photos_mo
 model = dict(tasks=dict(segmentation=dict(loss=dict(box_loss=dict(type='BoxMaskLoss')))))
 train_dataloader = {{_base_.more_sources}}
 train_cfg = dict(weights=dict(streets=0.5, boxes=0.5))
-auto_scale_lr = dict(base_batch_size=21)
+auto_scale_lr = dict(base_batch_size=23)

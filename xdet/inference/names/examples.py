@@ -203,9 +203,8 @@ def _with_pixels(inferencer: XDecoderInferencer, queries: Tensor, pixels: Tensor
         return _mean(torch.stack([queries, pixels]))
     looks = _mean(torch.stack([queries, like_a_name(pixels[None], everywhere[None], turn=0.3)[0]]))
     pixel_names = inferencer.model.tasks['segmentation'].pixel_names
-    share = 0.5 if pixel_names.joined else pixel_names.share
     names, rows = inferencer.word_check.dictionary()
-    both = queries + pixels if pixel_names.joined else (1 - share) * queries + share * pixels
+    both = queries + pixels if pixel_names.joined else torch.lerp(queries, pixels, pixel_names.share)
     like = torch.as_tensor(rows).to(queries) @ both
     weights, best = (inferencer.model.text_encoder.logit_scale.exp() * like).softmax(0).topk(min(WORDS, len(names)))
     words = Vocabulary(tuple(names[place] for place in best.tolist()), (True,) * len(best))
