@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from mmengine.evaluator import BaseMetric
 
+from xdet.engine.testing import evaluator as module
 from xdet.engine.testing.evaluator import NamingEvaluator
 from xdet.structures import XDetDataSample
 
@@ -44,3 +45,25 @@ def test_good_metrics_get_everything() -> None:
     evaluator = NamingEvaluator([Greedy('gt_rank')])
     evaluator.process(samples())
     assert evaluator.evaluate(1) == dict(number=1)
+
+
+class Failing(Greedy):
+    def compute_metrics(self, results: list) -> dict:
+        raise ValueError('too few')
+
+
+def test_a_metric_that_fails_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(module, 'print_log', lambda text, **_: told.append(text))
+    evaluator = NamingEvaluator([Failing('gt_rank'), Greedy('gt_rank')])
+    evaluator.process(samples())
+    with pytest.raises(ValueError, match='too few'):
+        evaluator.evaluate(1)
+    assert told == ['Measured, although another metric failed: number: 1']
+
+
+def test_values_of_one_name() -> None:
+    evaluator = NamingEvaluator([Greedy('gt_rank'), Greedy('gt_rank')])
+    evaluator.process(samples())
+    with pytest.raises(ValueError, match='Greedy: number is a value of another metric; set its prefix'):
+        evaluator.evaluate(1)

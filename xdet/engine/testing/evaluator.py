@@ -1,11 +1,13 @@
-"""MMEngine's evaluator, which says what a metric asked for in vain."""
+"""MMEngine's evaluator, which says what a metric asked for in vain, and loses nothing when one fails."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from mmengine.dist import get_world_size
 from mmengine.evaluator import Evaluator
+from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement
 
 _FIELDS = ('gt_', 'pred_')
@@ -35,3 +37,29 @@ class NamingEvaluator(Evaluator):
                     f"{type(metric).__name__}: asks for '{field}', which {name} does not have; its fields are {found} "
                     '(docs/plugins.md lists those of training and of testing)'
                 ) from error
+
+    def evaluate(self, size: int) -> dict[str, Any]:
+        """Values of all metrics; see :meth:`mmengine.evaluator.Evaluator.evaluate`.
+
+        Raises:
+            ValueError: A metric cannot be computed; those that can are logged before. Or two give a value one name.
+        """
+        values: dict[str, Any] = {}
+        failed: ValueError | None = None
+        for metric in self.metrics:
+            try:
+                found = metric.evaluate(size)
+            except ValueError as error:
+                failed = failed or error
+                if get_world_size() > 1:
+                    break  # other processes wait for this metric
+                continue
+            if twice := values.keys() & found.keys():
+                raise ValueError(f'{type(metric).__name__}: {min(twice)} is a value of another metric; set its prefix')
+            values.update(found)
+        if failed is not None:
+            if values:
+                told = '  '.join(f'{name}: {value}' for name, value in values.items())
+                print_log(f'Measured, although another metric failed: {told}', logger='current')
+            raise failed
+        return values
