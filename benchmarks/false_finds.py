@@ -21,15 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdet.cli.running import run_program
+from xdet.model_zoo import EMBEDDED
 
 if TYPE_CHECKING:
     from xdet.datasets.exchange import AnnotatedImage
-
-PHOTOS = (
-    'airplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'dining table', 'dog',
-    'horse', 'motorcycle', 'person', 'potted plant', 'sheep', 'sofa', 'train', 'tv',
-)  # fmt: skip
-"""Names that the model `photos` was trained with."""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -37,7 +32,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('annotations', type=Path, help='labelled photographs')
     parser.add_argument('--images', type=Path, help='folder of the images (default: where the format has them)')
-    parser.add_argument('--names', nargs='+', default=PHOTOS, metavar='NAME', help='(the 20 of photos)')
+    parser.add_argument(
+        '--names', nargs='+', default=EMBEDDED['photos'].vocabulary.names, metavar='NAME', help='(the 20 of photos)'
+    )
     parser.add_argument('--rename', nargs='*', default=[], metavar='THEIRS=OURS', help='names that differ')
     parser.add_argument('--model', default='photos', help='(photos)')
     parser.add_argument('--weights', help='(those of the model)')
