@@ -21,6 +21,7 @@ from PIL import Image
 from xdet.apis import XDecoderInferencer
 from xdet.inference.names.examples import ExampleError
 from xdet.structures import Vocabulary
+from xdet.structures.masks.panoptic import panoptic_ids
 
 LEAST_SHARE = 0.05  # of the image, for objects that serve as examples
 
@@ -30,8 +31,8 @@ def annotated(root: Path, split: str) -> Iterator[tuple[Path, np.ndarray, list[d
     content = json.loads((root / f'panoptic_{split}.json').read_text())
     images = {image['id']: image for image in content['images']}
     for entry in content['annotations']:
-        colours = np.asarray(Image.open(root / 'panoptic' / split / entry['file_name']).convert('RGB')).astype(np.int64)
-        ids = colours @ [1, 256, 65536]
+        colours = np.asarray(Image.open(root / 'panoptic' / split / entry['file_name']).convert('RGB'))
+        ids = panoptic_ids(colours)
         yield root / 'images' / split / images[entry['image_id']]['file_name'], ids, entry['segments_info']
 
 

@@ -22,6 +22,7 @@ from xdet.apis import XDecoderInferencer
 from xdet.evaluation.interactive import click_curve, number_of_clicks
 from xdet.scenes.render import render_scene
 from xdet.scenes.sampling import sample_scene
+from xdet.structures.masks.panoptic import panoptic_ids
 
 LEAST_AREA = 100
 TRAINED = 'xdecoder_lite0-nano_interactive-photos'
@@ -33,8 +34,8 @@ def photographs(root: Path, skip: int, count: int) -> Pictures:
     content = json.loads((root / 'panoptic_val.json').read_text())
     images = {image['id']: image for image in content['images']}
     for entry in content['annotations'][skip : skip + count]:
-        colours = np.asarray(Image.open(root / 'panoptic/val' / entry['file_name']).convert('RGB')).astype(np.int64)
-        ids = colours @ [1, 256, 65536]
+        colours = np.asarray(Image.open(root / 'panoptic/val' / entry['file_name']).convert('RGB'))
+        ids = panoptic_ids(colours)
         masks = [ids == segment['id'] for segment in entry['segments_info'] if not segment['iscrowd']]
         yield str(root / 'images/val' / images[entry['image_id']]['file_name']), masks
 

@@ -31,6 +31,7 @@ from xdet.model_zoo import resolve_model
 from xdet.models.context import LatentPass
 from xdet.scenes.render import render_scene
 from xdet.scenes.sampling import sample_scene
+from xdet.structures.masks.panoptic import panoptic_ids
 
 CONFIG, SIZE = 'xdecoder_lite0-nano_interactive-photos', 256
 
@@ -49,9 +50,9 @@ def pictures(root: Path, photos: int, scenes: int) -> Iterator[tuple[np.ndarray,
     names = {image['id']: image['file_name'] for image in content['images']}
     step = max(1, len(content['annotations']) // photos)
     for entry in content['annotations'][::step][:photos]:
-        colours = np.asarray(Image.open(root / 'panoptic/train' / entry['file_name']).convert('RGB')).astype(np.int64)
+        colours = np.asarray(Image.open(root / 'panoptic/train' / entry['file_name']).convert('RGB'))
         known = [segment['id'] for segment in entry['segments_info'] if not segment['iscrowd']]
-        numbers = colours @ [1, 256, 65536]
+        numbers = panoptic_ids(colours)
         picture = np.asarray(Image.open(root / 'images/train' / names[entry['image_id']]).convert('RGB'))
         yield picture, np.where(np.isin(numbers, known), numbers, 0)
     for index in range(scenes):

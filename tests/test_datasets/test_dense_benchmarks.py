@@ -16,9 +16,9 @@ from xdet.datasets.files.panoptic_files import (
     categories_of,
     describe_segments,
     instance_annotation,
-    panoptic_pixels,
 )
 from xdet.datasets.vocab import get_vocabulary
+from xdet.structures.masks.panoptic import panoptic_pixels
 
 PERSON, DOG, SKY, RUG = 0, 16, 119, 132
 

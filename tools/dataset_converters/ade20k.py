@@ -30,13 +30,13 @@ from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.files.panoptic_files import (
     describe_segments,
     instance_annotation,
-    panoptic_pixels,
     write_annotation_files,
 )
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_vocabulary
 from xdet.io.writing import write_image
+from xdet.structures.masks.panoptic import panoptic_pixels
 
 SPLITS = dict(validation='val', training='train')
 _VOID = -1

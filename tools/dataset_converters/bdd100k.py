@@ -24,11 +24,12 @@ import numpy as np
 from xdet.cli.errors import one_line_errors
 from xdet.cli.running import run_program
 from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
-from xdet.datasets.files.panoptic_files import describe_segments, panoptic_pixels, write_annotation_files
+from xdet.datasets.files.panoptic_files import describe_segments, write_annotation_files
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_class_list
 from xdet.io.writing import write_image
+from xdet.structures.masks.panoptic import panoptic_pixels
 
 _CROWD_OR_IGNORED = 3
 

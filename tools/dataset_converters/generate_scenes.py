@@ -33,6 +33,7 @@ from xdet.scenes.sampling import SPLITS, sample_scene, split_vocabulary
 from xdet.scenes.texts import scene_texts
 from xdet.scenes.words import with_synonyms
 from xdet.structures import Vocabulary
+from xdet.structures.masks.boxes import mask_xywh
 
 
 def parse_args() -> argparse.Namespace:
@@ -120,12 +121,9 @@ def coco_segments(rendered: RenderedScene, split: str) -> list[dict]:
     """COCO's description of the segments of one picture: boxes are x, y, width, height of the visible part."""
     segments = []
     for info in segments_of_split(rendered.segments_info, split):
-        rows, columns = np.nonzero(rendered.segment_map == info['id'])
-        x, y = int(columns.min()), int(rows.min())
-        box = [x, y, int(columns.max()) - x + 1, int(rows.max()) - y + 1]
-        segments.append(
-            dict(id=info['id'], category_id=info['label'] + 1, area=len(rows), bbox=box, iscrowd=int(info['iscrowd']))
-        )
+        mask = rendered.segment_map == info['id']
+        entry = dict(id=info['id'], category_id=info['label'] + 1, area=int(mask.sum()), bbox=mask_xywh(mask))
+        segments.append(dict(entry, iscrowd=int(info['iscrowd'])))
     return segments
 
 

@@ -35,6 +35,7 @@ from xdet.io.errors import cause
 from xdet.io.reading import parse_json, read_bytes
 from xdet.io.schema import ID, checked, require, shown
 from xdet.io.writing import write_json
+from xdet.structures.masks.codes import as_plain
 
 KEPT = ('segmentation', 'area', 'iscrowd', 'image_id', 'bbox', 'category_id', 'id')
 
@@ -131,7 +132,7 @@ def _union(objects: list[dict], image_id: int | str, size: tuple[int, int], wher
     union = mask_util.merge(rles)
     return dict(
         image_id=image_id,
-        segmentation=dict(size=list(size), counts=union['counts'].decode('ascii')),
+        segmentation=as_plain(union),
         area=int(mask_util.area(union)),
         bbox=mask_util.toBbox(union).tolist(),
         iscrowd=0,

@@ -33,6 +33,8 @@ from xdet.datasets.files.panoptic_files import categories_of
 from xdet.datasets.sets.base import require_folder
 from xdet.datasets.vocab import get_vocabulary
 from xdet.io.writing import write_image, write_json, write_text
+from xdet.structures.masks.boxes import mask_xywh
+from xdet.structures.masks.panoptic import panoptic_pixels
 
 FRAMES = 'scannet_frames_25k'
 NYU_IDS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39)
@@ -132,7 +134,7 @@ def convert(frame: Frame) -> Record:
     files = {
         f'labels_20/{frame.scene}/color/{frame.name}.png': twenty[labels],
         f'labels_40/{frame.scene}/color/{frame.name}.png': labels.astype(np.uint8),
-        f'scannet_panoptic/{panoptic_name}': np.stack([ids & 255, ids >> 8 & 255, ids >> 16], -1).astype(np.uint8),
+        f'scannet_panoptic/{panoptic_name}': panoptic_pixels(ids),
     }
     for name, pixels in files.items():
         write_image(frame.root / name, pixels)
@@ -153,14 +155,13 @@ def panoptic(instances: np.ndarray) -> tuple[np.ndarray, list[dict]]:
     ids = np.where(np.isin(category, NYU_IDS), ids, 0)
     segments = []
     for segment_id in np.unique(ids[ids > 0]).tolist():
-        rows, columns = np.nonzero(ids == segment_id)
-        top, left = int(rows.min()), int(columns.min())
+        mask = ids == segment_id
         segments.append(
             dict(
                 id=segment_id,
                 category_id=segment_id // _PER_LABEL or segment_id,
-                area=len(rows),
-                bbox=[left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1],
+                area=int(mask.sum()),
+                bbox=mask_xywh(mask),
                 iscrowd=0,
             )
         )

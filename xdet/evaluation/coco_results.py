@@ -15,6 +15,8 @@ from xdet.datasets.files.coco_json import load_coco_json
 from xdet.io.writing import write_image, write_json
 from xdet.registry import METRICS
 from xdet.structures import Vocabulary
+from xdet.structures.masks.codes import as_plain
+from xdet.structures.masks.panoptic import panoptic_pixels
 from xdet.tasks.pose_format import CocoPose, coco_poses
 
 from .fields import check_finite, check_labels, name_of, require_results
@@ -114,7 +116,7 @@ class CocoResults(BaseMetric):
                         category_id=category,
                         score=score,
                         bbox=[left, top, right - left, bottom - top],
-                        segmentation=dict(size=list(code['size']), counts=code['counts'].decode()),
+                        segmentation=as_plain(code),
                     )
                 )
         return rows
@@ -139,6 +141,5 @@ class CocoResults(BaseMetric):
                 ids[ids == segment['id']] = 0
             else:
                 segments.append(dict(id=int(segment['id']), category_id=category))
-        colours = np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], axis=-1).astype(np.uint8)
-        write_image(self.out_dir / PANOPTIC / name, colours)
+        write_image(self.out_dir / PANOPTIC / name, panoptic_pixels(ids))
         return dict(image_id=sample['img_id'], file_name=name, segments_info=segments)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdet.structures import Vocabulary
+from xdet.structures.masks.panoptic import panoptic_pixels
 
 from .masks import mask_results, overlaps
 
@@ -80,7 +81,7 @@ def best(probabilities: Array, names: Sequence[str], count: int) -> list[tuple[i
 
 def id_map(ids: Array) -> Array:
     """Segment ids in COCO's panoptic coding."""
-    return np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)
+    return panoptic_pixels(ids)
 
 
 def label_map(labels: Array, vocabulary: Vocabulary) -> Array:

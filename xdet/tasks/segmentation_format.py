@@ -11,6 +11,7 @@ from typing_extensions import NotRequired
 
 from xdet.registry import TASK_FORMATS
 from xdet.structures import MaskResult, TaskFormat, Vocabulary, XDetDataSample, mask_results
+from xdet.structures.masks.panoptic import panoptic_pixels
 
 NAMES = ('things', 'stuff', 'classes', 'vocabulary', 'background')
 """Prompts by which classes are named."""
@@ -118,8 +119,7 @@ class PanopticFormat(SegmentFormat):
     def maps(self, sample: XDetDataSample) -> dict[str, NDArray[Any]]:
         """Segment ids in COCO's panoptic coding ``id = R + 256 G + 65536 B``; 0 is void."""
         ids = _map(sample.pred_panoptic_seg.sem_seg)
-        coded = np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)
-        return dict(panoptic=coded) | super().maps(sample)
+        return dict(panoptic=panoptic_pixels(ids)) | super().maps(sample)
 
 
 def summarize_segments(prediction: Mapping[str, Any], score_thr: float) -> list[str]:

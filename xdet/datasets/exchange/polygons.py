@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_util
 
-from xdet.structures.masks.codes import EncodedMask, decode_mask
+from xdet.structures.masks.codes import EncodedMask, as_plain, decode_mask, encode_mask
 
 Ring = NDArray[np.float64]
 """``[n, 2]``: x and y of the corners; the last is joined to the first."""
@@ -61,8 +61,7 @@ def polygons_mask(polygons: Sequence[Polygon], size: tuple[int, int]) -> Encoded
             holes = _draw(polygon.holes, size)
             outer = mask_util.merge([outer, _inverse(holes)], intersect=True)
         parts.append(outer)
-    rle = mask_util.merge(parts) if parts else mask_util.encode(np.zeros((*size, 1), np.uint8, order='F'))[0]
-    return dict(size=[int(side) for side in rle['size']], counts=rle['counts'].decode('ascii'))
+    return as_plain(mask_util.merge(parts)) if parts else encode_mask(np.zeros(size, bool))
 
 
 def join(polygons: Sequence[Polygon]) -> Ring:

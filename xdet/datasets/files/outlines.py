@@ -9,7 +9,7 @@ from pycocotools import mask as mask_util
 
 from xdet.io.reading import shorten
 from xdet.io.schema import is_finite, shown
-from xdet.structures.masks.codes import decode_counts
+from xdet.structures.masks.codes import as_plain, decode_counts
 
 Outline = list[list[float]] | dict
 """Polygons, each ``[x1, y1, x2, y2, ...]``, or an RLE."""
@@ -48,7 +48,7 @@ def read_outline(value: Any, size: tuple[int, int], where: str) -> Outline | Non
         raise ValueError(f'{where} is {shown(value)}; {_ACCEPTED}')
     if all(isinstance(part, dict) for part in value):
         rles = [_read_rle(part, size, where) for part in value]
-        return rles[0] if len(rles) == 1 else _as_text(mask_util.merge([_compressed(rle, size) for rle in rles]))
+        return rles[0] if len(rles) == 1 else _merged(rles, size)
     if set(map(type, value)) <= _NUMBERS:
         value = [value]
     polygons = [polygon for polygon in value if _is_polygon(polygon, size, where)]
@@ -143,8 +143,8 @@ def _compressed(rle: dict, size: tuple[int, int]) -> dict:
     return rle
 
 
-def _as_text(rle: dict) -> dict:
-    return dict(size=list(rle['size']), counts=rle['counts'].decode('ascii'))
+def _merged(rles: Sequence[dict], size: tuple[int, int]) -> dict:
+    return dict(as_plain(mask_util.merge([_compressed(rle, size) for rle in rles])))
 
 
 def describe(number: Any, image_id: Any) -> str:

@@ -7,17 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as mask_util
 
 from xdet.io.writing import write_json
 from xdet.structures import Vocabulary
 from xdet.structures.masks.boxes import mask_xywh
-
-
-def panoptic_pixels(indices: np.ndarray) -> np.ndarray:
-    """The PNG of a map of segment ids ``[H, W]``: uint8 ``[H, W, 3]`` with ``id = R + 256 G + 65536 B``."""
-    ids = indices.astype(np.uint32)
-    return np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], axis=-1).astype(np.uint8)
+from xdet.structures.masks.codes import encode_mask
 
 
 def describe_segments(
@@ -48,11 +42,10 @@ def describe_segments(
 
 def instance_annotation(mask: np.ndarray, image_id: int | str, category_id: int, crowd: bool = False) -> dict:
     """Annotation, still without ``id``, of an object of the instance task; ``mask`` is bool ``[H, W]``."""
-    rle = mask_util.encode(np.asfortranarray(mask, dtype=np.uint8))
     return dict(
         image_id=image_id,
         category_id=int(category_id),
-        segmentation=dict(size=[int(side) for side in rle['size']], counts=rle['counts'].decode()),
+        segmentation=encode_mask(mask),
         area=int(mask.sum()),
         bbox=mask_xywh(mask),
         iscrowd=int(crowd),

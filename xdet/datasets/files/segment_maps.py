@@ -10,6 +10,7 @@ from xdet.io.errors import cause
 from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, shorten
 from xdet.io.schema import checked, shown
 from xdet.structures import Vocabulary, XDetDataSample
+from xdet.structures.masks.panoptic import panoptic_ids
 
 from .image_io import open_image
 
@@ -30,7 +31,7 @@ def read_panoptic_map(path: str, segments_info: list[dict]) -> tuple[np.ndarray,
     colours = read_pixels(path)
     if colours.ndim != 3 or colours.shape[-1] != 3:
         raise ValueError(f'{path}: not a panoptic PNG (three channels, id = R + 256 G + 65536 B)')
-    ids = colours[..., 0] + (colours[..., 1].astype(np.uint32) << 8) + (colours[..., 2].astype(np.uint32) << 16)
+    ids = panoptic_ids(colours)
     if len(segments_info) > np.iinfo(np.uint16).max:
         raise ValueError(f'{path}: its annotation file lists {len(segments_info)} segments, more than 65535')
     kept = [segment for segment in segments_info if segment['label'] >= 0]

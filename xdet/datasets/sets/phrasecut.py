@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import force_full_init
 from PIL import Image, ImageDraw
-from pycocotools import mask as coco_mask
 
 from xdet.datasets.files.coco_json import image_size, load_json
 from xdet.datasets.files.left_out import LeftOut
 from xdet.datasets.files.outlines import check_coordinates
 from xdet.io.schema import ID, checked, require, shown
 from xdet.registry import DATASETS
+from xdet.structures.masks.codes import EncodedMask, encode_mask
 
 from .base import ImageDataset, format_name
 
@@ -122,21 +122,17 @@ class PhraseCutDataset(ImageDataset):
         return info
 
 
-def draw(polygons: Polygons, height: int, width: int) -> dict:
+def draw(polygons: Polygons, height: int, width: int) -> EncodedMask:
     """Union of polygons as COCO's compressed RLE.
 
     Args:
         polygons (list): Polygons, each a list of (x, y); those of less than two points are left out.
         height (int): Of the image.
         width (int): Likewise.
-
-    Returns:
-        dict: ``size`` and ``counts`` (str).
     """
     canvas = Image.new('1', (width, height))
     pen = ImageDraw.Draw(canvas)
     for polygon in polygons:
         if len(polygon) > 1:
             pen.polygon([(int(x), int(y)) for x, y in polygon], fill=1, outline=1)
-    rle = coco_mask.encode(np.asfortranarray(np.asarray(canvas), dtype=np.uint8))
-    return dict(size=list(rle['size']), counts=rle['counts'].decode('ascii'))
+    return encode_mask(np.asarray(canvas))

@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from xdet.structures.masks.codes import as_plain
+from xdet.structures.masks.panoptic import panoptic_pixels
+
 STRIP = 256
 """Rows or columns of a map that are worked on at a time."""
 
@@ -63,15 +66,14 @@ def _coded(begin: NDArray[np.int64], end: NDArray[np.int64], size: tuple[int, ..
         area=int((end - begin).sum()),
         bbox=[left, top, right - left, bottom - top],
         box=[left, top, right, bottom],
-        segmentation=dict(size=[height, width], counts=code['counts'].decode('ascii')),
+        segmentation=as_plain(code),
     )
 
 
 def map_strips(ids: NDArray[Any]) -> Iterator[NDArray[np.uint8]]:
     """Strips of a map of segments in COCO's panoptic coding."""
     for top in range(0, len(ids), STRIP):
-        strip = ids[top : top + STRIP].astype(np.int64)
-        yield np.stack([strip % 256, strip // 256 % 256, strip // 65536], axis=-1).astype(np.uint8)
+        yield panoptic_pixels(ids[top : top + STRIP])
 
 
 def label_strips(labels: NDArray[Any], classes: int) -> Iterator[NDArray[Any]]:

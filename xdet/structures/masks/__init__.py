@@ -1,1 +1,1 @@
-"""Masks: as parts of one map, as plain data, and their tight boxes."""
+"""Masks: as parts of one map, as plain data, in COCO's panoptic coding, and their tight boxes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,13 @@ class MaskResult(TypedDict):
 
 def encode_mask(mask: NDArray[np.bool_]) -> EncodedMask:
     """COCO run-length encoding of a bool mask ``[H, W]``, with ``counts`` as text so that it fits into JSON."""
-    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return dict(size=[int(side) for side in rle['size']], counts=rle['counts'].decode('ascii'))
+    return as_plain(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
+
+
+def as_plain(rle: Mapping[str, Any]) -> EncodedMask:
+    """A compressed encoding of pycocotools, whose ``counts`` are bytes, as plain data."""
+    counts = rle['counts']
+    return dict(size=list(map(int, rle['size'])), counts=counts if isinstance(counts, str) else counts.decode('ascii'))
 
 
 def decode_mask(segmentation: EncodedMask) -> NDArray[np.bool_]:

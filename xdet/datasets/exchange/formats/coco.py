@@ -21,11 +21,11 @@ from xdet.datasets.files.coco_json import (
     load_json,
 )
 from xdet.datasets.files.outlines import check_coordinates, describe, rasterize, read_outline
-from xdet.datasets.files.panoptic_files import panoptic_pixels
+from xdet.datasets.files.panoptic_files import describe_segments
 from xdet.datasets.files.segment_maps import read_panoptic_map
 from xdet.io.schema import ID, require, shown
-from xdet.structures.masks.boxes import mask_xywh
-from xdet.structures.masks.codes import EncodedMask, encode_mask
+from xdet.structures.masks.codes import EncodedMask, as_plain, encode_mask
+from xdet.structures.masks.panoptic import panoptic_pixels
 
 _IMAGE_FIELDS = ('id', 'file_name', 'height', 'width')
 
@@ -114,9 +114,7 @@ def read_annotation(annotation: Mapping, image: Mapping, categories: Mapping, wh
     mask: EncodedMask | None = None
     polygons: tuple[Polygon, ...] = ()
     if isinstance(outline, dict):
-        rle = rasterize(outline, size)
-        counts = rle['counts']
-        mask = dict(size=list(size), counts=counts if isinstance(counts, str) else counts.decode('ascii'))
+        mask = as_plain(rasterize(outline, size))
     elif outline is not None:
         polygons = tuple(Polygon(np.array(points, float).reshape(-1, 2)) for points in outline)
     crowd = require(annotation, 'iscrowd', bool, where, False) or require(annotation, 'ignore', bool, where, False)
@@ -249,17 +247,8 @@ def panoptic_files(data: AnnotatedSet) -> Iterator[tuple[str, Content]]:
             images.append(_image_entry(image, number))
             yield f'images/{image.file}', Path(image.path)
             indices = without_overlap(image)
-            infos = [
-                dict(
-                    id=index,
-                    category_id=data.names.index(segment.name) + 1,
-                    area=int((indices == index).sum()),
-                    bbox=mask_xywh(indices == index),
-                    iscrowd=int(segment.iscrowd),
-                )
-                for index, segment in enumerate(image.segments, start=1)
-                if (indices == index).any()
-            ]
+            categories = [data.names.index(segment.name) + 1 for segment in image.segments]
+            infos = describe_segments(indices, categories, [segment.iscrowd for segment in image.segments])
             file = unique_file(Path(image.file).with_suffix('.png').as_posix(), taken)
             annotations.append(dict(image_id=number, file_name=file, segments_info=infos))
             yield f'{stem}/{file}', png(panoptic_pixels(indices))

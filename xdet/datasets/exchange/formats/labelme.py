@@ -30,7 +30,7 @@ from xdet.io.errors import cause
 from xdet.io.reading import read_json, read_list, shorten
 from xdet.io.schema import require, shown
 from xdet.structures.masks.boxes import mask_box
-from xdet.structures.masks.codes import EncodedMask, encode_mask
+from xdet.structures.masks.codes import EncodedMask, as_plain, encode_mask
 
 _NO_CLASS = ('__ignore__', '_background_')
 
@@ -89,8 +89,7 @@ def merged(parts: list[Segment]) -> Segment:
         return parts[0]
     if all(part.polygons for part in parts):
         return replace(parts[0], polygons=tuple(one for part in parts for one in part.polygons), box=None)
-    rle = mask_util.merge([part.filled for part in parts])
-    mask: EncodedMask = dict(size=list(parts[0].size), counts=rle['counts'].decode('ascii'))
+    mask = as_plain(mask_util.merge([part.filled for part in parts]))
     return replace(parts[0], polygons=(), mask=mask, box=None)
 
 
