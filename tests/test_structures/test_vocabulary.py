@@ -120,3 +120,5 @@ def test_texts_as_editors_and_tables_have_them() -> None:
         == split_prompts('cat\rdog')
         == ['cat', 'dog']
     )
+    with pytest.raises(ValueError, match='is JSON'):
+        split_prompts('\ufeff["cat", "dog"]')

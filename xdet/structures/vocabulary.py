@@ -125,12 +125,18 @@ def same_text(name: str) -> str:
     return ' '.join(clean_name(name).casefold().split())
 
 
-def _unique(names: list[str]) -> list[str]:
-    """The names, unless two are one text to the encoder: then two labels would compete for the same pixels."""
+def spellings_of(names: Iterable[object]) -> dict[str, list[str]]:
+    """Class names by what the text encoder makes of them; what is no text, which Vocabulary refuses, is left out."""
     spellings: dict[str, list[str]] = {}
     for name in names:
-        if isinstance(name, str):  # anything else is refused by Vocabulary
+        if isinstance(name, str):
             spellings.setdefault(same_text(name), []).append(name)
+    return spellings
+
+
+def _unique(names: list[str]) -> list[str]:
+    """The names, unless two are one text to the encoder: then two labels would compete for the same pixels."""
+    spellings = spellings_of(names)
     repeated = [own[0] if len(set(own)) == 1 else ' = '.join(own[:4]) for own in spellings.values() if len(own) > 1]
     if repeated:
         raise ValueError(
@@ -139,19 +145,19 @@ def _unique(names: list[str]) -> list[str]:
     if BACKGROUND in spellings:
         name = spellings[BACKGROUND][0]
         raise ValueError(f"class name {name!r} is taken: it stands for no object; use another, such as 'ground'")
-    refuse_no_texts('class names', names)
+    check_texts('class names', names)
     return names
 
 
-def refuse_no_texts(what: str, texts: Iterable[object]) -> None:
-    """Refuse what was given in place of texts: the name of a file, JSON, or what a terminal would obey.
+def check_texts(what: str, texts: Iterable[object]) -> None:
+    """Refuse what nobody can mean as a text for the encoder.
 
     Args:
         what (str): Which texts they are, for the error.
         texts (Iterable): Texts; anything else is passed over.
 
     Raises:
-        ValueError: One is no text that anybody can mean.
+        ValueError: One is the name of a file, JSON, or has characters that a terminal would obey.
     """
     for text in texts:
         if not isinstance(text, str):
@@ -190,8 +196,8 @@ def split_prompts(prompts: str | Iterable[str] | None) -> list[str]:
         raise ValueError(f"class names are a {type(prompts).__name__}; accepted are lists and strings 'dog . cat'")
     if not isinstance(prompts, str):
         return [name.strip() if isinstance(name, str) else name for name in prompts]
-    refuse_no_texts('class names', [_SEPARATOR.sub(' ', prompts)])  # JSON before it is taken apart
     prompts = prompts.lstrip('\ufeff')  # with which some editors begin a file
+    check_texts('class names', [_SEPARATOR.sub(' ', prompts)])  # JSON has separators, too
     pieces = _SEPARATOR.split(prompts.strip())
     if len(pieces) > 1:
         parts = _named(pieces)

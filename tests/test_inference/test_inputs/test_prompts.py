@@ -79,3 +79,4 @@ def test_texts_in_lines_and_rows() -> None:
     assert resolve_texts('phrases', '\ufeffa dog, left\r\na cat\tread me.txt', 1) == [
         ('a dog, left', 'a cat', 'read me.txt')
     ]
+    assert resolve_texts('phrases', 'a cat.\ta dog.', 1) == [('a cat.', 'a dog.')]

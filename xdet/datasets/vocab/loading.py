@@ -13,7 +13,7 @@ from xdet.io.reading import expand, listed, read_json, read_list, shorten
 from xdet.io.schema import require
 from xdet.io.warnings import warn_once
 from xdet.structures import Vocabulary
-from xdet.structures.vocabulary import BACKGROUND, same_text
+from xdet.structures.vocabulary import BACKGROUND, spellings_of
 
 from .class_list import ClassList
 
@@ -177,10 +177,7 @@ def _names_of_entries(path: Path, entries: list) -> tuple[str, ...]:
 
 def warn_of_names(source: str, names: Iterable[str]) -> None:
     """Warn if a class of ``source`` is called as the text that stands for no object, or as another class."""
-    spellings: dict[str, list[str]] = {}
-    for name in names:
-        if isinstance(name, str):
-            spellings.setdefault(same_text(name), []).append(name)
+    spellings = spellings_of(names)
     if alike := [' = '.join(map(repr, own[:4])) for own in spellings.values() if len(own) > 1]:
         warn_once(
             f'{source}: classes have one name for the text encoder, which cannot tell them apart: {listed(alike)}; '

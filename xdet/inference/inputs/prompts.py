@@ -9,10 +9,11 @@ from typing import Any
 from xdet.datasets.vocab import get_vocabulary
 from xdet.io.schema import shown
 from xdet.structures import Vocabulary
-from xdet.structures.vocabulary import refuse_no_texts
+from xdet.structures.vocabulary import check_texts
 
 NamedVocabulary = str | Vocabulary
 
+_SEPARATOR = re.compile(r'[\t\r\n]|(?<!\S)\.(?!\S)')
 _EXAMPLE = "for example things='dog . cat', stuff='grass . sky', or classes='road . car', or vocabulary='coco_panoptic'"
 
 
@@ -92,7 +93,7 @@ def resolve_texts(key: str, value: Any, count: int | None) -> list[tuple[str, ..
                 raise ValueError(
                     f'{where}: {shown(text)} is empty or not a string; every text needs at least one letter'
                 )
-        refuse_no_texts(where, texts)
+        check_texts(where, texts)
         result.append(tuple(text.strip() for text in texts))
     return result
 
@@ -102,8 +103,7 @@ def split_texts(texts: str) -> list[str]:
 
     Unlike in lists of class names, commas and full stops after a word belong to the text.
     """
-    parts = re.split(r'[\t\r\n]|(?<!\S)\.(?!\S)', texts.lstrip('\ufeff'))
-    return [part.strip() for part in parts if part.strip()]
+    return [part.strip() for part in _SEPARATOR.split(texts.lstrip('\ufeff')) if part.strip()]
 
 
 def read_texts(key: str, value: Any, separators: str = '.;') -> list[Any]:
@@ -131,8 +131,8 @@ def refuse_two_readings(key: str, text: str, separators: str = '.;') -> None:
     Raises:
         ValueError: It may; the message names both readings and how each is written.
     """
-    if re.search(r'\n|(?<!\S)\.(?!\S)', text):
-        return  # full stops that stand alone say it
+    if _SEPARATOR.search(text):
+        return  # it says so itself
     parts = [part.strip() for part in re.split(rf'(?<=[{re.escape(separators)}])(?=\s|$)', text) if part.strip()]
     if '?' not in separators:
         parts = [part.rstrip(separators).strip() for part in parts]

@@ -12,9 +12,6 @@ from .options import known_prompts, task_formats
 from .prompts import resolve_texts, resolve_vocabularies
 from .regions import check_together, resolve_boxes, resolve_masks, resolve_points
 
-Request = TextPrompts
-"""Former name."""
-
 _RESOLVE: dict[str, Callable[[str, Any, int | None], list[Any]]] = dict(
     texts=resolve_texts,
     points=lambda name, value, count: resolve_points(value, count),
