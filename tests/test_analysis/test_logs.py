@@ -18,11 +18,11 @@ def step(number, loss=1.0, time=2.0, data_time=0.5):
 
 
 def test_validations_get_the_iteration_before_them(tmp_path):
-    # MMEngine writes step 0 for all validations of an iteration-based training.
-    write(tmp_path / 'run' / '1', [step(10), dict(step=0, PQ=5.0), step(20), dict(step=0, PQ=7.0)])
+    # MMEngine's own hook writes step 0 for all validations of an iteration-based training.
+    write(tmp_path / 'run' / '1', [step(10), dict(step=0, PQ=5.0), step(20), dict(step=25, PQ=7.0)])
     log = read_log(tmp_path / 'run')
     steps, values = log.curve('PQ')
-    assert steps.tolist() == [10, 20] and values.tolist() == [5, 7]
+    assert steps.tolist() == [10, 25] and values.tolist() == [5, 7]
     assert log.name == 'run' and log.keys == ['PQ', 'data_time', 'iter', 'loss', 'time']
 
 

@@ -30,6 +30,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.hub import hub
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.runner import Runner, checkpoint, loops, runner
+from mmengine.visualization import Visualizer
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.utils.data import DataLoader
@@ -163,6 +164,7 @@ CONTRACT: dict[str, Callable] = {
     'mmengine.runner.runner.Runner._log_env': logged_environment,
     'mmengine.runner.runner.Runner._maybe_compile': method(Runner, '_maybe_compile', 'target'),
     'mmengine.runner.runner.Runner._resume': attribute(Runner, '_resume'),
+    'mmengine.visualization.visualizer.Visualizer._vis_backends': attribute(Visualizer, '_vis_backends'),
     'torch.nn.modules.batchnorm._BatchNorm': norm_base,
     'torch.nn.modules.batchnorm._NormBase': norm_base,
     'torch.nn.modules.module.Module._apply': method(nn.Module, '_apply', 'fn', 'recurse'),

@@ -74,8 +74,8 @@ def read_log(path: str | Path) -> TrainingLog:
             if 'loss' in entry:
                 last = int(entry['step'])
                 train[last] = entry
-            else:  # MMEngine files validations under their epoch, which iteration-based training does not have
-                step = last if last is not None else int(entry['step'])
+            else:  # MMEngine itself files validations under their epoch, which is 0 all through
+                step = max(last or 0, int(entry['step']))
                 val[step] = dict(entry, step=step)
     if not train:
         raise ValueError(f'{path}: logs no training iteration (a line with "loss")')

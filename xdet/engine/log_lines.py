@@ -40,6 +40,14 @@ class XDetLogProcessor(LogProcessor):
         values, line = super().get_log_after_iter(runner, batch_idx, mode)
         return values, line if self.details or mode != 'train' else self._shorten(line, values)
 
+    def get_log_after_epoch(
+        self, runner: Runner, batch_idx: int, mode: str, with_non_scalar: bool = False
+    ) -> tuple[dict, str]:
+        """Values and line of a validation or test; times of a validation are no points on the curves of training."""
+        values, line = super().get_log_after_epoch(runner, batch_idx, mode, with_non_scalar)
+        renamed = {name: f'val/{name}' for name in ('time', 'data_time') if mode == 'val'}
+        return {renamed.get(name, name): value for name, value in values.items()}, line
+
     def _shorten(self, line: str, values: dict) -> str:
         sums: dict[str, float] = {}
         for name, value in values.items():

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from mmengine.dist import master_only
 from mmengine.structures import InstanceData, PixelData
-from mmengine.visualization import Visualizer
+from mmengine.visualization import LocalVisBackend, Visualizer
 from scipy.ndimage import find_objects
 
 from xdet.io.writing import write_image
@@ -76,6 +77,7 @@ class XDetLocalVisualizer(Visualizer):
         super().__init__(name=name, image=image, vis_backends=vis_backends, save_dir=save_dir)
         self.alpha = alpha
         self.dataset_meta: dict = {}
+        self._drawn = np.zeros((1, 1, 3), np.uint8)
         if not 0 <= alpha <= 1:
             raise ValueError(f'alpha is {alpha}; accepted are numbers from 0 to 1')
         self.min_size = min_size
@@ -110,6 +112,7 @@ class XDetLocalVisualizer(Visualizer):
             step (int): Step under which backends file the picture.
         """
         drawn = self.draw(image, data_sample, draw_gt, draw_pred, pred_score_thr)
+        self._drawn = drawn
         self.set_image(drawn)
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)
@@ -117,6 +120,13 @@ class XDetLocalVisualizer(Visualizer):
             write_image(out_file, drawn, quality=95)
         else:
             self.add_image(name, drawn, step)
+
+    @master_only
+    def track_image(self, name: str, step: int) -> None:
+        """Hand the last picture to the backends that follow trainings, such as TensorBoard, but not to files again."""
+        for backend in self._vis_backends.values():
+            if not isinstance(backend, LocalVisBackend):
+                backend.add_image(name, self._drawn, step)
 
     def draw(
         self,

@@ -3,8 +3,10 @@ from unittest import mock
 
 import pytest
 from mmengine.registry import DefaultScope
+from mmengine.runner import LogProcessor
 
 from xdet.engine.hooks import logger
+from xdet.engine.log_lines import XDetLogProcessor
 from xdet.registry import HOOKS
 
 
@@ -24,3 +26,19 @@ def test_one_process_writes_the_results_of_a_test(rank, writes, monkeypatch, tmp
     )
     hook.after_test_epoch(runner)
     assert len(list(tmp_path.iterdir())) == writes == runner.logger.info.call_count
+
+
+@pytest.mark.parametrize(('by_epoch', 'step'), [(False, 40), (True, 2)])
+def test_validations_stand_where_the_training_was(by_epoch, step):
+    processor = XDetLogProcessor(by_epoch=by_epoch)
+    values = {'mIoU': 1.0, 'time': 0.2, 'data_time': 0.1}
+    runner = SimpleNamespace(
+        log_processor=processor, val_dataloader=[1], logger=mock.Mock(), visualizer=mock.Mock(), timestamp='now',
+        _train_loop=SimpleNamespace(), iter=40, epoch=2,
+    )  # fmt: skip
+    hook = logger.LoggerHook()
+    hook.before_run(runner)
+    with mock.patch.object(LogProcessor, 'get_log_after_epoch', return_value=(values, 'mIoU: 1')):
+        hook.after_val_epoch(runner)
+    logged = runner.visualizer.add_scalars.call_args
+    assert logged.args == ({'mIoU': 1.0, 'val/time': 0.2, 'val/data_time': 0.1},) and logged.kwargs['step'] == step

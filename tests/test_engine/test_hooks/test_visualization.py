@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from mmengine.structures import InstanceData
+from mmengine.visualization import LocalVisBackend
 from PIL import Image
 
 from xdet.engine.hooks import DrawPredictionsHook, visualization
+from xdet.engine.hooks.visualization import TRACKED
 from xdet.structures import Vocabulary, XDetDataSample
 from xdet.visualization import XDetLocalVisualizer
 
@@ -64,6 +68,20 @@ def test_validations_have_folders_of_their_own(runner: SimpleNamespace, tmp_path
             hook.after_test_iter(runner, index, *batch(1))
     names = [f'iter_{step}/picture_{index}_0.png' for step in (100, 200) for index in (0, 2)]
     assert drawn(tmp_path / 'now/show') == names
+
+
+def test_trackers_get_some_images_of_every_validation(runner: SimpleNamespace) -> None:
+    tracker = SimpleNamespace(add_image=mock.Mock())
+    runner.visualizer._vis_backends = dict(local=LocalVisBackend('unused'), tracker=tracker)
+    hook = DrawPredictionsHook('show', interval=2, during='val')
+    for runner.iter in (100, 200):
+        for index in range(12):
+            hook.after_val_iter(runner, index, *batch(3))
+    told = [(call.args[0], call.args[2]) for call in tracker.add_image.call_args_list]
+    names = [f'show/picture_{index}_{position}' for index in (0, 2, 4) for position in range(3)][:TRACKED]
+    assert told == [(name, step) for step in (100, 200) for name in names]
+    picture = tracker.add_image.call_args.args[1]
+    assert picture.dtype == np.uint8 and picture.shape[1] > 2 * picture.shape[0]
 
 
 def test_processes_do_not_replace_the_images_of_others(

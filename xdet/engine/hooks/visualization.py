@@ -14,12 +14,17 @@ from xdet.structures import XDetDataSample
 from xdet.visualization.drawing import picture_of
 
 DURING = ('test', 'val')
+TRACKED = 8
+"""Images of a validation that other backends than files get; a training keeps all of them."""
+
 _GROUND_TRUTH = ('gt_panoptic_seg', 'gt_instances', 'gt_sem_seg', 'gt_phrases')
 
 
 @HOOKS.register_module()
 class DrawPredictionsHook(Hook):
     """Draws predictions beside the ground truth, into ``WORK_DIR/TIMESTAMP/<out_dir>``.
+
+    The first images of every validation also go to TensorBoard and the like, where a slider shows how they change.
 
     The images of validations lie in a folder per validation, ``iter_100`` and so on. Unlike
     ``mmdet.DetVisualizationHook`` it also draws images that lie in no file, and keeps images of equal name apart by
@@ -81,9 +86,10 @@ class DrawPredictionsHook(Hook):
             self._warn_once(runner, sample)
             path = Path(str(sample.metainfo.get('img_path', 'picture')))
             name = f'{path.stem}_{number}_{position}'
-            runner.visualizer.add_datasample(
-                name, picture_of(pixels, sample), data_sample=sample, out_file=str(folder / f'{name}.png'), step=number
-            )
+            picture, out_file = picture_of(pixels, sample), str(folder / f'{name}.png')
+            runner.visualizer.add_datasample(name, picture, data_sample=sample, out_file=out_file, step=number)
+            if self.during == 'val' and number // self.interval * len(outputs) + position < TRACKED:
+                runner.visualizer.track_image(f'{self.out_dir}/{name}', runner.iter)
 
     def _warn_once(self, runner: Runner, sample: XDetDataSample) -> None:
         if not self._warned and 'vocabulary' in sample and not any(name in sample for name in _GROUND_TRUTH):
