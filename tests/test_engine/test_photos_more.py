@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from tiny.photos import write_more
+from tiny.photos import NAMES, write_more, write_photos
 
 from xdet.analysis.subject import import_components
 from xdet.engine.runner import XDetRunner
@@ -62,3 +62,21 @@ def test_images_with_masks_are_not_taken_for_their_boxes(cfg: Config) -> None:
 
     boxes, stuff = (DATASETS.build(cfg.train_dataloader[name].dataset.dataset) for name in ('boxes', 'stuff'))
     assert [data.get_data_info(0)['img_id'] for data in (boxes, stuff)] == [2, 1] and len(boxes) == len(stuff) == 1
+
+
+def test_last_stage_sees_several_of_a_class_oftener(cfg: Config, tmp_path: Path, monkeypatch) -> None:
+    """All photographs, eight times those with two animals of a class, and eight times those of anything."""
+    monkeypatch.setenv('PHOTOS_ROOT', f'{write_photos(tmp_path / "photos", alike=1)}/')
+    last = load_config(find_config('xdecoder_lite0-nano_joint-photos-several'))
+    import_components()
+    together = last.train_dataloader.segments.dataset.dataset
+    for part in together.datasets:
+        part.dataset.pop('metainfo', None)
+    with DefaultScope.overwrite_default_scope('xdet'):
+        from xdet.registry import DATASETS
+
+        parts = DATASETS.build(together).datasets
+        assert [len(part) for part in parts[1:]] == [8 * 1, 8 * 2] and len(parts[0]) >= 3
+        described, instance = parts[1][0]['data_samples'], parts[2][0]['data_samples']
+    assert len(described.gt_segments) == 2 and described.gt_segments.labels.unique().tolist() == [NAMES.index('dog')]
+    assert described.metainfo['caption'] == 'two dogs' and 'caption' not in instance.metainfo

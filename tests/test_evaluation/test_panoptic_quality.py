@@ -196,6 +196,23 @@ def test_means_over_classes_that_occur() -> None:
     )
 
 
+def test_recall_of_things_alone_and_among_others() -> None:
+    """Alone, one person of two is found; of two cars in one image, one; the sky is no thing."""
+    cars = (row((3, 10), (4, 10)), segments(s3=CAR, s4=CAR), row((3, 14), (0, 6)), segments(s3=CAR))
+    judged = metric(classwise=True, company=True)
+    judged.process(None, [sample(*image) for image in (*IMAGES, cars)])
+    result = judged.evaluate(size=3)
+    assert {key: value for key, value in result.items() if 'recall' in key} == {
+        'panoptic/recall_alone': 50.0,
+        'panoptic/recall_among': 50.0,
+        'panoptic/recall_alone_person': 50.0,
+        'panoptic/recall_among_car': 50.0,
+    }
+    alone = metric(company=True)
+    alone.process(None, [sample(*image) for image in IMAGES])
+    assert math.isnan(alone.evaluate(size=2)['panoptic/recall_among'])
+
+
 def test_groups_without_classes() -> None:
     panoptic_quality = metric()
     panoptic_quality.process(None, [sample(row((1, 4)), segments(s1=SKY), row((1, 4)), segments(s1=SKY))])

@@ -14,8 +14,11 @@ NAMES = ('cat', 'cow', 'dog', 'horse', 'person', 'sheep', 'sofa')
 SIDE = 48
 
 
-def write_photos(root: Path, splits: tuple[str, ...] = ('train', 'val'), number: int = 3) -> Path:
-    """``voc_animals`` in a folder: two animals in every image, the rest of the panoptic map void, labels complete."""
+def write_photos(root: Path, splits: tuple[str, ...] = ('train', 'val'), number: int = 3, alike: int = 0) -> Path:
+    """``voc_animals`` in a folder: two animals in every image, the rest of the panoptic map void, labels complete.
+
+    In the last ``alike`` images they are of one class.
+    """
     folder = root / 'voc_animals'
     for split in splits:
         for part in ('images', 'panoptic', 'labels'):
@@ -25,7 +28,8 @@ def write_photos(root: Path, splits: tuple[str, ...] = ('train', 'val'), number:
             name = f'{index}.png'
             ids = np.zeros((SIDE, SIDE), np.uint32)
             ids[5:40, 2:20], ids[10:44, 24:46] = 1, 2
-            classes = index % len(NAMES) + 1, (index + 2) % len(NAMES) + 1
+            other = index if index >= number - alike else index + 2
+            classes = index % len(NAMES) + 1, other % len(NAMES) + 1
             labels = np.select([ids == 1, ids == 2], classes, 0).astype(np.uint8)
             labels[0] = 255
             noise = np.random.default_rng(index).integers(0, 60, (SIDE, SIDE, 3))

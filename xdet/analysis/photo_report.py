@@ -51,7 +51,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
 """Words that are no labels of the training data, by the class that they mean."""
 
 METRICS = {
-    'panoptic': (dict(type='PanopticQuality', classwise=True),),
+    'panoptic': (dict(type='PanopticQuality', classwise=True, company=True),),
     'semantic': (
         dict(type='SemanticIoU', background=True, classwise=True),
         dict(type='SemanticIoU', background=True, classes=SEVEN, prefix='seven'),
@@ -198,10 +198,16 @@ class Photographs:
     def values(self) -> dict[str, float]:
         """All numbers, those of the classes among them."""
         found = values_of(self.evaluator, len(self.images))
-        of_animals = [found[f'panoptic/PQ_{name}'] for name in ANIMALS if f'panoptic/PQ_{name}' in found]
+
+        def of_animals(value: str) -> float:
+            known = [found[key] for name in ANIMALS if (key := f'panoptic/{value}_{name}') in found]
+            return mean(known) if known else math.nan
+
         return {
             'mIoU7': found.get('seven/mIoU', math.nan),
-            'PQ_animals': mean(of_animals) if of_animals else math.nan,
+            'PQ_animals': of_animals('PQ'),
+            'animals_alone': of_animals('recall_alone'),
+            'animals_among': of_animals('recall_among'),
             'PQ_person': found.get('panoptic/PQ_person', math.nan),
             **{key: value for key, value in found.items() if not key.startswith('seven/')},
             'images': len(self.images),
@@ -302,18 +308,19 @@ def aim_rows(values: Mapping[str, Any]) -> list[list[Cell]]:
 def report(found: Mapping[str, Any]) -> str:
     """The numbers as Markdown: aims, classes, synonyms, kinds of questions and the other sets."""
     photos = found['photographs']
-    rows: list[list[Cell]] = []
-    for name in SEVEN:
-        rows.append([name, photos.get(f'semantic/IoU_{name}'), photos.get(f'panoptic/PQ_{name}')])
-    others = [name for name in found['classes'] if name not in SEVEN]
-    rows += [[name, photos.get(f'semantic/IoU_{name}'), photos.get(f'panoptic/PQ_{name}')] for name in others]
+    columns = ('semantic/IoU', 'panoptic/PQ', 'panoptic/recall_alone', 'panoptic/recall_among')
+    names = [*SEVEN, *(name for name in found['classes'] if name not in SEVEN)]
+    rows: list[list[Cell]] = [[name, *(photos.get(f'{column}_{name}') for column in columns)] for name in names]
     parts = [
         f'# {found["config"]}, {found["weights"]}',
         f'{photos["images"]} photographs of `{found["data"]}`.',
         '## Aims\n',
         markdown(['what', 'aim', 'measured', 'reached'], aim_rows(found)),
         '## Classes\n',
-        markdown(['class', 'IoU', 'PQ'], [row for row in rows if row[1:] != [None, None]]),
+        markdown(
+            ['class', 'IoU', 'PQ', 'found alone', 'found among others of its class'],
+            [row for row in rows if row[1:] != [None] * len(columns)],
+        ),
     ]
     if found['synonyms']['words']:
         keys = ('word', 'synonym', 'iou', 'iou_synonym', 'kept')
@@ -322,11 +329,12 @@ def report(found: Mapping[str, Any]) -> str:
         parts += ['## Synonyms\n', markdown(header, cells)]
     listed = {'photographs': photos, 'scenes': found.get('scenes', {}), **found.get('sets', {})}
     header = ['set', 'value', '%']
+    of_classes = tuple(f'{column}_' for column in columns)
     cells = [
         [name, key, value]
         for name, values in listed.items()
         for key, value in values.items()
-        if '/' in key and not key.startswith(('panoptic/PQ_', 'semantic/IoU_')) and isinstance(value, float)
+        if '/' in key and not key.startswith(of_classes) and isinstance(value, float)
     ]
     parts += ['## All values\n', markdown(header, cells)]
     return '\n\n'.join(parts).replace('\n\n\n', '\n\n') + '\n'

@@ -185,6 +185,8 @@ class PanopticQuality(BaseMetric):
 
     Args:
         classwise (bool): Also log a table of all classes, and report ``PQ_<class>``.
+        company (bool): Also report ``recall_alone`` and ``recall_among``: how many things are found where they are the
+            only one of their class in their image, and where there are others; with ``classwise`` of each class, too.
         prefix (str, optional): Put before the names of the values.
         kwargs: Arguments of :class:`mmengine.evaluator.BaseMetric`.
     """
@@ -192,9 +194,12 @@ class PanopticQuality(BaseMetric):
     default_prefix = 'panoptic'
     result_types = (ClassCounts,)
 
-    def __init__(self, classwise: bool = False, prefix: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, classwise: bool = False, company: bool = False, prefix: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(prefix=prefix, **kwargs)
         self.classwise = classwise
+        self.company = company
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Match the segments of a batch of images."""
@@ -229,7 +234,23 @@ class PanopticQuality(BaseMetric):
         summary = summarise(total, vocabulary)
         if self.classwise:
             self._report_classes(total, vocabulary, summary)
+        if self.company:
+            summary.update(self._recalls(results, vocabulary))
         return summary
+
+    def _recalls(self, results: Sequence[dict[int, ClassCounts]], vocabulary: Vocabulary) -> dict[str, float]:
+        """Recall in percent of things alone and among others of their class; NaN where there are none."""
+        found: dict[str, list[bool]] = {'recall_alone': [], 'recall_among': []}
+        names = distinct_names(vocabulary.names)
+        for counts in results:
+            for label, count in counts.items():
+                there = count.tp + count.fn
+                if not there or not vocabulary.is_thing[label]:
+                    continue
+                key = 'recall_alone' if there == 1 else 'recall_among'
+                for name in (key, f'{key}_{names[label]}') if self.classwise else (key,):
+                    found.setdefault(name, []).extend([True] * count.tp + [False] * count.fn)
+        return {name: 100 * sum(each) / len(each) if each else float('nan') for name, each in found.items()}
 
     @staticmethod
     def _report_classes(total: dict[int, ClassCounts], vocabulary: Vocabulary, summary: dict[str, float]) -> None:

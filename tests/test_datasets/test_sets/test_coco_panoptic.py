@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,22 @@ def test_semantic_maps_may_know_the_background(tiny_coco) -> None:
     assert sample.gt_sem_seg.sem_seg[0, 0].tolist() == [0, 3, -1, *[-2] * 5]
     with pytest.raises(ValueError, match="sem_map_values has 'background'; accepted are ignore_label, label_offset"):
         CocoPanopticSegDataset(**cfg, sem_map_values=dict(background=0))
+
+
+def test_images_with_several_of_a_class(tiny_coco) -> None:
+    first = tiny_coco.panoptic['annotations'][0]['segments_info']
+    first += [dict(first[0], id=9), dict(first[2], id=10, iscrowd=0)]  # two cars; a train and a crowd of them
+
+    def kept(*names: str, **options: Any) -> list[int]:
+        cfg = tiny_coco.panoptic_cfg(filter_cfg=dict(several_of=names), **options)
+        dataset = CocoPanopticSegDataset(**cfg)
+        return [dataset.get_data_info(index)['img_id'] for index in range(len(dataset))]
+
+    assert kept('train', 'car') == [11] and kept('car', test_mode=True) == kept('train', test_mode=True)
+    with pytest.raises(ValueError, match='no image has several segments of train'):
+        kept('train')
+    with pytest.raises(ValueError, match="several_of names 'dog'; the classes are car, train"):
+        kept('dog')
 
 
 def test_indices_choose_a_part(tiny_coco) -> None:

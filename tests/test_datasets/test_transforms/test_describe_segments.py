@@ -90,6 +90,11 @@ def test_padding_is_no_part_of_the_picture() -> None:
     assert 'cat on the right' in texts
 
 
+def test_data_without_a_map_of_segments_are_named() -> None:
+    with pytest.raises(ValueError, match='a.jpg: DescribeSegments found no map of segments'):
+        DescribeSegments().transform(dict(img_path='a.jpg', segments_info=[]))
+
+
 def test_words() -> None:
     assert [plural(name) for name in ('dog', 'sheep', 'bus', 'puppy', 'dining table', 'person')] == [
         'dogs', 'sheep', 'buses', 'puppies', 'dining tables', 'people'

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os.path as osp
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -41,13 +42,16 @@ class CocoPanopticSegDataset(SegmentationDataset):
         data_prefix (dict): Folders ``img``, ``seg`` and optionally ``sem``, of label images named like the images.
         classes (str | Mapping, optional): Name of a class list that comes with xdet, or
             ``dict(name=..., synonyms=True)``.
+        filter_cfg (dict, optional): ``several_of=['cat', 'dog']`` keeps images with two or more segments of one of
+            these classes, crowds apart, unless in test mode. A training can so see them oftener than there are.
         sem_map_values (Mapping): ``ignore_label``, ``label_offset`` and, where pixels of a value are known to show none
             of the classes, ``background_label`` of the label images in ``sem``, which are PNG.
         kwargs: Arguments of :class:`SegmentationDataset`.
 
     Raises:
         FileNotFoundError: The annotation file or listed images are missing.
-        ValueError: The annotation file is unusable, or ``sem_map_values`` has another key.
+        ValueError: The annotation file is unusable, ``sem_map_values`` has another key, or ``several_of`` names no
+            class or leaves nothing.
     """
 
     def __init__(
@@ -63,6 +67,20 @@ class CocoPanopticSegDataset(SegmentationDataset):
         if unknown:
             raise ValueError(f"sem_map_values has '{unknown[0]}'; accepted are {', '.join(_SEM_MAP_VALUES)}")
         super().__init__(**kwargs)
+
+    def filter_data(self) -> list[dict]:
+        """Samples whose images exist and, if asked for, that show several things of a class."""
+        data_list = super().filter_data()
+        names = (self.filter_cfg or {}).get('several_of')
+        if self.test_mode or names is None:
+            return data_list
+        known = self.vocabulary.names
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f'{self.ann_file}: several_of names {unknown[0]!r}; the classes are {", ".join(known)}')
+        kept = [info for info in data_list if _has_several(info['segments_info'], {known.index(n) for n in names})]
+        if not kept:
+            raise ValueError(f'{self.ann_file}: no image has several segments of {", ".join(names)}')
+        return kept
 
     def load_data_list(self) -> list[dict]:
         """Read the annotation file."""
@@ -123,3 +141,9 @@ class CocoPanopticSegDataset(SegmentationDataset):
             is_thing=label >= 0 and self.vocabulary.is_thing[label],
             iscrowd=require(segment, 'iscrowd', bool, where, False),
         )
+
+
+def _has_several(segments: Sequence[dict], labels: Collection[int]) -> bool:
+    """Whether one of the labels has two segments that are no crowds."""
+    found = Counter(segment['label'] for segment in segments if not segment['iscrowd'])
+    return any(found[label] > 1 for label in labels)

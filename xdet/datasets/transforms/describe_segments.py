@@ -142,6 +142,11 @@ class DescribeSegments(BaseTransform):
         return results
 
     def _view(self, results: dict) -> _View:
+        if 'gt_seg_map' not in results:
+            raise ValueError(
+                f'{results.get("img_path", "a sample")}: DescribeSegments found no map of segments; it follows '
+                'LoadSegments, and the data must be panoptic, as CocoPanopticSegDataset has them'
+            )
         indices, segments = results['gt_seg_map'], results['segments_info']
         names = [clean_name(name) for name in results['vocabulary'].names]
         height, width = _extent(results, indices.shape)
