@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xdet.datasets.exchange.formats.label_studio import encode_brush
+from xdet.datasets.exchange.row_codes import encode_brush
 
 BOX = '<box label="é" xtl="1" ytl="1" xbr="2" ybr="2"/>'
 POLYGON: dict = dict(polygonlabels=['a'])

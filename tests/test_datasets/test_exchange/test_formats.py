@@ -14,7 +14,7 @@ from PIL import Image
 from tiny.annotation_files import POLYGON, coco, cvat, geojson, labelme, studio, voc, write
 
 from xdet.datasets.exchange import read_annotations
-from xdet.datasets.exchange.formats.label_studio import decode_brush, encode_brush
+from xdet.datasets.exchange.row_codes import decode_brush, encode_brush
 from xdet.datasets.exchange.source import Source
 from xdet.structures import decode_mask
 

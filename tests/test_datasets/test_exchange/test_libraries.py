@@ -22,7 +22,7 @@ from tiny.annotated import masks
 from tiny.libraries import library
 
 from xdet.datasets.exchange import AnnotatedSet, read_annotations, write_annotations
-from xdet.datasets.exchange.formats.label_studio import decode_brush, encode_brush
+from xdet.datasets.exchange.row_codes import decode_brush, encode_brush
 from xdet.datasets.exchange.source import Source
 from xdet.structures import decode_mask
 

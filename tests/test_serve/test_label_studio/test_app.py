@@ -26,7 +26,7 @@ from tiny.label_studio import (  # noqa: E402
 )
 
 from xdet.apis import XDecoderInferencer  # noqa: E402
-from xdet.datasets.exchange.formats.label_studio import decode_brush, encode_brush  # noqa: E402
+from xdet.datasets.exchange.row_codes import decode_brush, encode_brush  # noqa: E402
 from xdet.serve.service import Service  # noqa: E402
 from xdet.structures import decode_mask  # noqa: E402
 

@@ -15,7 +15,7 @@ pytest.importorskip('starlette.testclient', reason='httpx2 is not installed (req
 
 from tiny.label_studio import CONFIG, HEIGHT, LIMITS, PROJECT, WIDTH, backend, error_of, rectangle, task  # noqa: E402
 
-from xdet.datasets.exchange.formats.label_studio import encode_brush  # noqa: E402
+from xdet.datasets.exchange.row_codes import encode_brush  # noqa: E402
 from xdet.serve.label_studio.images import TaskImages  # noqa: E402
 from xdet.serve.label_studio.training import Training  # noqa: E402
 from xdet.serve.service import Service  # noqa: E402

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_util
 
-from xdet.structures.masks.codes import EncodedMask, decode_mask, encode_mask
+from xdet.structures.masks.codes import EncodedMask, as_plain, decode_mask, encode_mask
 
 from .polygons import Polygon, mask_polygons, polygons_mask
 
-__all__ = ['AnnotatedImage', 'AnnotatedSet', 'Polygon', 'Segment']
+__all__ = ['AnnotatedImage', 'AnnotatedSet', 'Polygon', 'Segment', 'merged']
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,16 @@ class Segment:
     def filled(self) -> EncodedMask:
         """:attr:`rle`, or that of the filled box of a box alone."""
         return self.rle if self.rle is not None else encode_mask(self.array())
+
+
+def merged(parts: Sequence[Segment]) -> Segment:
+    """One segment of the parts of a group, which are all drawn or all masks; otherwise it has a mask."""
+    if len(parts) == 1:
+        return parts[0]
+    if all(part.polygons for part in parts):
+        return replace(parts[0], polygons=tuple(one for part in parts for one in part.polygons), box=None)
+    mask = as_plain(mask_util.merge([part.filled for part in parts]))
+    return replace(parts[0], polygons=(), mask=mask, box=None)
 
 
 @dataclass(frozen=True)

@@ -96,8 +96,8 @@ def check_set(data: AnnotatedSet, problems: Problems, source: Source | None = No
         if count > 1:
             note('listed_twice', 'images that are listed more than once', file, True)
     for image in data.images:
-        for key, what, error in _look_at_file(image, contents):
-            note(key, *what, error=error)
+        for problem in _look_at_file(image, contents):
+            note(*problem, error=True)
         if not image.segments:
             note('unlabelled', 'images without any segment', image.file)
         for place, segment in enumerate(image.segments):
@@ -113,29 +113,27 @@ def check_set(data: AnnotatedSet, problems: Problems, source: Source | None = No
         elif len(images) > 1:
             note('same_image', 'images of equal content', told)
     used = Counter(segment.name for image in data.images for segment in image.segments)
-    for finding in _look_at_classes(data, used):
-        note(*finding)
+    for problem in _look_at_classes(data, used):
+        note(*problem)
     for file in _unlisted(data, source):
         note('unlisted_images', 'image files that are not listed', file)
     return Report(_counts(data, used), findings)
 
 
-def _look_at_file(
-    image: AnnotatedImage, contents: dict[str, list[AnnotatedImage]]
-) -> Iterator[tuple[str, tuple[str, str], bool]]:
+def _look_at_file(image: AnnotatedImage, contents: dict[str, list[AnnotatedImage]]) -> Iterator[tuple[str, str, str]]:
     """What is wrong with the file of an image; its content is hashed."""
     if not image.path:
-        yield 'missing_images', ('images that are not there', image.file), True
+        yield 'missing_images', 'images that are not there', image.file
         return
     try:
         content = read_bytes(image.path, MAX_IMAGE_BYTES)
         size = size_of_bytes(content, image.file)
     except (ImageReadError, OSError, ValueError) as error:
-        yield 'unreadable_images', ('image files that cannot be read', shorten(str(error))), True
+        yield 'unreadable_images', 'image files that cannot be read', shorten(str(error))
         return
     contents[hashlib.sha256(content).hexdigest()].append(image)
     if size != image.size:
-        yield 'wrong_sizes', ('images of another size than annotated', _wrong_size(image, size)), True
+        yield 'wrong_sizes', 'images of another size than annotated', _wrong_size(image, size)
 
 
 def wrong_sizes(data: AnnotatedSet) -> list[str]:

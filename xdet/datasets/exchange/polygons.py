@@ -84,6 +84,18 @@ def join(polygons: Sequence[Polygon]) -> Ring:
     return chain
 
 
+def ellipse(centre: tuple[float, float], radii: tuple[float, float]) -> Ring:
+    """72 corners on an ellipse; centre and radii are x and y in pixels."""
+    angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=-1) * radii + centre
+
+
+def turned(points: Ring, degrees: float) -> Ring:
+    """Points turned clockwise about (0, 0), as they are seen."""
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return points @ np.array([[cos, sin], [-sin, cos]])
+
+
 def iou(first: EncodedMask, second: EncodedMask) -> float:
     """Intersection over union of two masks of one size; 1 if both are empty."""
     union = int(mask_util.area(mask_util.merge([first, second])))

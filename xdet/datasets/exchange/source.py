@@ -16,13 +16,15 @@ from PIL import UnidentifiedImageError
 from xdet.datasets.files.image_io import IMAGE_SUFFIXES, ImageReadError, is_clutter, open_image
 from xdet.datasets.files.outlines import check_coordinates
 from xdet.io.errors import cause
-from xdet.io.reading import MAX_IMAGE_BYTES, as_on_disk, read_bytes, shorten
+from xdet.io.reading import MAX_IMAGE_BYTES, as_on_disk, read_bytes, read_list, shorten
 from xdet.io.schema import is_finite, shown
 
 from .problems import Problems
 
 MOST_PIXELS = 1 << 28
 """Of an image. Masks are drawn into memory, and a file may say any size."""
+NO_CLASSES = ('__ignore__', '_background_')
+"""In a ``labels.txt``, pixels that are of no class."""
 
 _MAX_XML_BYTES = 1 << 30
 _DEEPEST = 64
@@ -84,7 +86,7 @@ class Source:
         places = [folder / file for folder in folders]
         if self.images is not None:
             places.append(self.images / PurePosixPath(file).name)
-        return file, next((str(place) for place in map(on_disk, places) if place.is_file()), '')
+        return file, first_file(places)
 
 
 def usual_folders(ann_file: Path, whole: Path | None = None) -> list[Path]:
@@ -113,20 +115,20 @@ def panoptic_file(ann_file: Path, name: str, where: str) -> str:
     beside = ann_file.parent
     own = ann_file.with_suffix('')
     folders = (own, beside / 'panoptic' / _part(ann_file), beside.parent / own.name, beside)
-    found = next((place for place in (on_disk(folder / file) for folder in folders) if place.is_file()), None)
-    if found is None:
+    found = first_file(folder / file for folder in folders)
+    if not found:
         others = ', '.join(f'{os.path.relpath(folder, beside)}/' for folder in folders[:-1])
         raise FileNotFoundError(f'{where}: {shorten(file)} is neither beside the file nor in any of {shorten(others)}')
-    return str(found)
+    return found
 
 
 def _part(ann_file: Path) -> str:
     return re.sub('^(instances|panoptic|keypoints|person_keypoints|referring)_', '', ann_file.stem)
 
 
-def on_disk(path: Path) -> Path:
-    """See :func:`~xdet.io.reading.as_on_disk`."""
-    return Path(as_on_disk(str(path)))
+def first_file(places: Iterable[Path]) -> str:
+    """The first of some paths that is a file, see :func:`~xdet.io.reading.as_on_disk`; empty if none is."""
+    return next(filter(os.path.isfile, (as_on_disk(str(place)) for place in places)), '')
 
 
 def names_of_stem(stem: str) -> Iterator[str]:
@@ -252,6 +254,17 @@ def unique_names(names: Iterable[str], where: str) -> tuple[str, ...]:
             raise ValueError(f'{where}: the class {shorten(text, 80)!r} is listed twice')
         known[text] = None
     return tuple(known)
+
+
+def listed_names(path: Path) -> tuple[str, ...]:
+    """Class names of a ``labels.txt`` of LabelMe or VOC, without :data:`NO_CLASSES`; none if there is no such file.
+
+    Raises:
+        OSError, ValueError: It is damaged, or lists a name twice.
+    """
+    if not path.is_file():
+        return ()
+    return unique_names((name for name in read_list(path) if name not in NO_CLASSES), str(path))
 
 
 def checked_points(values: Sequence[float], size: tuple[int, int], where: str) -> list[tuple[float, float]]:

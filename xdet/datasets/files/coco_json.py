@@ -177,6 +177,15 @@ def check_category(where: str, known: Collection[int | str], category_id: int | 
     return category_id
 
 
+def is_crowd(annotation: Any, where: str) -> bool:
+    """Whether an annotation stands for a group of objects: by ``iscrowd``, or by ``ignore`` of some tools.
+
+    Raises:
+        ValueError: A field is neither 0 nor 1.
+    """
+    return any(require(annotation, key, bool, where, False) for key in ('iscrowd', 'ignore'))
+
+
 def load_captions(path: str) -> dict[int | str, tuple[str, ...]]:
     """Captions per image id of a COCO captions file; white space around them is dropped.
 

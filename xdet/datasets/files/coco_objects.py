@@ -14,7 +14,7 @@ from xdet.io.reading import shorten
 from xdet.io.schema import ID, require, shown
 from xdet.io.warnings import warn_once
 
-from .coco_json import check_category, index_categories, index_images
+from .coco_json import check_category, index_categories, index_images, is_crowd
 from .left_out import LeftOut
 from .outlines import check_coordinates, describe, is_line, rasterize, read_outline
 
@@ -65,8 +65,8 @@ def read_objects(
             left_out.add(found, name)
             continue
         more = {key: annotation.get(key) for key in carry}
-        crowd = require(annotation, 'iscrowd', bool, where, False) or require(annotation, 'ignore', bool, where, False)
-        objects.append(dict(image_id=image_id, category_id=category_id, iscrowd=int(crowd), **found, **more))
+        crowd = int(is_crowd(annotation, where))
+        objects.append(dict(image_id=image_id, category_id=category_id, iscrowd=crowd, **found, **more))
     if left_out.total and not objects:
         advice = '' if boxes_only else '; to use boxes without outlines, set boxes_only=True (training), metric="bbox"'
         raise ValueError(f'{left_out}{advice}')

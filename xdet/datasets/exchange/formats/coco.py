@@ -17,6 +17,7 @@ from xdet.datasets.files.coco_json import (
     file_name,
     index_categories,
     index_images,
+    is_crowd,
     load_coco_json,
     load_json,
 )
@@ -39,15 +40,9 @@ def read_instances(source: Source) -> AnnotatedSet:
     names: dict[str, None] = {}
     images: list[AnnotatedImage] = []
     stuff: set[str] = set()
-    files = source.files('.json')
-    for path in files:
-        content = load_coco_json(str(path))
-        categories = index_categories(str(path), content)
-        names.update(dict.fromkeys(checked_name(c['name'], f'{path}: categories') for c in categories.values()))
-        stuff |= {category['name'].strip() for category in categories.values() if not category['isthing']}
-        entries = index_images(str(path), content)
+    for path, split, rows, categories, entries in _parts(source, names, stuff):
         segments: dict[Any, list[Segment]] = {number: [] for number in entries}
-        for position, annotation in enumerate(content['annotations']):
+        for position, annotation in enumerate(rows):
             with source.problems.entry():
                 image_id = require(annotation, 'image_id', ID, f'{path}: annotation {position} (counted from 0)')
                 name = describe(annotation.get('id', f'{position} (counted from 0)'), image_id)
@@ -58,9 +53,25 @@ def read_instances(source: Source) -> AnnotatedSet:
                     source.problems.leave_out('have neither an outline in their image nor a box', f'{path}: {name}')
                 else:
                     segments[image_id].append(segment)
-        split = path.stem if len(files) > 1 else ''
         images += _images(source, path, entries, segments, split)
     return AnnotatedSet(tuple(names), tuple(images), frozenset(stuff))
+
+
+def _parts(
+    source: Source, names: dict[str, None], stuff: set[str]
+) -> Iterator[tuple[Path, str, list, Mapping[Any, dict], Mapping[Any, dict]]]:
+    """Path, split, annotations, categories and images of each file; its class names join the others."""
+    files = source.files('.json')
+    for path in files:
+        content = load_coco_json(str(path))
+        categories = index_categories(str(path), content)
+        for category in categories.values():
+            name = checked_name(category['name'], f'{path}: categories')
+            names[name] = None
+            if not category['isthing']:
+                stuff.add(name)
+        split = path.stem if len(files) > 1 else ''
+        yield path, split, content['annotations'], categories, index_images(str(path), content)
 
 
 def read_results(source: Source) -> AnnotatedSet:
@@ -117,7 +128,6 @@ def read_annotation(annotation: Mapping, image: Mapping, categories: Mapping, wh
         mask = as_plain(rasterize(outline, size))
     elif outline is not None:
         polygons = tuple(Polygon(np.array(points, float).reshape(-1, 2)) for points in outline)
-    crowd = require(annotation, 'iscrowd', bool, where, False) or require(annotation, 'ignore', bool, where, False)
     score = require(annotation, 'score', float, where, -1.0) if 'score' in annotation else None
     return Segment(
         categories[category]['name'].strip(),
@@ -125,7 +135,7 @@ def read_annotation(annotation: Mapping, image: Mapping, categories: Mapping, wh
         polygons,
         mask,
         box,
-        crowd,
+        is_crowd(annotation, where),
         score,
         require(annotation, 'attributes', dict, where, {}),
     )
@@ -140,15 +150,10 @@ def read_panoptic(source: Source) -> AnnotatedSet:
     names: dict[str, None] = {}
     stuff: set[str] = set()
     images: list[AnnotatedImage] = []
-    files = source.files('.json')
-    for path in files:
-        content = load_coco_json(str(path))
-        categories, entries = index_categories(str(path), content), index_images(str(path), content)
-        names.update(dict.fromkeys(category['name'].strip() for category in categories.values()))
-        stuff |= {category['name'].strip() for category in categories.values() if not category['isthing']}
+    for path, split, rows, categories, entries in _parts(source, names, stuff):
         segments: dict[Any, list[Segment]] = {number: [] for number in entries}
         annotated: set[Any] = set()
-        for position, annotation in enumerate(content['annotations']):
+        for position, annotation in enumerate(rows):
             where = f'{path}: annotation {position} (counted from 0)'
             with source.problems.entry():
                 image_id = require(annotation, 'image_id', ID, where)
@@ -158,7 +163,7 @@ def read_panoptic(source: Source) -> AnnotatedSet:
                     raise ValueError(f'{where}: image {shown(image_id)} is annotated more than once')
                 annotated.add(image_id)
                 segments[image_id] += _read_map(annotation, entries[image_id], categories, path, where)
-        images += _images(source, path, entries, segments, path.stem if len(files) > 1 else '')
+        images += _images(source, path, entries, segments, split)
     return AnnotatedSet(tuple(names), tuple(images), frozenset(stuff))
 
 

@@ -9,9 +9,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
+from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment, merged
 from xdet.datasets.exchange.files import Content
-from xdet.datasets.exchange.polygons import join
+from xdet.datasets.exchange.polygons import ellipse, join, turned
+from xdet.datasets.exchange.row_codes import row_runs
 from xdet.datasets.exchange.source import (
     Source,
     checked_box,
@@ -25,8 +26,6 @@ from xdet.datasets.exchange.source import (
 from xdet.io.schema import shown
 from xdet.structures.masks.boxes import mask_xywh
 from xdet.structures.masks.codes import EncodedMask, encode_mask
-
-from .labelme import merged
 
 _NO_SPLIT = ('', 'default')
 
@@ -113,24 +112,21 @@ def _read_shape(shape: ElementTree.Element, size: tuple[int, int], where: str) -
             return None if box is None else Segment(name, size, box=box, **common)
         x1, y1, x2, y2 = box
         corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
-        return Segment(name, size, (Polygon(_turned(corners, turn)),), **common)
+        return Segment(name, size, (_turned(corners, turn),), **common)
     if shape.tag == 'ellipse':
         x, y, wide, high = (parse_number(shape.get(key), f'{where}: {key}') for key in ('cx', 'cy', 'rx', 'ry'))
         if checked_box((x - wide, y - high, x + wide, y + high), size, where) is None:
             return None
-        angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
-        around = np.stack([np.cos(angles) * wide + x, np.sin(angles) * high + y], axis=-1)
-        return Segment(name, size, (Polygon(_turned(around, turn)),), **common)
+        return Segment(name, size, (_turned(ellipse((x, y), (wide, high)), turn),), **common)
     if shape.tag == 'mask':
         return Segment(name, size, mask=_read_mask(shape, size, where), **common)
     raise ValueError(f'{where}: {shown(shape.tag)} is no shape of CVAT; accepted are polygon, mask, box and ellipse')
 
 
-def _turned(points: np.ndarray, degrees: float) -> np.ndarray:
-    """Points turned clockwise about their middle, as CVAT shows them."""
-    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+def _turned(points: np.ndarray, degrees: float) -> Polygon:
+    """Points turned about their middle, as CVAT shows them."""
     middle = points.mean(axis=0)
-    return (points - middle) @ np.array([[cos, sin], [-sin, cos]]) + middle
+    return Polygon(turned(points - middle, degrees) + middle)
 
 
 def _read_mask(shape: ElementTree.Element, size: tuple[int, int], where: str) -> EncodedMask:
@@ -202,9 +198,3 @@ def _add_shapes(entry: ElementTree.Element, segment: Segment, group: int, polygo
     for shape in shapes:
         for key, value in told.items():
             ElementTree.SubElement(shape, 'attribute', name=key).text = value
-
-
-def row_runs(flat: np.ndarray) -> list[int]:
-    """Lengths of the runs of False and True in turn; the first is of False and may be 0."""
-    edges = np.flatnonzero(np.diff(flat.astype(np.int8), prepend=0))
-    return np.diff(np.concatenate([[0], edges, [len(flat)]])).astype(int).tolist()

@@ -16,9 +16,9 @@ from xdet.datasets.exchange.source import (
     checked_points,
     checked_size,
     checked_split,
+    first_file,
     image_size_of,
     names_of_stem,
-    on_disk,
 )
 from xdet.io.reading import read_json
 from xdet.io.schema import require, shown
@@ -48,9 +48,10 @@ def _read_file(source: Source, path: Path, content: Any, about: dict) -> Annotat
     folders = source.image_folders(path)
     given = require(about, 'image', str, str(path), None)
     if given is None:
-        found = (name for name in names_of_stem(path.stem) for folder in folders if on_disk(folder / name).is_file())
-        if (given := next(found, None)) is None:
+        found = first_file(folder / name for name in names_of_stem(path.stem) for folder in folders)
+        if not found:
             raise FileNotFoundError(f'{path}: names no image, and none of its stem was found (--images DIR)')
+        given = Path(found).name
     file, place = source.image(given, folders, f'{path}: image')
     if 'height' in about:
         size = (require(about, 'height', int, str(path)), require(about, 'width', int, str(path)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
 from xdet.datasets.exchange.files import Content, json_bytes
-from xdet.datasets.exchange.polygons import join
+from xdet.datasets.exchange.polygons import join, turned
+from xdet.datasets.exchange.row_codes import decode_brush, encode_brush
 from xdet.datasets.exchange.source import (
     Source,
     checked_name,
@@ -25,17 +26,12 @@ from xdet.datasets.exchange.source import (
 )
 from xdet.io.reading import read_json
 from xdet.io.schema import require, shown
-from xdet.structures.masks.codes import EncodedMask, encode_mask
-
-from .cvat import row_runs
 
 _CONTROLS = dict(
     brushlabels=('brush', 'BrushLabels'),
     polygonlabels=('polygon', 'PolygonLabels'),
     rectanglelabels=('box', 'RectangleLabels'),
 )
-_SIZES = (3, 4, 8, 16)  # bits of lengths of runs
-_BITS = 8
 _POINT_PERCENT = 0.5  # of the width of the image: the size at which Label Studio draws a point
 
 
@@ -175,75 +171,10 @@ def read_result(result: Any, kind: str, size: tuple[int, int], where: str) -> Se
         return None
     if turn := require(value, 'rotation', float, where, 0):
         sides = np.array([[0, 0], [w, 0], [w, h], [0, h]]) * [width / 100, height / 100]
-        cos, sin = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
-        points = sides @ np.array([[cos, sin], [-sin, cos]]) + [x * width / 100, y * height / 100]
+        points = turned(sides, turn) + [x * width / 100, y * height / 100]
         return Segment(name, size, (Polygon(points),), **common)
     box = (x * width / 100, y * height / 100, (x + w) * width / 100, (y + h) * height / 100)
     return Segment(name, size, box=box, **common)
-
-
-def decode_brush(numbers: Sequence[Any], size: tuple[int, int], where: str) -> EncodedMask:
-    """A mask of Label Studio's run-length encoding: the bytes of an RGBA image, of which the last channel counts.
-
-    32 bits say how many words there are, 5 the bits of a word, 4 times 4 the bits that lengths have. Then, until all
-    words are told: one bit (1: a run, 0: words one by one), 2 bits (which length), the length, the word or words.
-
-    Raises:
-        ValueError: The encoding is damaged, or is for another size.
-    """
-    height, width = size
-    try:
-        data = bytes(numbers)
-    except (TypeError, ValueError):
-        raise ValueError(f'{where}: rle must be a list of whole numbers from 0 to 255') from None
-    total, position = 8 * len(data), 0
-
-    def take(bits: int) -> int:
-        nonlocal position
-        first, position = position, position + bits
-        if position > total:
-            raise ValueError(f'{where}: its rle ends too early')
-        last = (position + 7) // 8
-        return int.from_bytes(data[first // 8 : last], 'big') >> (8 * last - position) & ((1 << bits) - 1)
-
-    words = take(32)
-    if words != 4 * height * width:
-        raise ValueError(
-            f'{where}: its rle is for {words} bytes; an image of {width}x{height} has {4 * height * width}'
-        )
-    if take(5) + 1 != _BITS:
-        raise ValueError(f'{where}: the words of its rle have other than {_BITS} bits')
-    sizes = [take(4) + 1 for _ in range(4)]
-    pixels = np.zeros(words, np.uint8)
-    done = 0
-    while done < words:
-        run = take(1)
-        length = take(sizes[take(2)]) + 1
-        if done + length > words:
-            raise ValueError(f'{where}: its rle tells more than the {words} bytes of the image')
-        if run:
-            pixels[done : done + length] = take(_BITS)
-        else:
-            pixels[done : done + length] = np.frombuffer(take(_BITS * length).to_bytes(length, 'big'), np.uint8)
-        done += length
-    return encode_mask(pixels.reshape(height, width, 4)[..., 3] > 0)
-
-
-def encode_brush(mask: NDArray[np.bool_]) -> list[int]:
-    """Inverse of :func:`decode_brush`."""
-    bits = [f'{4 * mask.size:032b}{_BITS - 1:05b}', *(f'{size - 1:04b}' for size in _SIZES)]
-    word = 0
-    for run in row_runs(mask.reshape(-1)):
-        left = 4 * run
-        while left:
-            length = min(left, 1 << _SIZES[-1])
-            which = next(place for place, size in enumerate(_SIZES) if length <= 1 << size)
-            bits.append(f'1{which:02b}{length - 1:0{_SIZES[which]}b}{word:08b}')
-            left -= length
-        word ^= 255
-    text = ''.join(bits)
-    text += '0' * (-len(text) % 8)
-    return list(int(text, 2).to_bytes(len(text) // 8, 'big'))
 
 
 def files(data: AnnotatedSet, polygons: bool = False) -> Iterator[tuple[str, Content]]:

@@ -5,34 +5,30 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from pycocotools import mask as mask_util
 
-from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
+from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment, merged
 from xdet.datasets.exchange.files import Content, json_bytes, unique_file
 from xdet.datasets.exchange.maps import png
-from xdet.datasets.exchange.polygons import join
+from xdet.datasets.exchange.polygons import ellipse, join
 from xdet.datasets.exchange.source import (
     Source,
     checked_name,
     checked_points,
     checked_size,
     image_size_of,
-    unique_names,
+    listed_names,
 )
 from xdet.datasets.files.image_io import open_image
 from xdet.io.errors import cause
-from xdet.io.reading import read_json, read_list, shorten
+from xdet.io.reading import read_json, shorten
 from xdet.io.schema import require, shown
 from xdet.structures.masks.boxes import mask_box
-from xdet.structures.masks.codes import EncodedMask, as_plain, encode_mask
-
-_NO_CLASS = ('__ignore__', '_background_')
+from xdet.structures.masks.codes import EncodedMask, encode_mask
 
 
 def read(source: Source) -> AnnotatedSet:
@@ -41,10 +37,8 @@ def read(source: Source) -> AnnotatedSet:
     Raises:
         OSError, ValueError: A file is damaged or missing.
     """
-    listed = (source.path if source.path.is_dir() else source.path.parent) / 'labels.txt'
-    names = dict.fromkeys(source.names)
-    if not names and listed.is_file():
-        names = dict.fromkeys(unique_names((n for n in read_list(listed) if n not in _NO_CLASS), str(listed)))
+    folder = source.path if source.path.is_dir() else source.path.parent
+    names = dict.fromkeys(source.names or listed_names(folder / 'labels.txt'))
     images = []
     for path in source.files('.json'):
         with source.problems.entry():
@@ -83,16 +77,6 @@ def _read_file(source: Source, path: Path) -> AnnotatedImage:
     return AnnotatedImage(name, size, tuple(map(merged, groups.values())), split, found)
 
 
-def merged(parts: list[Segment]) -> Segment:
-    """One segment of the parts of a group, which are all drawn or all masks; otherwise it has a mask."""
-    if len(parts) == 1:
-        return parts[0]
-    if all(part.polygons for part in parts):
-        return replace(parts[0], polygons=tuple(one for part in parts for one in part.polygons), box=None)
-    mask = as_plain(mask_util.merge([part.filled for part in parts]))
-    return replace(parts[0], polygons=(), mask=mask, box=None)
-
-
 def _read_shape(shape: Any, size: tuple[int, int], where: str) -> Segment | None:
     name = checked_name(require(shape, 'label', str, where), where)
     kind = require(shape, 'shape_type', str, where, 'polygon')
@@ -112,10 +96,9 @@ def _read_shape(shape: Any, size: tuple[int, int], where: str) -> Segment | None
         box = (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
         return Segment(name, size, box=box, **common) if box[0] < box[2] and box[1] < box[3] else None
     if kind == 'circle' and len(points) == 2:
-        (x, y), edge = points
-        angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
-        around = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * np.hypot(edge[0] - x, edge[1] - y)
-        return Segment(name, size, (Polygon(around + [x, y]),), **common)
+        centre, edge = points
+        radius = float(np.hypot(edge[0] - centre[0], edge[1] - centre[1]))
+        return Segment(name, size, (Polygon(ellipse(centre, (radius, radius))),), **common)
     if kind == 'mask' and len(points) == 2:
         return Segment(name, size, mask=_read_mask(shape, points, size, where), **common)
     return None

@@ -14,22 +14,23 @@ from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polyg
 from xdet.datasets.exchange.files import Content, unique_file
 from xdet.datasets.exchange.maps import png, without_overlap
 from xdet.datasets.exchange.source import (
+    NO_CLASSES,
     Source,
     checked_box,
     checked_name,
     checked_points,
     checked_size,
+    first_file,
     image_size_of,
     inner_path,
     list_files,
+    listed_names,
     names_of_stem,
-    on_disk,
     parse_number,
     read_xml,
-    unique_names,
 )
 from xdet.datasets.files.segment_maps import read_pixels
-from xdet.io.reading import read_list, read_names, shorten
+from xdet.io.reading import read_names, shorten
 from xdet.io.schema import shown
 from xdet.structures.masks.codes import encode_mask
 
@@ -40,7 +41,6 @@ CLASSES = (
 """Classes of VOC, whose label images begin with 1; used where no ``labels.txt`` says others."""
 
 _VOID = 255
-_NO_CLASSES = ('__ignore__', '_background_')  # in labels.txt, before the classes
 _FLAGS = ('difficult', 'truncated', 'occluded')
 
 
@@ -63,12 +63,7 @@ def read(source: Source) -> AnnotatedSet:
         {Path(file).with_suffix('').as_posix(): folder / file for file in list_files(folder, (suffix,))}
         for folder, suffix in zip(folders.values(), ('.xml', '.png', '.png'), strict=True)
     ]
-    listed = root / 'labels.txt'
-    names = list(source.names) or (
-        [name for name in unique_names(read_list(listed), str(listed)) if name not in _NO_CLASSES]
-        if listed.is_file()
-        else []
-    )
+    names = list(source.names or listed_names(root / 'labels.txt'))
     splits = _splits(root)
     images = []
     for stem in sorted({stem for part in files for stem in part}):
@@ -141,8 +136,8 @@ def _find_image(source: Source, root: Path, stem: str, given: str, where: str) -
     inner = inner_path(given, where) if given else ''
     named = ((Path(stem).parent / inner).as_posix(), inner) if Path(inner).suffix else ()
     for file in (*named, *names_of_stem(stem)):
-        if (place := on_disk(folder / file)).is_file():
-            return file, str(place)
+        if place := first_file([folder / file]):
+            return file, place
     return inner or f'{stem}.jpg', ''
 
 
@@ -215,7 +210,7 @@ def files(data: AnnotatedSet) -> Iterator[tuple[str, Content]]:
         raise ValueError(
             f'VOC has label images of 8 bits, which tell {_VOID - 1} classes apart; here are {len(data.names)}'
         )
-    if kept := [name for name in data.names if name in _NO_CLASSES]:
+    if kept := [name for name in data.names if name in NO_CLASSES]:
         raise ValueError(f"VOC's labels.txt keeps the name {kept[0]} for pixels of no class; rename the class")
     palette = voc_palette()
     taken: set[str] = set()

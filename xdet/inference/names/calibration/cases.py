@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xdet.datasets.exchange.source import usual_folders
+from xdet.datasets.exchange.source import first_file, usual_folders
 from xdet.datasets.files.coco_json import (
     check_category,
     field,
@@ -98,8 +98,7 @@ def read_cases(path: str | Path, images: str | Path | None = None, seed: int = 0
 
 def _path(folders: Sequence[Path], name: str) -> str:
     """Of an image, in the first folder that has it; if none has, in the last."""
-    paths = [as_on_disk(str(folder / name)) for folder in folders]
-    return next((path for path in paths if Path(path).is_file()), paths[-1])
+    return first_file(folder / name for folder in folders) or as_on_disk(str(folders[-1] / name))
 
 
 def _phrase_cases(
