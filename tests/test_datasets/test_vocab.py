@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -216,3 +217,21 @@ def test_names_of_one_text_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path.write_text(json.dumps(['red ball', 'sky', name]))
     assert make_vocabulary(str(path)).names[2] == name
     assert len(said) == 1 and f"cannot tell them apart: 'red ball' = {name!r};" in said[0]
+
+
+@pytest.mark.parametrize(
+    ('classes', 'things', 'says'),
+    [
+        (5, None, 'classes is 5; accepted are a list of names, a file'),
+        (None, None, 'classes is null'),
+        ({'name': 5}, None, "classes: 'name' is 5; it must be a text"),
+        ({'name': 'coco_panoptic', 'synonyms': 'x'}, None, "classes: 'synonyms' is 'x'"),
+        (['a', 'b'], 'a', "things is 'a'; accepted is a list of names"),
+        (['a', 'b'], 5, 'things is 5'),
+        (['a\0', 'b'], None, r"the class list: 'a\\x00' has characters that cannot be printed"),
+        (['\ud800', 'b'], None, 'has characters that cannot be printed'),
+    ],
+)
+def test_classes_of_other_kinds(classes: Any, things: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        make_vocabulary(classes, things)

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mmengine.structures import InstanceData
 from PIL import Image
 from pycocotools.coco import COCO
 from tiny.coco import TinyCoco
+from tiny.mutation import mutated
 
 from xdet.evaluation import CocoResults
 from xdet.structures import Vocabulary, XDetDataSample, segment_map
@@ -78,3 +81,34 @@ def test_what_cannot_be_written(tiny_coco: TinyCoco, tmp_path: Path, found: dict
     writer = metric(CocoResults, tiny_coco.instance_cfg()['ann_file'], out_dir=str(tmp_path / 'out'))
     with pytest.raises(ValueError, match=message):
         writer.process(None, [found])
+
+
+def test_png_names_stay_in_the_folder_and_apart(tiny_coco: TinyCoco, tmp_path: Path) -> None:
+    names = [str(tmp_path / 'img/a.png'), '../../b.jpg', 'c.jpg', 'c.png', 'd/c.jpg', 'C:\\x\\e.jpg', '..']
+    tiny_coco.panoptic['images'] = [dict(id=number, file_name=name) for number, name in enumerate(names, 11)]
+    tiny_coco.panoptic['annotations'] = []
+    writer = metric(CocoResults, tiny_coco.panoptic_cfg()['ann_file'], out_dir=str(tmp_path / 'out'))
+    inside = str(tmp_path / 'img/a.png').lstrip('/')
+    assert list(writer.png_names.values()) == [
+        inside,
+        'b.png',
+        'c.jpg.png',
+        'c.png.png',
+        'd/c.png',
+        'C:/x/e.png',
+        '17.png',
+    ]
+    before = (tmp_path / 'img/a.png').read_bytes()
+    writer.process(None, [sample(pred_panoptic_seg=segment_map(torch.ones(6, 8), [dict(id=1, label=0)]))])
+    assert (tmp_path / 'img/a.png').read_bytes() == before
+    assert (tmp_path / 'out/panoptic' / inside).is_file()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mutated_files_are_read_or_named(tiny_coco: TinyCoco, data: st.DataObject) -> None:
+    path = tiny_coco.write('mutated.json', mutated(tiny_coco.panoptic, data))
+    try:
+        CocoResults(path, out_dir='out')
+    except ValueError as error:
+        assert path in str(error) and '\n' not in str(error)

@@ -260,3 +260,10 @@ def test_names_that_no_file_has(tmp_path: Path) -> None:
         assert as_on_disk(name) == name
     with pytest.raises(FileNotFoundError, match='é.png: file does not exist'):
         read_bytes(tmp_path / 'é.png')
+
+
+@pytest.mark.parametrize('text', [r'["\ud800"]', r'{"a": "x\uDFFF y"}', r'{"\ud83d": 1}', r'["\ude00\ud83d"]'])
+def test_halves_of_surrogate_pairs_are_no_json(text: str) -> None:
+    with pytest.raises(ValueError, match=r'^a\.json: not valid JSON .*surrogates not allowed'):
+        parse_json(text, 'a.json')
+    assert parse_json(r'["\ud83d\ude00", "\\ud800"]', 'a.json') == ['\U0001f600', '\\ud800']

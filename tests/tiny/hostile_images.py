@@ -46,8 +46,9 @@ def uploads() -> tuple[Upload, ...]:
         Upload('text.jpg', b'This is a text and no image.', 'not an image'),
         Upload('truncated.png', png[: len(png) // 2], 'damaged or truncated'),
         Upload('truncated.jpg', jpg[: len(jpg) // 2], 'damaged or truncated'),
-        Upload('bomb.png', _png_header(60_000, 60_000), 'too large'),
+        Upload('bomb.png', png(60_000, 60_000, 2, 8, bytes(100)), 'too large'),
         Upload('many_pixels.png', _encoded(Image.new('1', (10_000, 8_000)), 'PNG'), 'has 10000 x 8000 pixels'),
+        Upload('half.png', png(60, 40, 2, 8, bytes(20 * 181)), 'damaged or truncated (it has 3620 of 7240 bytes'),
         Upload('empty.jpg', b'', 'file is empty'),
         Upload('sixteen_bits.png', _encoded(Image.fromarray(noise[..., 0].astype(np.uint16) * 257), 'PNG'), (40, 60)),
         Upload('cmyk.jpg', _encoded(image.convert('CMYK'), 'JPEG'), (40, 60)),
@@ -77,12 +78,20 @@ def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def _png_header(width: int, height: int) -> bytes:
-    """A PNG that promises many pixels and holds few."""
+def png(width: int, height: int, colours: int, bits: int, rows: bytes) -> bytes:
+    """A PNG that says one thing and perhaps holds another.
+
+    Args:
+        width (int): What it says, and so are the others.
+        height (int): Likewise.
+        colours (int): 0 for grey, 2 for RGB.
+        bits (int): Of a channel.
+        rows (bytes): Each begins with a zero.
+    """
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
 
-    header = struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
-    content = chunk(b'IHDR', header) + chunk(b'IDAT', zlib.compress(bytes(100))) + chunk(b'IEND', b'')
+    header = struct.pack('>IIBBBBB', width, height, bits, colours, 0, 0, 0)
+    content = chunk(b'IHDR', header) + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b'')
     return b'\x89PNG\r\n\x1a\n' + content

@@ -39,3 +39,11 @@ def mutated(valid: Any, data: st.DataObject) -> Any:
                 node[key] = copy.deepcopy(draw(_ANYTHING))
             break
     return result
+
+
+def damaged(content: bytes, data: st.DataObject) -> bytes:
+    """Bytes of a file with some of them changed, and perhaps without the end."""
+    result = bytearray(content)
+    for _ in range(data.draw(st.integers(0, 4))):
+        result[data.draw(st.integers(0, len(result) - 1))] = data.draw(st.integers(0, 255))
+    return bytes(result[: data.draw(st.integers(0, len(result)))])

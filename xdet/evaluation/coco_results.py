@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,7 +12,7 @@ from mmdet.structures.mask import encode_mask_results
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from xdet.datasets.files.coco_json import load_coco_json
+from xdet.datasets.files.coco_json import file_name, index_categories, index_images, load_coco_json
 from xdet.io.writing import write_image, write_json
 from xdet.registry import METRICS
 from xdet.structures import Vocabulary
@@ -48,8 +49,12 @@ class CocoResults(BaseMetric):
         content = load_coco_json(ann_file)
         self.ann_file = ann_file
         self.out_dir = Path(out_dir)
-        self.file_names = {image['id']: image['file_name'] for image in content['images']}
-        self.category_ids = {category['name']: category['id'] for category in content['categories']}
+        images = index_images(ann_file, content, sizes=False)
+        self.png_names = _png_names({number: file_name(ann_file, image) for number, image in images.items()})
+        categories = index_categories(ann_file, content)
+        if not categories:
+            raise ValueError(f'{ann_file}: the list of categories is empty, so no prediction has an id')
+        self.category_ids = {category['name']: number for number, category in categories.items()}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the instances of a batch of images, and write its panoptic maps."""
@@ -58,7 +63,7 @@ class CocoResults(BaseMetric):
                 raise ValueError(
                     f'{name_of(sample)}: CocoResults writes instances, panoptic segments and poses; it has none of them'
                 )
-            if sample['img_id'] not in self.file_names:
+            if sample['img_id'] not in self.png_names:
                 raise ValueError(f'{name_of(sample)}: its id {sample["img_id"]!r} is not in {self.ann_file}')
             instances = self._instances(sample) if 'pred_instances' in sample else None
             panoptic = self._panoptic(sample) if 'pred_panoptic_seg' in sample else None
@@ -94,7 +99,7 @@ class CocoResults(BaseMetric):
         print_log(f'predictions of {len(results)} images are in {self.out_dir}', logger='current')
         return written
 
-    def _category(self, label: int) -> int | None:
+    def _category(self, label: int) -> int | str | None:
         vocabulary: Vocabulary = self.dataset_meta['vocabulary']
         return self.category_ids.get(vocabulary.names[label])
 
@@ -132,7 +137,7 @@ class CocoResults(BaseMetric):
     def _panoptic(self, sample: dict) -> dict:
         """Write the map of segment ids and return the image's entry."""
         found = sample['pred_panoptic_seg']
-        name = str(PurePosixPath(self.file_names[sample['img_id']]).with_suffix('.png'))
+        name = self.png_names[sample['img_id']]
         segments = []
         ids = found['sem_seg'].squeeze(0).cpu().numpy().astype(np.int64)
         for segment in found['segments_info']:
@@ -143,3 +148,21 @@ class CocoResults(BaseMetric):
                 segments.append(dict(id=int(segment['id']), category_id=category))
         write_image(self.out_dir / PANOPTIC / name, panoptic_pixels(ids))
         return dict(image_id=sample['img_id'], file_name=name, segments_info=segments)
+
+
+def _png_names(file_names: Mapping[int | str, str]) -> dict[int | str, str]:
+    """Names of the PNGs of images, by id: those of the images, below the folder of results wherever these lie.
+
+    A file may name images by absolute paths, and two that differ in their suffix alone.
+    """
+    inside = {}
+    for number, name in file_names.items():
+        parts = [part for part in PurePosixPath(name.replace('\\', '/')).parts if part not in ('/', '..')]
+        inside[number] = PurePosixPath(*parts) if parts else PurePosixPath(str(number))
+    count = Counter(path.with_suffix('.png') for path in inside.values())
+    own = {
+        number: str(path.with_suffix('.png') if count[path.with_suffix('.png')] == 1 else f'{path}.png')
+        for number, path in inside.items()
+    }
+    repeated = [name for name, times in Counter(own.values()).items() if times > 1]
+    return {number: f'{number}-{Path(name).name}' if name in repeated else name for number, name in own.items()}

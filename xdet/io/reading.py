@@ -196,13 +196,18 @@ def parse_json(data: bytes | str, name: str) -> Any:
     """Content of the JSON text of something called ``name``.
 
     Raises:
-        ValueError: It is not JSON, nested too deeply, or an object in it has a key twice.
+        ValueError: It is not JSON, nested too deeply, or has a key twice in one object, or half of a surrogate pair.
     """
     text = data if isinstance(data, str) else _json_text(data, name)
     if not text.strip():
         raise ValueError(f'{shorten(name)}: not valid JSON (it is empty)')
     try:
-        return json.loads(text, object_pairs_hook=keys_once)
+        content = json.loads(text, object_pairs_hook=keys_once)
+        if (
+            '\\ud' in text or '\\uD' in text
+        ):  # half of a surrogate pair is no character; nothing can write or tokenize it
+            json.dumps(content, ensure_ascii=False).encode()
+        return content
     except RecursionError:
         raise ValueError(f'{shorten(name)}: not valid JSON (nested too deeply)') from None
     except MemoryError:

@@ -8,10 +8,10 @@ import sys
 _reported: set[str] = set()
 
 
-def warn_once(message: str) -> None:
-    """Log a warning about a file, unless this process has said the same already."""
-    if message not in _reported:
-        _reported.add(message)
+def warn_once(message: str, about: str = '') -> None:
+    """Log a warning about a file, unless this process has said the same already, or something ``about`` the same."""
+    if (about or message) not in _reported:
+        _reported.add(about or message)
         warn(message)
 
 

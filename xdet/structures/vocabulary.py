@@ -166,8 +166,17 @@ def check_texts(what: str, texts: Iterable[object]) -> None:
             raise ValueError(f'{shorten(text)!r} is the name of a file; give the {what} themselves')
         if _JSON.match(text):
             raise ValueError(f"{shorten(text)!r} is JSON; give the {what} as they are, such as 'dog . cat'")
-        if any(unicodedata.category(letter) == 'Cc' for letter in text):
-            raise ValueError(f'{what}: {shown(text)} has characters that cannot be printed')
+        refuse_unprintable(what, text)
+
+
+def refuse_unprintable(what: str, text: str) -> None:
+    """Refuse a text with control characters, which a terminal would obey, or with halves of characters.
+
+    Raises:
+        ValueError: It has some.
+    """
+    if not text.isprintable() and any(unicodedata.category(letter) in ('Cc', 'Cs') for letter in text):
+        raise ValueError(f'{what}: {shown(text)} has characters that cannot be printed')
 
 
 _FILE = re.compile(r'\S+\.(?:txt|json|csv|tsv|ya?ml)', re.IGNORECASE)

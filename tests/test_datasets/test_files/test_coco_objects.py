@@ -63,6 +63,7 @@ def content(**change: Any) -> dict:
         dict(area=...),
         dict(area=0),
         dict(area=-1),
+        dict(area=1e30),
         dict(area=float('nan')),
         dict(iscrowd=None),
         dict(iscrowd=...),
@@ -259,3 +260,21 @@ def test_mutated_files_load_or_are_named(tmp_path: Path, data: st.DataObject) ->
             read()
         except ValueError as error:
             assert str(path) in str(error) and '\n' not in str(error) and len(str(error)) < 1000
+
+
+def test_empty_files_and_repeated_ids_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(coco_objects, 'warn_once', said.append)
+    assert len(read_objects('a.json', content(id=4))[1]) == 2
+    assert read_objects('b.json', dict(content(), annotations=[]))[1] == []
+    assert [line[:80] for line in said] == [
+        'a.json: 1 annotation id(s) are given more than once, the first is 4; all annotat',
+        'b.json: has no annotation; there is nothing to learn from it, and nothing to fin',
+    ]
+
+
+@pytest.mark.parametrize('name', ['red\0box', 'red\x1b[31m', 'red\n'])
+def test_names_of_categories_can_be_printed(name: str) -> None:
+    wrong = dict(content(), categories=[dict(id=1, name=name)])
+    with pytest.raises(ValueError, match="a.json: category 1: 'name': .* has characters that cannot be printed"):
+        read_objects('a.json', wrong)

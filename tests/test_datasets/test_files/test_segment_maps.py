@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from tiny.hostile_images import png
+from tiny.mutation import damaged
 
+from xdet.datasets.files.depth_maps import read_depth
 from xdet.datasets.files.segment_maps import read_label_map, read_panoptic_map
+from xdet.io import warnings
 from xdet.structures import Vocabulary
 
 CLASSES = Vocabulary(('sky', 'car'), (False, True))
@@ -108,3 +116,74 @@ def test_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / 'a.png')
     with pytest.raises(ValueError, match=r'a\.png: is a pipe'):
         read_label_map(str(tmp_path / 'a.png'), CLASSES)
+
+
+def _labels(kind: str = 'PNG', frames: int = 1, **options: object) -> bytes:
+    image = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8) % 2)
+    if frames > 1:
+        more = [Image.fromarray(np.full((6, 8), number, np.uint8)) for number in range(1, frames)]
+        options.update(save_all=True, append_images=more)
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+@pytest.mark.parametrize(
+    ('data', 'says'),
+    [
+        (lambda: _labels('AVIF'), 'is a AVIF file'),
+        (lambda: _labels('TIFF', frames=3), 'has 3 frames, too many for a label image; save it as PNG'),
+        (lambda: _labels(frames=2), 'has 2 frames'),
+        (lambda: _labels(exif=_turned()), 'is turned by its EXIF data'),
+        (lambda: png(8, 6, 2, 16, bytes(6 * 49)), 'has several channels of 16 bits'),
+        (lambda: png(8, 24, 0, 8, bytes(6 * 9)), 'damaged or no image .*it has 54 of 216 bytes of pixels'),
+        (lambda: _labels()[:-6] + b'\0' * 6, 'damaged or no image'),
+        (lambda: _labels()[:-12], 'its end is missing'),
+    ],
+)
+def test_values_that_would_not_be_those_meant(tmp_path: Path, data: Callable[[], bytes], says: str) -> None:
+    """What Pillow reads without a word, as other values than those that the file holds, or as some of them."""
+    path = tmp_path / 'labels.png'
+    path.write_bytes(data())
+    for read in (lambda: read_label_map(str(path), CLASSES), lambda: read_panoptic_map(str(path), [])):
+        with pytest.raises(ValueError, match=rf'labels\.png: .*({says})'):
+            read()
+
+
+def test_listed_segments_without_pixels_are_told_once_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[str] = []
+    monkeypatch.setattr(warnings, 'warn', logged.append)
+    for name in 'ab':
+        path = save_ids(tmp_path / f'{name}.png', np.array([[4, 5]], dtype=np.uint32))
+        read_panoptic_map(path, [dict(id=number, label=0) for number in (4, 5, 6, 70000)])
+    [line] = logged
+    assert 'a.png: has no pixel of the segment(s) 6, 70000, which' in line
+
+
+@pytest.mark.parametrize('value', [1 << 16, 10**30, [255, 1 << 16]])
+def test_void_values_that_no_pixel_has(tmp_path: Path, value: object) -> None:
+    Image.new('L', (2, 2)).save(tmp_path / 'a.png')
+    with pytest.raises(ValueError, match='ignore_label is .*; label images have values from 0 to 65535'):
+        read_label_map(str(tmp_path / 'a.png'), CLASSES, ignore_label=value)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), kind=st.sampled_from(['PNG', 'TIFF', 'BMP', 'GIF']))
+def test_damaged_maps_are_read_or_named(tmp_path: Path, data: st.DataObject, kind: str) -> None:
+    path = tmp_path / 'odd.png'
+    path.write_bytes(damaged(_labels(kind), data))
+    for read in (
+        lambda: read_label_map(str(path), CLASSES),
+        lambda: read_panoptic_map(str(path), []),
+        lambda: read_depth(str(path)),
+    ):
+        try:
+            read()
+        except ValueError as error:
+            assert str(error).startswith(str(path)) and '\n' not in str(error)

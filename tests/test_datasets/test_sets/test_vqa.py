@@ -160,6 +160,14 @@ def test_answers_for_the_server(tiny: TinyVQA, tmp_path: Path) -> None:
             lambda tiny: tiny.annotations.pop(0),
             r'annotations\.json: has no answer to question 7000 of .*questions\.json',
         ),
+        (
+            lambda tiny: tiny.annotations[1].update(answers=[]),
+            r"annotations\.json: question \S+: 'answers' is empty; every question needs an answer",
+        ),
+        (
+            lambda tiny: tiny.annotations[1].update(image_id=99),
+            r'annotations\.json: question \S+: is of image 99, but .*questions\.json says',
+        ),
         (lambda tiny: tiny.questions.pop(1), r'annotations\.json: has an answer to no question 7000 of .*questions'),
         (lambda tiny: tiny.questions[1].update(question=' '), r'questions\.json: a question is empty or missing'),
         (

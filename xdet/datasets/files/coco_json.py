@@ -11,6 +11,7 @@ from xdet.datasets.vocab.loading import warn_of_names
 from xdet.io.reading import listed, read_json, shorten
 from xdet.io.schema import ID, require, shown
 from xdet.structures import Vocabulary
+from xdet.structures.vocabulary import refuse_unprintable
 
 from .left_out import LeftOut
 from .outlines import OUTLINE_KINDS, describe, read_outline
@@ -147,6 +148,7 @@ def index_categories(path: str, content: dict) -> dict[int | str, dict]:
         name = require(category, 'name', str, where)
         if not name.strip():
             raise ValueError(f"{where}: 'name' is {shown(name)}; every category needs a name")
+        refuse_unprintable(f"{where}: 'name'", name)
         if number in categories:
             raise ValueError(f'{path}: category names or ids are repeated; the id {number} appears more than once')
         if name in ids_of_name:

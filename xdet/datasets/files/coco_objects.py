@@ -26,8 +26,8 @@ def read_objects(
 
     An object is what has an outline in its image; with ``boxes_only`` what has a box of positive width and height. The
     others are left out and reported. What a file does not say, also by null, follows from the outline: ``bbox`` (also
-    one without width or height) is its tight box, and ``area`` (also one that is not positive) its number of pixels.
-    ``iscrowd`` is 0 unless given, and 1 where ``ignore`` is set.
+    one without width or height) is its tight box, and ``area`` (also one that is not positive, or greater than can be)
+    its number of pixels. ``iscrowd`` is 0 unless given, and 1 where ``ignore`` is set.
 
     Args:
         path (str): Name of the file, for errors.
@@ -46,6 +46,7 @@ def read_objects(
     images = index_images(path, content)
     _warn_of_repeated(path, images.values())
     categories = index_categories(path, content)
+    _warn_of_ids(path, content['annotations'])
     left_out = LeftOut(path, 'annotations')
     objects = []
     for position, annotation in enumerate(content['annotations']):
@@ -84,9 +85,21 @@ def _warn_of_repeated(path: str, images: Iterable[dict]) -> None:
         )
 
 
+def _warn_of_ids(path: str, annotations: Sequence[Any]) -> None:
+    """Tell of a file without annotations, and of annotations that have one id."""
+    if not annotations:
+        warn_once(f'{path}: has no annotation; there is nothing to learn from it, and nothing to find')
+    ids = Counter(str(entry['id']) for entry in annotations if isinstance(entry, dict) and entry.get('id') is not None)
+    if repeated := [number for number, count in ids.items() if count > 1]:
+        warn_once(
+            f'{path}: {len(repeated)} annotation id(s) are given more than once, the first is '
+            f"{shorten(repeated[0], 40)}; all annotations count, but COCO's own code keeps one of each id"
+        )
+
+
 def _read_box(annotation: dict, size: tuple[int, int], where: str) -> dict | str:
     """Box and area of an annotation, or why it is no object."""
-    box, area = _given_box(annotation, size, where), _given_area(annotation, where)
+    box, area = _given_box(annotation, size, where), _given_area(annotation, size, where)
     if box is None or area is None:
         outline = read_outline(annotation.get('segmentation'), size, where)
         if outline is not None:
@@ -105,7 +118,7 @@ def _read_outlined(annotation: dict, size: tuple[int, int], where: str) -> dict 
     outline = read_outline(annotation.get('segmentation'), size, where)
     if outline is None:
         return 'have no outline (segmentation) in their image'
-    box, area = _given_box(annotation, size, where), _given_area(annotation, where)
+    box, area = _given_box(annotation, size, where), _given_area(annotation, size, where)
     line = is_line(outline)
     if box is None or area is None or line:
         rle = rasterize(outline, size)
@@ -127,9 +140,10 @@ def _given_box(annotation: dict, size: tuple[int, int], where: str) -> list[floa
     return box if min(box[2:]) > 0 else None
 
 
-def _given_area(annotation: dict, where: str) -> float | None:
+def _given_area(annotation: dict, size: tuple[int, int], where: str) -> float | None:
     area = annotation.get('area')
     if isinstance(area, float) and not math.isfinite(area):
         return None
     area = require(annotation, 'area', float, where, 0)
-    return area if area > 0 else None
+    # Outlines may leave their image, see `check_coordinates`.
+    return area if 0 < area <= 9 * max(size) ** 2 else None

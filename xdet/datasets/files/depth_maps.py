@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from xdet.io.errors import cause
 from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, shorten
 from xdet.io.schema import number
+from xdet.io.warnings import warn_once
 
 from .segment_maps import read_pixels
 
@@ -40,6 +41,11 @@ def read_depth(path: str | Path, scale: float = 1000.0) -> NDArray[np.float32]:
         )
     depth = values.astype(np.float32) / np.float32(scale)
     depth[~(np.isfinite(depth) & (depth > 0))] = 0
+    if not depth.any():
+        warn_once(
+            f'{path}: no depth is known in this map; further maps of this folder are not named',
+            about=f'empty depth maps in {Path(path).parent}',
+        )
     return depth
 
 
@@ -50,6 +56,6 @@ def _array(path: str | Path) -> NDArray:
     except FileNotFoundError:
         raise FileNotFoundError(f'{name}: depth map does not exist') from None
     try:
-        return np.load(io.BytesIO(data), allow_pickle=False)
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     except Exception as error:  # a header may claim any size, and other formats have errors of their own
         raise ValueError(f'{name}: depth map is damaged or no array ({shorten(cause(error))})') from error

@@ -6,6 +6,9 @@ Pillow decodes, as in the official data pipeline, so that pixels are equal to th
 from __future__ import annotations
 
 import io
+import struct
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +98,7 @@ def decode_image(data: bytes, name: str = 'image') -> np.ndarray:
         with open_image(data) as image:
             image.load()
             rgb = _to_rgb(_upright(image), name)
+            check_png(data, rgb)
     except ImageReadError:
         raise
     except Image.UnidentifiedImageError:
@@ -104,6 +108,52 @@ def decode_image(data: bytes, name: str = 'image') -> np.ndarray:
     except Exception as error:  # Pillow's decoders report damage by exceptions of any type
         raise ImageReadError(name, f'damaged or truncated ({shorten(cause(error))})') from error
     return np.ascontiguousarray(np.asarray(rgb)[..., ::-1])
+
+
+def check_png(data: bytes, pixels: np.ndarray | Image.Image, sums: bool = False) -> None:
+    """Refuse a PNG file that has fewer rows than it says, which Pillow fills with zeros without a word.
+
+    Args:
+        data (bytes): A file of any kind.
+        pixels (np.ndarray | Image): What was read of it.
+        sums (bool): Also compare the checksums, of which Pillow leaves some out.
+
+    Raises:
+        ValueError: Rows are missing, or a checksum is wrong.
+    """
+    blank = data.startswith(_PNG) and not np.asarray(pixels)[-1].any()  # else its last row is there
+    if not blank and not (sums and data.startswith(_PNG)):
+        return
+    place, kind = len(_PNG), b''
+    parts: list[bytes] = []
+    while place + 8 <= len(data) and kind != b'IEND':
+        length, kind = int.from_bytes(data[place : place + 4], 'big'), data[place + 4 : place + 8]
+        body, place = data[place + 4 : place + 8 + length], place + length + 12
+        if sums and zlib.crc32(body).to_bytes(4, 'big') != data[place - 4 : place]:
+            raise ValueError('a checksum is wrong')
+        parts.append(body)
+    if sums and kind != b'IEND':
+        raise ValueError('its end is missing')
+    if blank:
+        _check_rows(parts[0][4:], [part[4:] for part in parts if part.startswith(b'IDAT')])
+
+
+def _check_rows(header: bytes, parts: Sequence[bytes]) -> None:
+    width, height, bits, colours, interlaced = struct.unpack('>IIBBxxB', header)
+    if interlaced:
+        return  # rows come in seven passes
+    needed = height * (1 + (width * bits * _CHANNELS[colours] + 7) // 8)
+    inflate, found = zlib.decompressobj(), 0
+    for part in parts:
+        while part:
+            found += len(inflate.decompress(part, 1 << 20))
+            part = inflate.unconsumed_tail
+    if found < needed:
+        raise ValueError(f'it has {found} of {needed} bytes of pixels')
+
+
+_PNG = b'\x89PNG\r\n\x1a\n'
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
 def open_image(data: bytes) -> Image.Image:

@@ -188,6 +188,10 @@ def _coco_rows(path: str, content: dict) -> list[dict]:
                 f'{path}: an annotation is of image {shown(number)}, which the file does not list as image'
             )
         rows.append(dict(image=names[number], caption=annotation.get('caption'), img_id=number))
+    left_out = LeftOut(path, 'images')
+    for number in names.keys() - {row['img_id'] for row in rows}:
+        left_out.add('have no caption', f'image {number}')
+    left_out.report(len(names))
     return rows
 
 

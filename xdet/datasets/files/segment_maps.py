@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 from xdet.io.errors import cause
-from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, shorten
+from xdet.io.reading import MAX_IMAGE_BYTES, listed, read_bytes, shorten
 from xdet.io.schema import checked, shown
+from xdet.io.warnings import warn_once
 from xdet.structures import Vocabulary, XDetDataSample
 from xdet.structures.masks.panoptic import panoptic_ids
 
-from .image_io import open_image
+from .image_io import check_png, open_image
 
 
 def read_panoptic_map(path: str, segments_info: list[dict]) -> tuple[np.ndarray, list[dict]]:
@@ -46,6 +49,13 @@ def read_panoptic_map(path: str, segments_info: list[dict]) -> tuple[np.ndarray,
     unknown = known[position] != ids
     if unknown.any():
         raise ValueError(f'{path}: segment id {ids[unknown][0]} is not among the segments of its annotation file')
+    found = np.bincount(position.ravel(), minlength=len(known))
+    if empty := [number for number, count in zip(known.tolist(), found, strict=True) if number and not count]:
+        warn_once(
+            f'{path}: has no pixel of the segment(s) {listed(empty, 5)}, which its annotation file lists; further '
+            'images of this folder are not named',
+            about=f'segments without pixels in {os.path.dirname(path)}',
+        )
     return indices[position], kept
 
 
@@ -133,10 +143,13 @@ def void_values(ignore_label: int | Sequence[int]) -> tuple[int, ...]:
     """``ignore_label`` as several values.
 
     Raises:
-        ValueError: It is something else than whole numbers.
+        ValueError: It is something else than whole numbers, or beyond what pixels can have.
     """
     values = ignore_label if isinstance(ignore_label, (list, tuple, set, range)) else (ignore_label,)
-    return tuple(checked(value, int, 'ignore_label') for value in values)
+    void = tuple(checked(value, int, 'ignore_label') for value in values)
+    if wrong := [value for value in void if value > np.iinfo(np.uint16).max]:
+        raise ValueError(f'ignore_label is {shown(wrong[0])}; label images have values from 0 to 65535')
+    return void
 
 
 def read_pixels(path: str, what: str = 'label image') -> np.ndarray:
@@ -153,16 +166,31 @@ def read_pixels(path: str, what: str = 'label image') -> np.ndarray:
         raise FileNotFoundError(f'{name}: {what} does not exist') from None
     try:
         with open_image(data) as image:
-            lossy = image.format in _LOSSY
+            refused = _changes_values(image, data)
             pixels = np.array(image)
+            check_png(data, pixels, sums=True)
     except Exception as error:  # Pillow's decoders report damage by exceptions of any type
         raise ValueError(f'{name}: {what} is damaged or no image ({shorten(cause(error))})') from error
-    if lossy:
-        raise ValueError(f'{name}: is a JPEG file, which changes the values of a {what}; save it as PNG')
+    if refused:
+        raise ValueError(f'{name}: {refused} a {what}; save it as PNG, upright and of one frame')
     return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
 
 
-_LOSSY = ('JPEG', 'MPO')
+_LOSSY = ('JPEG', 'MPO', 'JPEG2000', 'AVIF')
+_ORIENTATION = 0x0112
+
+
+def _changes_values(image: Image.Image, data: bytes) -> str:
+    """Why the pixels that are read are not the values that were meant, in words; empty if they are."""
+    if image.format in _LOSSY or (image.format == 'WEBP' and b'VP8L' not in data[:64]):
+        return f'is a {"JPEG" if image.format == "MPO" else image.format} file, which changes the values of'
+    if (frames := getattr(image, 'n_frames', 1)) > 1:
+        return f'has {frames} frames, too many for'
+    if len(image.getbands()) > 1 and any(';16' in str(part) for part in getattr(image, 'tile', ())):
+        return 'has several channels of 16 bits, of which only the upper halves are read, too many for'
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        return 'is turned by its EXIF data, which says nothing certain about'
+    return ''
 
 
 def _describe(values: np.ndarray) -> str:

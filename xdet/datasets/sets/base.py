@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from xdet.datasets.files.coco_json import listed_images
 from xdet.io.errors import cause
 from xdet.io.reading import as_on_disk, is_address, listed, shorten
+from xdet.io.schema import checked, shown
 from xdet.structures import Vocabulary
 
 
@@ -35,6 +36,8 @@ class ImageDataset(BaseDataset):
             raise ValueError(f"missing_images is {missing_images!r}; accepted are 'error' and 'skip'")
         self.missing_images = missing_images
         self.exclude = as_list(exclude)
+        for path in self.exclude:
+            checked(path, str, 'exclude: a file')
         super().__init__(**kwargs)
 
     def in_root(self, path: str) -> str:
@@ -154,6 +157,8 @@ def missing_files(paths: Iterable[str]) -> set[str]:
 
 def as_list(paths: str | Sequence[str]) -> list[str]:
     """One path or several as a list."""
+    if not isinstance(paths, (str, Sequence)):
+        raise ValueError(f'{shown(paths)} is neither a text nor a list of texts')
     return [paths] if isinstance(paths, str) else list(paths)
 
 
@@ -181,6 +186,18 @@ def require_folder(path: str | Path, what: str) -> Path:
     if not path.is_dir():
         raise FileNotFoundError(f'{path}: no such folder ({what})')
     return path
+
+
+def suffixes(option: str, given: str | Sequence[str]) -> tuple[str, ...]:
+    """One end of names or several, as several.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    ends = [given] if isinstance(given, str) else given
+    if not isinstance(ends, Sequence) or not all(isinstance(end, str) for end in ends):
+        raise ValueError(f"{option} is {shown(given)}; accepted are ends of file names, such as '.png'")
+    return tuple(ends)
 
 
 def without_suffix(name: str, suffixes: Sequence[str]) -> str | None:

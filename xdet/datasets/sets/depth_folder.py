@@ -14,7 +14,7 @@ from xdet.io.reading import read_text
 from xdet.io.schema import number
 from xdet.registry import DATASETS
 
-from .base import ImageDataset, require_folder, without_suffix
+from .base import ImageDataset, require_folder, suffixes, without_suffix
 from .image_label_folder import files_below
 
 
@@ -50,8 +50,8 @@ class DepthFolderDataset(ImageDataset):
         **kwargs: Any,
     ) -> None:
         self.depth_scale = number('depth_scale', depth_scale, float, 1e-6)
-        self.img_suffixes = (img_suffix,) if isinstance(img_suffix, str) else tuple(img_suffix)
-        self.depth_suffix = depth_suffix
+        self.img_suffixes = suffixes('img_suffix', img_suffix)
+        (self.depth_suffix,) = suffixes('depth_suffix', [depth_suffix])
         super().__init__(data_prefix=data_prefix or dict(img='', depth=''), **kwargs)
 
     def load_data_list(self) -> list[dict]:

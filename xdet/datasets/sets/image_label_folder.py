@@ -14,12 +14,12 @@ from xdet.datasets.files.image_io import IMAGE_SUFFIXES, is_clutter
 from xdet.datasets.files.segment_maps import read_pixels, void_values
 from xdet.datasets.vocab import VOCABULARIES, load_class_names, make_vocabulary
 from xdet.io.reading import listed, read_text
-from xdet.io.schema import checked
+from xdet.io.schema import checked, shown
 from xdet.io.warnings import warn_once
 from xdet.registry import DATASETS
 from xdet.structures import BACKGROUND
 
-from .base import SegmentationDataset, require_folder, without_suffix
+from .base import SegmentationDataset, require_folder, suffixes, without_suffix
 
 _LOOKED_AT = 50
 """Label images that are read to see whether their values are meant."""
@@ -79,6 +79,10 @@ class ImageLabelFolderDataset(SegmentationDataset):
         self.label_offset = checked(label_offset, int, 'label_offset')
         if background_label is not None:
             checked(background_label, int, 'background_label')
+            if not 0 <= background_label < 1 << 16:
+                raise ValueError(
+                    f'background_label is {shown(background_label)}; label images have values from 0 to 65535'
+                )
             if background_label in self.ignore_label or 0 <= background_label - self.label_offset < len(vocabulary):
                 last = self.label_offset + len(vocabulary) - 1
                 raise ValueError(
@@ -86,8 +90,8 @@ class ImageLabelFolderDataset(SegmentationDataset):
                     f'{last}, unlabelled pixels {listed(self.ignore_label)}'
                 )
         self.background_label = background_label
-        self.img_suffixes = (img_suffix,) if isinstance(img_suffix, str) else tuple(img_suffix)
-        self.label_suffix = label_suffix
+        self.img_suffixes = suffixes('img_suffix', img_suffix)
+        (self.label_suffix,) = suffixes('label_suffix', [label_suffix])
         super().__init__(data_root=data_root, metainfo=metainfo, **kwargs)
 
     @property

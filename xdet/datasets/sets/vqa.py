@@ -117,12 +117,23 @@ class VQADataset(QuestionsDataset):
                 f'{path}: has {first} of {self.ann_file} ({len(unanswered)} unanswered, {len(unasked)} unasked); '
                 'both must be of the same split'
             )
+        image_of = {question['question_id']: question['image_id'] for question in questions}
+        for annotation in annotations:
+            where = f'{path}: question {annotation["question_id"]}'
+            image = image_of[annotation['question_id']]
+            if require(annotation, 'image_id', ID, where, image) != image:
+                raise ValueError(
+                    f'{where}: is of image {shown(annotation["image_id"])}, but {self.ann_file} says {shown(image)}; '
+                    'questions and answers do not belong together'
+                )
         return {annotation['question_id']: self._parse_answers(path, annotation) for annotation in annotations}
 
     @staticmethod
     def _parse_answers(path: str, annotation: dict) -> dict:
         where = f'{path}: question {annotation["question_id"]}'
         given = tuple(require(answer, 'answer', str, f'{where}: an answer') for answer in annotation['answers'])
+        if not given:
+            raise ValueError(f"{where}: 'answers' is empty; every question needs an answer")
         return dict(
             answers=soft_scores(given),
             human_answers=given,

@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 
 from xdet.io.reading import expand, listed, read_json, read_list, shorten
-from xdet.io.schema import require
+from xdet.io.schema import checked, require, shown
 from xdet.io.warnings import warn_once
 from xdet.structures import Vocabulary
-from xdet.structures.vocabulary import BACKGROUND, spellings_of
+from xdet.structures.vocabulary import BACKGROUND, refuse_unprintable, spellings_of
 
 from .class_list import ClassList
 
@@ -106,10 +106,18 @@ def make_vocabulary(classes: str | Path | Mapping | Sequence[str], things: Seque
         names, prompts = vocabulary.names, vocabulary.prompts
     elif isinstance(classes, str | Path):
         names = load_class_names(classes)
-    else:
+    elif isinstance(classes, Sequence):
         names = tuple(classes)
+    else:
+        raise ValueError(f'classes is {shown(classes)}; accepted are a list of names, a file, or one of {_accepted()}')
+    if things is not None and (isinstance(things, str) or not isinstance(things, Sequence)):
+        raise ValueError(f'things is {shown(things)}; accepted is a list of names')
     if not prompts:
-        warn_of_names(str(classes) if isinstance(classes, str | Path) else 'the class list', names)
+        source = str(classes) if isinstance(classes, str | Path) else 'the class list'
+        for name in names:
+            if isinstance(name, str):  # Vocabulary refuses the others
+                refuse_unprintable(source, name)
+        warn_of_names(source, names)
     unknown = [name for name in things or () if name not in names]
     if unknown:
         raise ValueError(f'things not in the class list: {listed(unknown)}; the classes are {listed(names)}')
@@ -121,7 +129,8 @@ def _known_list(classes: str | Mapping) -> Vocabulary:
         return get_vocabulary(classes)
     if 'name' not in classes or set(classes) - {'name', 'synonyms'}:
         raise ValueError(f"classes has the keys {sorted(classes)}; accepted are 'name' and 'synonyms'")
-    return get_vocabulary(classes['name'], classes.get('synonyms', False))
+    synonyms = checked(classes.get('synonyms', False), bool, "classes: 'synonyms'")
+    return get_vocabulary(checked(classes['name'], str, "classes: 'name'"), synonyms)
 
 
 def load_class_names(path: str | Path) -> tuple[str, ...]:

@@ -133,6 +133,8 @@ def _listed_cases(path: str, content: list[Any], folder: Path) -> tuple[str, lis
             if wrong:
                 raise ValueError(f"{where}: '{key}' has {shown(wrong[0])}; it must be a list of texts")
             lists.append(tuple(texts))
+        if not any(lists):
+            raise ValueError(f"{where}: names nothing; it must have texts in 'present' or 'absent'")
         twice = {same_text(text) for text in lists[0]} & {same_text(text) for text in lists[1]}
         if twice:
             raise ValueError(f'{where}: {shown(min(twice))} is both present and absent')
