@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from mmengine.evaluator import BaseMetric
+from tiny.ranks import needs_ranks, on_two_ranks
 
 from xdet.engine.testing import evaluator as module
 from xdet.engine.testing.evaluator import NamingEvaluator
@@ -48,22 +51,74 @@ def test_good_metrics_get_everything() -> None:
 
 
 class Failing(Greedy):
+    def __init__(self, key: str, error: Exception | None = None, prefix: str | None = None) -> None:
+        super().__init__(key)
+        self.error, self.prefix = error or ValueError('too few'), prefix
+
     def compute_metrics(self, results: list) -> dict:
-        raise ValueError('too few')
+        raise self.error
 
 
-def test_a_metric_that_fails_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(module, 'print_log', lambda text, **_: told.append(text))
-    evaluator = NamingEvaluator([Failing('gt_rank'), Greedy('gt_rank')])
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(module, 'print_log', lambda text, **_: lines.append(text))
+    return lines
+
+
+@pytest.mark.parametrize('error', [ValueError('too few'), RuntimeError('too few'), ImportError('too few')])
+def test_a_metric_that_fails_takes_no_other_with_it(told: list[str], error: Exception) -> None:
+    evaluator = NamingEvaluator([Failing('gt_rank', error, prefix='a'), Greedy('gt_rank'), Failing('gt_rank')])
     evaluator.process(samples())
-    with pytest.raises(ValueError, match='too few'):
+    with pytest.raises(type(error), match='too few') as caught:
         evaluator.evaluate(1)
-    assert told == ['Measured, although another metric failed: number: 1']
+    assert caught.value is error
+    assert told == ['Another metric failed, too: too few', 'Measured, although another metric failed: number: 1']
+    assert not any(metric.results for metric in evaluator.metrics), 'the next validation would count them again'
 
 
-def test_values_of_one_name() -> None:
+def test_values_of_one_name(told: list[str]) -> None:
     evaluator = NamingEvaluator([Greedy('gt_rank'), Greedy('gt_rank')])
     evaluator.process(samples())
     with pytest.raises(ValueError, match='Greedy: number is a value of another metric; set its prefix'):
         evaluator.evaluate(1)
+    assert told == ['Measured, although another metric failed: number: 1']
+
+
+class Silent(Greedy):
+    def compute_metrics(self, results: list) -> dict:
+        return None
+
+
+def test_a_metric_without_values_is_named(told: list[str]) -> None:
+    with pytest.raises(ValueError, match='Silent: compute_metrics gives NoneType; it must give a dict'):
+        NamingEvaluator([Silent('gt_rank')]).evaluate(1)
+
+
+class Own(Greedy):
+    def evaluate(self, size: int) -> dict:
+        raise OSError('disk full')
+
+
+def test_a_metric_with_an_evaluation_of_its_own(told: list[str]) -> None:
+    evaluator = NamingEvaluator([Own('gt_rank'), Greedy('gt_rank')])
+    evaluator.process(samples())
+    with pytest.raises(OSError, match='disk full'):
+        evaluator.evaluate(1)
+    assert told == ['Measured, although another metric failed: number: 1']
+
+
+@needs_ranks
+def test_no_process_waits_for_a_metric_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where MMEngine exchanges results
+
+    def run() -> list[str]:
+        lines: list[str] = []
+        monkeypatch.setattr(module, 'print_log', lambda text, **_: lines.append(text))
+        evaluator = NamingEvaluator([Failing('gt_rank', RuntimeError('too few'), prefix='a'), Greedy('gt_rank')])
+        evaluator.process(samples())
+        with pytest.raises((RuntimeError, ValueError), match='too few'):
+            evaluator.evaluate(2)
+        return lines
+
+    assert on_two_ranks(run, tmp_path / 'ranks') == [['Measured, although another metric failed: number: 2']] * 2
