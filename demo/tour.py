@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 
 from xdet.cli.chosen_model import add_device_options
+from xdet.cli.parsing import Parser
 from xdet.cli.running import run_program
+from xdet.io.terminal import tell
 
 DEMO = Path(__file__).resolve().parent
 _OTHERS = 15  # scenes that retrieval chooses from besides the images
@@ -99,7 +101,7 @@ PARTS = dict(
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line; without images, those committed are taken, with prompts that fit each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('image', nargs='*', help='images of yours instead of the committed ones')
     parser.add_argument('--model', choices=tuple(PARTS), help='show only this one (all; with images of yours: photos)')
     parser.add_argument('--phrases', help='what to find, in every image')
@@ -122,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
     for name, part in PARTS.items():
         if chosen in (None, name):
             show(name, part, args)
-    print(f'\nimages and results in {args.out_dir}')
+    tell('', f'images and results in {args.out_dir}')
     return 0
 
 
@@ -137,7 +139,7 @@ def show(name: str, part: Part, args: argparse.Namespace) -> None:
 
     inferencer = XDecoderInferencer(name, device=args.device, precision=args.precision)
     folder = Path(args.out_dir) / name
-    print(f'\nmodel {name}: {inferencer.embedded.knows}')
+    tell('', f'model {name}: {inferencer.embedded.knows}')
     images = {path: part.images.get(Path(path).resolve(), part.other) for path in args.image} or part.images
     rows = []
     for image, asked in images.items():
@@ -145,7 +147,7 @@ def show(name: str, part: Part, args: argparse.Namespace) -> None:
         prompts = dict(phrases=args.phrases or asked.phrases, questions=args.questions or asked.questions)
         drawn, found = {}, {}
         for task, settings in part.tasks.items():
-            print(f'\n{task}')
+            tell('', f'{task}')
             wanted = {'refseg': ('phrases',), 'refcaption': ('phrases',), 'vqa': ('questions',)}.get(task, ())
             options = {**settings, **{key: prompts[key] for key in wanted}}
             result = inferencer.predict(task, out_dir=folder / task, print_result=True, return_vis=True, **options)
@@ -155,15 +157,15 @@ def show(name: str, part: Part, args: argparse.Namespace) -> None:
         panels = [thumbnail(panel, _PANEL) for panel in (drawn['panoptic'], drawn['refseg'], pixels)]
         rows.append(beside([*panels[:2], add_text_strip(panels[2], lines, _FONT)]))
     write_image(folder / 'sheet.png', below(rows))
-    print('\nretrieval')
+    tell('', 'retrieval')
     candidates = [*map(str, images), *scenes(part.others)]
     result = inferencer(
         candidates, task='retrieval', texts=args.texts or part.texts, out_dir=folder / 'retrieval', show_progress=False
     )
     for ranking in result['rankings']:
-        print(f"best of {len(candidates)} images for '{ranking['text']}':")
+        tell(f"best of {len(candidates)} images for '{ranking['text']}':")
         for place in ranking['images'][:3]:
-            print(f'  {place["score"]:+.3f}  {place["image"]}')
+            tell(f'  {place["score"]:+.3f}  {place["image"]}')
 
 
 def scenes(count: int) -> list[np.ndarray]:
@@ -180,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return run(args)
     except (ImportError, OSError, RuntimeError, ValueError) as error:
-        print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+        tell(f'error: {" ".join(str(error).split())}', error=True)
         return 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -50,6 +51,21 @@ def unread() -> int:
 def test_ends(body: Callable[[], int | None], code: int, told: str, capsys: pytest.CaptureFixture) -> None:
     assert run_program(body, 'tool.py', []) == code
     assert capsys.readouterr().err == told
+
+
+def test_messages_command_no_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    def main() -> int:
+        logging.getLogger('xdet').warning('%s is damaged', '\x1b[2J.jpg')
+        raise SystemExit('error: \x1b[31m')
+
+    factory = logging.getLogRecordFactory()
+    try:
+        with pytest.raises(SystemExit) as ended:
+            run_program(main, 'tool', [])
+    finally:
+        logging.setLogRecordFactory(factory)
+    assert ended.value.code == 'error: \\u001b[31m'
+    assert caplog.messages == ['\\u001b[2J.jpg is damaged']
 
 
 def test_empty_arguments_end_a_program_before_it_begins(capsys: pytest.CaptureFixture) -> None:

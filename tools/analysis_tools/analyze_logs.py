@@ -15,8 +15,10 @@ from pathlib import Path
 from xdet.analysis.logs import choose_keys, draw_curves, read_log, time_statistics
 from xdet.analysis.tables import markdown
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
+from xdet.io.terminal import tell
 
 COLUMNS = dict(
     mean='s/iteration',
@@ -32,7 +34,7 @@ COLUMNS = dict(
 
 def parse_args() -> argparse.Namespace:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0], formatter_class=raw)
+    parser = Parser(description=__doc__.split('\n')[0], formatter_class=raw)
     commands = parser.add_subparsers(dest='command', required=True)
     plot = commands.add_parser('plot', help='draw curves')
     plot.add_argument('logs', nargs='+', type=Path, metavar='LOG', help='work dirs or scalars.json')
@@ -56,13 +58,13 @@ def main() -> None:
         if args.command == 'plot':
             keys = choose_keys(logs, args.keys)
             draw_curves(logs, keys, args.out, args.smooth, args.log_scale)
-            print(f'wrote {args.out}: {", ".join(keys)}')
+            tell(f'wrote {args.out}: {", ".join(keys)}')
             return
         rows = []
         for log in logs:
             found = time_statistics(log, args.skip)
             rows.append([log.name, *(int(found[key]) if key == 'slowest_step' else found[key] for key in COLUMNS)])
-    print(markdown(['training', *COLUMNS.values()], rows, digits=3))
+    tell(*markdown(['training', *COLUMNS.values()], rows, digits=3).split('\n'))
 
 
 if __name__ == '__main__':

@@ -15,19 +15,20 @@ from typing import Any
 
 import numpy as np
 from mmengine.config import Config
-from rich.progress import track
 
 from xdet.analysis.pictures import facts, training_picture
 from xdet.analysis.subject import add_choice_arguments, add_config_arguments, build_dataset, read_config
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
+from xdet.io.terminal import progress, tell
 from xdet.io.writing import make_folder, write_image, write_json
 from xdet.visualization.drawing import picture_of
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser = Parser(description=__doc__.split('\n')[0])
     add_config_arguments(parser)
     add_choice_arguments(parser, 20)
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train', help='which loader (train)')
@@ -64,7 +65,7 @@ def main() -> None:
     with one_line_errors('drawing', ValueError, OSError):
         make_folder(args.out_dir)
         for name, subset in images.items():
-            for index in track(range(len(subset)), description=f'Drawing {name}'):
+            for index in progress(range(len(subset)), f'Drawing {name}'):
                 packed = subset[index]
                 pixels, sample = packed['inputs'], packed['data_samples']
                 # Annotations for training belong to the network's picture, those for testing to the file's.
@@ -79,7 +80,7 @@ def main() -> None:
                 write_image(path, picture)
                 described.append(dict(picture=path.name, **facts(sample)))
         write_json(args.out_dir / 'samples.json', described, indent=1, ensure_ascii=False)
-    print(f'wrote {len(described)} pictures and samples.json into {args.out_dir}')
+    tell(f'wrote {len(described)} pictures and samples.json into {args.out_dir}')
 
 
 if __name__ == '__main__':

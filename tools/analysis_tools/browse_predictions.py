@@ -15,14 +15,16 @@ from pathlib import Path
 from xdet.analysis.pictures import comparison, facts
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
+from xdet.io.terminal import tell
 from xdet.io.writing import make_folder, write_image, write_json
 from xdet.visualization.drawing import picture_of
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser = Parser(description=__doc__.split('\n')[0])
     add_model_arguments(parser)
     add_choice_arguments(parser, 20)
     parser.add_argument('--score-thr', type=float, default=0.3, help='draw instances and phrases from this score (0.3)')
@@ -48,7 +50,7 @@ def main() -> None:
             write_image(path, picture)
             described.append(dict(picture=path.name, **facts(sample)))
         write_json(args.out_dir / 'predictions.json', described, indent=1, ensure_ascii=False)
-    print(f'wrote {len(described)} pictures and predictions.json into {args.out_dir}')
+    tell(f'wrote {len(described)} pictures and predictions.json into {args.out_dir}')
 
 
 if __name__ == '__main__':

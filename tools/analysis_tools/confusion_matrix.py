@@ -16,12 +16,14 @@ from xdet.analysis.confusion import LEVELS, Confusion, draw_matrix, matrix_table
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
+from xdet.io.terminal import tell
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser = Parser(description=__doc__.split('\n')[0])
     add_model_arguments(parser)
     add_choice_arguments(parser)
     parser.add_argument(
@@ -50,8 +52,8 @@ def main() -> None:
         (args.out_dir / args.level).with_suffix('.md').unlink()  # too wide to be read
         title = f'{Path(args.config).stem}: {args.level} of {len(subject.images)} images'
         draw_matrix(matrix, names, args.out_dir / f'{args.level}.png', title, args.max_classes)
-    print(markdown(header, rows))
-    print(f'\nwrote classes.md, classes.csv, {args.level}.csv and {args.level}.png into {args.out_dir}')
+    tell(*markdown(header, rows).split('\n'))
+    tell('', f'wrote classes.md, classes.csv, {args.level}.csv and {args.level}.png into {args.out_dir}')
 
 
 if __name__ == '__main__':

@@ -16,14 +16,16 @@ from xdet.analysis.failures import ImageScorer, Worst, ranked, sheets
 from xdet.analysis.pictures import FIELDS, comparison
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
+from xdet.io.terminal import tell
 from xdet.io.writing import make_folder, write_image, write_json
 from xdet.visualization.drawing import picture_of
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser = Parser(description=__doc__.split('\n')[0])
     add_model_arguments(parser)
     add_choice_arguments(parser)
     parser.add_argument('--by', metavar='VALUE', help='of the metrics, such as panoptic/PQ (default: the first usable)')
@@ -68,7 +70,7 @@ def main() -> None:
             write_image(args.out_dir / f'worst_{page}.png', sheet)
     unscored = sum(image[scorer.by] is None for image in found['images'])
     note = f' ({unscored} images have no such value)' if unscored else ''
-    print(f'lowest {scorer.by}: {", ".join(f"{score:.1f}" for score in scores)}{note}; wrote {args.out_dir}')
+    tell(f'lowest {scorer.by}: {", ".join(f"{score:.1f}" for score in scores)}{note}; wrote {args.out_dir}')
 
 
 if __name__ == '__main__':

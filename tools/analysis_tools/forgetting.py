@@ -31,17 +31,19 @@ from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import OptionAction, add_cfg_options
 from xdet.cli.overrides import apply_overrides
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import known_words_of, read_checkpoint, state_dict_of, write_state_dict
 from xdet.compat.fitting import to_xdet
+from xdet.io.terminal import tell
 from xdet.io.writing import write_json
 from xdet.model_zoo import EMBEDDED, find_config, load_config, resolve_device
 from xdet.registry import MODELS
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser = Parser(description=__doc__.split('\n')[0])
     parser.add_argument('config', help='config of the fine-tuning')
     parser.add_argument('checkpoint', help='its result')
     parser.add_argument('--before', help='weights it started from (default: load_from of its config)')
@@ -98,7 +100,7 @@ def main() -> None:
             write_state_dict(
                 {name: weights[name] for name in after}, args.save[1], None, known_words_of(checkpoint, args.checkpoint)
             )
-            print(f'wrote {args.save[1]}')
+            tell(f'wrote {args.save[1]}')
         results: dict = {Path(name).stem: {} for name in tests}
         for strength in sorted(set(args.strengths)):
             mixed = between(before, after, strength)
@@ -108,8 +110,8 @@ def main() -> None:
         header, rows = forgetting_table(results, args.values)
         write_table(args.out_dir / 'forgetting', header, rows)
         write_json(args.out_dir / 'forgetting.json', results, indent=1)
-    print(markdown(header, rows))
-    print(f'\nwrote forgetting.md, .csv and .json into {args.out_dir}')
+    tell(*markdown(header, rows).split('\n'))
+    tell('', f'wrote forgetting.md, .csv and .json into {args.out_dir}')
 
 
 if __name__ == '__main__':

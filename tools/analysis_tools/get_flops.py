@@ -15,9 +15,11 @@ from xdet.analysis.flops import PARTS, count_parameters, count_stages, input_sha
 from xdet.analysis.subject import add_config_arguments, read_config
 from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.datasets.vocab import make_vocabulary
+from xdet.io.terminal import tell
 from xdet.model_zoo import resolve_device
 from xdet.registry import MODELS
 
@@ -25,7 +27,7 @@ PICTURE = (480, 640)
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser = Parser(description=__doc__.split('\n')[0])
     add_config_arguments(parser)
     parser.add_argument(
         '--shape',
@@ -60,9 +62,9 @@ def main() -> None:
     rest = count_parameters(model) - sum(count_parameters(getattr(model, name)) for name in PARTS)
     assert rest == 0, 'a part of the model is missing in the table'
     rows.append(('all parameters', count_parameters(model) / 1e6, None, None))
-    print(f'\n{args.config}, input {shape[0]}x{shape[1]} (height x width), one image\n')
-    print(markdown(header, rows, digits=2))
-    print('\nA GMAC is a multiplication with its addition; GFLOPs count both. Texts are encoded once and remembered.')
+    tell('', f'{args.config}, input {shape[0]}x{shape[1]} (height x width), one image', '')
+    tell(*markdown(header, rows, digits=2).split('\n'))
+    tell('', 'A GMAC is a multiplication with its addition; GFLOPs count both. Texts are encoded once and remembered.')
     if args.out:
         write_table(args.out, header, rows, digits=2)
 

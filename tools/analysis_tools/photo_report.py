@@ -22,9 +22,11 @@ from xdet.analysis.failures import ImageScorer, Worst, ranked, sheets
 from xdet.analysis.pictures import FIELDS, comparison
 from xdet.analysis.subject import add_config_arguments, build_model, read_config
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import weights_sha256
+from xdet.io.terminal import tell
 from xdet.io.writing import write_image, write_json, write_text
 from xdet.visualization.drawing import picture_of
 
@@ -32,7 +34,7 @@ WORST_BY = ('panoptic/PQ', 'referring/mIoU', 'vqa/accuracy')
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser = Parser(description=__doc__.split('\n')[0])
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help='weights: a file or a URL')
     parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda', ...")
@@ -171,8 +173,8 @@ def main() -> None:
         write_text(args.out_dir / 'report.md', table)
         if gallery is not None:
             gallery.write(args.out_dir)
-    print(table)
-    print(f'wrote {args.out_dir}')
+    tell(*table.split('\n'))
+    tell(f'wrote {args.out_dir}')
 
 
 if __name__ == '__main__':

@@ -18,15 +18,17 @@ from xdet.analysis.reliability import HEADER, collect, draw_reliability, fit_tem
 from xdet.analysis.subject import Subject, add_choice_arguments, add_model_arguments
 from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
 from xdet.inference.names.calibration import Calibration
 from xdet.inference.outputs.provenance import Origin
+from xdet.io.terminal import tell
 from xdet.model_zoo import resolve_model
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser = Parser(description=__doc__.split('\n')[0])
     add_model_arguments(parser)
     add_choice_arguments(parser)
     parser.add_argument('--pixels', type=int, default=2000, metavar='N', help='most pixels of an image (2000)')
@@ -58,8 +60,8 @@ def main() -> None:
         draw_reliability(found, args.out_dir / 'reliability.png', title)
         if args.calibration is not None:
             known.with_temperature(vocabulary, temperature).save(args.calibration)
-    print(markdown(HEADER, rows))
-    print(f'\n{title}; wrote reliability.md, reliability.csv and reliability.png into {args.out_dir}')
+    tell(*markdown(HEADER, rows).split('\n'))
+    tell('', f'{title}; wrote reliability.md, reliability.csv and reliability.png into {args.out_dir}')
 
 
 if __name__ == '__main__':

@@ -24,15 +24,17 @@ from xdet.analysis.subject import (
 )
 from xdet.analysis.tables import markdown, write_table
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
+from xdet.io.terminal import tell
 from xdet.io.writing import write_json
 
 FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser = Parser(description=__doc__.split('\n')[0])
     add_model_arguments(parser)
     add_choice_arguments(parser)
     parser.add_argument('--factors', type=float, nargs='+', default=FACTORS, help='(0.5 0.75 1 1.5 2)')
@@ -50,7 +52,7 @@ def measure(subject: Subject, factor: float, args: argparse.Namespace) -> dict[s
         evaluator.process(data_samples=[sample], data_batch=None)
     values, problems = evaluate_each(evaluator, len(images))
     for problem in problems:
-        print(f'left out: {problem}')
+        tell(f'left out: {problem}')
     return values
 
 
@@ -70,8 +72,8 @@ def main() -> None:
         write_json(args.out_dir / 'resizing.json', results, indent=1)
         title = f'{Path(args.config).stem}, {len(subject.images)} images'
         draw_curves(results, keys, args.out_dir / 'resizing.png', title)
-    print(markdown(header, rows))
-    print(f'\nwrote resizing.md, .csv, .json and .png into {args.out_dir}')
+    tell(*markdown(header, rows).split('\n'))
+    tell('', f'wrote resizing.md, .csv, .json and .png into {args.out_dir}')
 
 
 if __name__ == '__main__':

@@ -16,7 +16,6 @@ to no segment, so semantic results are compared with annotations/ and not with t
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.running import run_program
 from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.files.panoptic_files import (
@@ -115,7 +115,7 @@ def convert(item: Labels) -> Record:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('root', type=Path, help='folder ADEChallengeData2016')
     parser.add_argument('--splits', nargs='+', choices=SPLITS, default=['validation'])
     add_arguments(parser)

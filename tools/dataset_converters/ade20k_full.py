@@ -11,7 +11,6 @@ made smaller, bilinearly, and written as JPEG once more.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import cv2
 import numpy as np
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.running import run_program
 from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.files.image_io import read_image
@@ -90,7 +90,7 @@ def convert(item: Picture) -> Record:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('root', type=Path, help='folder ADE20K_2021_17_01')
     parser.add_argument('--splits', nargs='+', choices=('training', 'validation'), default=['validation'])
     add_arguments(parser)

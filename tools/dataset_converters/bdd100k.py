@@ -13,7 +13,6 @@ crowds.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.running import run_program
 from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.files.panoptic_files import describe_segments, write_annotation_files
@@ -92,7 +92,7 @@ def convert(item: Bitmask) -> Record:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('root', type=Path, help='folder of images and labels')
     parser.add_argument('--splits', nargs='+', choices=('train', 'val'), default=['val'])
     add_arguments(parser)

@@ -21,19 +21,20 @@ split train) and dataset_coco_NAME.json, which CocoJointDataset and ImageTextDat
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.running import run_program
 from xdet.datasets.files.coco_json import load_coco_json
 from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.sets.base import require_folder
 from xdet.io.reading import listed
 from xdet.io.schema import ID, require
+from xdet.io.terminal import tell
 from xdet.io.writing import write_json
 
 PANOPTIC = 'panoptic_train2017.json'
@@ -147,7 +148,7 @@ def report(records: dict[str, Record]) -> list[str]:
     for name, record in records.items():
         counts = record['counts']
         amount = f', {counts["annotations"]} annotations' if 'annotations' in counts else ''
-        print(
+        tell(
             f'{name}: {counts["images"]} images{amount}; {counts["held_out"]} images held out; '
             f'{len(segmented.intersection(record["ids"]))} of its images have segments'
         )
@@ -169,7 +170,7 @@ def find_parts(folder: Path, name: str, held_out: frozenset[int]) -> dict[str, P
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('root', type=Path, help='folder of COCO, with annotations/')
     parser.add_argument('--preset', choices=PRESETS, help='what to hold out')
     parser.add_argument(
@@ -187,7 +188,7 @@ def main() -> None:
         for entry in (*PRESETS.get(args.preset, ()), *args.hold_out):
             file, _, splits = entry.partition(':')
             found = held_out_ids(folder / file, splits.split(',') if splits else ())
-            print(f'{entry}: {len(found)} images to hold out')
+            tell(f'{entry}: {len(found)} images to hold out')
             held_out |= found
         parts = find_parts(folder, name, frozenset(held_out))
         run_conversion(args, folder, f'coco_joint_{name}', parts, convert, report)

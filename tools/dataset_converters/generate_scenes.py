@@ -24,6 +24,7 @@ import numpy as np
 from mmengine.utils import track_iter_progress
 
 import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
+from xdet.cli.parsing import Parser
 from xdet.cli.running import run_program
 from xdet.io.writing import make_folder, write_bytes, write_json
 from xdet.scenes.dataset import scene_file_name, segments_of_split
@@ -38,7 +39,7 @@ from xdet.structures.masks.boxes import mask_xywh
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description='Write generated scenes in the COCO panoptic layout.')
+    parser = Parser(description='Write generated scenes in the COCO panoptic layout.')
     parser.add_argument('out', type=Path, help='folder to write to')
     parser.add_argument('--split', choices=SPLITS, default='val')
     parser.add_argument('--num', type=int, default=200, help='number of scenes')

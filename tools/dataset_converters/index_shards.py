@@ -7,15 +7,14 @@ Usage: python tools/dataset_converters/index_shards.py 'data/cc3m/*.tar' 'data/s
 
 from __future__ import annotations
 
-import argparse
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
-from rich.progress import track
-
+from xdet.cli.parsing import Parser
 from xdet.cli.running import run_program
 from xdet.datasets.files.tar_shards import expand_shards, load_index
+from xdet.io.terminal import progress, tell
 
 
 def count_samples(path: str, index_dir: str | None) -> tuple[int, str]:
@@ -28,7 +27,7 @@ def count_samples(path: str, index_dir: str | None) -> tuple[int, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('shards', nargs='+', help='paths, ranges {00000..00331} or wildcards, in quotation marks')
     parser.add_argument('--index-dir', help='folder of the index files; default: next to the shards')
     parser.add_argument('--processes', type=int, default=4)
@@ -42,12 +41,12 @@ def main() -> None:
     samples, problems = 0, []
     with ProcessPoolExecutor(args.processes) as pool:
         counts = pool.map(partial(count_samples, index_dir=args.index_dir), paths)
-        for count, problem in track(counts, 'shards', total=len(paths)):
+        for count, problem in progress(counts, 'shards', len(paths)):
             samples += count
             problems += [problem] if problem else []
     for problem in problems:
-        print(problem)
-    print(f'{samples} samples in {len(paths)} shards, {len(problems)} of them damaged')
+        tell(problem)
+    tell(f'{samples} samples in {len(paths)} shards, {len(problems)} of them damaged')
     if problems:
         raise SystemExit(1)
 

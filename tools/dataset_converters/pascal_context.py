@@ -12,7 +12,6 @@ The 59 classes are those of the 459 that have their names; the other 400 become 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.running import run_program
 from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.sets.base import require_folder
@@ -89,7 +89,7 @@ def convert(item: Item) -> Record:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('root', type=Path, help='the folder VOC2010')
     parser.add_argument('--split', default='val', choices=('train', 'val', 'trainval'))
     add_arguments(parser)

@@ -15,7 +15,6 @@ Usage: python tools/dataset_converters/refer_to_json.py refcoco/refs(unc).p refc
 
 from __future__ import annotations
 
-import argparse
 import io
 import pickle
 import sys
@@ -26,6 +25,7 @@ from typing import Any, NoReturn
 from pycocotools import mask as mask_util
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.datasets.files.coco_json import index_images, load_coco_json
@@ -34,6 +34,7 @@ from xdet.datasets.files.outlines import rasterize, read_outline
 from xdet.io.errors import cause
 from xdet.io.reading import parse_json, read_bytes
 from xdet.io.schema import ID, checked, require, shown
+from xdet.io.terminal import tell
 from xdet.io.writing import write_json
 from xdet.structures.masks.codes import as_plain
 
@@ -178,12 +179,12 @@ def report(records: dict[str, Record]) -> list[str]:
     """Print what the file holds."""
     for name, record in records.items():
         for split, counts in record['splits'].items():
-            print(f'{name}, {split}: {", ".join(f"{number} {what}" for what, number in counts.items())}')
+            tell(f'{name}, {split}: {", ".join(f"{number} {what}" for what, number in counts.items())}')
     return []
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('refs', type=Path, help='refs(unc).p, refs(umd).p, refs(google).p or grefs(unc).json')
     parser.add_argument('instances', type=Path, help='instances.json of the same data set')
     parser.add_argument('out', type=output_file)

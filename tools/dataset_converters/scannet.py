@@ -16,7 +16,6 @@ instance image has several, because they are stuff. Values outside of the 40 cla
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ import numpy as np
 from PIL import Image
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.running import run_program
 from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.files.panoptic_files import categories_of
@@ -195,7 +195,7 @@ def _read(path: Path) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('root', type=Path, help='folder that has scannet_frames_25k/')
     parser.add_argument('--scenes', type=Path, help='list of scenes (default: ROOT/scannetv2_val.txt)')
     parser.add_argument('--label-map', type=Path, help='scannetv2-labels.combined.tsv, for images of raw ids')

@@ -11,18 +11,19 @@ from 0. Classes are compared with the published ones, and every listed image mus
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.running import run_program
 from xdet.datasets.files.coco_json import file_name, index_categories, index_images, load_coco_json
 from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.sets.base import missing_files, require_folder
 from xdet.datasets.vocab import get_vocabulary
 from xdet.io.schema import ID, require
+from xdet.io.terminal import tell
 from xdet.io.writing import write_json
 
 SETS = (
@@ -104,12 +105,12 @@ def convert(part: Part) -> Record:
 def report(records: dict[str, Record]) -> list[str]:
     """Print what the sets hold."""
     for name, record in records.items():
-        print(f'{name:<24}{record["images"]:>6} images{record["objects"]:>8} objects')
+        tell(f'{name:<24}{record["images"]:>6} images{record["objects"]:>8} objects')
     return []
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('root', type=Path, help='folder of the sets')
     parser.add_argument('--sets', nargs='+', default=list(SETS), choices=SETS, metavar='SET', help='default: all 25')
     parser.add_argument('--split', default='valid', help='folder in each set (default: valid, the benchmark)')

@@ -13,7 +13,6 @@ Images and labels belong together by their number; the first 5050 labels of the 
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from dataclasses import dataclass
@@ -24,9 +23,11 @@ import numpy as np
 from PIL import Image
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.running import run_program
 from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.sets.base import require_folder
+from xdet.io.terminal import tell
 from xdet.io.writing import write_text
 
 IMAGE_FOLDERS = ('SUNRGBD-test_images', 'image/test', '.')
@@ -99,14 +100,14 @@ def finish(root: Path, records: dict[str, Record]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('root', type=Path, help='folder of the data set')
     add_arguments(parser)
     args = parser.parse_args()
     with one_line_errors('converting SUN RGB-D', OSError, ValueError):
         pairs = find_pairs(args.root)
         if len(pairs) != NUM_TEST:
-            print(f'note: {len(pairs)} images, but the test set has {NUM_TEST}')
+            tell(f'note: {len(pairs)} images, but the test set has {NUM_TEST}')
         run_conversion(args, args.root, 'sunrgbd', pairs, check, partial(finish, args.root))
 
 

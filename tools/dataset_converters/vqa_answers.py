@@ -12,7 +12,6 @@ Lists of own questions (JSON, JSONL, CSV, TSV, Parquet; see QuestionListDataset)
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -20,12 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.datasets.files.coco_json import load_json
 from xdet.datasets.files.conversion import Record, add_arguments, run_conversion
 from xdet.datasets.files.pair_lists import read_rows
 from xdet.io.schema import checked, require
+from xdet.io.terminal import tell
 from xdet.io.writing import write_text
 from xdet.structures.answers import normalize_answer, soft_scores
 
@@ -90,7 +91,7 @@ def report(records: dict[str, Record]) -> list[str]:
     """Print how many answers and questions the list covers."""
     for name, record in records.items():
         share = 100 * record['covered'] / record['questions']
-        print(
+        tell(
             f'{name}: {record["kept"]} of {record["answers"]} answers, which answer {record["covered"]} of '
             f'{record["questions"]} questions ({share:.1f} %)'
         )
@@ -98,7 +99,7 @@ def report(records: dict[str, Record]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('sources', type=Path, nargs='+', help='annotation files of VQA, or lists of own questions')
     parser.add_argument('--out', type=output_file, required=True, help='text file, one answer per line')
     parser.add_argument(

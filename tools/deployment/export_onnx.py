@@ -14,16 +14,18 @@ from functools import partial
 
 from xdet.apis import XDecoderInferencer
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
 from xdet.export.certificate import LEAST_AGREEMENT, MOST_DIFFERENCE, certify
 from xdet.export.exporting import OPSETS, export
 from xdet.inference.inputs.images import expand_images
+from xdet.io.terminal import tell
 
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('model', nargs='?', help='name of a shipped model, or a config file')
     parser.add_argument('weights', nargs='?', help='checkpoint file or URL')
     parser.add_argument('--out-dir', type=output_folder, required=True, help='new folder')
@@ -44,7 +46,7 @@ def main() -> None:
         images = [source.image for source in expand_images(args.images)[0]] if args.images else None
         prove = partial(certify, inferencer, images=images, difference=args.bound, agreement=args.agreement)
         folder = export(inferencer, args.out_dir, prove, args.opset, partial(print, flush=True), args.tasks)
-    print(f'wrote {folder}')
+    tell(f'wrote {folder}')
 
 
 if __name__ == '__main__':

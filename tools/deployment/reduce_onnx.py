@@ -10,15 +10,17 @@ import argparse
 import sys
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.running import run_program
 from xdet.export.certificate import default_images
 from xdet.export.reduction import KINDS, reduce_model
 from xdet.inference.inputs.images import expand_images
+from xdet.io.terminal import tell
 
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('source', help='folder of the exported model')
     parser.add_argument('target', help='new folder')
     parser.add_argument('kind', choices=KINDS)
@@ -32,7 +34,7 @@ def main() -> None:
     with one_line_errors('reducing', ImportError, OSError, TypeError, ValueError):
         images, _ = expand_images(args.images or list(default_images(64)))
         folder = reduce_model(args.source, args.target, args.kind, images)
-    print(f'wrote {folder}')
+    tell(f'wrote {folder}')
 
 
 if __name__ == '__main__':

@@ -23,9 +23,11 @@ from mmengine.config import Config
 from torch import Tensor
 
 from xdet.analysis.known_words import brought_along
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import read_checkpoint, state_dict_of, write_state_dict
+from xdet.io.terminal import tell
 from xdet.models.losses.criteria.distillation import RelationalDistillationLoss, centred, neighbour_agreement
 from xdet.models.text import CausalTextEncoder, random_prompts
 from xdet.models.text.tokenizer import END_TOKEN, START_TOKEN, VOCAB_SIZE, _bpe
@@ -34,7 +36,7 @@ from xdet.registry import MODELS
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config with the text encoder')
     parser.add_argument('teacher', type=Path, help='folder of the sentence encoder')
     parser.add_argument('target', type=output_file, help='.safetensors to write: --weights with the new text encoder')
@@ -171,7 +173,7 @@ def train(args: argparse.Namespace, encoder: CausalTextEncoder, old: CausalTextE
     teacher = centred(teacher, teacher[: len(names)])
     teacher = dict(zip(everything, teacher, strict=True))
     teacher |= halfway(teacher, meanings)
-    print(f'teacher: {len(everything)} texts in {time.time() - begun:.0f} s')
+    tell(f'teacher: {len(everything)} texts in {time.time() - begun:.0f} s')
     asked = ['dog', 'cat', 'horse', 'cow', 'sheep', 'person', 'sofa', 'background']
     listed = set(read_lines(args.names[:1]))
     candidates = [text for text in names + sentences if text not in listed and text not in meanings]
@@ -189,14 +191,14 @@ def train(args: argparse.Namespace, encoder: CausalTextEncoder, old: CausalTextE
             agreement = f'10 nearest of {len(unseen)} unseen texts: {100 * found:.1f} % agree'
         known = [text for text in asked if text in teacher]
         gram = torch.nn.functional.normalize(embed(encoder, [f'{text}.' for text in known]), dim=1)
-        print(f'{when}: {agreement}')
-        print('   ', ' '.join(known), (gram @ gram.T).round(decimals=2).tolist(), flush=True)
+        tell(f'{when}: {agreement}')
+        tell(f'    {" ".join(known)} {(gram @ gram.T).round(decimals=2).tolist()}', flush=True)
         encoder.train()
 
     report('before')
     if args.word_vectors is not None:
         count = start_rows_from_words(encoder, np.load(args.word_vectors), args.words.read_text().split('\n'), keep)
-        print(f'{count} rows of the token table start from word vectors')
+        tell(f'{count} rows of the token table start from word vectors')
         report('word vectors')
     decayed = [p for p in encoder.parameters() if p.ndim >= 2 and p is not encoder.token_embedding.weight]
     others = [p for n, p in encoder.named_parameters() if n != 'logit_scale' and not any(p is q for q in decayed)]
@@ -239,15 +241,15 @@ def train(args: argparse.Namespace, encoder: CausalTextEncoder, old: CausalTextE
         optimizer.step()
         step += 1
         if step % 100 == 0:
-            print(f'{step} steps, {60 * args.minutes * passed:.0f} s: loss {loss.item():.4f}', flush=True)
+            tell(f'{step} steps, {60 * args.minutes * passed:.0f} s: loss {loss.item():.4f}', flush=True)
     report(f'after {step} steps')
     if keep:
         kept = torch.nn.functional.normalize(embed(encoder.eval(), keep[:2000]), dim=1)
         same = neighbour_agreement(kept, old_rows[:2000])
-        print(f'texts to keep: {100 * same:.1f} % of the 10 nearest are those of before')
+        tell(f'texts to keep: {100 * same:.1f} % of the 10 nearest are those of before')
     if hold:
         cosines = torch.cosine_similarity(embed(encoder.eval(), hold[:2000]), embed(old, hold[:2000]))
-        print(f'texts to hold: cosine with before {cosines.mean():.3f} on average, {cosines.min():.3f} at least')
+        tell(f'texts to hold: cosine with before {cosines.mean():.3f} on average, {cosines.min():.3f} at least')
 
 
 def main() -> None:

@@ -23,7 +23,9 @@ from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from xdet.cli.parsing import Parser
 from xdet.cli.running import run_program
+from xdet.io.terminal import tell
 
 _COCO = 'http://images.cocodataset.org'
 _REFER = 'https://bvisionweb1.cs.unc.edu/licheng/referit/data'
@@ -256,7 +258,7 @@ def check(path: Path, md5: str) -> None:
 
 def unpack(path: Path) -> None:
     """Extract an archive beside itself; nothing is written outside of that folder."""
-    print(f'extracting {path}')
+    tell(f'extracting {path}')
     if path.suffix == '.zip':
         with zipfile.ZipFile(path) as archive:
             archive.extractall(path.parent)
@@ -275,11 +277,11 @@ def fetch(name: str, save_dir: Path, dry_run: bool, unzip: bool, delete: bool) -
     source = SOURCES[name]
     if not source.urls:
         raise ValueError(f'{name} must be asked for at {source.terms}. It belongs into {save_dir / source.folder}')
-    print(f'{name}: by downloading you accept the terms at {source.terms}')
+    tell(f'{name}: by downloading you accept the terms at {source.terms}')
     for index, url in enumerate(source.urls):
         path = save_dir / source.folder / url.rsplit('/', 1)[-1]
         state = 'is there' if path.exists() else 'to be downloaded'
-        print(f'  {url} -> {path} ({state})')
+        tell(f'  {url} -> {path} ({state})')
         if dry_run:
             continue
         if not path.exists():
@@ -291,12 +293,12 @@ def fetch(name: str, save_dir: Path, dry_run: bool, unzip: bool, delete: bool) -
             if delete:
                 path.unlink()
     if source.then:
-        print(f'next: {source.then}')
+        tell(f'next: {source.then}')
 
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('names', nargs='*', metavar='NAME', help='data sets, see --list')
     parser.add_argument('--dataset-name', action='append', default=[], help='another way to name one, as in mmdet')
     parser.add_argument('--save-dir', type=Path, default=Path('data'), help='the data folder (default: data)')
@@ -318,7 +320,7 @@ def main() -> None:
     args = parse_args()
     if args.list:
         for name, source in SOURCES.items():
-            print(f'{name:<16}{"download" if source.urls else "on request":<12}{source.terms}')
+            tell(f'{name:<16}{"download" if source.urls else "on request":<12}{source.terms}')
     for name in args.names:
         try:
             fetch(name, args.save_dir, args.dry_run, args.unzip, args.delete)

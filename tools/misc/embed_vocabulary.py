@@ -11,12 +11,12 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from rich.progress import track
-
 from xdet.apis import XDecoderInferencer
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.datasets.vocab import make_vocabulary
+from xdet.io.terminal import progress, tell
 from xdet.structures import Vocabulary
 
 _NAMES_PER_STEP = 64
@@ -24,7 +24,7 @@ _NAMES_PER_STEP = 64
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('model', help='name of a shipped model, or a config file')
     parser.add_argument('weights', help='checkpoint file or URL')
     parser.add_argument(
@@ -52,17 +52,17 @@ def embed(args: argparse.Namespace) -> None:
     embedder = XDecoderInferencer(args.model, args.weights, args.device).model.vocabulary
     embedder.capacity = len(names) + 1
     if args.target.exists() and not args.overwrite:
-        print(f'{args.target} holds {embedder.load(args.target)} names, which are kept')
+        tell(f'{args.target} holds {embedder.load(args.target)} names, which are kept')
     vocabularies = list(steps(names))
     written = False
     try:
-        for vocabulary in track(vocabularies, description=f'Embedding {len(names)} class names'):
+        for vocabulary in progress(vocabularies, f'Embedding {len(names)} class names'):
             embedder(vocabulary, prompt=not args.no_prompt)
             written = True
     finally:
         if written:
             embedder.save(args.target)
-    print(f'wrote {args.target}')
+    tell(f'wrote {args.target}')
 
 
 def main() -> None:

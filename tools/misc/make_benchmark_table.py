@@ -6,7 +6,6 @@ python tools/misc/make_benchmark_table.py --check
 
 from __future__ import annotations
 
-import argparse
 import re
 import runpy
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from xdet.benchmarks.fragments import Benchmark, list_benchmarks, load_benchmark
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.running import run_program
 from xdet.io.writing import write_text
 
@@ -125,7 +125,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser = Parser(description=__doc__.split('\n')[0])
     parser.add_argument('--check', action='store_true', help='fail if the page is not up to date')
     args = parser.parse_args()
     with one_line_errors('benchmark tables', OSError, ValueError):

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import yaml
 
+from xdet.cli.parsing import Parser
 from xdet.cli.running import run_program
+from xdet.io.terminal import tell
 from xdet.io.writing import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +27,7 @@ RESULT_KEYS = {'Task', 'Dataset', 'Metrics', 'Source', 'Note'}
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('--check', action='store_true', help='only compare; exit status 1 if a file is out of date')
     parser.add_argument('--root', type=Path, default=ROOT, help='checkout to work in (default: this one)')
     return parser.parse_args()
@@ -174,7 +176,7 @@ def main() -> None:
             raise ValueError(f'{names}: out of date; run python tools/misc/make_model_zoo.py')
         for path in stale:
             write_text(args.root / path, wanted[path])
-            print(f'wrote {path}')
+            tell(f'wrote {path}')
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SystemExit(f'error: {error}') from None
 

@@ -26,11 +26,13 @@ from xdet.analysis.known_words import brought_along, collect, measure, read_list
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_cfg_options
 from xdet.cli.overrides import apply_overrides
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import read_checkpoint, state_dict_of, write_state_dict
 from xdet.compat.fitting import to_xdet
 from xdet.io.reading import read_text
+from xdet.io.terminal import tell
 from xdet.model_zoo import find_config, load_config
 from xdet.registry import DATASETS, MODELS
 from xdet.structures import KnownWords
@@ -41,7 +43,7 @@ LEAST = 0.7
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__.splitlines()[0], epilog=__doc__.split('\n', 2)[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
@@ -107,23 +109,23 @@ def main() -> None:
             raise ValueError('its training vocabulary has no class names to compare with')
         measured, result = measure(known, encoder.eval(), related, unrelated, near, args.seed)
         words = len(known.phrase_words), len(known.text_words)
-        print(f'{len(known.names)} trained names, {words[0]} words of phrases, {words[1]} words of other texts')
-        print(f'threshold {result.threshold}, judged on names that did not choose it and that no list has:')
-        print(
+        tell(f'{len(known.names)} trained names, {words[0]} words of phrases, {words[1]} words of other texts')
+        tell(f'threshold {result.threshold}, judged on names that did not choose it and that no list has:')
+        tell(
             f'{100 * result.passed:.1f} % of {result.counts[0]} related ones pass, with the trained ones '
             f'{100 * result.passed_in_all:.1f} %'
         )
-        print(f'{100 * result.marked:.1f} % of {result.counts[1]} unrelated ones are marked')
+        tell(f'{100 * result.marked:.1f} % of {result.counts[1]} unrelated ones are marked')
         if result.near is not None:
-            print(f'{100 * result.near:.1f} % of those that are like trained ones are marked')
-        print(f'related, but marked: {", ".join(result.wrong[0][:40]) or "none"}')
-        print(f'unrelated, but not marked: {", ".join(result.wrong[1][:40]) or "none"}')
+            tell(f'{100 * result.near:.1f} % of those that are like trained ones are marked')
+        tell(f'related, but marked: {", ".join(result.wrong[0][:40]) or "none"}')
+        tell(f'unrelated, but not marked: {", ".join(result.wrong[1][:40]) or "none"}')
         if min(result.passed, result.marked) < LEAST:
-            print('this text encoder cannot tell them apart: no threshold is stored, only trained words count as known')
+            tell('this text encoder cannot tell them apart: no threshold is stored, only trained words count as known')
             measured = known.unmeasured()
         if not args.dry_run:
             write_state_dict(weights, target, known_words=measured)
-            print(f'wrote {target}')
+            tell(f'wrote {target}')
 
 
 if __name__ == '__main__':

@@ -16,19 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.datasets.files.coco_keypoints import KeypointFile
 from xdet.datasets.files.left_out import LeftOut
 from xdet.io.reading import listed, read_json
 from xdet.io.schema import checked, require
+from xdet.io.terminal import tell
 from xdet.io.writing import write_json
 from xdet.tasks.pose_format import CocoPose, coco_pose
 
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__.splitlines()[0], epilog=__doc__.split('\n', 2)[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
@@ -91,9 +93,9 @@ def main() -> None:
         file, left_out = KeypointFile(args.ann_file), LeftOut(str(args.preds), 'poses')
         rows = [row for path in paths for row in rows_of(path, file, left_out)]
         write_json(args.out, rows)
-    print(f'{args.out}: {len(rows)} poses of {len(paths)} images')
+    tell(f'{args.out}: {len(rows)} poses of {len(paths)} images')
     if left_out.total:
-        print(f'warning: {left_out}')
+        tell(f'warning: {left_out}')
 
 
 if __name__ == '__main__':

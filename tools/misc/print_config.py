@@ -16,12 +16,14 @@ from mmengine.config import Config
 from xdet.benchmarks.fragments import PROTOCOLS, apply_benchmark
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_cfg_options, read_run_config
+from xdet.cli.parsing import Parser
 from xdet.cli.running import run_program
+from xdet.io.terminal import tell
 
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='path of a config, or the name of a shipped one such as xdecoder_focal-t')
     add_cfg_options(parser)
     parser.add_argument('--key', metavar='KEY', help='print only this part, such as model.decoder or val_evaluator.0')
@@ -59,7 +61,7 @@ def main() -> None:
             cfg = apply_benchmark(cfg, args.benchmark, args.protocol)
         if args.key:
             cfg = Config({args.key.rsplit('.', 1)[-1]: part_of(cfg, args.key)})
-        print(cfg.pretty_text, end='')
+        tell(*cfg.pretty_text.splitlines())
 
 
 if __name__ == '__main__':

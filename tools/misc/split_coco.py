@@ -19,14 +19,16 @@ import sys
 from pathlib import Path
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.datasets.exchange.splitting import split_coco_file
+from xdet.io.terminal import tell
 
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__.splitlines()[0], epilog=__doc__.split('\n', 2)[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
@@ -58,7 +60,7 @@ def main() -> None:
         lines = list(
             split_coco_file(args.ann_file, out, args.val, group=args.group, seed=args.seed, overwrite=args.overwrite)
         )
-    print(*lines, sep='\n')
+    tell(*lines)
 
 
 if __name__ == '__main__':

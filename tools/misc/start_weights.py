@@ -20,9 +20,11 @@ from torch import Tensor
 
 from xdet.analysis.known_words import brought_along
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import read_checkpoint, read_state_dict, state_dict_of, write_state_dict
+from xdet.io.terminal import tell
 from xdet.model_zoo import EMBEDDED, find_config
 from xdet.registry import MODELS
 
@@ -32,7 +34,7 @@ ANSWERS = ('tasks.vqa.classifier.3.weight', 'tasks.vqa.classifier.3.bias')
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='path of the config to train, or the name of a shipped one')
     parser.add_argument('target', type=output_file, help='file to write (.safetensors)')
     parser.add_argument('--backbone', help="file for the config's TimmBackbone(weights=...)")
@@ -121,7 +123,7 @@ def main() -> None:
         model.init_weights()
         found, new = compose(model.state_dict(), base, text, answers_of(cfg), answers_of(base_cfg))
         write_state_dict(found, args.target, 'float16', known and known.unmeasured())
-    print(f'{args.target}: {len(found)} tensors, {len(new)} of them new: {", ".join(new) or "none"}')
+    tell(f'{args.target}: {len(found)} tensors, {len(new)} of them new: {", ".join(new) or "none"}')
 
 
 if __name__ == '__main__':

@@ -23,15 +23,16 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
-from rich.progress import track
 from torch import Tensor, nn
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import save_weights
 from xdet.compat.fitting import load_weights
 from xdet.datasets.order.seeding import Draw
+from xdet.io.terminal import progress, tell
 from xdet.model_zoo import find_config
 from xdet.models import XDecoder
 from xdet.models.losses import SegmentTargets
@@ -53,7 +54,7 @@ class Encoded:
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='path of the config to train, or the name of a shipped one')
     parser.add_argument('weights', help='weights to start from; they may lack those of PixelNames')
     parser.add_argument('target', type=output_file, help='file to write (.safetensors)')
@@ -82,7 +83,7 @@ def encode(model: XDecoder, dataset: torch.utils.data.Dataset, count: int, seed:
     model.eval()
     order = random.Random(seed).sample(range(len(dataset)), min(count, len(dataset)))
     found = []
-    for index in track(order, description=f'images of {name}'):
+    for index in progress(order, f'images of {name}'):
         item = dataset[Draw(index, seed, 0)]
         batch = model.data_preprocessor(dict(inputs=[item['inputs']], data_samples=[item['data_samples']]), True)
         sample = batch['data_samples'][0]
@@ -128,7 +129,7 @@ def train(model: XDecoder, names: PixelNames, images: list[Encoded], args: argpa
         optimizer.step()
         step += 1
         if step % 50 == 0:
-            print(f'step {step}: names {named.item():.3f}, changed {100 * kept.item():.1f} %', flush=True)
+            tell(f'step {step}: names {named.item():.3f}, changed {100 * kept.item():.1f} %', flush=True)
 
 
 def main() -> None:
@@ -163,7 +164,7 @@ def main() -> None:
                 names.projections[place] = own.projections[name]
         train(model, names, images, args)
         save_weights(model, args.target, known_words=loaded.get(KNOWN_WORDS))
-    print(f'{args.target}: from {len(images)} images')
+    tell(f'{args.target}: from {len(images)} images')
 
 
 if __name__ == '__main__':

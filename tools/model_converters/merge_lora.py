@@ -14,11 +14,13 @@ from mmengine.registry import init_default_scope
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_cfg_options
 from xdet.cli.overrides import apply_overrides
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import write_state_dict
 from xdet.compat.fitting import load_weights
 from xdet.engine.optim.lora import ENTRIES, add_lora, check_options, merge_lora
+from xdet.io.terminal import tell
 from xdet.model_zoo import find_config, load_config
 from xdet.registry import MODELS
 from xdet.structures.known_words import KEY as KNOWN_WORDS
@@ -26,7 +28,7 @@ from xdet.structures.known_words import KEY as KNOWN_WORDS
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config of the training, with its `lora`')
     parser.add_argument('source', help='checkpoint of the training')
     parser.add_argument('target', type=output_file, help='file to write: .safetensors or .pth')
@@ -54,7 +56,7 @@ def main() -> None:
         weights = model.state_dict()
         assert not any(fnmatchcase(name, ENTRIES) for name in weights)
         write_state_dict(weights, args.target, args.dtype, known_words)
-    print(f'merged {merged} layers, wrote {len(weights)} entries to {args.target}')
+    tell(f'merged {merged} layers, wrote {len(weights)} entries to {args.target}')
 
 
 if __name__ == '__main__':

@@ -11,15 +11,17 @@ import argparse
 import sys
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import CheckpointError, read_state_dict, write_state_dict
 from xdet.compat.official_weights import is_official, official_to_xdet
+from xdet.io.terminal import tell
 
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('source', help='official checkpoint (.pt) or its URL')
     parser.add_argument('target', type=output_file, help='file to write: .safetensors, or anything else for torch.save')
     parser.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16'), help='store weights in this type')
@@ -38,7 +40,7 @@ def main() -> None:
             )
         converted = official_to_xdet(state_dict, strict=not args.keep_unknown)
         write_state_dict(converted, args.target, args.dtype)
-    print(f'wrote {len(converted)} entries to {args.target}')
+    tell(f'wrote {len(converted)} entries to {args.target}')
 
 
 if __name__ == '__main__':

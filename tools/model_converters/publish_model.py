@@ -9,15 +9,17 @@ import argparse
 import sys
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import known_words_of, read_checkpoint, state_dict_of, write_state_dict
 from xdet.compat.fitting import to_xdet
+from xdet.io.terminal import tell
 
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('source', help='checkpoint of a training, or an official file, or the URL of one')
     parser.add_argument('target', type=output_file, help='file to write: .safetensors or .pth')
     parser.add_argument(
@@ -33,7 +35,7 @@ def main() -> None:
         checkpoint = read_checkpoint(args.source)
         weights = to_xdet(state_dict_of(checkpoint, args.source))
         write_state_dict(weights, args.target, args.dtype, known_words_of(checkpoint, args.source))
-    print(f'wrote {len(weights)} entries to {args.target}')
+    tell(f'wrote {len(weights)} entries to {args.target}')
 
 
 if __name__ == '__main__':

@@ -12,15 +12,17 @@ import argparse
 import sys
 
 from xdet.cli.errors import one_line_errors
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import CheckpointError, read_state_dict, write_state_dict
 from xdet.compat.official_weights import is_official, xdet_to_official
+from xdet.io.terminal import tell
 
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('source', help='checkpoint of xdet (.pth, .safetensors) or its URL')
     parser.add_argument('target', type=output_file, help='file to write; the official code reads .pt')
     parser.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16'), help='store weights in this type')
@@ -36,7 +38,7 @@ def main() -> None:
             raise CheckpointError('already has the official names')
         converted = xdet_to_official(state_dict)
         write_state_dict(converted, args.target, args.dtype)
-    print(f'wrote {len(converted)} entries to {args.target}')
+    tell(f'wrote {len(converted)} entries to {args.target}')
 
 
 if __name__ == '__main__':

@@ -6,7 +6,6 @@ Every photograph is encoded and decoded once; all tasks, and every synonym of a 
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from mmengine.evaluator import Evaluator
 from torch import Tensor, nn
 from torch.utils.data import Subset
 
+from xdet.io.terminal import tell
 from xdet.registry import DATASETS
 from xdet.structures import TextPrompts, Vocabulary, XDetDataSample
 
@@ -250,7 +250,7 @@ def values_of(evaluator: Evaluator, number: int) -> dict[str, float]:
     with silence():
         values, problems = evaluate_each(evaluator, number)
     for problem in problems:
-        print(f'left out: {problem}', file=sys.stderr)
+        tell(f'left out: {problem}', error=True)
     return values
 
 

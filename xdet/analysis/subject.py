@@ -12,7 +12,6 @@ import torch
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
-from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
@@ -20,6 +19,7 @@ from xdet.benchmarks.fragments import PROTOCOLS, apply_benchmark
 from xdet.cli.launch import add_cfg_options, read_run_config
 from xdet.compat.fitting import load_weights
 from xdet.compat.quiet import quiet_imports
+from xdet.io.terminal import progress
 from xdet.model_zoo import resolve_device, resolve_model
 from xdet.registry import DATASETS, METRICS, MODELS, TASKS, TRANSFORMS
 from xdet.structures import Vocabulary
@@ -191,7 +191,7 @@ class Subject:
         from mmengine.runner import Runner  # slow to import
 
         loader = Runner.build_dataloader({**loader_settings(self.cfg), 'dataset': images}, seed=0)
-        yield from track(loader, description=f'{what} ({len(images)} images)', disable=not _on_terminal())
+        yield from progress(loader, f'{what} ({len(images)} images)', disable=not _on_terminal())
 
 
 def evaluate_each(evaluator: Evaluator, number: int) -> tuple[dict[str, float], list[str]]:

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from xdet import model_zoo
 from xdet.compat.quiet import hushed
@@ -31,6 +29,7 @@ from xdet.io.errors import cause
 from xdet.io.locking import locked
 from xdet.io.reading import expand, read_json, shorten
 from xdet.io.schema import number, shown
+from xdet.io.terminal import progress
 from xdet.io.writing import remove_forgotten, write_json
 from xdet.lazy import import_optional
 
@@ -256,10 +255,7 @@ def run_bulk(
                 result.resumed += chunk.count
                 result.failed += failed
         done = _on_ray(todo, work, workers, cpus, gpus, address) if workers and todo else _here(todo, work)
-        bar = track(
-            done, 'Chunks', total=len(todo), console=Console(stderr=True), disable=not show_progress or not todo
-        )
-        for failed in bar:
+        for failed in progress(done, 'Chunks', len(todo), disable=not show_progress or not todo):
             result.failed += failed
     result.failed.sort(key=lambda row: row['index'])
     return result

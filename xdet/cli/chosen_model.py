@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
+
+from xdet.io.terminal import tell
 
 if TYPE_CHECKING:  # commands print their help without loading the model code
     from xdet.inference.inferencer import XDecoderInferencer
@@ -60,5 +61,5 @@ def open_model(args: argparse.Namespace) -> XDecoderInferencer:
 
     inferencer = XDecoderInferencer(**chosen(args))
     if inferencer.embedded is not None:
-        print(f'note: {inferencer.embedded.knows}', file=sys.stderr)
+        tell(f'note: {inferencer.embedded.knows}', error=True)
     return inferencer

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from xdet.io.errors import cause
 from xdet.io.reading import shorten
+from xdet.io.terminal import tell
 
 DEBUG_VARIABLE = 'XDET_DEBUG'
 _LONGEST = 3000
@@ -42,7 +43,7 @@ def one_line_errors(doing: str, *kinds: type[Exception]) -> Iterator[None]:
     except KeyboardInterrupt:
         if shows_tracebacks():
             raise
-        print(f'interrupted: {doing}', file=sys.stderr)
+        tell(f'interrupted: {doing}', error=True)
         raise SystemExit(130) from None
 
 
@@ -69,10 +70,10 @@ def exit_code(body: Callable[[], int], debug: bool = False, interrupted: str = '
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         if debug or shows_tracebacks():
             raise
-        print(f'error: {" ".join(_told(error).split())}', file=sys.stderr)
+        tell(f'error: {" ".join(_told(error).split())}', error=True)
         return 2
     except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
+        tell(interrupted, error=True)
         return 130
 
 

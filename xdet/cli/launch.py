@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from xdet.config_references import refuse_lost_deletes, unread_values
 from xdet.engine.parallel.combinations import check_combinations
 from xdet.engine.parallel.dist import LAUNCHERS, prepare_distributed
 from xdet.io.reading import shorten
+from xdet.io.terminal import tell
 from xdet.model_zoo import fill_in, find_config, read_config
 from xdet.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
@@ -90,7 +90,7 @@ def read_run_config(args: Namespace, training: bool = False) -> Config:
     cfg = read_config(path)
     apply_overrides(cfg, args.cfg_options)
     for name in sorted(set(unread_values(cfg)) - runner_keys()):
-        print(f"warning: config {path}: nothing reads '{name}', unless the file itself does", file=sys.stderr)
+        tell(f"warning: config {path}: nothing reads '{name}', unless the file itself does", error=True)
     cfg = fill_in(cfg)
     refuse_lost_deletes(cfg)
     check_spelling(cfg)

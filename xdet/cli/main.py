@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
+from xdet.io.terminal import tell
 from xdet.version import __version__
 
 from .running import run_program
@@ -95,16 +96,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(words: list[str]) -> int:
     if not words or words[0] in ('-h', '--help', 'help'):
-        print(usage(), end='')
+        tell(*usage().splitlines())
         return 0
     if words[0] in ('-V', '--version'):
-        print(f'xdet {__version__}')
+        tell(f'xdet {__version__}')
         return 0
     name, *rest = words
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f'did you mean {close[0]}?' if close else f'commands are {", ".join(COMMANDS)}'
-        print(f'error: xdet has no command {name[:80]!r}; {hint}', file=sys.stderr)
+        tell(f'error: xdet has no command {name[:80]!r}; {hint}', error=True)
         return 2
     command = COMMANDS[name]
     variant = (command.variant,) if command.variant else ()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TextIO
+
+from xdet.io.terminal import PlainRecord, plain, tell
 
 _DEBUG = 'XDET_DEBUG'
 
@@ -17,6 +20,7 @@ def run_program(main: Callable[[], int | None], name: str = '', arguments: Seque
     What it was given is looked at first, and what it printed is sent at the end, while errors can still be told. A
     reader that has seen enough (``xdet models | head -1``) ends it silently with code 1, standard output that is full
     or broken with one line and code 2; streams that are closed take nothing.
+    Messages, those of loggers too, hold nothing that a terminal obeys.
 
     Args:
         main (Callable): The program, which returns its exit code; None means 0. A ``SystemExit`` passes.
@@ -31,11 +35,14 @@ def run_program(main: Callable[[], int | None], name: str = '', arguments: Seque
         if getattr(sys, stream) is None:  # closed by the caller; files that are opened must not get its number
             setattr(sys, stream, open(os.devnull, 'w', encoding='utf-8'))
     if empty := _empty(sys.argv[1:] if arguments is None else arguments):
-        print(f'error: {name}: {empty} is empty; give it a value, or leave it out', file=sys.stderr)
+        tell(f'error: {name}: {empty} is empty; give it a value, or leave it out', error=True)
         return 2
+    logging.setLogRecordFactory(PlainRecord)
     try:
         code = _run(main, name)
     except SystemExit as ended:
+        if isinstance(ended.code, str):
+            ended.code = plain(ended.code)
         if unsent := _send(name if not ended.code else ''):
             return ended.code if isinstance(ended.code, int) and ended.code else unsent
         raise
@@ -51,10 +58,10 @@ def _run(main: Callable[[], int | None], name: str) -> int:
     except (ImportError, OSError) as error:  # of a package that is missing; of the system, where nobody foresaw it
         if os.environ.get(_DEBUG):
             raise
-        print(f'error: {name}: {" ".join(str(error).split())}', file=sys.stderr)
+        tell(f'error: {name}: {" ".join(str(error).split())}', error=True)
         return 2
     except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
+        tell('interrupted', error=True)
         return 130
 
 
@@ -72,7 +79,7 @@ def _send(name: str) -> int:
             _drop(stream)
             if name and stream is sys.stdout:
                 reason = getattr(error, 'strerror', None) or error
-                print(f'error: {name}: cannot print: {reason}', file=sys.stderr)
+                tell(f'error: {name}: cannot print: {reason}', error=True)
     return code
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from mmengine.runner import LogProcessor, Runner
 
+from xdet.io.terminal import tell
 from xdet.registry import LOG_PROCESSORS
 
 # Losses are called [source.][layer.]loss_KIND[_part].
@@ -80,6 +81,4 @@ def _tell_once(handler: logging.Handler, told: list[bool], record: logging.LogRe
         told.append(True)
         name = getattr(stream, 'name', 'the log')
         with suppress(OSError, ValueError):
-            print(
-                f'warning: {name} takes no more lines ({error.strerror}); the work goes on', file=sys.stderr, flush=True
-            )
+            tell(f'warning: {name} takes no more lines ({error.strerror}); the work goes on', error=True, flush=True)

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from mmengine.dataset import Compose
-from rich.console import Console
-from rich.progress import track
 
 from xdet.datasets.files.image_io import ImageReadError
 from xdet.inference.inputs.images import ImageSource
 from xdet.inference.inputs.regions import RegionError
 from xdet.inference.outputs.reporting import Report, StreamItem
+from xdet.io.terminal import progress
 from xdet.structures import TextPrompts, XDetDataSample
 
 from .pipeline import collate, is_out_of_memory, prepare
@@ -99,13 +98,8 @@ class Run:
                     lambda batch: [_report(report, entry) for entry in batch],
                 )
             ) as batches:
-                yield from track(
-                    chain.from_iterable(batches),
-                    description='Inference',
-                    total=self.total,
-                    console=Console(stderr=True),
-                    disable=not self.show_progress or self.total == 1,
-                )
+                hidden = not self.show_progress or self.total == 1
+                yield from progress(chain.from_iterable(batches), 'Inference', self.total, hidden)
             report.finish()
         finally:
             if report.writer is not None and report.writer.journal is not None:

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from xdet.inference.inputs.images import ImageInput, ImageSource, expand_images
 from xdet.io.reading import expand
 from xdet.io.schema import number, shown
+from xdet.io.terminal import progress
 from xdet.lazy import import_optional
 
 from .approximate import Approximate, Recipe
@@ -379,7 +378,7 @@ def _batches(size: int, description: str, show_progress: bool) -> Callable[[list
 
     def split(keys: list[str]) -> Iterator[list[str]]:
         parts = [keys[start : start + size] for start in range(0, len(keys), size)]
-        yield from track(parts, description, console=Console(stderr=True), disable=not (show_progress and parts))
+        yield from progress(parts, description, disable=not (show_progress and parts))
 
     return split
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from xdet.io.terminal import tell
+
 
 def _limit(default: float, help: str) -> Any:
     return field(default=default, metadata=dict(help=help))
@@ -51,4 +53,4 @@ def documented() -> str:
 
 
 if __name__ == '__main__':
-    print(documented())
+    tell(*documented().split('\n'))

@@ -13,16 +13,17 @@ Exit codes: 0 all done, 1 some images gave no result, 2 wrong usage or nothing c
 from __future__ import annotations
 
 import argparse
-import sys
 
 from xdet.cli.chosen_model import add_model_options, chosen
 from xdet.cli.errors import add_debug, program
+from xdet.cli.parsing import Parser
+from xdet.io.terminal import tell
 from xdet.options import GENERATION, PROMPTS, THRESHOLDS, add_arguments
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('image', nargs='+', help='image files, folders, patterns, .tar shards, .parquet files')
     parser.add_argument('--out-dir', required=True, help='new folder for the results, which all workers see')
     parser.add_argument('--task', default='panoptic', help='a task of xdet predict but retrieval, or embedding')
@@ -58,16 +59,16 @@ def run(args: argparse.Namespace) -> int:
     settings = chosen(args) | {name: getattr(args, name) for name in (*own, 'resume')}
     result = run_bulk(args.image, show_progress=True, **settings, **options)
     if result.resumed:
-        print(f'{result.resumed} of {result.total} images were finished before')
+        tell(f'{result.resumed} of {result.total} images were finished before')
     for line in result.problems:
-        print(f'damaged: {line}', file=sys.stderr)
+        tell(f'damaged: {line}', error=True)
     if result.failed:
-        print(f'{len(result.failed)} of {result.total} images failed:', file=sys.stderr)
+        tell(f'{len(result.failed)} of {result.total} images failed:', error=True)
         for row in result.failed[:20]:
-            print(f'  {row["error"]}', file=sys.stderr)
+            tell(f'  {row["error"]}', error=True)
         if len(result.failed) > 20:
-            print("  ...; all of them have an error in column 'error'", file=sys.stderr)
-    print(f'results of {result.total - len(result.failed)} images in {args.out_dir}')
+            tell("  ...; all of them have an error in column 'error'", error=True)
+    tell(f'results of {result.total - len(result.failed)} images in {args.out_dir}')
     if len(result.failed) == result.total:
         return 2
     return 1 if result.failed or result.problems else 0

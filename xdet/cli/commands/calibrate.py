@@ -19,13 +19,15 @@ from pathlib import Path
 
 from xdet.cli.chosen_model import add_model_options, chosen
 from xdet.cli.errors import add_debug, program
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
+from xdet.io.terminal import progress, tell
 from xdet.options import TextsAction
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('data', help='labelled images: COCO JSON, or a list of present and absent names')
     parser.add_argument('--images', metavar='DIR', help='folder of the images (default: beside DATA)')
     parser.add_argument('--alpha', type=float, default=0.05, help='greatest share of absent names reported (0.05)')
@@ -45,9 +47,6 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Look at the images, learn, print a table, write the file; returns the exit code."""
-    from rich.console import Console
-    from rich.progress import track
-
     from xdet.compat.quiet import quiet_imports
     from xdet.io.schema import number
     from xdet.io.writing import check_place
@@ -76,11 +75,9 @@ def run(args: argparse.Namespace) -> int:
         what = 'come with the package' if inferencer.embedded is not None else 'lie at an address'
         raise ValueError(f'these weights {what}; say where to write the calibration by --out FILE')
     check_place(out)
-    findings = rules.look(
-        inferencer, kind, track(cases, 'Looking', console=Console(stderr=True)), args.task, background
-    )
+    findings = rules.look(inferencer, kind, progress(cases, 'Looking'), args.task, background)
     threshold = rules.learn(kind, findings[held:], args.alpha, background)
-    print(
+    tell(
         f'{threshold.images} images with {threshold.absent} absent {kind}: threshold of presence '
         f'{threshold.presence:.4g}, so that at most {100 * args.alpha:g} % of the absent are reported'
     )
@@ -90,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     if known.weights_sha256 != sha256:
         known = rules.Calibration(sha256)
     known.with_threshold(kind, threshold).save(out)
-    print(f'written to {out}')
+    tell(f'written to {out}')
     return 0
 
 
@@ -103,12 +100,12 @@ def _print_table(findings: list, presence: float, held_out: bool) -> None:
     if own['recall'] == own['recall'] and own['recall'] > 0:
         equal = rules.presence_at_recall(findings, own['recall'])
         rows.append((f'presence above {equal:.4g}, equal recall', rules.measure(findings, equal)))
-    print(f'on the {len(findings)} images {"held out" if held_out else "it was learned from"}:')
-    print(f'  {"":<36}{"present found":>14}{"absent found":>14}{"mean of images":>16}')
+    tell(f'on the {len(findings)} images {"held out" if held_out else "it was learned from"}:')
+    tell(f'  {"":<36}{"present found":>14}{"absent found":>14}{"mean of images":>16}')
     for name, shares in rows:
         values = (shares['recall'], shares['false'], shares['false_per_image'])
         cells = [f'{100 * value:.2f} %' for value in values]
-        print(f'  {name:<36}{cells[0]:>14}{cells[1]:>14}{cells[2]:>16}')
+        tell(f'  {name:<36}{cells[0]:>14}{cells[1]:>14}{cells[2]:>16}')
 
 
 main = program(parser, run)

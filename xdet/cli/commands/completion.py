@@ -6,6 +6,8 @@ import argparse
 from importlib import import_module
 
 from xdet.cli.errors import program
+from xdet.cli.parsing import Parser
+from xdet.io.terminal import tell
 from xdet.lazy import import_optional
 
 _DESCRIPTION = """Print a script that completes commands, options and files in your shell.
@@ -20,9 +22,7 @@ Make it again after an update. It needs the package shtab: pip install "xdet[com
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog, description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog, description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('shell', choices=('bash', 'zsh', 'tcsh'))
     return parser
 
@@ -31,7 +31,7 @@ def whole_parser() -> argparse.ArgumentParser:
     """The command lines of all commands under one, which is what ``xdet`` itself never builds."""
     from xdet.cli.main import COMMANDS
 
-    whole = argparse.ArgumentParser('xdet', add_help=True)
+    whole = Parser('xdet', add_help=True)
     commands = whole.add_subparsers(dest='command', metavar='COMMAND')
     for name, command in COMMANDS.items():
         make = import_module(f'xdet.cli.commands.{command.module}').parser
@@ -43,7 +43,7 @@ def whole_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Print the script; returns the exit code."""
     shtab = import_optional('shtab', 'completion', 'completion')
-    print(shtab.complete(whole_parser(), args.shell))
+    tell(*shtab.complete(whole_parser(), args.shell).split('\n'))
     return 0
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xdet.cli.errors import add_debug, exit_code
+from xdet.cli.parsing import Parser
+from xdet.io.terminal import tell
 
 from . import scripts
 
@@ -34,7 +36,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         lines = [f'  {name:<18}{scripts.summary(path)}' for name, path in scripts.find_scripts('convert').items()]
     except (FileNotFoundError, ImportError):  # help without what the command needs
         pass
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog,
         usage=f'{prog or "xdet convert"} IN [--from FORMAT] --to FORMAT OUT [options]\n'
         f'       {prog or "xdet convert"} NAME ...   (NAME --help shows its arguments)',
@@ -97,11 +99,11 @@ def run(args: argparse.Namespace) -> int:
     out = expand(args.out)
     count = exchange.write_annotations(data, args.to, out, args.copy_images)
     segments = sum(len(image.segments) for image in data.images)
-    print(f'{out}: {len(data.images)} images, {segments} segments of {len(data.names)} classes, {count} files')
+    tell(f'{out}: {len(data.images)} images, {segments} segments of {len(data.names)} classes, {count} files')
     if kind_named(args.to).lost != 'nothing':
-        print(f'{args.to} does not keep: {kind_named(args.to).lost}')
+        tell(f'{args.to} does not keep: {kind_named(args.to).lost}')
     if args.to == 'coco' and out.is_dir():
-        print(config_for(data, out, args.copy_images), end='')
+        tell(*config_for(data, out, args.copy_images).splitlines())
     return 0
 
 

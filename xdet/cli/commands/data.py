@@ -19,6 +19,8 @@ import json
 from pathlib import Path
 
 from xdet.cli.errors import add_debug, program
+from xdet.cli.parsing import Parser
+from xdet.io.terminal import tell
 
 from .convert import add_source_options, add_split_options, read_source
 
@@ -28,7 +30,7 @@ _TOLD = 3
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     actions = parser.add_subparsers(dest='action', metavar='check|split', required=True)
     check = actions.add_parser('check', help='count, and tell what is suspicious')
     check.add_argument('source', metavar='PATH', help='file or folder of annotations')
@@ -65,24 +67,24 @@ def _check(args: argparse.Namespace) -> int:
     report = exchange.check_set(data, source.problems, source)
     told = report.to_dict()
     if args.json:
-        print(json.dumps(told, ensure_ascii=False, indent=1))
+        tell(*json.dumps(told, ensure_ascii=False, indent=1).split('\n'))
         return 1 if report.errors else 0
     splits = ', '.join(f'{name} {count}' for name, count in told['splits'].items())
-    print(f'{args.source}: {told["images"]} images ({splits}), {told["segments"]} segments, {told["crowds"]} crowds')
+    tell(f'{args.source}: {told["images"]} images ({splits}), {told["segments"]} segments, {told["crowds"]} crowds')
     sizes = ', '.join(f'{size} ({count})' for size, count in list(told['sizes'].items())[:5])
-    print(f'sizes: {sizes}{", ..." if told["different_sizes"] > 5 else ""}')
+    tell(f'sizes: {sizes}{", ..." if told["different_sizes"] > 5 else ""}')
     width = max((len(name) for name in told['classes']), default=0)
-    print(f'{"class":<{width}}  segments  images')
+    tell(f'{"class":<{width}}  segments  images')
     for name, counts in told['classes'].items():
-        print(f'{name:<{width}}  {counts["segments"]:>8}  {counts["images"]:>6}')
+        tell(f'{name:<{width}}  {counts["segments"]:>8}  {counts["images"]:>6}')
     for kind in ('errors', 'warnings'):
         for finding in told[kind].values():
-            print(f'{kind[:-1]}: {finding["count"]} {finding["what"]}')
+            tell(f'{kind[:-1]}: {finding["count"]} {finding["what"]}')
             shown = finding['entries'] if args.all else finding['entries'][:_TOLD]
-            print(*(f'    {entry}' for entry in shown), sep='\n')
+            tell(*(f'    {entry}' for entry in shown))
             if len(shown) < finding['count']:
-                print(f'    ... and {finding["count"] - len(shown)} more (--all)')
-    print(f'{report.errors} errors' if report.errors else 'no errors')
+                tell(f'    ... and {finding["count"] - len(shown)} more (--all)')
+    tell(f'{report.errors} errors' if report.errors else 'no errors')
     return 1 if report.errors else 0
 
 
@@ -99,7 +101,7 @@ def _split(args: argparse.Namespace) -> int:
         folder = expand(args.out) if args.out else source.parent
         out = {name: folder / f'{name}.json' for name in ('train', 'val', 'test')}
         for line in split_coco_file(source, out, args.val, args.test, args.group_by, args.seed, args.overwrite):
-            print(line)
+            tell(line)
         return 0
     if not args.out:
         raise ValueError(f'{args.source}: only a COCO JSON is divided where it lies; name a new folder as OUT')
@@ -109,7 +111,7 @@ def _split(args: argparse.Namespace) -> int:
     )
     exchange.write_annotations(data, kind, Path(expand(args.out)), args.copy_images)
     for name in data.splits:
-        print(f'{args.out}: {len(data.part(name).images)} images in {name}')
+        tell(f'{args.out}: {len(data.part(name).images)} images in {name}')
     return 0
 
 

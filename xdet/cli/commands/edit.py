@@ -17,12 +17,14 @@ from pathlib import Path
 
 from xdet.cli.chosen_model import add_model_options, open_model
 from xdet.cli.errors import add_debug, program
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_folder
+from xdet.io.terminal import tell
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('image', help='image file or URL')
     parser.add_argument('--phrase', required=True, help='what to edit, "the dog on the left"')
     parser.add_argument('--prompt', help='what to paint in its place; nothing removes it')
@@ -70,8 +72,8 @@ def run(args: argparse.Namespace) -> int:
     stem = Path(args.image.split('?')[0]).stem
     write_image(args.out_dir / f'{stem}_edited.png', np.asarray(result.image))
     write_image(args.out_dir / f'{stem}_mask.png', result.mask)
-    print(f'{args.phrase}: {100 * result.mask.mean():.1f} % of the image, score {result.score:.2f}')
-    print(f'results in {args.out_dir}')
+    tell(f'{args.phrase}: {100 * result.mask.mean():.1f} % of the image, score {result.score:.2f}')
+    tell(f'results in {args.out_dir}')
     return 0
 
 

@@ -15,12 +15,14 @@ from typing import Any
 
 from xdet.cli.chosen_model import add_model_options, open_model
 from xdet.cli.errors import add_debug, program
+from xdet.cli.parsing import Parser
+from xdet.io.terminal import tell
 from xdet.options import parse_boxes
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('file', help='file of names (.safetensors) to write or to add to')
     parser.add_argument('image', nargs='+', help='images that show objects of the class')
     parser.add_argument('--name', required=True, help='class name')
@@ -66,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
     )
     example.save(args.file)
     scores = ' '.join(f'{score:.2f}' for score in example.scores)
-    print(f"'{example.name}' is in {args.file}; scores of the regions: {scores}")
+    tell(f"'{example.name}' is in {args.file}; scores of the regions: {scores}")
     if example.background is not None:
-        print(f"what is not meant is '{example.background}', to be given as --background")
+        tell(f"what is not meant is '{example.background}', to be given as --background")
     return 0
 
 

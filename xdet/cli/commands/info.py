@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import sys
 from importlib import metadata
 from typing import Any
 
 from xdet.cli.errors import program
+from xdet.cli.parsing import Parser
+from xdet.io.terminal import tell
 from xdet.version import __version__
 
 PACKAGES = (
@@ -49,7 +50,7 @@ OPTIONAL = dict(
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(prog, description='Report versions, devices and packages, for bug reports.')
+    parser = Parser(prog, description='Report versions, devices and packages, for bug reports.')
     parser.add_argument('--json', action='store_true', help='for programs')
     return parser
 
@@ -90,20 +91,20 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         import json
 
-        print(json.dumps(facts, indent=1))
+        tell(*json.dumps(facts, indent=1).split('\n'))
     else:
         for name, value in facts.items():
             if name == 'packages':
-                print('\n'.join(f'{package:<20}{version or "MISSING"}' for package, version in value.items()))
+                tell(*(f'{package:<20}{version or "MISSING"}' for package, version in value.items()))
             elif name == 'extras':
                 for extra, packages in value.items():
                     told = ', '.join(f'{package} {version or "not installed"}' for package, version in packages.items())
-                    print(f'{f"extra {extra}":<20}{told}')
+                    tell(f'{f"extra {extra}":<20}{told}')
             else:
-                print(f'{name.replace("_", " "):<20}{", ".join(value) if isinstance(value, list) else value}')
+                tell(f'{name.replace("_", " "):<20}{", ".join(value) if isinstance(value, list) else value}')
     missing = [name for name, version in facts['packages'].items() if version is None]
     if missing:
-        print(f'error: missing: {", ".join(missing)}; reinstall xdet', file=sys.stderr)
+        tell(f'error: missing: {", ".join(missing)}; reinstall xdet', error=True)
     return 2 if missing else 0
 
 

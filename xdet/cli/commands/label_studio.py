@@ -17,6 +17,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from xdet.cli.errors import program
+from xdet.cli.parsing import Parser
 
 from . import serve
 
@@ -31,7 +32,7 @@ _TASKS = ('instance', 'panoptic', 'semantic')
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     studio = parser.add_argument_group('Label Studio')
     studio.add_argument('--task', choices=_TASKS, default='instance', help='how images are annotated (instance)')
     studio.add_argument('--score', type=float, default=0.3, help='least score of what is annotated (0.3)')

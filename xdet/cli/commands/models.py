@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 
 from xdet.cli.errors import program
+from xdet.cli.parsing import Parser
+from xdet.io.terminal import tell
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(prog, description='List the shipped models, or show one.')
+    parser = Parser(prog, description='List the shipped models, or show one.')
     parser.add_argument('name', nargs='?', default='*', help="a model, or a pattern such as '*focal-t*' (default: all)")
     parser.add_argument('--json', action='store_true', help='for programs: a list of objects')
     return parser
@@ -41,16 +43,16 @@ def run(args: argparse.Namespace) -> int:
         for name in names
     ]
     if args.json:
-        print(json.dumps(rows, indent=1))
+        tell(*json.dumps(rows, indent=1).split('\n'))
         return 0
     for row in rows:
-        print(row['name'])
+        tell(row['name'])
         if len(rows) == 1:
-            print(f'  config   {row["config"]}')
+            tell(f'  config   {row["config"]}')
         if row['embedded']:
-            print(f'  weights  come with the package: --model {row["embedded"]}')
+            tell(f'  weights  come with the package: --model {row["embedded"]}')
         for weights in row['weights'] or ():
-            print(f'  weights  {weights}')
+            tell(f'  weights  {weights}')
     return 0
 
 

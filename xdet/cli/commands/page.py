@@ -10,17 +10,18 @@ there is no password, so give another --host only in networks that you trust.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from xdet.cli.chosen_model import add_model_options, chosen
 from xdet.cli.errors import add_debug, exit_code
+from xdet.cli.parsing import Parser
+from xdet.io.terminal import tell
 from xdet.lazy import import_optional
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_model_options(parser)
     parser.add_argument('--host', default='127.0.0.1', help='address to listen at (127.0.0.1)')
     parser.add_argument('--port', type=int, default=7860, help='port to listen at, 0 for any that is free (7860)')
@@ -50,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         names = [args.model or DEFAULT_MODEL]
     models = {name: partial(XDecoderInferencer, **(chosen(args) | dict(model=name))) for name in names}
-    print('loading the model', file=sys.stderr)
+    tell('loading the model', error=True)
     with opened(Desk(models), args.host, args.port, args.open) as url:
-        print(f'the page is at {url} (Ctrl-C ends it)', flush=True)
+        tell(f'the page is at {url} (Ctrl-C ends it)', flush=True)
         threading.Event().wait()
     return 0
 

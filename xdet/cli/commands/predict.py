@@ -27,12 +27,14 @@ from pathlib import Path
 
 from xdet.cli.chosen_model import add_model_options, open_model
 from xdet.cli.errors import add_debug, exit_code
+from xdet.cli.parsing import Parser
+from xdet.io.terminal import tell
 from xdet.options import GENERATION, PROMPTS, REPORT, THRESHOLDS, Option, add_arguments
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('image', nargs='+', help='image files, folders (and the folders in them), patterns or URLs')
     parser.add_argument(
         '--task',
@@ -108,14 +110,14 @@ def run(args: argparse.Namespace) -> int:
     if not counts['done'] + counts['resumed']:
         return 2
     if counts['resumed']:
-        print(f'{counts["resumed"]} of {counts.total()} images were finished before')
+        tell(f'{counts["resumed"]} of {counts.total()} images were finished before')
     for key, wanted, what in (('vis', not args.no_save_vis, 'images'), ('preds', not args.no_save_pred, 'results')):
         if wanted:
-            print(f'{what} in {Path(args.out_dir) / key}')
+            tell(f'{what} in {Path(args.out_dir) / key}')
     for name in args.formats.replace(',', ' ').split() if args.formats else ():
-        print(f'{name} in {Path(args.out_dir) / name}')
+        tell(f'{name} in {Path(args.out_dir) / name}')
     if TASK_FORMATS[args.task].ranks:
-        print(f'rankings in {args.out_dir}')
+        tell(f'rankings in {args.out_dir}')
     return 1 if counts['failed'] else 0
 
 

@@ -6,11 +6,13 @@ import argparse
 
 from xdet.cli.chosen_model import add_model_options, open_model
 from xdet.cli.errors import add_debug, program
+from xdet.cli.parsing import Parser
+from xdet.io.terminal import tell
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(prog, description=__doc__)
+    parser = Parser(prog, description=__doc__)
     parser.add_argument('names', nargs='+', metavar='NAME', help='class names, or one text "dog . cat"')
     parser.add_argument('--nearest', type=int, default=3, metavar='N', help='nearest names per name (3)')
     parser.add_argument('--json', action='store_true', help='for programs')
@@ -34,9 +36,9 @@ def run(args: argparse.Namespace) -> int:
     inferencer = open_model(args)
     reports = report_names(inferencer, names, args.nearest)
     if args.json:
-        print(json.dumps([dataclasses.asdict(report) for report in reports], ensure_ascii=False, indent=1))
+        tell(*json.dumps([dataclasses.asdict(report) for report in reports], ensure_ascii=False, indent=1).split('\n'))
     else:
-        print('\n'.join(lines(reports)))
+        tell(*lines(reports))
     return 0
 
 

@@ -17,19 +17,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from xdet.cli.chosen_model import add_model_options, open_model
 from xdet.cli.errors import add_debug, exit_code
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_folder
+from xdet.io.terminal import tell
 
 
 def parser(prog: str | None = None, command: str = 'search') -> argparse.ArgumentParser:
     """Command line of ``index`` or ``search``."""
-    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         'collection',
         nargs='?' if command == 'search' else None,
@@ -77,20 +78,20 @@ def run(args: argparse.Namespace) -> int:
         index = TextIndex.build(inferencer, args.collection, args.index)
     else:
         index = ImageIndex.build(inferencer, args.collection, args.index, args.batch_size)
-    print(f'{len(index)} {index.kind} in index {args.index}')
+    tell(f'{len(index)} {index.kind} in index {args.index}')
     if 'text' not in args:
         return 1 if index.failed else 0
     out_dir = make_folder(args.out_dir)
     rankings = []
     for number, query in enumerate(args.text or args.image, start=1):
         found = _search(inferencer, index, query, args)
-        print('\n'.join([query, *(f'  {_line(hit)}' for hit in found)] if found else [query, '  nothing found']))
+        tell(*[query, *(f'  {_line(hit)}' for hit in found)] if found else [query, '  nothing found'])
         if args.text:
             _write_sheet(out_dir / f'ranking_{number}.png', query, found)
         rankings.append(dict(query=query, hits=[_plain(hit) for hit in found]))
     content = dict(kind=index.kind, rankings=rankings, failed=index.failed)
     write_json(out_dir / 'rankings.json', content, ensure_ascii=False, indent=1)
-    print(f'results in {out_dir}')
+    tell(f'results in {out_dir}')
     return 1 if index.failed else 0
 
 
@@ -134,7 +135,7 @@ def _write_sheet(path: Path, query: str, hits: list[Any]) -> None:
         try:
             picture = np.ascontiguousarray(read_image(hit.path)[..., ::-1])
         except ImageReadError as error:  # the index remembers images that are gone by now
-            print(f'warning: not drawn: {error}', file=sys.stderr)
+            tell(f'warning: not drawn: {error}', error=True)
             continue
         shown.append(hit)
         if hasattr(hit, 'mask'):

@@ -14,6 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from unittest import mock
 
+from xdet.cli.parsing import Parser
+from xdet.io.terminal import tell
+
 FOLDERS = dict(
     convert=('tools/dataset_converters/*.py', 'tools/misc/split_coco.py'),
     download=('tools/misc/download_dataset.py',),
@@ -39,7 +42,7 @@ def parser(prog: str | None = None, command: str = 'convert') -> argparse.Argume
     """Command line in front of the scripts, each of which has its own."""
     scripts = find_scripts(command)
     lines = [f'  {name:<18}{summary(path)}' for name, path in scripts.items()]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog,
         description='\n'.join(['Data sets into the layouts that training reads, and parts of them:', '', *lines]),
         epilog='xdet convert NAME --help shows the arguments of one.',
@@ -63,7 +66,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None, command: st
     if name not in scripts:
         close = difflib.get_close_matches(name, scripts, n=1)
         hint = f'did you mean {close[0]}?' if close else f'accepted are {", ".join(scripts)}'
-        print(f'error: {prog}: {rest[0][:80]!r} is unknown; {hint}', file=sys.stderr)
+        tell(f'error: {prog}: {rest[0][:80]!r} is unknown; {hint}', error=True)
         return 2
     return _run(scripts[name], f'{prog} {name}', rest[1:])
 
@@ -79,7 +82,7 @@ def _run(script: Path, prog: str, arguments: list[str]) -> int:
             exec(code, program.__dict__)
     except SystemExit as ended:
         if isinstance(ended.code, str):
-            print(ended.code, file=sys.stderr)
+            tell(ended.code, error=True)
             return 1
         return ended.code or 0
     finally:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Callable, Collection
 from dataclasses import fields
@@ -23,6 +22,8 @@ from typing import TYPE_CHECKING
 
 from xdet.cli.chosen_model import add_model_options, open_model
 from xdet.cli.errors import add_debug, program
+from xdet.cli.parsing import Parser
+from xdet.io.terminal import tell
 from xdet.lazy import import_optional
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ _LOOPBACK = ('127.0.0.1', 'localhost', '::1')
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
     return parser
 
@@ -115,14 +116,14 @@ def run(args: argparse.Namespace, make: MakeApp | None = None) -> int:
         app = (make or make_app)(service, token, {*_LOOPBACK, '[::1]'} if local else None)
         host = f'[{args.host}]' if ':' in args.host else args.host
         if token is None and not local:
-            print(f'warning: whoever reaches {host} may use this server; --token asks for a token', file=sys.stderr)
+            tell(f'warning: whoever reaches {host} may use this server; --token asks for a token', error=True)
         # What is wrong with a request is told to who sent it; strangers cannot fill the log. Faults are still logged.
         for name in ('uvicorn', 'xdet.inference.asking'):
             logging.getLogger(name).setLevel(logging.ERROR)
         logging.getLogger('python_multipart').setLevel(logging.CRITICAL)
         warnings.filterwarnings('ignore', module='PIL')
         name = inferencer.origin.model
-        print(f'serving {name} at http://{host}:{listener.getsockname()[1]} (Ctrl-C stops it)', flush=True)
+        tell(f'serving {name} at http://{host}:{listener.getsockname()[1]} (Ctrl-C stops it)', flush=True)
         return 130 if listen(app, service, listener) == 2 else 0
 
 

@@ -23,15 +23,17 @@ from xdet.benchmarks.suite import Entry, Weights, check_data, finished, plan_sui
 from xdet.benchmarks.table import write_tables
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
+from xdet.cli.parsing import Parser
 from xdet.cli.places import output_folder
 from xdet.compat.checkpoint import weights_sha256
 from xdet.engine.parallel.dist import shut_down
+from xdet.io.terminal import tell
 
 _SUMMARY = 'Measure one model on several benchmarks: one table, and results that an interrupted run keeps.'
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog, description=_SUMMARY)
+    parser = Parser(prog, description=_SUMMARY)
     parser.add_argument('config', nargs='?', help='path of a config, or the name of a shipped one')
     parser.add_argument('checkpoint', nargs='?', help='weights: an official file, ours, or a URL')
     parser.add_argument(
@@ -89,11 +91,11 @@ def check(entries: list[Entry], args: argparse.Namespace) -> None:
     """
     problems = check_data(entries)
     for line in problems:
-        print(f'missing: {line}')
+        tell(f'missing: {line}')
     if args.check:
         for entry in entries:
             if not entry.problem:
-                print(f'ready: {entry.name}, {entry.num_samples} samples')
+                tell(f'ready: {entry.name}, {entry.num_samples} samples')
     elif problems and not args.skip_missing:
         raise ValueError(f'{len(problems)} of them cannot run (see above); --skip-missing runs the others')
 
@@ -120,7 +122,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     with one_line_errors('command line', ValueError):
         args = parse_args(argv, prog)
     if args.list:
-        print('\n'.join(list_benchmarks()))
+        tell(*list_benchmarks())
         return
     with one_line_errors(f'config {args.config}', OSError, ValueError):
         cfg = read_run_config(args)
@@ -130,7 +132,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
         weights = Weights(Path(args.checkpoint).name, weights_sha256(args.checkpoint), Path(args.config).stem)
         records = [] if args.force else finished(entries, weights, store)
         for record in records:
-            print(f'finished before: {record.benchmark}')
+            tell(f'finished before: {record.benchmark}')
         names = {record.benchmark for record in records}
         check([entry for entry in entries if entry.name not in names], args)
     if args.check:
@@ -147,5 +149,5 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
             records = run_suite(runner, entries, weights, store, records)
         else:
             write_tables(store, records, entries)
-    print(f'results: {store.folder / "results.md"}')
+    tell(f'results: {store.folder / "results.md"}')
     shut_down()

@@ -19,7 +19,9 @@ from mmengine.dist import is_main_process
 from xdet.benchmarks.fragments import PROTOCOLS, apply_benchmark, expand_benchmarks, load_benchmark
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
+from xdet.cli.parsing import Parser
 from xdet.engine.parallel.dist import lost_process_named, shut_down
+from xdet.io.terminal import tell
 from xdet.io.writing import check_place
 
 _SUMMARY = 'Measure a model on the test set of its config, or on benchmarks (docs/evaluation.md).'
@@ -28,7 +30,7 @@ _COCO_DATASETS = ('CocoInstanceSegDataset', 'CocoPanopticSegDataset')
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog, description=_SUMMARY)
+    parser = Parser(prog, description=_SUMMARY)
     parser.add_argument('config', help='path of a config, or the name of a shipped one such as xdecoder_focal-t')
     parser.add_argument('checkpoint', nargs='?', help='weights: an official file, ours, or a URL')
     parser.add_argument('--weights', help='another way to give the checkpoint')
@@ -146,5 +148,5 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
         results = {first: runner.test(), **{name: runner.test_on(configs[name]) for name in others}}
     if args.benchmark and is_main_process():
         for name, metrics in results.items():
-            print(f'{name} ({args.protocol}): ' + ', '.join(f'{key} {value:.4f}' for key, value in metrics.items()))
+            tell(f'{name} ({args.protocol}): ' + ', '.join(f'{key} {value:.4f}' for key, value in metrics.items()))
     shut_down()

@@ -15,7 +15,9 @@ from mmengine.config import Config
 
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
+from xdet.cli.parsing import Parser
 from xdet.engine.parallel.dist import lost_process_named, shut_down
+from xdet.io.terminal import tell
 from xdet.lazy import import_optional
 
 _SUMMARY = 'Train a model.'
@@ -29,7 +31,7 @@ TRACKERS = dict(
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog, description=_SUMMARY)
+    parser = Parser(prog, description=_SUMMARY)
     parser.add_argument('config', help='path of a config, or the name of a shipped one such as xdecoder_focal-t')
     parser.add_argument(
         '--resume',
@@ -109,10 +111,10 @@ def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
         newest = newest_usable_checkpoint(cfg.work_dir, saving.get('out_dir'))
         if newest:
             if args.load_from:
-                print(f'going on from {newest}: --load-from {args.load_from} is not read')
+                tell(f'going on from {newest}: --load-from {args.load_from} is not read')
             cfg.resume, cfg.load_from = True, newest
         else:
-            print(f'no checkpoint to resume from in {cfg.work_dir}: training starts from the beginning')
+            tell(f'no checkpoint to resume from in {cfg.work_dir}: training starts from the beginning')
     elif args.resume:
         cfg.resume, cfg.load_from = True, args.resume
 

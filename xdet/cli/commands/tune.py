@@ -15,11 +15,13 @@ import argparse
 
 from xdet.cli.chosen_model import add_model_options, open_model
 from xdet.cli.errors import add_debug, program
+from xdet.cli.parsing import Parser
+from xdet.io.terminal import tell
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('data', help='annotated images: file or folder')
     parser.add_argument('file', help='file of names (.safetensors) to write or to add to')
     parser.add_argument('--name', action='append', required=True, metavar='NAME', help='class, or NEW=CLASS')
@@ -56,11 +58,11 @@ def run(args: argparse.Namespace) -> int:
     tuned = inferencer.tune(args.data, names, args.images, args.limit, args.tokens, args.steps, args.learn)
     tuned.save(args.file)
     for name, count in tuned.segments.items():
-        print(f"'{name}' is in {args.file}, learned from {count} segments of '{names[name]}'")
+        tell(f"'{name}' is in {args.file}, learned from {count} segments of '{names[name]}'")
     for name, shares in tuned.templates.items():
         best = ', '.join(f"'{form}' {share:.2f}" for form, share in list(shares.items())[:3])
-        print(f"'{name}': {best}")
-    print(f'loss {tuned.losses[0]:.4f} before, {tuned.losses[1]:.4f} after')
+        tell(f"'{name}': {best}")
+    tell(f'loss {tuned.losses[0]:.4f} before, {tuned.losses[1]:.4f} after')
     return 0
 
 

@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 
 from xdet.cli.chosen_model import add_model_options, open_model
 from xdet.cli.errors import add_debug, program
+from xdet.cli.parsing import Parser
+from xdet.io.terminal import tell
 from xdet.options import PROMPTS, THRESHOLDS, add_arguments
 
 _PROMPTS = ('things', 'stuff', 'classes', 'vocabulary', 'phrases')
@@ -31,7 +32,7 @@ _PROMPTS = ('things', 'stuff', 'classes', 'vocabulary', 'phrases')
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('film', metavar='IN', help='film, folder of images, or number of a camera')
     parser.add_argument('out', metavar='OUT', help='film (.mp4, .avi, .mkv, .mov, .webm), results (.jsonl) or folder')
     parser.add_argument('--task', default='panoptic', help='panoptic (default), instance or refseg')
@@ -91,16 +92,16 @@ def run(args: argparse.Namespace) -> int:
                 raise
     film.film.close()
     for track, (name, count) in sorted(seen.items(), key=lambda item: -item[1][1])[:20]:
-        print(f'  #{track:<4} {name}  {count} of {writer.frames} frames')
+        tell(f'  #{track:<4} {name}  {count} of {writer.frames} frames')
     if len(seen) > 20:
-        print(f'  and {len(seen) - 20} more')
+        tell(f'  and {len(seen) - 20} more')
     speed = writer.frames / (time.perf_counter() - start)
-    print(f'{writer.frames} frames, {speed:.1f} per second, in {out}')
+    tell(f'{writer.frames} frames, {speed:.1f} per second, in {out}')
     if film.film.broken:
-        print(f'error: {film.film.broken}', file=sys.stderr)
+        tell(f'error: {film.film.broken}', error=True)
         return 1
     if interrupted:
-        print('interrupted', file=sys.stderr)
+        tell('interrupted', error=True)
         return 130
     return 0
 

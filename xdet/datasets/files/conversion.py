@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.progress import track
-
 from xdet.io.reading import file_sha256
+from xdet.io.terminal import progress, tell
 from xdet.io.writing import make_folder, write_text
 
 Record = dict[str, Any]
@@ -92,18 +91,18 @@ class Conversion:
         if not items:
             raise ValueError(f'{self.name}: there is nothing to convert')
         if self.list_file.is_file() and not self.overwrite:
-            print(f'{self.list_file} exists: its files are checked; --overwrite converts again')
+            tell(f'{self.list_file} exists: its files are checked; --overwrite converts again')
             return None if self.dry_run else self.check()
         records = {} if self.overwrite else self._read_journal(items)
         todo = {key: item for key, item in items.items() if key not in records}
         if self.dry_run:
-            print(f'{self.name}: {len(todo)} of {len(items)} items would be converted into {self.root}')
+            tell(f'{self.name}: {len(todo)} of {len(items)} items would be converted into {self.root}')
             return None
         make_folder(self.root)
         # Written anew, without what a killed run left half-written or that does not belong to these items.
         write_text(self.journal, ''.join(map(_journal_line, records.items())))
         with self.journal.open('a', encoding='utf-8') as journal:
-            for key, record in track(self._converted(todo, convert), self.name, total=len(todo)):
+            for key, record in progress(self._converted(todo, convert), self.name, len(todo)):
                 records[key] = record
                 journal.write(_journal_line((key, record)))
                 journal.flush()
@@ -121,7 +120,7 @@ class Conversion:
         """
         lines = self.list_file.read_text(encoding='utf-8').splitlines()
         listed = {path: digest for digest, path in (line.split('  ', 1) for line in lines)}
-        for path, digest in track(listed.items(), f'{self.name}: checking'):
+        for path, digest in progress(listed.items(), f'{self.name}: checking'):
             if not (self.root / path).is_file():
                 raise ValueError(f'{self.root / path}: is listed in {self.list_file} but missing; use --overwrite')
             if file_sha256(self.root / path) != digest:
@@ -154,7 +153,7 @@ class Conversion:
         return records
 
     def _write_list(self, paths: Iterable[str]) -> Summary:
-        hashes = {path: file_sha256(self.root / path) for path in track(sorted(paths), f'{self.name}: checking')}
+        hashes = {path: file_sha256(self.root / path) for path in progress(sorted(paths), f'{self.name}: checking')}
         write_text(self.list_file, ''.join(f'{digest}  {path}\n' for path, digest in hashes.items()))
         return self._summary(hashes)
 
@@ -186,7 +185,7 @@ def run_conversion(
     """
     conversion = Conversion(root, name, processes=args.processes, dry_run=args.dry_run, overwrite=args.overwrite)
     if summary := conversion.run(items, convert, finish):
-        print(f'{split}: {len(items)} images; {summary}' if split else summary)
+        tell(f'{split}: {len(items)} images; {summary}' if split else summary)
 
 
 def _journal_line(entry: tuple[str, Record]) -> str:

@@ -86,7 +86,9 @@ def _values_of(metric: BaseMetric, size: int) -> dict[str, Any] | Exception:
         try:
             found = compute(results)
             if not isinstance(found, dict):
-                raise ValueError(f'{type(metric).__name__}: compute_metrics gives {type(found).__name__}; it must give a dict')
+                raise ValueError(
+                    f'{type(metric).__name__}: compute_metrics gives {type(found).__name__}; it must give a dict'
+                )
         except Exception as error:
             failure = error
             return {_FAILED: cause(error)}

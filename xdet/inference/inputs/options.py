@@ -10,6 +10,7 @@ import numpy as np
 
 from xdet.io.reading import shorten
 from xdet.io.schema import number, shown
+from xdet.io.terminal import tell
 from xdet.options import GENERATION, PROMPTS, REPORT, Generation, Option, Options, Prompts, ReportOptions, table
 
 __all__ = [
@@ -128,4 +129,4 @@ def _switch(name: str, value: Any) -> bool:
 
 
 if __name__ == '__main__':
-    print(documented())
+    tell(*documented().split('\n'))

@@ -12,6 +12,7 @@ import numpy as np
 
 from xdet.inference.inputs.images import ImageSource
 from xdet.io.reading import expand
+from xdet.io.terminal import tell
 from xdet.structures import XDetDataSample
 from xdet.structures.known_words import far_line
 
@@ -167,7 +168,7 @@ class Report:
             written = picture if self.save_vis else None
             self.writer.write(index, prediction if self.save_pred else None, maps, written, stamp)
         if self.print_result:
-            print('\n'.join([source.name, *self.summary(prediction)]))
+            tell(source.name, *self.summary(prediction))
         self._count(index, prediction, image)
         kind = RESULTS.get(self.task, Result)
         return StreamItem(
@@ -205,7 +206,7 @@ class Report:
             written = picture if self.save_vis else None
             self.writer.write(index, prediction if self.save_pred else None, maps, written, stamp)
         if self.print_result:
-            print('\n'.join([source.name, *self.summary(prediction)]))
+            tell(source.name, *self.summary(prediction))
         self._count(index, prediction, tiled.image)
         kind = RESULTS.get(self.task, Result)
         return StreamItem(
@@ -250,7 +251,7 @@ class Report:
             sheets = self._ranking.sheets() if self.save_vis else []
             self.writer.write_rankings(self.rankings if self.save_pred else None, sheets)
         if self.print_result and self.rankings:
-            print('\n'.join(self._ranking.summary()))
+            tell(*self._ranking.summary())
 
     def result(self, items: Iterable[StreamItem]) -> dict[str, list]:
         """What the inferencer returns for all images of a run that is finished."""

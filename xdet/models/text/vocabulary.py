@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from mmengine.dist import is_main_process
-from rich.progress import track
 from torch import Tensor
 
+from xdet.io.terminal import progress
 from xdet.models.similarity import normalize
 from xdet.structures import BACKGROUND, TEMPLATES, Vocabulary, clean_name, training_prompt
 
@@ -72,7 +72,7 @@ class ClassNameEncoder:
         """Embeddings ``[C]`` of names not yet known."""
         groups: Iterable = [keys[start : start + _NAMES_PER_GROUP] for start in range(0, len(keys), _NAMES_PER_GROUP)]
         if len(keys) > _PROGRESS_FROM and is_main_process():
-            groups = track(groups, description=f'Embedding {len(keys)} class names')
+            groups = progress(groups, f'Embedding {len(keys)} class names')
         embedded = {}
         # Ordinary tensors even inside a caller's inference mode: they are remembered and may be used in training.
         with torch.inference_mode(False), torch.no_grad(), torch.autocast(self._device.type, enabled=False):
