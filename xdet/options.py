@@ -202,7 +202,12 @@ class ReportOptions(TypedDict, total=False):
     ]
     color_by: Annotated[
         str,
-        Option("what has a colour of its own: 'class' or 'instance'", default='class', choices=('class', 'instance')),
+        Option(
+            "what has a colour of its own: 'class' or 'instance'",
+            default='class',
+            choices=('class', 'instance'),
+            tasks=('instance', 'panoptic', 'pose'),
+        ),
     ]
     nms_iou: Annotated[
         float | None,

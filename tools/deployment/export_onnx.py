@@ -45,7 +45,7 @@ def main() -> None:
         inferencer = XDecoderInferencer(args.model, args.weights, 'cpu', random_weights=args.random_weights)
         images = [source.image for source in expand_images(args.images)[0]] if args.images else None
         prove = partial(certify, inferencer, images=images, difference=args.bound, agreement=args.agreement)
-        folder = export(inferencer, args.out_dir, prove, args.opset, partial(print, flush=True), args.tasks)
+        folder = export(inferencer, args.out_dir, prove, args.opset, partial(tell, flush=True), args.tasks)
     tell(f'wrote {folder}')
 
 

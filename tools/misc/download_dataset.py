@@ -311,6 +311,8 @@ def parse_args() -> argparse.Namespace:
     unknown = [name for name in args.names if name not in SOURCES]
     if unknown:
         parser.error(f"data set '{unknown[0]}' is unknown; known are {', '.join(SOURCES)}")
+    if args.delete and not args.unzip:
+        parser.error('--delete is for archives after they were extracted; give --unzip, too')
     if not args.names and not args.list:
         parser.error('name a data set, or --list them')
     return args

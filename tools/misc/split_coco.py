@@ -1,14 +1,14 @@
 """Split a COCO JSON into a part to train on and a part to validate on.
 
     python tools/misc/split_coco.py data/balloons/instances.json
-    python tools/misc/split_coco.py data/frames/instances.json --val 200 --group folder
-    python tools/misc/split_coco.py data/plants/instances.json --group '(.+)_view\\d+'
+    python tools/misc/split_coco.py data/frames/instances.json --val 200 --group-by folder
+    python tools/misc/split_coco.py data/plants/instances.json --group-by '(.+)_view\\d+'
 
 writes train.json and val.json beside the file. Instances, captions and referring expressions all work: images are
 divided, and every annotation follows its image. The image files stay where they are. The same file and options always
 give the same split.
 
---group keeps images together that are nearly the same, such as the frames of a video. Otherwise validation would
+--group-by keeps images together that are nearly the same, such as the frames of a video. Otherwise validation would
 measure how well the model remembers them.
 """
 
@@ -37,8 +37,9 @@ def parse_args() -> argparse.Namespace:
         '--val', type=float, default=0.2, metavar='SHARE', help='share of the images (0.2), or their number (50)'
     )
     parser.add_argument(
-        '--group',
         '--group-by',
+        '--group',
+        dest='group',
         metavar='folder|field=NAME|REGEX',
         help='images stay together that have the same folder, the same field of their entry (field=video_id), or the '
         'same match at the beginning of their file name; with parentheses, the same first group of it',

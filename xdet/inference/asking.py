@@ -18,6 +18,7 @@ from xdet.inference.outputs.selection import Selection
 from xdet.inference.outputs.writer import ResultWriter
 from xdet.io.reading import listed
 from xdet.io.schema import shown
+from xdet.io.warnings import warn_once
 from xdet.options import REPORT
 from xdet.structures import TextPrompts, Vocabulary
 from xdet.structures.views import views_of
@@ -117,7 +118,13 @@ class AskedModel(LoadedModel):
     def _check_generation(self, task: str, generation: Mapping[str, Any]) -> None:
         for adapter in self.model.tasks.values():
             if task in adapter.names and hasattr(adapter, 'generation'):
-                adapter.generation.override(generation)
+                settings = adapter.generation.override(generation)
+                for needed, missing, names in (
+                    ('top_p', settings.top_p is None, ('temperature', 'seed')),
+                    ('num_beams', settings.num_beams == 1, ('length_penalty',)),
+                ):
+                    if missing and (given := [name for name in names if name in generation]):
+                        warn_once(f'{listed(given)} means nothing without {needed}')
 
     def _report(
         self,
@@ -136,7 +143,7 @@ class AskedModel(LoadedModel):
         if selection and TASK_FORMATS[task].field != 'pred_instances':
             raise ValueError(f"task '{task}' does not take nms_iou, min_area and max_per_image; 'instance' does")
         checked = check_tiles(tiles, task, report)
-        for name in ('oriented_boxes', 'polygons'):
+        for name in ('oriented_boxes', 'polygons', 'color_by'):
             if report.get(name) and task not in REPORT[name].tasks:
                 raise ValueError(f"task '{task}' does not take {name}; {listed(REPORT[name].tasks, 10)} do")
         annotations = annotation_writer(formats, task, out_dir, report.get('pred_score_thr', 0.3))

@@ -16,7 +16,7 @@ import argparse
 
 from xdet.cli.chosen_model import add_model_options, chosen
 from xdet.cli.errors import add_debug, program
-from xdet.cli.parsing import Parser
+from xdet.cli.parsing import Parser, refuse_unread
 from xdet.io.terminal import tell
 from xdet.options import GENERATION, PROMPTS, THRESHOLDS, add_arguments
 
@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     with quiet_imports():
         from xdet.bulk.running import run_bulk
 
+    refuse_unread(args, not args.workers, 'is for workers on Ray; say how many by --workers', 'address', 'cpus', 'gpus')
     given = {name: vars(args).get(name) for name in (*PROMPTS, *GENERATION)}
     options = {name: value for name, value in given.items() if value is not None and value is not False}
     own = ('out_dir', 'task', 'workers', 'batch_size', 'chunk_size', 'image_column', 'address', 'cpus', 'gpus')

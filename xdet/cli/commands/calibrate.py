@@ -19,7 +19,7 @@ from pathlib import Path
 
 from xdet.cli.chosen_model import add_model_options, chosen
 from xdet.cli.errors import add_debug, program
-from xdet.cli.parsing import Parser
+from xdet.cli.parsing import Parser, refuse_unread
 from xdet.cli.places import output_file
 from xdet.io.terminal import progress, tell
 from xdet.options import TextsAction
@@ -59,6 +59,9 @@ def run(args: argparse.Namespace) -> int:
     number('alpha', args.alpha, float, 0, 1)
     number('holdout', args.holdout, float, 0, 0.9)
     kind, cases = rules.read_cases(args.data, args.images, args.seed)
+    chance = 'is for --holdout and for phrases; nothing else is left to chance'
+    refuse_unread(args, kind == 'names' and not args.holdout, chance, 'seed')
+    refuse_unread(args, kind != 'names', f'is for class names; {args.data} is about {kind}', 'background')
     if args.task is not None and args.task not in rules.KINDS[kind]:
         raise ValueError(f"task is '{args.task}'; for {kind} accepted are {', '.join(rules.KINDS[kind])}")
     background = split_prompts(args.background)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xdet.cli.errors import add_debug, exit_code
-from xdet.cli.parsing import Parser
+from xdet.cli.parsing import Parser, refuse_unread
 from xdet.io.terminal import tell
 
 from . import scripts
@@ -87,16 +87,18 @@ def run(args: argparse.Namespace) -> int:
         from xdet.io.warnings import warn_once
 
     kind_named(args.to)
+    out, dividing = expand(args.out), args.val is not None or bool(args.test)
+    how = 'says how images are divided, and --val how many; give both'
+    refuse_unread(args, not dividing, how, 'group_by', 'seed')
+    one_file = exchange.is_one_file(out)
+    refuse_unread(args, one_file, f'is for a folder, into which images are copied; OUT is {out.name}', 'copy_images')
     source = read_source(args)
     data = exchange.read_annotations(source, args.kind)
     source.problems.report()
     if wrong := exchange.wrong_sizes(data):
         warn_once(f'{len(wrong)} images are damaged or have another size than annotated, first {wrong[0]}')
-    if args.val is not None or args.test:
+    if dividing:
         data = exchange.split_set(data, args.val or 0.0, args.test, args.group_by, args.seed)
-    elif args.group_by:
-        raise ValueError('--group-by says how images are divided, and --val how many; give both')
-    out = expand(args.out)
     count = exchange.write_annotations(data, args.to, out, args.copy_images)
     segments = sum(len(image.segments) for image in data.images)
     tell(f'{out}: {len(data.images)} images, {segments} segments of {len(data.names)} classes, {count} files')

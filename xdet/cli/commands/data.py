@@ -19,7 +19,7 @@ import json
 from pathlib import Path
 
 from xdet.cli.errors import add_debug, program
-from xdet.cli.parsing import Parser
+from xdet.cli.parsing import Parser, refuse_unread
 from xdet.io.terminal import tell
 
 from .convert import add_source_options, add_split_options, read_source
@@ -61,6 +61,7 @@ def _check(args: argparse.Namespace) -> int:
     with quiet_imports():
         from xdet.datasets import exchange
 
+    refuse_unread(args, args.json, 'is for people; --json prints everything', 'all')
     source = read_source(args)
     source.problems.strict = False
     data = exchange.read_annotations(source, args.kind)
@@ -98,6 +99,8 @@ def _split(args: argparse.Namespace) -> int:
 
     source = expand(args.source)
     if source.suffix == '.json' and args.kind in ('', 'coco') and _is_coco(source):
+        whole = 'is not read here: a COCO JSON is divided as it is, and its images stay where they are'
+        refuse_unread(args, True, whole, 'images', 'names', 'of', 'copy_images')
         folder = expand(args.out) if args.out else source.parent
         out = {name: folder / f'{name}.json' for name in ('train', 'val', 'test')}
         for line in split_coco_file(source, out, args.val, args.test, args.group_by, args.seed, args.overwrite):
@@ -105,6 +108,7 @@ def _split(args: argparse.Namespace) -> int:
         return 0
     if not args.out:
         raise ValueError(f'{args.source}: only a COCO JSON is divided where it lies; name a new folder as OUT')
+    refuse_unread(args, True, 'is for a COCO JSON, divided where it lies; OUT is a new folder', 'overwrite')
     kind = args.kind or exchange.detect_kind(source)
     data = exchange.split_set(
         exchange.read_annotations(read_source(args), kind), args.val, args.test, args.group_by, args.seed

@@ -17,7 +17,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from xdet.cli.errors import program
-from xdet.cli.parsing import Parser
+from xdet.cli.parsing import Parser, refuse_unread
 
 from . import serve
 
@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until a signal comes; returns the exit code."""
     if not 0 <= args.score <= 1:
         raise ValueError(f'--score is {args.score}; accepted are numbers from 0 to 1')
+    refuse_unread(args, not args.train_dir, 'is for a training, which --train-dir allows', 'train_iters')
     serve.check_packages('xdet label-studio')
     from xdet.serve.label_studio.images import LabelStudio, TaskImages
     from xdet.serve.label_studio.training import Training

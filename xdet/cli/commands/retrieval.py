@@ -23,7 +23,7 @@ from typing import Any
 
 from xdet.cli.chosen_model import add_model_options, open_model
 from xdet.cli.errors import add_debug, exit_code
-from xdet.cli.parsing import Parser
+from xdet.cli.parsing import Parser, refuse_unread
 from xdet.cli.places import output_folder
 from xdet.io.terminal import tell
 
@@ -66,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
         from xdet.retrieval.collection import list_images, list_texts
 
     of_texts = args.image if 'image' in args else args.texts
+    refuse_unread(args, bool(of_texts), 'is for images; texts are embedded in batches of their own', 'batch_size')
+    refuse_unread(args, args.collection is None, 'is for a COLLECTION to be embedded, and none is named', 'batch_size')
     if args.collection is not None:
         (list_texts if of_texts else list_images)(args.collection)  # before the model is built, which takes seconds
     elif not Path(args.index).expanduser().is_dir():

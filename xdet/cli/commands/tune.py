@@ -15,7 +15,7 @@ import argparse
 
 from xdet.cli.chosen_model import add_model_options, open_model
 from xdet.cli.errors import add_debug, program
-from xdet.cli.parsing import Parser
+from xdet.cli.parsing import Parser, refuse_unread
 from xdet.io.terminal import tell
 
 
@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Learn, write the file and say from how much; returns the exit code."""
     from xdet.compat.quiet import quiet_imports
 
+    refuse_unread(args, args.learn != 'tokens', 'is for --learn tokens', 'tokens')
     names = {}
     for text in args.name:
         name, _, of = text.partition('=')

@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         'annotated': 'AnnotatedImage AnnotatedSet Polygon Segment',
         'check': 'check_set wrong_sizes',
-        'kinds': 'KINDS detect_kind read_annotations write_annotations',
+        'kinds': 'KINDS detect_kind is_one_file read_annotations write_annotations',
         'problems': 'Problems',
         'splitting': 'split_set',
     },

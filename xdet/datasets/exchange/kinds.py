@@ -32,6 +32,7 @@ class Kind:
         exact (bool): Whether masks come back pixel by pixel; those of polygons are made simpler.
         lost (str): What of an :class:`~.annotated.AnnotatedSet` it cannot hold.
         beside (bool): Whether programs look for the images beside the annotations.
+        named (bool): Whether it always has the names of its classes.
     """
 
     help: str
@@ -40,6 +41,7 @@ class Kind:
     exact: bool
     lost: str
     beside: bool = False
+    named: bool = False
 
 
 _NAMELESS = 'scores stay as fields that other programs ignore'
@@ -50,6 +52,7 @@ KINDS = {
         coco.instance_files,
         True,
         'ids and supercategories, which are made anew',
+        named=True,
     ),
     'coco-panoptic': Kind(
         'COCO panoptic JSON and PNGs, in `panoptic_val/` or `panoptic/val/`',
@@ -57,6 +60,7 @@ KINDS = {
         coco.panoptic_files,
         True,
         'overlaps (the smaller segment stays whole), boxes without a mask, scores, attributes',
+        named=True,
     ),
     'coco-results': Kind(
         'COCO results, a list of masks with scores, and the images they are of',
@@ -64,6 +68,7 @@ KINDS = {
         coco.result_files,
         True,
         'splits, crowds, attributes; a score of 1 where there was none',
+        named=True,
     ),
     'yolo-seg': Kind(
         'data.yaml and a text file per image, normalised polygons',
@@ -171,7 +176,13 @@ def read_annotations(source: Source | str | Path, kind: str = '', images: str | 
         source = Source(expand(source), None if images is None else expand(images))
     if not source.path.exists():
         raise FileNotFoundError(f'{shorten(str(source.path))}: does not exist')
-    data = kind_named(kind or detect_kind(source.path)).read(source)
+    kind = kind or detect_kind(source.path)
+    known = kind_named(kind)
+    if source.names and known.named:
+        raise ValueError(f'--names is for files that may have numbers alone; {kind} has names of its own')
+    if source.of is not None and kind != 'coco-results':
+        raise ValueError(f'--of says which file coco-results are of; {shorten(str(source.path))} is {kind}')
+    data = known.read(source)
     if not data.images and not source.problems.errors:
         raise ValueError(f'{shorten(str(source.path))}: lists no images')
     return data
@@ -244,7 +255,7 @@ def write_annotations(data: AnnotatedSet, kind: str, out: str | Path, copy_image
     """
     out = expand(out)
     made = kind_named(kind).files(apart(data))
-    if out.suffix in ('.json', '.xml', '.geojson', '.txt'):
+    if is_one_file(out):
         return _write_file(made, kind, out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"'{shorten(str(out))}' exists and is not empty; choose a new folder")
@@ -265,6 +276,11 @@ def write_annotations(data: AnnotatedSet, kind: str, out: str | Path, copy_image
                 continue
             count += 1
     return count
+
+
+def is_one_file(out: Path) -> bool:
+    """Whether the name is one of a file of annotations, not of a folder with images."""
+    return out.suffix in ('.json', '.xml', '.geojson', '.txt')
 
 
 def _write_file(made: Iterator[tuple[str, Content]], kind: str, out: Path) -> int:

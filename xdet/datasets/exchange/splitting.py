@@ -51,9 +51,11 @@ def group_of(file_name: str, group: str | None, fields: Mapping[str, Any] | None
     try:
         found = re.match(group, PurePosixPath(file_name).name)
     except re.error as error:
-        raise ValueError(f"--group '{group}' is no regular expression: {error}") from None
+        raise ValueError(f"--group-by '{shorten(group)}' is no regular expression: {error}") from None
     if found is None or (found.re.groups and found[1] is None):
-        raise ValueError(f"--group '{group}' does not match the beginning of '{PurePosixPath(file_name).name}'")
+        raise ValueError(
+            f"--group-by '{shorten(group)}' does not match the beginning of '{shorten(PurePosixPath(file_name).name)}'"
+        )
     return found[1] if found.re.groups else found[0]
 
 
@@ -196,7 +198,7 @@ def split_coco_file(
     """
     files = {name: out[name] for name in PARTS[: 3 if test else 2]}
     if len({file.resolve() for file in (path, *files.values())}) <= len(files):
-        raise ValueError(f'{path} and the files to write must differ; use --train-out, --val-out')
+        raise ValueError(f'{path} and the files to write must differ; write them elsewhere')
     there = [str(file) for file in files.values() if file.exists()]
     if there and not overwrite:
         raise ValueError(f'{" and ".join(there)} exists; --overwrite replaces it')
