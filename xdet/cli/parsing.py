@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import IO, Any
+from typing import Any
 
 from xdet.io.terminal import plain
 
@@ -19,7 +18,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **{'allow_abbrev': False, **options})
         self._given: dict[str, str] = {}
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """As :class:`argparse.ArgumentParser` does."""
         self._given = {}
         found, rest = super().parse_known_args(args, namespace)
@@ -32,9 +31,9 @@ class Parser(argparse.ArgumentParser):
                 next((name for name in action.option_strings if name.startswith('--')), '')
                 or (action.option_strings[0])
             )
-        return super()._get_values(action, arg_strings)  # type: ignore[misc]
+        return super()._get_values(action, arg_strings)
 
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+    def _print_message(self, message: str, file: Any = None) -> None:
         super()._print_message(plain(message) if message else message, file)
 
 
