@@ -147,6 +147,36 @@ def test_settings_reach_the_pipeline(phrase_means):
     assert call['generator'].initial_seed() == 3
 
 
+def test_without_a_pipeline_the_gap_is_filled_from_around(phrase_means):
+    """A red block on a ramp of greys: what was under it is guessed from both sides, everything else stays."""
+    ramp = np.repeat(np.linspace(60, 180, 128, dtype=np.uint8)[None, :, None], 96, 0).repeat(3, 2)
+    image, mask = ramp.copy(), box_mask(96, 128, 40, 60, 50, 74)
+    image[mask] = 0, 0, 255
+    phrase_means(mask)
+    result, _ = edit(image, pipeline=None, shortest_side=96, multiple=8, dilation=2)
+    assert np.abs(as_rgb(result).astype(int) - ramp)[mask].max() < 12
+    assert np.array_equal(as_rgb(result)[~result.edited], ramp[~result.edited]) and result.edited.sum() > mask.sum()
+    wide, _ = edit(image, pipeline=None)
+    assert np.array_equal(wide.edited, dilate(mask, 2))  # 12 pixels at the size of 512
+    assert np.array_equal(editing.remove_region(image[..., ::-1], mask), as_rgb(wide))
+
+
+@pytest.mark.parametrize(
+    'options, name',
+    [(dict(prompt='a cat'), 'prompt'), (dict(seed=1), 'seed'), (dict(num_inference_steps=2), 'num_inference_steps')],
+)
+def test_painting_needs_a_pipeline(phrase_means, options, name):
+    phrase_means(box_mask(50, 50, 0, 9, 0, 9))
+    with pytest.raises(ValueError, match=f'{name} is .*, which needs an inpainting pipeline'):
+        edit(picture(50, 50), pipeline=None, **options)
+
+
+def test_nothing_lies_around_the_whole_image(phrase_means):
+    phrase_means(np.ones((50, 50), bool))
+    with pytest.raises(ValueError, match='covers the whole image'):
+        edit(picture(50, 50), pipeline=None)
+
+
 def test_nothing_to_edit(phrase_means):
     phrase_means(np.zeros((64, 64), bool))
     pipeline = FakePipeline()

@@ -37,7 +37,7 @@ ALLOWED = {
     'export': RUN | {'scenes', 'model_zoo', 'inference', 'runtime'},
     'bulk': RUN | {'model_zoo', 'inference', 'retrieval'},
     'benchmarks': RUN | {'model_zoo', 'inference'},
-    'page': RUN | {'model_zoo', 'inference'},
+    'page': RUN | {'model_zoo', 'inference', 'editing'},
     # Commands; what programs of other rooms share with them (`errors`, `launch`, ...) lies there too.
     'cli': RUN
     | {'config_references', 'model_zoo', 'inference', 'retrieval', 'benchmarks', 'editing', 'apis', 'scenes', 'video'}

@@ -1,9 +1,12 @@
-"""Edits what a phrase means in an image: mask, then any inpainting pipeline."""
+"""Edits what a phrase means in an image: mask, then any inpainting pipeline; OpenCV's filling removes without one."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
@@ -25,6 +28,7 @@ REMOVAL_PROMPT = 'clean and empty scene'
 
 _MOST = 16384  # pixels: more than any pipeline paints
 _FITS = ('pad', 'crop')
+_RIM = {True: 3, False: 12}  # by which masks grow, with a pipeline and without
 
 
 class InpaintingPipeline(Protocol):
@@ -59,8 +63,8 @@ def edit_image(
     phrase: str,
     prompt: str = REMOVAL_PROMPT,
     *,
-    pipeline: InpaintingPipeline | str | Path,
-    dilation: int = 3,
+    pipeline: InpaintingPipeline | str | Path | None = None,
+    dilation: int | None = None,
     feather: int = 0,
     shortest_side: int | None = 512,
     multiple: int = 64,
@@ -78,13 +82,15 @@ def edit_image(
         image (ImageInput): Path, URL, BGR array or Pillow image.
         phrase (str): What to replace, ``'the dog on the left'``.
         prompt (str): What to paint in its place; :data:`REMOVAL_PROMPT` removes it.
-        pipeline (InpaintingPipeline | str | Path): A ``diffusers`` inpainting pipeline or anything that is called the
-            same way; or the folder of one, see :func:`load_inpainting_pipeline` (which is worth calling once when
-            several images are edited).
-        dilation (int): Times the mask grows by one pixel in all eight directions, in the resized image.
+        pipeline (InpaintingPipeline | str | Path, optional): A ``diffusers`` inpainting pipeline or anything that is
+            called the same way; or the folder of one, see :func:`load_inpainting_pipeline` (which is worth calling once
+            when several images are edited). None removes with :func:`fill_from_around`, which paints nothing new.
+        dilation (int, optional): Times the mask grows by one pixel in all eight directions, in the resized image. None
+            is 3 with a pipeline, and 12 without one: colours left over at the rim would fill the gap.
         feather (int): Width in pixels of the image of a soft transition, inside the edited region; 0 is a hard edge.
         shortest_side (int, optional): Size in pixels the pipeline works at; None is the image's own.
-        multiple (int): Of which width and height must be multiples: 8 for Stable Diffusion, officially 64.
+        multiple (int): Of which width and height must be multiples: 8 for Stable Diffusion, officially 64. Without a
+            pipeline any size will do.
         fit (str): ``'pad'`` repeats the right and bottom edges for the pipeline, so that all of the image can be
             edited; ``'crop'`` cuts them off, as the official demo does, and leaves them unedited.
         seed (int, optional): Given to the pipeline as ``generator``.
@@ -96,10 +102,11 @@ def edit_image(
     Raises:
         ImageReadError: The image cannot be read.
         ImportError, OSError: A pipeline given by its folder cannot be loaded.
-        ValueError: Nothing in the image fits the phrase, an argument is impossible, or the pipeline returned
-            something other than an image of the size it was asked for.
+        ValueError: Nothing in the image fits the phrase, an argument is impossible or needs a pipeline, or the pipeline
+            returned something other than an image of the size it was asked for.
     """
-    dilation, feather = number('dilation', dilation, int, 0, _MOST), number('feather', feather, int, 0, _MOST)
+    dilation = _RIM[pipeline is not None] if dilation is None else number('dilation', dilation, int, 0, _MOST)
+    feather = number('feather', feather, int, 0, _MOST)
     multiple = number('multiple', multiple, int, 1, 1024)
     if shortest_side is not None:
         shortest_side = number('shortest_side', shortest_side, int, multiple, _MOST)
@@ -110,7 +117,9 @@ def edit_image(
             raise ValueError(f'{name} is {shown(text)}; accepted is a text')
     if seed is not None:
         seed = number('seed', seed, int, -(2**63), 2**64 - 1, 'from -2^63 to 2^64 - 1, or None')
-    if not isinstance(pipeline, (str, Path)) and not callable(pipeline):
+    if pipeline is None:
+        _check_removal(prompt, seed, pipeline_kwargs)
+    elif not isinstance(pipeline, (str, Path)) and not callable(pipeline):
         raise ValueError(f'pipeline is a {type(pipeline).__name__}; accepted are a folder and an inpainting pipeline')
     sources, _ = expand_images(image)
     if len(sources) != 1:
@@ -121,17 +130,71 @@ def edit_image(
     mask, score = segment_phrase(inferencer, pixels, phrase)
     if not mask.any():
         raise ValueError(f'{sources[0].name}: no pixel fits the phrase {phrase!r}, so there is nothing to edit')
-    original = np.ascontiguousarray(pixels[..., ::-1])
+    if seed is not None:
+        pipeline_kwargs['generator'] = torch.Generator('cpu').manual_seed(seed)
+    paint = functools.partial(_paint, pipeline or fill_from_around, prompt, pipeline_kwargs)
+    multiple = multiple if pipeline is not None else 1
+    result, edited = _edit(pixels[..., ::-1], mask, paint, dilation, feather, shortest_side, multiple, fit)
+    return EditResult(Image.fromarray(result), mask, edited, score)
+
+
+def remove_region(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Fill a region from what lies around it, as :func:`edit_image` does without a pipeline.
+
+    Args:
+        image (np.ndarray): RGB uint8 ``[H, W, 3]``.
+        mask (np.ndarray): bool ``[H, W]``.
+
+    Returns:
+        np.ndarray: RGB uint8 ``[H, W, 3]``.
+    """
+    paint = functools.partial(_paint, fill_from_around, REMOVAL_PROMPT, {})
+    return _edit(image, mask, paint, _RIM[False], multiple=1)[0]
+
+
+def fill_from_around(*, image: Image.Image, mask_image: Image.Image, **_: Any) -> Any:
+    """An :class:`InpaintingPipeline` without a model: colours of the rim, continued inwards by OpenCV (A. Telea, "An
+    image inpainting technique based on the fast marching method", 2004).
+
+    Small things on even ground disappear; a large region becomes a blur.
+
+    Raises:
+        ValueError: The region is the whole image.
+    """
+    hole = np.asarray(mask_image)
+    if hole.all():
+        raise ValueError('what is to be removed covers the whole image, so nothing lies around it')
+    filled = cv2.inpaint(np.asarray(image), hole, 5, cv2.INPAINT_TELEA)
+    return SimpleNamespace(images=[Image.fromarray(filled)])
+
+
+def _check_removal(prompt: str, seed: int | None, pipeline_kwargs: dict[str, Any]) -> None:
+    """Refuse what only a pipeline can do."""
+    given = dict(prompt=prompt if prompt != REMOVAL_PROMPT else None, seed=seed) | pipeline_kwargs
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(f'{name} is {shown(value)}, which needs an inpainting pipeline')
+
+
+def _edit(
+    original: np.ndarray,
+    mask: np.ndarray,
+    paint: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    dilation: int,
+    feather: int = 0,
+    shortest_side: int | None = 512,
+    multiple: int = 64,
+    fit: str = 'pad',
+) -> tuple[np.ndarray, np.ndarray]:
+    """The edited image, RGB uint8, and where it may have changed; ``paint`` gets an image and 255 where to paint."""
     small, region = _resize(original, mask, shortest_side)
     region = dilate(region, dilation)
     canvas, hole = _to_multiple(small, multiple, fit), _to_multiple(region.astype(np.uint8) * 255, multiple, fit, 0)
-    painted = _paint(pipeline, prompt, canvas, hole, seed, pipeline_kwargs)[: small.shape[0], : small.shape[1]]
+    painted = paint(canvas, hole)[: small.shape[0], : small.shape[1]]
     small[: painted.shape[0], : painted.shape[1]] = painted
-    size = (original.shape[1], original.shape[0])
-    edited = _resize_mask(region, size) | mask
-    edited &= _reached(painted.shape[:2], small.shape[:2], original.shape[:2])
-    result = paste(original, _resize_picture(small, size), edited, feather)
-    return EditResult(Image.fromarray(result), mask, edited, score)
+    edited = _resize_mask(region, mask.shape[::-1]) | mask
+    edited &= _reached(painted.shape[:2], small.shape[:2], mask.shape)
+    return paste(original, _resize_picture(small, mask.shape[::-1]), edited, feather), edited
 
 
 def load_inpainting_pipeline(path: str | Path, device: str | torch.device = 'cpu', **kwargs: Any) -> InpaintingPipeline:
@@ -226,15 +289,13 @@ def _to_multiple(array: np.ndarray, multiple: int, fit: str, fill: int | None = 
 
 
 def _paint(
-    pipeline: InpaintingPipeline, prompt: str, canvas: np.ndarray, hole: np.ndarray, seed: int | None, kwargs: dict
+    pipeline: InpaintingPipeline, prompt: str, kwargs: dict[str, Any], canvas: np.ndarray, hole: np.ndarray
 ) -> np.ndarray:
     """What the pipeline makes of an image, RGB uint8 of the same size."""
     height, width = hole.shape
-    if seed is not None:
-        kwargs = dict(kwargs, generator=torch.Generator('cpu').manual_seed(seed))
     output = pipeline(
         prompt=prompt,
-        image=Image.fromarray(canvas),
+        image=Image.fromarray(np.ascontiguousarray(canvas)),
         mask_image=Image.fromarray(np.ascontiguousarray(hole)),
         height=height,
         width=width,

@@ -193,6 +193,8 @@ def test_a_click_tells_of_a_segment(shared: Any) -> None:
     page.locator('#ask').click()
     page.locator('#said').filter(has_text='what animal is this?').wait_for()
     assert re.search(r'0\.\d\d cat', page.locator('#said').inner_text())
+    page.locator('#remove').click()
+    page.locator('#without img').wait_for()
 
 
 def test_a_click_on_the_image_is_a_point(shared: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from xdet.apis import XDecoderInferencer
 from xdet.datasets.files.image_io import ImageReadError
 from xdet.page import markup
 from xdet.page.desk import MOST_IMAGES, SIDE, Desk, Found, Picture, lit, read_picture, region_at
-from xdet.structures import FORMATS, TextLine
+from xdet.structures import FORMATS, TextLine, encode_mask
 
 PROMPTS = dict(
     refseg=dict(phrases='a dog . the cat'),
@@ -115,6 +116,13 @@ def test_a_region_is_described_and_asked_about(
     assert lines[0].text.endswith(answer)
     with pytest.raises(ValueError, match='Question: it is empty'):
         desk.ask(found, 0, picture, '  ')
+
+
+def test_a_region_is_removed(found: Found, desk: Desk, picture: Picture) -> None:
+    row = dict(found.regions[0].row, segmentation=encode_mask(np.arange(64) // 8 == np.ones((48, 1))))
+    box = replace(found, regions=[replace(found.regions[0], row=row)])
+    changed = (desk.remove(box, 0, picture) != picture.rgb).any(axis=2)
+    assert changed[:, 8:16].mean() > 0.9 and not changed[:, 20:].any()
 
 
 def test_images_stay_encoded_for_further_prompts(

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdet.datasets.files.image_io import ImageReadError, decode_image, open_image
+from xdet.editing import remove_region
 from xdet.inference.inputs.images import ImageSource
 from xdet.inference.outputs.typed import Result
 from xdet.io.reading import read_bytes, shorten
@@ -201,6 +202,11 @@ class Desk:
         with self._lock:
             answers = self.model(found.model).ask(np.ascontiguousarray(picture.pixels[y1:y2, x1:x2]), [question])
         return FORMATS['vqa'].lines(answers.sample, 0.0)[1:]
+
+    @staticmethod
+    def remove(found: Found, number: int, picture: Picture) -> NDArray[np.uint8]:
+        """The image, RGB, with a region filled from what lies around it."""
+        return remove_region(picture.rgb, found.regions[number].mask)
 
     def _encode(self, model: XDecoderInferencer, name: str, task: str, picture: Picture) -> EncodedImage:
         """The image after the expensive half of the model, which prompts and tasks share."""

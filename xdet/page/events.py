@@ -81,13 +81,23 @@ class Page(Layout):
             button.click(guarded(self._taker(example)), None, [*on_image, self.model, *choice], **private).then(
                 guarded(self.answer), form, answer, **busy
             ).then(None, js=SHOW_ANSWER)
-        about = [self.segments, self.result, self.region, self.card, self.said, self.describe, self.status]
+        about = [
+            self.segments,
+            self.result,
+            self.region,
+            self.card,
+            self.said,
+            self.without,
+            self.describe,
+            self.status,
+        ]
         self.result.select(guarded(self.click), [self.found], about, **quick)
         self.segments.input(guarded(self.choose), [self.found, self.segments], about, **quick)
         of_region = [self.found, self.segments, self.path]
         said = [self.said, self.status]
         one: dict[str, Any] = dict(**private, concurrency_id='model')
         self.describe.click(guarded(self.describe_region), of_region, said, **one)
+        self.remove.click(guarded(self.remove_region), of_region, [self.without, self.status], **one)
         for trigger in (self.ask.click, self.question.submit):
             trigger(guarded(self.ask_region), [*of_region, self.question], said, **one)
 
@@ -252,6 +262,7 @@ class Page(Layout):
             self.result: lit(found, number),
             self.card: markup.card(found, number),
             self.said: _html(''),
+            self.without: gr.update(value=None, visible=False),
             self.region: gr.update(visible=True),
             self.describe: gr.update(visible='refcaption' in names),
             self.status: markup.note(f'{found.regions[number].name} is chosen.'),
@@ -263,6 +274,13 @@ class Page(Layout):
             raise ValueError('choose something that was found')
         text = self.desk.describe(found, number, self._picture(path))
         return {self.said: _html(markup.lines([TextLine(text or '(empty caption)', bold=True)])), self.status: _DONE}
+
+    def remove_region(self, found: Found | None, number: int | None, path: str | None) -> Update:
+        """Show the image without the region that is chosen."""
+        if found is None or number is None:
+            raise ValueError('choose something that was found')
+        pixels = self.desk.remove(found, number, self._picture(path))
+        return {self.without: gr.update(value=pixels, visible=True), self.status: _DONE}
 
     def ask_region(self, found: Found | None, number: int | None, path: str | None, question: str) -> Update:
         """Answer a question about the box around the region that is chosen."""

@@ -148,7 +148,9 @@ class Layout:
         self.segments = gr.Radio([], label='Found: choose one here, or click on it', visible=False, elem_id='segments')
         with gr.Column(visible=False, elem_id='region') as self.region:
             self.card = gr.HTML(padding=False, elem_id='card')
-            self.describe = gr.Button('Describe this region', elem_id='describe')
+            with gr.Row():
+                self.describe = gr.Button('Describe this region', elem_id='describe')
+                self.remove = gr.Button('Remove it', elem_id='remove')
             with gr.Row(equal_height=True):
                 self.question = gr.Textbox(
                     label='Question about the box around it',
@@ -159,6 +161,15 @@ class Layout:
                 )
                 self.ask = gr.Button('Ask', elem_id='ask', scale=1, min_width=80)
             self.said = gr.HTML(visible=False, padding=False, elem_id='said')
+            self.without = gr.Image(
+                label='Without it: the gap is filled from what lies around',
+                visible=False,
+                interactive=False,
+                format='png',
+                elem_id='without',
+                buttons=['download', 'fullscreen'],
+                alt_text='the image without the region',
+            )
         with gr.Row(visible=False) as self.downloads:
             self.save_json = gr.DownloadButton('Save as JSON', size='sm', elem_id='save-json')
             self.save_image = gr.DownloadButton('Save the image', size='sm', elem_id='save-image')

@@ -1,10 +1,11 @@
-"""Removes or replaces what a phrase means in an image, with an inpainting pipeline of yours.
+"""Removes what a phrase means in an image, or replaces it with an inpainting pipeline of yours.
 
-    xdet edit street.jpg --phrase "the red car" --pipeline FOLDER --model NAME --weights FILE
-    xdet edit street.jpg --phrase "the red car" --prompt "a horse" --pipeline FOLDER --model ...
+    xdet edit street.jpg --phrase "the red car"
+    xdet edit street.jpg --phrase "the red car" --prompt "a horse" --pipeline FOLDER --model NAME --weights FILE
 
-FOLDER is an inpainting pipeline that diffusers saved (pip install diffusers transformers); nothing is downloaded.
-Without --prompt, what the phrase means is removed. Without --model, a small model that comes with the package is
+Without --prompt, what the phrase means is removed; without --pipeline the gap is filled from what lies around it, which
+suits small things. FOLDER is an inpainting pipeline that diffusers saved (pip install diffusers transformers); nothing
+is downloaded. Without --model, a small model that comes with the package is
 used; --model photos and --model scenes choose one (docs/model_cards.md says what each knows).
 
 Exit codes: 0 done, 2 wrong usage or nothing could be done.
@@ -28,10 +29,10 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument('image', help='image file or URL')
     parser.add_argument('--phrase', required=True, help='what to edit, "the dog on the left"')
     parser.add_argument('--prompt', help='what to paint in its place; nothing removes it')
-    parser.add_argument('--pipeline', required=True, help='folder of an inpainting pipeline')
-    parser.add_argument('--dilation', type=int, default=3, help='pixels by which the mask grows (3)')
+    parser.add_argument('--pipeline', help='folder of an inpainting pipeline (none: fill from around)')
+    parser.add_argument('--dilation', type=int, help='pixels by which the mask grows (3; without --pipeline 12)')
     parser.add_argument('--feather', type=int, default=0, help='pixels of a soft edge inside the mask (0)')
-    parser.add_argument('--size', type=int, default=512, help='shortest side at which the pipeline works (512)')
+    parser.add_argument('--size', type=int, default=512, help='shortest side at which is painted (512)')
     parser.add_argument('--steps', type=int, help="diffusion steps (the pipeline's own)")
     parser.add_argument('--seed', type=int, help='of the pipeline')
     add_model_options(parser)
@@ -53,7 +54,11 @@ def run(args: argparse.Namespace) -> int:
 
     for source in expand_images(args.image)[0]:
         source.read()  # before the model is built, which takes seconds
-    if not Path(args.pipeline).expanduser().is_dir():
+    if args.pipeline is None:
+        for name in ('prompt', 'steps', 'seed'):
+            if getattr(args, name) is not None:
+                raise ValueError(f'--{name} needs an inpainting pipeline; give --pipeline FOLDER')
+    elif not Path(args.pipeline).expanduser().is_dir():
         raise FileNotFoundError(f"inpainting pipeline '{args.pipeline}' is not a folder; give one that diffusers saved")
     inferencer = open_model(args)
     options = dict(num_inference_steps=args.steps) if args.steps is not None else {}
@@ -62,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         args.image,
         args.phrase,
         args.prompt or REMOVAL_PROMPT,
-        pipeline=load_inpainting_pipeline(args.pipeline, inferencer.device),
+        pipeline=args.pipeline and load_inpainting_pipeline(args.pipeline, inferencer.device),
         dilation=args.dilation,
         feather=args.feather,
         shortest_side=args.size,
