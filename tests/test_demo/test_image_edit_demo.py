@@ -53,6 +53,15 @@ def test_edited_picture_and_mask(demo, arguments, tmp_path, capsys):
     assert mask.shape == (60, 80) and mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 255}
 
 
+def test_removing_needs_no_pipeline(demo, arguments, tmp_path, capsys):
+    assert demo.main([*arguments, '--size', '64', '--dilation', '1', '--out-dir', str(tmp_path)]) == 0
+    before, after = cv2.imread(arguments[0]), cv2.imread(str(tmp_path / 'street_edited.png'))
+    assert before.shape == after.shape and (before != after).any()
+    assert demo.main([*arguments, '--prompt', 'a cat']) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last == 'error: --prompt needs an inpainting pipeline; give --pipeline FOLDER'
+
+
 def test_missing_pipeline(demo, arguments, capsys):
     assert demo.main([*arguments, '--pipeline', 'missing']) == 2
     stderr = capsys.readouterr().err.strip().splitlines()

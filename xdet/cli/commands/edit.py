@@ -18,7 +18,7 @@ from pathlib import Path
 
 from xdet.cli.chosen_model import add_model_options, open_model
 from xdet.cli.errors import add_debug, program
-from xdet.cli.parsing import Parser
+from xdet.cli.parsing import Parser, refuse_unread
 from xdet.cli.places import output_folder
 from xdet.io.terminal import tell
 
@@ -54,11 +54,9 @@ def run(args: argparse.Namespace) -> int:
 
     for source in expand_images(args.image)[0]:
         source.read()  # before the model is built, which takes seconds
-    if args.pipeline is None:
-        for name in ('prompt', 'steps', 'seed'):
-            if getattr(args, name) is not None:
-                raise ValueError(f'--{name} needs an inpainting pipeline; give --pipeline FOLDER')
-    elif not Path(args.pipeline).expanduser().is_dir():
+    why = 'needs an inpainting pipeline; give --pipeline FOLDER'
+    refuse_unread(args, args.pipeline is None, why, 'prompt', 'steps', 'seed')
+    if args.pipeline and not Path(args.pipeline).expanduser().is_dir():
         raise FileNotFoundError(f"inpainting pipeline '{args.pipeline}' is not a folder; give one that diffusers saved")
     inferencer = open_model(args)
     options = dict(num_inference_steps=args.steps) if args.steps is not None else {}
