@@ -19,6 +19,7 @@ import torch
 from xdet.apis import XDecoderInferencer
 from xdet.cli.places import output_file
 from xdet.inference.inputs.images import expand_images
+from xdet.io.writing import write_json
 
 
 def main() -> None:
@@ -65,7 +66,7 @@ def main() -> None:
     result = dict(model=args.model or 'default', images=len(images), tokens=args.tokens, ways=rows)
     print(json.dumps(result, indent=2))
     if args.out:
-        args.out.write_text(json.dumps(result, indent=2) + '\n', encoding='utf-8')
+        write_json(args.out, result, indent=2)
 
 
 if __name__ == '__main__':

@@ -24,6 +24,7 @@ from torch import Tensor
 import xdet  # noqa: F401
 from xdet.cli.places import output_file
 from xdet.compat.quiet import quiet_imports
+from xdet.io.writing import write_json
 
 with quiet_imports():
     from xdet.models.context import LatentPass, TaskContext
@@ -119,7 +120,7 @@ def main() -> None:
     result = measure(args.model, args.height, args.width, args.batch_size, args.repeats)
     print(json.dumps(result, indent=2))
     if args.out:
-        args.out.write_text(json.dumps(result, indent=2) + '\n')
+        write_json(args.out, result, indent=2)
 
 
 if __name__ == '__main__':

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import time
 from collections import defaultdict
 from typing import Any
@@ -23,6 +22,7 @@ from mmengine.registry import init_default_scope
 import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
 from xdet.cli.overrides import apply_overrides
 from xdet.cli.places import output_file
+from xdet.io.writing import write_json
 from xdet.model_zoo import find_config, load_config
 from xdet.registry import DATA_SAMPLERS, DATASETS
 
@@ -94,7 +94,7 @@ def main() -> None:
         for transform, percent in result['percent_of_time'].items():
             print(f'    {percent:5.1f} %  {transform}')
     if args.out:
-        args.out.write_text(json.dumps(results, indent=2), encoding='utf-8')
+        write_json(args.out, results, indent=2)
 
 
 if __name__ == '__main__':

@@ -29,6 +29,7 @@ import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
 from xdet.cli.overrides import apply_overrides
 from xdet.cli.places import output_file
 from xdet.engine.runner import XDetRunner
+from xdet.io.writing import write_json
 from xdet.model_zoo import find_config, load_config
 from xdet.visualization import XDetLocalVisualizer
 
@@ -130,7 +131,7 @@ def main() -> None:
         print(json.dumps(results[-1]), flush=True)
     if args.out:
         facts = dict(config=args.config, iterations=args.iterations, threads=torch.get_num_threads())
-        args.out.write_text(json.dumps(dict(**facts, results=results), indent=2) + '\n')
+        write_json(args.out, dict(**facts, results=results), indent=2)
 
 
 if __name__ == '__main__':

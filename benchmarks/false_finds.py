@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xdet.cli.places import output_file
 from xdet.cli.running import run_program
+from xdet.io.writing import write_json
 from xdet.model_zoo import EMBEDDED
 
 if TYPE_CHECKING:
@@ -39,20 +41,22 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--model', default='photos', help='(photos)')
     parser.add_argument('--weights', help='(those of the model)')
     parser.add_argument('--score', type=float, help="least score of a segment (the model's own)")
-    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the numbers here')
+    parser.add_argument('--json', type=output_file, metavar='FILE', help='also write the numbers here')
     return parser.parse_args(argv)
 
 
-def judge(found: Iterable[tuple[str, NDArray[np.bool_]]], image: AnnotatedImage, ours: Mapping[str, str]) -> Counter:
-    """How many segments of an image are right, and how many of each name are false."""
+def judge(
+    found: Iterable[tuple[str, NDArray[np.bool_]]], image: AnnotatedImage, ours: Mapping[str, str]
+) -> Counter[str | None]:
+    """How many segments of an image are right, by None, and how many of each name are false."""
     there: dict[str, NDArray[np.bool_]] = {}
     for segment in image.segments:
         name = ours.get(segment.name, segment.name)
         there[name] = there.get(name, np.zeros(image.size, bool)) | segment.array()
-    counts: Counter = Counter()
+    counts: Counter[str | None] = Counter()
     for name, mask in found:
         inside = (mask & there[name]).sum() if name in there else 0
-        counts['right' if inside > mask.sum() / 2 else name] += 1
+        counts[None if inside > mask.sum() / 2 else name] += 1
     return counts
 
 
@@ -67,24 +71,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     ours = dict(pair.rsplit('=', 1) for pair in args.rename)
     images = read_annotations(Source(args.annotations, args.images)).images
     model = XDecoderInferencer(args.model, args.weights)
-    counts: list[Counter] = []
+    counts: list[Counter[str | None]] = []
     for image in images:
-        found = model.segment(image.path, list(args.names), **({} if args.score is None else dict(score=args.score)))
+        found = model.segment(image.path, list(args.names), score=args.score)
         counts.append(judge(zip(found.names, found.masks, strict=True), image, ours))
     print(json.dumps(report := summary(counts), indent=1))
     if args.json:
-        args.json.write_text(json.dumps(report))
+        write_json(args.json, report, indent=1)
 
 
-def summary(counts: Sequence[Counter]) -> dict[str, Any]:
+def summary(counts: Sequence[Counter[str | None]]) -> dict[str, Any]:
     """Numbers of all images."""
-    false = [count.total() - count['right'] for count in counts]
-    names = sum(counts, Counter())
-    right = names.pop('right', 0)
+    names: Counter[str | None] = sum(counts, Counter())
+    right = names.pop(None, 0)
+    false = [count.total() - count[None] for count in counts]
     return dict(
-        images=len(counts), right=right, false=sum(false), images_with_false=sum(map(bool, false)),
+        images=len(counts),
+        right=right,
+        false=names.total(),
+        images_with_false=sum(map(bool, false)),
         false_by_name=dict(names.most_common()),
-    )  # fmt: skip
+    )
 
 
 if __name__ == '__main__':

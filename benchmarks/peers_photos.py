@@ -36,7 +36,9 @@ import xdet.datasets
 import xdet.engine
 import xdet.models
 import xdet.tasks  # noqa: F401
+from xdet.cli.places import output_file
 from xdet.datasets.order.seeding import Draw
+from xdet.io.writing import write_json
 from xdet.registry import DATASETS
 
 
@@ -127,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--judge-every', type=int, default=0, help='judge after every so many photographs as well')
     parser.add_argument('--lr', type=float, default=5e-4)
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--json', type=Path, help='results are added to this file')
+    parser.add_argument('--json', type=output_file, help='results are added to this file')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='changes to our config')
     parser.add_argument('--tag', default='', help='put behind the names in the results')
     parser.add_argument('--verbose', action='store_true')
@@ -161,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         row = dict(samples=args.samples, lr=args.lr, parameters=parameters, **trained, **judge(peer, cfg, args))
         results[name + args.tag] = row
         if args.json:
-            args.json.write_text(json.dumps(results, indent=1) + '\n')
+            write_json(args.json, results, indent=1)
         print(name + args.tag, json.dumps(row), flush=True)
     print(table(results))
 

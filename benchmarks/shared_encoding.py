@@ -16,6 +16,7 @@ import numpy as np
 
 from xdet.apis import XDecoderInferencer
 from xdet.cli.places import output_file
+from xdet.io.writing import write_json
 
 REQUESTS = {
     'panoptic': dict(classes='dog . cat . grass'),
@@ -58,7 +59,7 @@ def main() -> None:
     result = dict(model=args.model, size=f'{args.height}x{args.width}', **measure(inferencer, image, args.repeats))
     print(json.dumps(result, indent=2))
     if args.out:
-        args.out.write_text(json.dumps(result, indent=2) + '\n')
+        write_json(args.out, result, indent=2)
 
 
 if __name__ == '__main__':

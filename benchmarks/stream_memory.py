@@ -20,6 +20,7 @@ from process_memory import memory
 
 from xdet.apis import XDecoderInferencer
 from xdet.cli.places import output_file
+from xdet.io.writing import write_json
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def main() -> None:
     result['seconds'] = round(seconds, 1)
     print(json.dumps(result))
     if args.out:
-        args.out.write_text(json.dumps(result, indent=2))
+        write_json(args.out, result, indent=2)
 
 
 if __name__ == '__main__':

@@ -27,6 +27,7 @@ from torch.utils._pytree import tree_leaves
 
 import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
 from xdet.cli.places import output_file
+from xdet.io.writing import write_json
 from xdet.model_zoo import find_config, load_config
 from xdet.registry import MODELS
 from xdet.structures import Vocabulary, XDetDataSample
@@ -177,7 +178,7 @@ def main() -> None:
         print(f'{name}: {json.dumps(results[name])}', flush=True)
     if args.out:
         facts = dict(config=args.config, size=args.size, batch_size=args.batch_size, device=args.device)
-        args.out.write_text(json.dumps(dict(**facts, torch=torch.__version__, settings=results), indent=2) + '\n')
+        write_json(args.out, dict(**facts, torch=torch.__version__, settings=results), indent=2)
 
 
 if __name__ == '__main__':

@@ -25,7 +25,7 @@ def test_right_and_false() -> None:
     masks = np.zeros((3, 40, 60), bool)
     masks[0, :, :40] = masks[1, :, 25:] = masks[2, :, :9] = True
     counts = TOOL['judge'](zip(['sofa', 'sofa', 'dog'], masks, strict=True), image, dict(couch='sofa'))
-    assert counts == dict(right=1, sofa=1, dog=1)
+    assert counts == {None: 1, 'sofa': 1, 'dog': 1}
     report = TOOL['summary']([counts, TOOL['judge']([], image, {})])
     assert report == dict(images=2, right=1, false=2, images_with_false=1, false_by_name=dict(sofa=1, dog=1))
 

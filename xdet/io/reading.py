@@ -16,10 +16,11 @@ import threading
 import time
 import unicodedata
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, wait
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from .writing import replacing
 
@@ -36,6 +37,7 @@ STALLED = 60.0
 _CHUNK = 1 << 20
 _LONGEST_NAME = 500
 _LEAST = 1 << 16
+_T = TypeVar('_T')
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -99,29 +101,19 @@ def download(url: str, path: str | os.PathLike, max_bytes: int = MAX_BYTES) -> N
             for :data:`STALLED` seconds.
     """
     with replacing(path) as file:
-        ended: list[BaseException | None] = []
-
-        def fetch() -> None:
-            try:
-                _stream(url, file, max_bytes, None)
-                ended.append(None)
-            except BaseException as error:  # handed over to the caller
-                ended.append(error)
-
-        # A thread, as names, handshakes and headers have no time limit of their own.
-        thread = threading.Thread(target=fetch, daemon=True)
-        thread.start()
+        future = _in_thread(lambda: _stream(url, file, max_bytes, None))
         received = 0
-        while not ended:
-            thread.join(STALLED)
+        while not wait([future], STALLED).done:
             now = os.fstat(file.fileno()).st_size
-            if not ended and now - received < _LEAST:
+            if now - received < _LEAST:
                 raise UnreadableError(f'{shorten(url)}: nearly nothing was received for {STALLED:.4g} s')
             received = now
-        if isinstance(ended[0], (HTTPException, ValueError)) and not isinstance(ended[0], UnreadableError):
-            raise UnreadableError(f'{shorten(url)}: cannot be downloaded ({shorten(str(ended[0]))})') from ended[0]
-        if ended[0] is not None:
-            raise ended[0]
+        try:
+            future.result()
+        except UnreadableError:
+            raise
+        except (HTTPException, ValueError) as error:
+            raise UnreadableError(f'{shorten(url)}: cannot be downloaded ({shorten(str(error))})') from error
 
 
 def read_text(path: str | os.PathLike, **limits: Any) -> str:
@@ -340,32 +332,31 @@ def _too_large(name: str, max_bytes: int) -> UnreadableError:
 
 
 def _download(url: str, max_bytes: int, timeout: float) -> bytes:
-    """Body of an answer. A thread waits for it, as names, handshakes and headers have no time limit of their own."""
-    answer: list[bytes | BaseException] = []
-
-    def fetch() -> None:
-        try:
-            answer.append(_fetch(url, max_bytes, timeout))
-        except BaseException as error:  # handed over to the caller
-            answer.append(error)
-
-    thread = threading.Thread(target=fetch, daemon=True)
-    thread.start()
-    thread.join(timeout)
-    if not answer:
-        raise _too_slow(url, timeout)
-    if isinstance(answer[0], BaseException):
-        raise answer[0]
-    return answer[0]
-
-
-def _fetch(url: str, max_bytes: int, seconds: float) -> bytes:
+    """Body of an answer."""
     body = io.BytesIO()
-    _stream(url, body, max_bytes, seconds)
+    future = _in_thread(lambda: _stream(url, body, max_bytes, timeout))
+    if not wait([future], timeout).done:
+        raise _too_slow(url, timeout)
+    future.result()
     return body.getvalue()
 
 
+def _in_thread(work: Callable[[], _T]) -> Future[_T]:
+    """Work in a thread that nobody has to wait for: names, handshakes and headers have no time limit of their own."""
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # handed over to the caller
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
 def _stream(url: str, body: IO[bytes], max_bytes: int, seconds: float | None) -> None:
+    """Copy the body of an answer within a time, or with None as long as it comes."""
     started = time.monotonic()
     timeout = STALLED if seconds is None else seconds
     request = urllib.request.Request(url, headers={'User-Agent': 'xdet'})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable
 from functools import cached_property
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from xdet.datasets.exchange.polygons import Polygon, mask_polygons
 from xdet.inference.inputs.images import ImageSource
 from xdet.io.reading import expand
-from xdet.io.writing import write_files
+from xdet.io.writing import replacing, write_image, write_text
 from xdet.lazy import import_optional
 from xdet.structures import XDetDataSample, decode_mask
 
@@ -119,12 +118,11 @@ class Result:
         path = expand(path)
         suffix = path.suffix.lower()
         if suffix == '.json':
-            content = self.to_json().encode('utf-8', errors='replace')
+            write_text(path, self.to_json())
         elif suffix in _IMAGES:
-            content = _encoded(self.plot(), suffix)
+            write_image(path, self.plot(), quality=95, lossless=True)  # lossless is an option of .webp
         else:
             raise ValueError(f"'{path.name}' ends in neither .json nor one of {', '.join(_IMAGES)}")
-        write_files({path: content})
         return path
 
     def _repr_png_(self) -> bytes:
@@ -398,9 +396,8 @@ class Depth(Result):
         path = expand(path)
         if path.suffix.lower() != '.npy':
             return super().save(path)
-        content = io.BytesIO()
-        np.save(content, self.depth, allow_pickle=False)
-        write_files({path: content.getvalue()})
+        with replacing(path) as file:
+            np.save(file, self.depth, allow_pickle=False)
         return path
 
 
@@ -435,9 +432,3 @@ class Results(list[Any]):
 def _masks(rows: Iterable[dict[str, Any]], size: tuple[int, int]) -> NDArray[np.bool_]:
     masks = [decode_mask(row['segmentation']) for row in rows]
     return np.stack(masks) if masks else np.zeros((0, *size), bool)
-
-
-def _encoded(picture: NDArray[np.uint8], suffix: str) -> bytes:
-    import cv2
-
-    return bytes(cv2.imencode(suffix, picture[..., ::-1])[1].tobytes())

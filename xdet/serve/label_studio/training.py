@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import re
@@ -12,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +50,7 @@ class Training:
     """Collects annotations of projects and trains from them, one training at a time.
 
     Below the folder, ``project-N/tasks/ID.json`` is a task with its annotations as a webhook brought it, and
-    ``project-N/TIME/`` a training: ``data`` (COCO JSON and images), ``config.py``, ``log.txt`` and ``work``.
+    ``project-N/TIME/`` a training: ``data`` (COCO JSON and images), ``config.py``, ``log.txt`` and ``training``.
 
     Args:
         folder (str | Path): Where all of it goes.
@@ -187,13 +185,15 @@ class Training:
         return '' if self._run is None else self._run.relative_to(self.folder).as_posix()
 
     def _new_folder(self, project: int) -> Path:
-        stamp = self.folder / f'project-{project}' / time.strftime('%Y%m%d-%H%M%S')
-        for number in itertools.count(2):
-            with suppress(FileExistsError):  # of a training that ended within this second
-                stamp.mkdir(parents=True)
-                return stamp
-            stamp = stamp.with_name(f'{stamp.name[:15]}-{number}')
-        raise AssertionError
+        folder = stamp = self.folder / f'project-{project}' / time.strftime('%Y%m%d-%H%M%S')
+        number = 1
+        while True:
+            try:
+                folder.mkdir(parents=True)
+                return folder
+            except FileExistsError:  # of a training that ended within this second
+                number += 1
+                folder = stamp.with_name(f'{stamp.name}-{number}')
 
     def _all_tasks(self, project: int) -> list[Any]:
         own = self.images.label_studio
@@ -207,8 +207,26 @@ class Training:
     def _prepare(self, run: Path, tasks: list[Any], config: LabelConfig) -> Path:
         """Write data and config; the path of the config."""
         exported = run / 'export'
-        exported.mkdir()
-        rows: list[str] = []
+        count = self._export(exported, tasks, config.field)
+        labels = tuple(dict.fromkeys(label for control in config.controls for label in control.labels.values()))
+        source = Source(exported, exported, labels)
+        data_set = read(source)
+        source.problems.report()
+        if wrong := wrong_sizes(data_set):
+            raise ValueError(wrong[0])
+        if not any(segment.rle is not None for image in data_set.images for segment in image.segments):
+            raise ValueError(
+                f'nothing to train from: {count} annotated images, and no brush or polygon in them '
+                '(boxes alone teach no masks)'
+            )
+        write_annotations(_divided(data_set), 'coco', run / 'data')
+        shutil.rmtree(exported)
+        write_text(run / 'config.py', _config(run / 'data', data_set, self.iters))
+        return run / 'config.py'
+
+    def _export(self, folder: Path, tasks: list[Any], field: str) -> int:
+        """Write images and annotations of tasks as an export of Label Studio has them; how many there are."""
+        done: set[str] = set()
         for task in tasks:
             if not isinstance(task, dict) or not isinstance(task.get('data'), dict):
                 raise ValueError(f'a task is {shown(task)}; accepted are objects with id, data and annotations')
@@ -217,37 +235,21 @@ class Training:
             if not annotations:
                 continue
             name = f'task-{_number(task, "task")}'
-            if name in rows:
+            if name in done:
                 raise ValueError(f'{name} stands twice in the request')
             try:
-                file, data = self.images.read(task['data'].get(config.field))
+                file, data = self.images.read(task['data'].get(field))
             except Refused as error:
                 raise ValueError(f'{name}: {error.message}') from None
             suffix = Path(file).suffix.lower()
             file = f'{name}{suffix if suffix in IMAGE_SUFFIXES else ".png"}'
             size_of_bytes(data, file)  # damage is told now, not in a log
-            write_bytes(exported / file, data)
-            write_json(exported / f'{name}.json', [dict(data=dict(image=file), annotations=annotations[:1])])
-            rows.append(name)
-        if not rows:
+            write_bytes(folder / file, data)
+            write_json(folder / f'{name}.json', [dict(data=dict(image=file), annotations=annotations[:1])])
+            done.add(name)
+        if not done:
             raise ValueError('nothing to train from: no task has an annotation')
-        labels = tuple(dict.fromkeys(label for control in config.controls for label in control.labels.values()))
-        source = Source(exported, exported, labels)
-        data_set = read(source)
-        source.problems.report()
-        if wrong := wrong_sizes(data_set):
-            raise ValueError(wrong[0])
-        masks = sum(segment.rle is not None for image in data_set.images for segment in image.segments)
-        if not masks:
-            raise ValueError(
-                f'nothing to train from: {len(rows)} annotated images, and no brush or polygon in them '
-                '(boxes alone teach no masks)'
-            )
-        write_annotations(_divided(data_set), 'coco', run / 'data')
-        shutil.rmtree(exported)
-        text = _config(run / 'data', data_set, self.iters)
-        write_text(run / 'config.py', text)
-        return run / 'config.py'
+        return len(done)
 
 
 def _divided(data: AnnotatedSet) -> AnnotatedSet:
