@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 LEAST_SCORE = 0.25
 """Score of a region below which no query of the model sees it as an object."""
-
-
 WORDS, WORDS_SHARE = 32, 0.7
 """How many words describe an object, and how much they count beside how it looks; chosen on validation photographs."""
 

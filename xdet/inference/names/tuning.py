@@ -198,7 +198,7 @@ def _look(
     inferencer: XDecoderInferencer, images: Iterable[AnnotatedImage], labels: Mapping[str, int]
 ) -> Iterable[Seen]:
     """Images through the expensive half of the model, each once."""
-    from scipy.optimize import linear_sum_assignment  # as in the tracker of films
+    from scipy.optimize import linear_sum_assignment  # slow to import
 
     for image in images:
         if not image.path:
