@@ -69,7 +69,6 @@ YAML = [
     ('names: [dog, null]', 'in quotes'),
     ('nc: 3\nnames: [dog]', 'nc is 3, but names lists 1'),
     ('names: {0: dog, 2: cat}', '0 to 1, each once'),
-    ('train: /data/images\nnames: [dog]', 'below that of the file'),
 ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny.annotation_files import coco, cvat, geojson, labelme, studio, voc, write
+from tiny.annotation_files import coco, cvat, geojson, labelme, studio, supervisely, via, voc, write
 
 from xdet.datasets.exchange import Problems, read_annotations
 from xdet.datasets.exchange.kinds import KINDS
@@ -24,7 +24,7 @@ OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
 BAD = [
     ('coco', coco(image=dict(file_name='../../etc/passwd')), "'../../etc/passwd' leaves the folder"),
     ('coco', coco(image=dict(file_name='/etc/passwd')), 'leaves the folder'),
-    ('coco', coco(image=dict(file_name='C:\\a.png')), 'leaves the folder'),
+    ('coco', coco(image=dict(file_name='C:\\b.png')), 'leaves the folder'),
     ('coco', coco(image=dict(file_name='')), "'file_name' is ''"),
     ('coco', coco(image=dict(width=HUGE)), 'which no image can have'),
     ('coco', coco(image=dict(width=30000, height=30000)), 'which no image can have'),
@@ -40,7 +40,7 @@ BAD = [
     ('coco', coco(annotations=5), 'not a COCO annotation file'),
     ('coco', '{"images": ', 'not valid JSON'),
     ('coco', '[' * 100_000, 'nested too deeply'),
-    ('labelme', labelme(imagePath='../a.png'), '--images DIR'),
+    ('labelme', labelme(imagePath='../b.png'), '--images DIR'),
     ('labelme', labelme(shapes='x'), "'shapes' is 'x'"),
     ('labelme', labelme(shape=dict(label='')), 'needs the name of a class'),
     ('labelme', labelme(shape=dict(points=[1, 2])), 'a list of [x, y]'),
@@ -57,7 +57,7 @@ BAD = [
     ('label-studio', studio(original_width=80), 'for 192 bytes'),
     ('label-studio', studio(value=dict(brushlabels=[])), 'every region needs one'),
     ('label-studio', studio(image_rotation=90), 'accepted is image_rotation 0'),
-    ('label-studio', studio(data=dict(image='/data/local-files/?d=..%2F..%2Fa.png')), 'leaves the folder'),
+    ('label-studio', studio(data=dict(image='/data/local-files/?d=..%2F..%2Fb.png')), 'leaves the folder'),
     (
         'label-studio',
         studio(type='polygonlabels', value=dict(polygonlabels=['a'], points=[[1, 500], [2, 2], [3, 3]])),
@@ -67,7 +67,7 @@ BAD = [
     ('geojson', geojson([[[1, 1], [5, 1], [5, None], [1, 1]]]), 'coordinates must be finite'),
     ('geojson', geojson(5), "'coordinates' is 5"),
     ('geojson', geojson([[1, 2]]), 'a ring must be a list'),
-    ('geojson', geojson([], image='../a.png'), 'leaves the folder'),
+    ('geojson', geojson([], image='../b.png'), 'leaves the folder'),
     ('cvat', cvat('<polygon label="dog" points="1,1;2"/>'), 'points must be x,y'),
     ('cvat', cvat('<polygon label="dog" points="1,1;2,nan;3,3"/>'), "'nan'; it must be a number"),
     ('cvat', cvat('<polygon points="1,1;2,2;3,3"/>'), 'needs the name of a class'),
@@ -75,7 +75,7 @@ BAD = [
     ('cvat', cvat(f'<mask {MASK} rle="-6, 12"/>'), 'for 6 pixels'),
     ('cvat', cvat('<mask label="a" left="7" top="1" width="3" height="2" rle="6"/>'), 'outside of its image'),
     ('cvat', cvat('<box label="a" xtl="1" ytl="x" xbr="2" ybr="2"/>'), "ytl is 'x'"),
-    ('cvat', cvat('', 'name="../a.png" width="8" height="6"'), 'leaves the folder'),
+    ('cvat', cvat('', 'name="../b.png" width="8" height="6"'), 'leaves the folder'),
     ('cvat', cvat('', f'name="a.png" width="{HUGE}" height="6"'), 'a whole number'),
     ('cvat', DOCTYPE + cvat('&b;'), 'has a DOCTYPE'),
     ('cvat', OUTSIDE + cvat('&a;'), 'has a DOCTYPE'),
@@ -89,6 +89,14 @@ BAD = [
     ('png', json.dumps(dict(image='a.png', height=6, width=8, segments=[dict(name='a', file='../x.png')])), 'leaves'),
     ('png', json.dumps(dict(image='a.png', height=6, width=8, segments=[dict(name='a')])), 'neither a file nor a box'),
     ('png', json.dumps(dict(image='a.png', height=6, width=8, segments=[dict(name='a', file='b.png')])), 'b.png'),
+    ('via', via(filename='b.png'), "b.png' is not there"),
+    ('via', via(region_attributes={}), 'has no attribute that says its class'),
+    ('via', via(region_attributes=dict(colour='red', size='s')), "has the attributes ['colour', 'size']"),
+    ('via', via(shape=dict(all_points_x=[1, 2])), 'has 2 x and 3 y'),
+    ('via', via(shape=dict(all_points_x=[1, 2, 'x'])), 'must be finite'),
+    ('supervisely', supervisely(data='?'), 'no PNG, compressed'),
+    ('supervisely', supervisely(origin=[7, 1]), 'outside of its image'),
+    ('supervisely', supervisely(origin='x'), "'origin' is 'x'"),
     ('yolo-seg', '0 0.1 0.1 nan 0.1 0.5 0.5', "'nan'; it must be a number"),
     ('yolo-seg', '7 0.1 0.1 0.5 0.1 0.5 0.5', 'the class is 7; accepted are 0 to 0'),
     ('yolo-seg', '0 0.1 0.1 0.5 0.1 900 0.5', 'far outside'),

@@ -82,11 +82,11 @@ def run(args: argparse.Namespace) -> int:
 
     with quiet_imports():
         from xdet.datasets import exchange
-        from xdet.datasets.exchange.kinds import kind_named
+        from xdet.datasets.exchange.kinds import kind_named, writer_of
         from xdet.io.reading import expand
         from xdet.io.warnings import warn_once
 
-    kind_named(args.to)
+    writer_of(args.to)
     out, dividing = expand(args.out), args.val is not None or bool(args.test)
     how = 'says how images are divided, and --val how many; give both'
     refuse_unread(args, not dividing, how, 'group_by', 'seed')
@@ -156,4 +156,5 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 def _kinds() -> str:
     from xdet.datasets.exchange.kinds import KINDS
 
-    return '\n'.join(f'  {name:<22}{kind.help}' for name, kind in KINDS.items())
+    only = {True: '', False: ' (only read)'}
+    return '\n'.join(f'  {name:<22}{kind.help}{only[kind.files is not None]}' for name, kind in KINDS.items())

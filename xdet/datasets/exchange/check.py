@@ -149,7 +149,9 @@ def wrong_sizes(data: AnnotatedSet) -> list[str]:
 
 
 def _wrong_size(image: AnnotatedImage, size: tuple[int, int]) -> str:
-    return f'{image.file}: {image.size[1]}x{image.size[0]} annotated, {size[1]}x{size[0]} in the file'
+    turned = size == image.size[::-1] and size[0] != size[1]
+    hint = ' (annotated without the turn in its EXIF data, or sides mixed up)' if turned else ''
+    return f'{image.file}: {image.size[1]}x{image.size[0]} annotated, {size[1]}x{size[0]} in the file{hint}'
 
 
 def _look_at_segment(segment: Segment) -> Iterator[tuple[str, str]]:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
-from xdet.io.reading import expand, listed, read_json, shorten
+from xdet.io.reading import expand, listed, read_json, read_text, shorten
 from xdet.io.writing import replacing, replacing_path
 
 from .annotated import AnnotatedImage, AnnotatedSet
 from .files import Content
-from .formats import coco, cvat, geojson, instance_pngs, label_studio, labelme, voc, yolo
+from .formats import coco, cvat, geojson, instance_pngs, label_studio, labelme, supervisely, via, voc, yolo
 from .source import Source, inner_path, list_files, read_xml
 
 Reader = Callable[[Source], AnnotatedSet]
@@ -28,7 +29,7 @@ class Kind:
     Attributes:
         help (str): What it is, in a few words.
         read (Reader): Reads it.
-        files (Writer): Yields its files, by paths below the folder of the result.
+        files (Writer, optional): Yields its files, by paths below the folder of the result; None if it is only read.
         exact (bool): Whether masks come back pixel by pixel; those of polygons are made simpler.
         lost (str): What of an :class:`~.annotated.AnnotatedSet` it cannot hold.
         beside (bool): Whether programs look for the images beside the annotations.
@@ -37,7 +38,7 @@ class Kind:
 
     help: str
     read: Reader
-    files: Writer
+    files: Writer | None
     exact: bool
     lost: str
     beside: bool = False
@@ -145,8 +146,27 @@ KINDS = {
         False,
         'types of segments: boxes become polygons',
     ),
+    'via': Kind('VGG Image Annotator (VIA 1 and 2), JSON, CSV or project', via.read, None, False, ''),
+    'supervisely': Kind(
+        'Supervisely project: `meta.json`, `img/` and `ann/`; polygons, bitmaps', supervisely.read, None, False, ''
+    ),
 }
 """All formats."""
+
+WRITTEN = tuple(name for name, kind in KINDS.items() if kind.files is not None)
+"""Those that can be written."""
+
+
+def writer_of(name: str) -> Writer:
+    """How the format of that name is written.
+
+    Raises:
+        ValueError: There is none, or it is only read.
+    """
+    writer = kind_named(name).files
+    if writer is None:
+        raise ValueError(f"format '{name}' can only be read; accepted are {', '.join(WRITTEN)}")
+    return writer
 
 
 def kind_named(name: str) -> Kind:
@@ -194,44 +214,63 @@ def detect_kind(path: Path) -> str:
     Raises:
         ValueError: It is none that is known.
     """
-    suffix = path.suffix.lower()
     if path.is_dir():
-        if (path / instance_pngs.LIST).is_file():
-            return 'png'
-        if (path / 'data.yaml').is_file() or (path / 'labels').is_dir():
-            return 'yolo-seg'
-        if (path / 'Annotations').is_dir() or (path / 'SegmentationObject').is_dir():
-            return 'voc'
-        for suffix in ('.geojson', '.xml', '.json'):
-            for found in list_files(path, (suffix,)):
-                if Path(found).name != 'label_config.xml':
-                    return detect_kind(path / found)
-    elif suffix in ('.yaml', '.yml'):
-        return 'yolo-seg'
-    elif suffix == '.geojson':
-        return 'geojson'
-    elif suffix == '.jsonl':
-        return 'png'
-    elif suffix == '.xml':
+        return _kind_of_folder(path) or _unknown(path)
+    suffix = path.suffix.lower()
+    if suffix in _SUFFIXES:
+        return _SUFFIXES[suffix]
+    if suffix == '.xml':
         return 'cvat' if read_xml(path).tag == 'annotations' else 'voc'
-    elif suffix == '.json':
-        content = read_json(path)
-        first = content[0] if isinstance(content, list) and content else None
-        if isinstance(first, dict) and 'data' in first:
-            return 'label-studio'
-        if isinstance(first, dict) and 'image_id' in first:
-            return 'coco-results'
-        if isinstance(content, dict) and 'shapes' in content:
-            return 'labelme'
-        if isinstance(content, dict) and content.get('type') == 'FeatureCollection':
-            return 'geojson'
-        if isinstance(content, dict) and 'images' in content:
-            entries = content.get('annotations')
-            first = entries[0] if isinstance(entries, list) and entries else None
-            return 'coco-panoptic' if isinstance(first, dict) and 'segments_info' in first else 'coco'
+    if suffix == '.csv' and read_text(path, max_bytes=1 << 30).lstrip('#').startswith(via.CSV_START):
+        return 'via'
+    return (_kind_of_json(path) if suffix == '.json' else '') or _unknown(path)
+
+
+_SUFFIXES = {'.yaml': 'yolo-seg', '.yml': 'yolo-seg', '.geojson': 'geojson', '.jsonl': 'png'}
+
+
+def _unknown(path: Path) -> NoReturn:
     raise ValueError(
         f'{shorten(str(path))}: is of no known format; say which by --from, accepted are {", ".join(KINDS)}'
     )
+
+
+def _kind_of_folder(path: Path) -> str:
+    if (path / instance_pngs.LIST).is_file():
+        return 'png'
+    if yolo.yaml_of(path) or ((path / 'labels').is_dir() and list_files(path / 'labels', ('.txt',))):
+        return 'yolo-seg'
+    if (path / 'Annotations').is_dir() or (path / 'SegmentationObject').is_dir():
+        return 'voc'
+    if supervisely.is_project(path):
+        return 'supervisely'
+    for suffix in ('.geojson', '.xml', '.json', '.csv'):
+        for found in list_files(path, (suffix,)):
+            if Path(found).name != 'label_config.xml' and not (suffix == '.csv' and '/' in found):
+                return detect_kind(path / found)
+    return 'yolo-seg' if (path / 'classes.txt').is_file() else ''
+
+
+def _kind_of_json(path: Path) -> str:
+    content = read_json(path)
+    first = content[0] if isinstance(content, list) and content else None
+    if isinstance(first, dict) and 'data' in first:
+        return 'label-studio'
+    if isinstance(first, dict) and 'image_id' in first:
+        return 'coco-results'
+    if isinstance(first, dict) and isinstance(first.get('image'), str):
+        raise ValueError(f'{shorten(str(path))}: is JSON-MIN of Label Studio, which lacks sizes; export JSON or COCO')
+    if isinstance(content, dict) and 'shapes' in content:
+        return 'labelme'
+    if isinstance(content, dict) and content.get('type') == 'FeatureCollection':
+        return 'geojson'
+    if via.holds_regions(content):
+        return 'via'
+    if isinstance(content, dict) and 'images' in content:
+        entries = content.get('annotations')
+        first = entries[0] if isinstance(entries, list) and entries else None
+        return 'coco-panoptic' if isinstance(first, dict) and 'segments_info' in first else 'coco'
+    return ''
 
 
 def write_annotations(data: AnnotatedSet, kind: str, out: str | Path, copy_images: bool = True) -> int:
@@ -254,7 +293,7 @@ def write_annotations(data: AnnotatedSet, kind: str, out: str | Path, copy_image
         ValueError: The format cannot hold the data.
     """
     out = expand(out)
-    made = kind_named(kind).files(apart(data))
+    made = writer_of(kind)(apart(data))
     if is_one_file(out):
         return _write_file(made, kind, out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

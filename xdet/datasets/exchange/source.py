@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 from xml.parsers import expat
@@ -28,6 +29,11 @@ NO_CLASSES = ('__ignore__', '_background_')
 
 _MAX_XML_BYTES = 1 << 30
 _DEEPEST = 64
+SPLITS = dict(train='train', val='val', valid='val', validation='val', test='test')
+"""Words for parts of the data, and what they are called here."""
+
+_DRIVE = re.compile('[A-Za-z]:')
+_STUDIO_NUMBER = re.compile('^[0-9a-f]{8}-')  # before the names of images that were uploaded to Label Studio
 _ORIENTATION = 0x0112  # of EXIF; 5 to 8 lie on their side
 
 
@@ -41,6 +47,7 @@ class Source:
         names (Sequence[str]): Class names in order, for formats that have numbers only.
         of (Path, optional): The COCO file that results are of.
         problems (Problems): Takes what is wrong.
+        listings (dict): Images of folders by the last part of their paths in lower case, once they were asked for.
     """
 
     path: Path
@@ -48,6 +55,7 @@ class Source:
     names: Sequence[str] = ()
     of: Path | None = None
     problems: Problems = field(default_factory=Problems)
+    listings: dict[tuple[Path, bool], dict[str, list[str]]] = field(default_factory=dict, repr=False)
 
     def files(self, suffix: str) -> list[Path]:
         """The files of annotations: the path itself, or those in the folder and in the folders of it.
@@ -74,19 +82,54 @@ class Source:
     def image(self, name: str, folders: Sequence[Path], where: str) -> tuple[str, str]:
         """An image that annotations name: its path below the folder of images, and where it is (empty: nowhere).
 
+        Files often name images as they lay on another machine, in folders that are not here, with Label Studio's
+        number before the name, or with an ending in another case. So where there is no such file, the one image counts
+        that has the same name, and whose folders do not contradict those that are told. It never lies elsewhere.
+
         Args:
             name (str): As the file says it.
-            folders (Sequence[Path]): Folders of images; in one that the user named, folders of the name do not count.
+            folders (Sequence[Path]): Folders of images.
             where (str): File and entry, for errors.
 
         Raises:
-            ValueError: The name is none, or leaves the folder.
+            ValueError: The name is none, or leaves the folders and none of their images has it.
         """
-        file = inner_path(name, where)
-        places = [folder / file for folder in folders]
-        if self.images is not None:
-            places.append(self.images / PurePosixPath(file).name)
-        return file, first_file(places)
+        text = _path_text(name, where)
+        if not _leaves(text):
+            file = str(PurePosixPath(text))
+            if found := first_file(folder / file for folder in folders):
+                return file, found
+        # The folder of the annotations themselves may be anything, such as a home, so that folders in it do not count.
+        top = () if self.images is not None or not self.path.is_dir() or self.path not in folders else (self.path,)
+        for folder in (*folders, *top):
+            deep = folder in top or folder not in (self.path, self.path.parent)
+            if found_name := self._alike(text, folder, deep):
+                return found_name, str(folder / found_name)
+        if _leaves(text):
+            raise ValueError(
+                f'{where}: {shown(name)} leaves the folder of the images, and none in it has that name; '
+                'say where they are (--images DIR)'
+            )
+        return str(PurePosixPath(text)), ''
+
+    def _alike(self, text: str, folder: Path, deep: bool) -> str:
+        """The image of a folder that a path means; empty if there is none, or more than one."""
+        if (known := self.listings.get((folder, deep))) is None:
+            known = self.listings[folder, deep] = {}
+            for file in list_images(folder, deep) if folder.is_dir() else ():
+                known.setdefault(_plain(PurePosixPath(file).name), []).append(file)
+        told = [_plain(part) for part in PurePosixPath(text).parts]
+        for last in dict.fromkeys((told[-1], _STUDIO_NUMBER.sub('', told[-1]))):
+            found: dict[int, list[str]] = {}
+            for file in known.get(last, ()):
+                parts = [_plain(part) for part in PurePosixPath(file).parts]
+                common = min(len(parts), len(told))
+                if parts[-common:-1] == told[-common:-1]:
+                    found.setdefault(common, []).append(file)
+            best = found[max(found)] if found else []
+            if len(best) == 1:
+                return best[0]
+        return ''
 
 
 def usual_folders(ann_file: Path, whole: Path | None = None) -> list[Path]:
@@ -101,6 +144,31 @@ def usual_folders(ann_file: Path, whole: Path | None = None) -> list[Path]:
     folders = (beside / 'images' / part, beside / 'images', *([] if whole is None else [whole / 'images']))
     folders = (*folders, beside / part, above / 'images' / part, above / 'images', above / part)
     return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+
+
+def splits_of(files: Sequence[Path], whole: Path) -> list[str]:
+    """The part of the data that each file of annotations has: named in its name or its folders, else its own name.
+
+    A file alone tells no part. ``valid`` and ``validation`` are ``val``, as in other programs' exports.
+
+    Args:
+        files (Sequence[Path]): Such as ``valid/_annotations.coco.json`` or ``instances_train2017.json``.
+        whole (Path): Folder of the whole data set, whose own name does not count.
+    """
+    if len(files) < 2:
+        return [''] * len(files)
+    found = [_told_split([re.sub(r'\d{4}$', '', _part(file)), *file.relative_to(whole).parts[:-1]]) for file in files]
+    return found if all(found) and len({*found}) == len(files) else [file.stem for file in files]
+
+
+def _told_split(words: Iterable[str]) -> str:
+    return next((SPLITS[word.lower()] for word in words if word.lower() in SPLITS), '')
+
+
+def split_of_folders(folder: PurePath) -> tuple[str, str]:
+    """The split that a folder below the whole is in, and the rest of its path: ``valid/a`` is ``a`` of ``val``."""
+    split = _told_split(folder.parts[:1])
+    return split, str(PurePosixPath(*folder.parts[1:] if split else folder.parts))
 
 
 def panoptic_file(ann_file: Path, name: str, where: str) -> str:
@@ -143,31 +211,62 @@ def inner_path(name: str, where: str) -> str:
     Raises:
         ValueError: It is empty, absolute, or leaves the folder.
     """
-    text = name.replace('\\', '/')
-    path = PurePosixPath(text)
-    if not text.strip() or not path.name or not text.isprintable() or len(text) > 4096:
-        raise ValueError(f'{where}: {shown(name)} is no path of a file')
-    if path.is_absolute() or '..' in path.parts or re.match(r'[A-Za-z]:', text):
+    text = _path_text(name, where)
+    if _leaves(text):
         raise ValueError(
             f'{where}: {shown(name)} leaves the folder of the images; accepted are paths below it, and --images DIR '
             'says which it is'
         )
-    return str(path)
+    return str(PurePosixPath(text))
 
 
-def list_files(folder: Path, suffixes: Sequence[str]) -> list[str]:
-    """Paths of the files with one of some suffixes in a folder and the folders in it, with ``/``, sorted.
+def trailing_paths(name: str, where: str) -> Iterator[str]:
+    """What a path of another machine may be below a folder of this one: its end, the longest first.
+
+    Raises:
+        ValueError: It is no path.
+    """
+    parts = [part for part in PurePosixPath(_path_text(name, where)).parts if part != '/' and not _DRIVE.match(part)]
+    first = max((place for place, part in enumerate(parts) if part == '..'), default=-1) + 1
+    yield from ('/'.join(parts[start:]) for start in range(first, len(parts)))
+
+
+def _path_text(name: str, where: str) -> str:
+    """With ``/``.
+
+    Raises:
+        ValueError: It is no path.
+    """
+    text = name.replace('\\', '/')
+    if not text.strip() or not PurePosixPath(text).name or not text.isprintable() or len(text) > 4096:
+        raise ValueError(f'{where}: {shown(name)} is no path of a file')
+    return text
+
+
+def _leaves(text: str) -> bool:
+    path = PurePosixPath(text)
+    return path.is_absolute() or '..' in path.parts or bool(_DRIVE.match(text))
+
+
+def _plain(text: str) -> str:
+    """Without case, in one form of Unicode."""
+    return unicodedata.normalize('NFC', text).casefold()
+
+
+def list_files(folder: Path, suffixes: Sequence[str], deep: bool = True) -> list[str]:
+    """Paths of the files with one of some suffixes in a folder, and ``deep`` in it, with ``/``, sorted.
 
     Upper and lower case are the same; files that systems add are left out.
     """
-    found = (path for path in folder.rglob('*') if path.suffix.lower() in suffixes and path.is_file())
+    there = folder.rglob('*') if deep else folder.iterdir()
+    found = (path for path in there if path.suffix.lower() in suffixes and path.is_file())
     inner = (path.relative_to(folder) for path in found)
     return sorted(path.as_posix() for path in inner if not any(map(is_clutter, path.parts)))
 
 
-def list_images(folder: Path) -> list[str]:
+def list_images(folder: Path, deep: bool = True) -> list[str]:
     """:func:`list_files` of images."""
-    return list_files(folder, IMAGE_SUFFIXES)
+    return list_files(folder, IMAGE_SUFFIXES, deep)
 
 
 def image_size_of(path: str | Path) -> tuple[int, int]:

@@ -83,7 +83,8 @@ class ImageDataset(BaseDataset):
         first = min(missing)
         message = f'{source}: {len(missing)} listed file(s) do not exist, the first is {shorten(str(first), 500)}'
         if self.missing_images == 'error':
-            raise FileNotFoundError(f"{message}; fix the paths or set missing_images='skip'")
+            named = ' (xdet convert finds images by their names)' if str(source).endswith('.json') else ''
+            raise FileNotFoundError(f"{message}; fix the paths{named} or set missing_images='skip'")
         kept = [info for info in self.data_list if not any(info.get(key) in missing for key in FILE_KEYS)]
         if not kept:
             raise ValueError(f'{message}; nothing is left to use')

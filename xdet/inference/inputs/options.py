@@ -114,11 +114,11 @@ def _formats(formats: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         ValueError: One is unknown.
     """
-    from xdet.datasets.exchange.kinds import kind_named
+    from xdet.datasets.exchange.kinds import writer_of
 
     given = formats.replace(',', ' ').split() if isinstance(formats, str) else list(formats)
     for name in given:
-        kind_named(str(name))
+        writer_of(str(name))
     return tuple(dict.fromkeys(given))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
 from xdet.datasets.exchange.files import Content, json_bytes, unique_file
 from xdet.datasets.exchange.maps import png, without_overlap
-from xdet.datasets.exchange.source import Source, checked_name, checked_size, panoptic_file
+from xdet.datasets.exchange.source import Source, checked_name, checked_size, panoptic_file, splits_of
 from xdet.datasets.files.coco_json import (
+    COCO_LISTS,
     check_category,
     file_name,
     index_categories,
@@ -40,7 +41,7 @@ def read_instances(source: Source) -> AnnotatedSet:
     names: dict[str, None] = {}
     images: list[AnnotatedImage] = []
     stuff: set[str] = set()
-    for path, split, rows, categories, entries in _parts(source, names, stuff):
+    for path, split, rows, categories, entries in _parts(source, _instance_files(source), names, stuff):
         segments: dict[Any, list[Segment]] = {number: [] for number in entries}
         for position, annotation in enumerate(rows):
             with source.problems.entry():
@@ -58,20 +59,41 @@ def read_instances(source: Source) -> AnnotatedSet:
 
 
 def _parts(
-    source: Source, names: dict[str, None], stuff: set[str]
+    source: Source, files: Sequence[Path], names: dict[str, None], stuff: set[str]
 ) -> Iterator[tuple[Path, str, list, Mapping[Any, dict], Mapping[Any, dict]]]:
     """Path, split, annotations, categories and images of each file; its class names join the others."""
-    files = source.files('.json')
-    for path in files:
+    for path, split in zip(files, splits_of(files, source.path), strict=True):
         content = load_coco_json(str(path))
-        categories = index_categories(str(path), content)
+        categories = _classes_alone(index_categories(str(path), content), content)
         for category in categories.values():
             name = checked_name(category['name'], f'{path}: categories')
             names[name] = None
             if not category['isthing']:
                 stuff.add(name)
-        split = path.stem if len(files) > 1 else ''
         yield path, split, content['annotations'], categories, index_images(str(path), content)
+
+
+def _instance_files(source: Source) -> list[Path]:
+    """The files to read; of a folder those that may be of instances, not its captions or notes."""
+    files = source.files('.json')
+    if source.path.is_file():
+        return files
+    kept = []
+    for path in files:
+        content = load_json(str(path))
+        if isinstance(content, dict) and all(isinstance(content.get(key), list) for key in COCO_LISTS):
+            kept.append(path)
+        else:
+            source.problems.leave_out('are files without the lists images, annotations and categories', str(path))
+    return kept or files[:1]
+
+
+def _classes_alone(categories: dict[Any, dict], content: Mapping) -> dict[Any, dict]:
+    """Without what is no class but the name of a group, which Roboflow lists among the classes."""
+    numbers = (one.get('category_id') for one in content['annotations'] if isinstance(one, dict))
+    used = {number for number in numbers if isinstance(number, (int, str))}
+    groups = [one.get('supercategory') for one in categories.values() if one.get('supercategory') != one['name']]
+    return {key: one for key, one in categories.items() if key in used or one['name'] not in groups}
 
 
 def read_results(source: Source) -> AnnotatedSet:
@@ -150,7 +172,7 @@ def read_panoptic(source: Source) -> AnnotatedSet:
     names: dict[str, None] = {}
     stuff: set[str] = set()
     images: list[AnnotatedImage] = []
-    for path, split, rows, categories, entries in _parts(source, names, stuff):
+    for path, split, rows, categories, entries in _parts(source, source.files('.json'), names, stuff):
         segments: dict[Any, list[Segment]] = {number: [] for number in entries}
         annotated: set[Any] = set()
         for position, annotation in enumerate(rows):

@@ -22,6 +22,7 @@ from xdet.datasets.exchange.source import (
     checked_size,
     image_size_of,
     listed_names,
+    split_of_folders,
 )
 from xdet.datasets.files.image_io import open_image
 from xdet.io.errors import cause
@@ -52,9 +53,9 @@ def _read_file(source: Source, path: Path) -> AnnotatedImage:
     content = read_json(path)
     shapes = require(content, 'shapes', list, f'{path}: not a file of LabelMe')
     given = require(content, 'imagePath', str, str(path))
-    if source.images is not None:  # LabelMe writes paths from its own folder, such as ../images/a.jpg
-        given = given.replace('\\', '/').split('/')[-1]
-    file, found = source.image(given, [source.images or path.parent], f'{path}: imagePath')
+    folders = source.image_folders(path)
+    beside = [] if source.images is not None else [path.parent]  # they come first
+    file, found = source.image(given, [*beside, *folders], f'{path}: imagePath')
     if content.get('imageHeight') is None and found:
         size = image_size_of(found)
     else:
@@ -70,10 +71,8 @@ def _read_file(source: Source, path: Path) -> AnnotatedImage:
                 continue
             group = require(shape, 'group_id', (int, str), where, None)
             groups.setdefault((segment.name, position if group is None else f'group {group}'), []).append(segment)
-    folder = path.parent.relative_to(source.path) if source.path.is_dir() else Path()
-    split = folder.parts[0] if folder.parts and folder.parts[0] in ('train', 'val', 'test') else ''
-    inner = folder.relative_to(split) if split else folder
-    name = file if source.images is not None else (inner / file).as_posix()
+    split, inner = split_of_folders(path.parent.relative_to(source.path if source.path.is_dir() else path.parent))
+    name = (Path(inner) / file).as_posix() if beside and (not found or Path(found) == path.parent / file) else file
     return AnnotatedImage(name, size, tuple(map(merged, groups.values())), split, found)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
@@ -22,15 +23,15 @@ from xdet.datasets.exchange.source import (
     checked_size,
     first_file,
     image_size_of,
-    inner_path,
     list_files,
     listed_names,
     names_of_stem,
     parse_number,
     read_xml,
+    split_of_folders,
 )
 from xdet.datasets.files.segment_maps import read_pixels
-from xdet.io.reading import read_names, shorten
+from xdet.io.reading import read_names
 from xdet.io.schema import shown
 from xdet.structures.masks.codes import encode_mask
 
@@ -45,7 +46,8 @@ _FLAGS = ('difficult', 'truncated', 'occluded')
 
 
 def read(source: Source) -> AnnotatedSet:
-    """Read a folder with ``Annotations``, ``SegmentationClass``, ``SegmentationObject`` or some of them.
+    """Read a folder with ``Annotations``, ``SegmentationClass``, ``SegmentationObject`` or some of them; or XML files
+    that lie otherwise, such as beside their images (labelImg, Roboflow).
 
     Raises:
         OSError, ValueError: A file is damaged or missing.
@@ -58,7 +60,7 @@ def read(source: Source) -> AnnotatedSet:
         root = nested[0] if nested else root
     folders = {name: root / name for name in ('Annotations', 'SegmentationObject', 'SegmentationClass')}
     if not any(folder.is_dir() for folder in folders.values()):
-        raise FileNotFoundError(f'{shorten(str(root))}: has neither Annotations nor SegmentationObject')
+        return _read_loose(source)
     files = [
         {Path(file).with_suffix('').as_posix(): folder / file for file in list_files(folder, (suffix,))}
         for folder, suffix in zip(folders.values(), ('.xml', '.png', '.png'), strict=True)
@@ -76,6 +78,20 @@ def read(source: Source) -> AnnotatedSet:
             images.append(image)
     known = names or list(dict.fromkeys(segment.name for image in images for segment in image.segments))
     return AnnotatedSet(tuple(known), tuple(images))
+
+
+def _read_loose(source: Source) -> AnnotatedSet:
+    """XML files alone; folders called train, valid and so on are splits."""
+    images: list[AnnotatedImage] = []
+    for path in source.files('.xml'):
+        with source.problems.entry():
+            whole = source.path if source.path.is_dir() else path.parent
+            split, inner = split_of_folders(path.parent.relative_to(whole))
+            image = _read_image(source, path.parent, path.stem, (path, None, None), (), split)
+            beside = not image.path or Path(image.path).is_relative_to(path.parent)
+            images.append(replace(image, file=(Path(inner) / image.file).as_posix()) if beside else image)
+    names = source.names or dict.fromkeys(segment.name for image in images for segment in image.segments)
+    return AnnotatedSet(tuple(names), tuple(images))
 
 
 def _splits(root: Path) -> dict[str, str]:
@@ -105,7 +121,7 @@ def _read_image(
             height, width = (parse_number(side, f'{about}: size', int) for side in sides)
             size = checked_size((height, width), str(about)) if (height, width) != (0, 0) else None
         objects = [_read_object(one, about, place) for place, one in enumerate(tree.iterfind('object'))]
-    file, path = _find_image(source, root, stem, given, str(about or root / stem))
+    file, path = _find_image(source, root, stem, given, about or root / 'SegmentationObject' / stem)
     segments: list[Segment] = []
     if drawn := shapes or classes:
         segments = _read_maps(shapes, classes, objects, names)
@@ -130,15 +146,16 @@ def _shape(path: Path) -> tuple[int, int]:
     return height, width
 
 
-def _find_image(source: Source, root: Path, stem: str, given: str, where: str) -> tuple[str, str]:
+def _find_image(source: Source, root: Path, stem: str, given: str, about: Path) -> tuple[str, str]:
     """The file of an image: as the XML says it, or the one of that stem."""
-    folder = source.images or root / 'JPEGImages'
-    inner = inner_path(given, where) if given else ''
-    named = ((Path(stem).parent / inner).as_posix(), inner) if Path(inner).suffix else ()
-    for file in (*named, *names_of_stem(stem)):
-        if place := first_file([folder / file]):
+    own = [root / 'JPEGImages', root] if source.images is None else []
+    folders = [*own, *source.image_folders(about)]
+    name = given if Path(given).suffix else ''
+    inner = (PurePosixPath(stem).parent / name).as_posix() if name and not set(name) & set('/\\:') else ''
+    for file in (inner, *names_of_stem(stem)):
+        if file and (place := first_file(folder / file for folder in folders)):
             return file, place
-    return inner or f'{stem}.jpg', ''
+    return source.image(name or f'{stem}.jpg', folders, str(about))
 
 
 def _read_object(entry: ElementTree.Element, path: Path, place: int) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,44 +14,54 @@ from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polyg
 from xdet.datasets.exchange.files import Content, unique_file
 from xdet.datasets.exchange.polygons import join
 from xdet.datasets.exchange.source import (
+    SPLITS,
     Source,
     checked_points,
     checked_size,
     image_size_of,
-    inner_path,
     list_files,
     list_images,
     parse_number,
+    trailing_paths,
     unique_names,
 )
 from xdet.io.errors import cause
 from xdet.io.reading import read_list, read_text, shorten
 from xdet.io.schema import checked, shown
 
-_SPLITS = ('train', 'val', 'valid', 'test')
+_NO_LABELS = ('classes.txt', 'labels.txt', 'obj.names')
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A split: its folder of images, and which of them; None are all."""
+
+    split: str
+    folder: Path
+    names: tuple[str, ...] | None = None
 
 
 def read(source: Source) -> AnnotatedSet:
-    """Read a folder with ``data.yaml``, or that file.
+    """Read a folder with ``data.yaml``, or that file; or images with labels beside them, and ``classes.txt``.
 
     Raises:
         OSError, ValueError: A file is damaged or missing.
     """
     root = source.path if source.path.is_dir() else source.path.parent
-    file = source.path if source.path.is_file() else root / 'data.yaml'
+    file = source.path if source.path.is_file() else yaml_of(root) or root / 'data.yaml'
     about = _read_yaml(file) if file.is_file() else {}
     names = _names(about.get('names'), about.get('nc'), source, file, root)
     images: list[AnnotatedImage] = []
     poses = about.get('kpt_shape') is not None
     seen: set[Path] = set()
-    folders = list(_folders(about, root, file))
-    for split, folder in folders:
-        base = source.images or folder
-        for name in list_images(base):
+    parts = list(_parts(about, root, file, source))
+    for part in parts:
+        base = source.images or part.folder
+        for name in list_images(base) if part.names is None else part.names:
             with source.problems.entry():
                 path = base / name
                 size = image_size_of(path)
-                labels = _labels_of(folder, name)
+                labels = _labels_of(part.folder / name, root)
                 seen.add(labels)
                 rows = read_text(labels).splitlines() if labels.is_file() else []
                 segments = []
@@ -64,18 +76,29 @@ def read(source: Source) -> AnnotatedSet:
                                 source.problems.leave_out('have neither three corners nor a box', where)
                         else:
                             segments.append(segment)
-                images.append(AnnotatedImage(name, size, tuple(segments), split, str(path)))
+                file_name = name.removeprefix('images/').removeprefix(f'{part.split}/')
+                images.append(AnnotatedImage(file_name, size, tuple(segments), part.split, str(path)))
     if not images:
         raise FileNotFoundError(f'{shorten(str(root))}: has no images where {file.name} says they are, or in images/')
     if not any(labels.is_file() for labels in seen):
         raise FileNotFoundError(f'{shorten(str(root))}: has no labels, such as {shorten(str(min(seen)))}')
-    for labels in {_labels_of(folder, 'a').parent for _, folder in folders}:
-        for name in list_files(labels, ('.txt',)):
-            if labels / name not in seen and name not in ('classes.txt', 'labels.txt'):
+    whole = {_labels_of(part.folder / 'a', root).parent for part in parts if part.names is None}
+    for labels in sorted(whole):
+        for name in list_files(labels, ('.txt',)) if labels.is_dir() else ():
+            if labels / name not in seen and name not in _NO_LABELS:
                 source.problems.leave_out('are labels whose image is not there', str(labels / name))
     if poses:
         source.problems.leave_out('have keypoints, of which only the boxes are read', str(file))
     return AnnotatedSet(names, tuple(images))
+
+
+def yaml_of(root: Path) -> Path | None:
+    """The file that describes a folder: ``data.yaml``, or the one YAML in it that has names."""
+    if (root / 'data.yaml').is_file():
+        return root / 'data.yaml'
+    found = [path for path in sorted(root.iterdir()) if path.suffix.lower() in ('.yaml', '.yml') and path.is_file()]
+    found = [path for path in found if re.search(r'^names\s*:', read_text(path, max_bytes=1 << 20), re.MULTILINE)]
+    return found[0] if len(found) == 1 else None
 
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:
@@ -119,44 +142,56 @@ def _word(name: Any, file: Path) -> str:
     return str(name) if isinstance(name, (int, float)) else str(checked(name, str, f'{file}: a name'))
 
 
-def _folders(about: Mapping[str, Any], root: Path, file: Path) -> Iterator[tuple[str, Path]]:
-    """Splits and their folders of images."""
-    told = [(split, about[split]) for split in _SPLITS if about.get(split)]
-    seen: set[Path] = set()
+def _parts(about: Mapping[str, Any], root: Path, file: Path, source: Source) -> Iterator[_Part]:
+    """Splits, with their images. Of the paths of another machine the end counts that is below the folder of the file;
+    splits that are not there, such as a test split that nobody exported, are left out."""
+    told = [(word, about[word]) for word in SPLITS if about.get(word)]
     base = root
     if isinstance(about.get('path'), str) and not Path(about['path']).is_absolute():
         inside = root / about['path']
         base = inside if '..' not in Path(about['path']).parts and inside.is_dir() else root
-    for split, given in told:
+    seen: set[Path] = set()
+    absent: list[str] = []
+    for word, given in told:
         for one in given if isinstance(given, list) else [given]:
-            text = checked(one, str, f'{file}: {split}').replace('\\', '/')
-            while text.startswith('../'):  # of an exporter, which means the folder of the file all the same
-                text = text[3:]
-            if Path(text).is_absolute() or text[1:2] == ':':
-                raise ValueError(f'{file}: {split} is {shown(one)}; accepted are folders below that of the file')
-            folder = base / inner_path(text.removeprefix('./'), f'{file}: {split}')
-            if folder.suffix == '.txt' or not folder.is_dir():
-                raise FileNotFoundError(
-                    f'{file}: {split} is {shown(one)}, which is no folder below {shorten(str(base))}'
-                )
-            if folder not in seen:
-                seen.add(folder)
-                yield ('val' if split == 'valid' else split), folder
+            where = f'{file}: {word}'
+            text = checked(one, str, where)
+            place = next((path for path in (base / end for end in trailing_paths(text, where)) if path.exists()), None)
+            if place is None or not (place.is_dir() or place.suffix == '.txt'):
+                what = 'neither a folder nor a list of images (.txt)'
+                absent.append(f'{word} is {shown(one)}, which is {what} below {shorten(str(base))}')
+            elif place not in seen:
+                seen.add(place)
+                yield _listed(SPLITS[word], place, base) if place.is_file() else _Part(SPLITS[word], place)
+    if absent and not seen:
+        raise FileNotFoundError(f'{file}: {absent[0]}')
+    for line in absent:
+        source.problems.leave_out('are splits that are not there', f'{file}: {line}')
     if not told:
         images = root / 'images' if (root / 'images').is_dir() else root
-        parts = [split for split in _SPLITS if (images / split).is_dir()]
-        yield from ((('val' if part == 'valid' else part), images / part) for part in parts)
+        parts = [word for word in SPLITS if (images / word).is_dir()]
+        yield from (_Part(SPLITS[word], images / word) for word in parts)
         if not parts:
-            yield '', images
+            yield _Part('', images)
 
 
-def _labels_of(folder: Path, name: str) -> Path:
-    parts = list(folder.parts)
-    for place in reversed(range(len(parts))):
+def _listed(split: str, listing: Path, base: Path) -> _Part:
+    """The images of a text file with a path in every line."""
+    names = []
+    for line in read_list(listing):
+        ends = list(trailing_paths(line, str(listing)))
+        names.append(next((end for end in ends if (base / end).is_file()), ends[-1]))
+    return _Part(split, base, tuple(names))
+
+
+def _labels_of(image: Path, root: Path) -> Path:
+    """``labels`` in place of the last ``images`` in the path; beside the image if there is none."""
+    parts = list(image.parts)
+    for place in reversed(range(len(root.parts) if image.is_relative_to(root) else 0, len(parts) - 1)):
         if parts[place] == 'images':
             parts[place] = 'labels'
             break
-    return (Path(*parts) / name).with_suffix('.txt')
+    return Path(*parts).with_suffix('.txt')
 
 
 def _segment(row: str, names: tuple[str, ...], size: tuple[int, int], where: str) -> Segment | None:
