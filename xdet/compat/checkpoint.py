@@ -106,14 +106,18 @@ def read_checkpoint(path_or_url: str | os.PathLike, map_location: Any = 'cpu') -
         raise CheckpointError(f'checkpoint is {shown(path_or_url)}; accepted are a path and a URL')
     name = shorten(os.fspath(path_or_url))
     path = local_file(path_or_url)
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise CheckpointError(f"checkpoint '{name}' does not exist") from None
+    except OSError as error:  # a name that no file system can hold, a link to itself
+        raise CheckpointError(f"checkpoint '{name}' cannot be read: {error.strerror}") from None
     if path.is_dir():
         raise CheckpointError(f"checkpoint '{name}' is a folder; name the file in it")
-    if not path.exists():
-        raise CheckpointError(f"checkpoint '{name}' does not exist")
     if not path.is_file():
         raise CheckpointError(f"checkpoint '{name}' is a pipe, socket or device, not a file")
     try:
-        if path.suffix == '.safetensors':
+        if path.suffix.lower() == '.safetensors':
             device = 'cpu' if map_location is None or callable(map_location) else str(map_location)
             return _with_header(safetensors.torch.load_file(path, device=device), path)
         _check_sums(path)

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
 import threading
 import time
@@ -157,13 +158,15 @@ def read_list(path: str | os.PathLike) -> list[str]:
         FileNotFoundError, IsADirectoryError, UnreadableError: See :func:`read_text`.
         ValueError: A line is no name.
     """
-    names = [line.strip() for line in read_text(path).rstrip().splitlines()]
+    # Only these end lines: str.splitlines would also cut names at form feeds and separators of paragraphs.
+    names = [line.strip() for line in re.split('\r\n|\r|\n', read_text(path).rstrip())]
+    names = [] if names == [''] else names
     for number, name in enumerate(names, start=1):
         found = {
             'is empty': not name,
             f'has {len(name)} characters': len(name) > _LONGEST_NAME,
             'has tabs or other characters that cannot be printed': not name.isprintable(),
-            'begins as a comment, JSON or YAML does': name.startswith(('#', '[', '{', '- ')),
+            'begins as a comment, JSON, YAML or a web page does': name.startswith(('#', '[', '{', '- ', '<!', '<?')),
         }
         wrong = next((words for words, there in found.items() if there), '')
         if wrong:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdet.io.reading import expand, file_sha256, read_json, shorten
-from xdet.io.schema import require, shown
+from xdet.io.schema import checked, number, require, shown
 
 from .backends import ExportError, Run, make_backend
 
@@ -47,8 +47,8 @@ class ExportedModel:
         try:
             facts = read_json(path)
             found = require(facts, 'format', int, str(path))
-            for key in ('graphs', 'data', 'tasks', 'text') if found == FORMAT else ():
-                require(facts, key, dict, str(path))
+            if found == FORMAT:
+                _check_facts(facts, str(path))
         except FileNotFoundError:
             raise ExportError(
                 f"folder '{shorten(str(self.folder))}' holds no exported model (no {MANIFEST}); "
@@ -115,6 +115,28 @@ class ExportedModel:
     @cached_property
     def _check_weights(self) -> None:
         _check(_inside(self.folder, self._weights['file']), self._weights['bytes'], self._weights['sha256'])
+
+
+def _check_facts(facts: Mapping[str, Any], where: str) -> None:
+    """Whether what is read of a manifest is there and of its kind.
+
+    Raises:
+        ValueError: Something is not; file and field are named.
+    """
+    graphs, data, _, text = (require(facts, key, dict, where) for key in ('graphs', 'data', 'tasks', 'text'))
+    files = {f'graph {name!r}': graph for name, graph in graphs.items()} | {"'data'": data}
+    for name, file in files.items():
+        for key, kind in dict(file=str, bytes=int, sha256=str).items():
+            require(file, key, kind, f'{where}: {name}')
+        for key in ('inputs', 'outputs') if file is not data else ():
+            for one in require(file, key, list, f'{where}: {name}'):
+                checked(one, str, f"{where}: {name}: an entry of '{key}'")
+    for key, kind in dict(tokens=str, encoder=str, templates_sha256=str).items():
+        require(text, key, kind, f"{where}: 'text'")
+    number(f"{where}: 'text': context_length", text.get('context_length'), int, 2, 4096)
+    for template in require(text, 'templates', list, f"{where}: 'text'"):
+        if checked(template, str, f"{where}: 'text': a template").count('{}') != 1:
+            raise ValueError(f"{where}: 'text': the template {shown(template)} has no single place {{}} for a name")
 
 
 class _Facts(dict):

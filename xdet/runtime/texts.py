@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,8 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xdet.io.reading import expand, read_bytes, shorten
+from xdet.io.reading import expand, parse_json, read_bytes, shorten
+from xdet.io.schema import number, require
 from xdet.structures import Vocabulary
+from xdet.structures.embedding_header import FORMAT, LEAST_NORM, read_header
 from xdet.structures.templates import clean_name
 
 from .model import ExportedModel, ExportError
@@ -112,17 +113,19 @@ def _read(path: str | Path, facts: dict[str, Any]) -> dict[str, Floats]:
     try:
         data = read_bytes(expand(path))
         length = int.from_bytes(data[:8], 'little')
-        header = json.loads(data[8 : 8 + length])
-        known, table = header['__metadata__'], header['embeddings']
-        names, prompted, encoder, templates = (
-            json.loads(known[key]) for key in ('names', 'prompted', 'encoder', 'templates')
+        header = parse_json(data[8 : 8 + length], 'its header')
+        known, table = (require(header, key, dict, 'its header') for key in ('__metadata__', 'embeddings'))
+        if known.get('format') != FORMAT:
+            raise ValueError(f'it holds no embeddings of class names (format {FORMAT})')
+        start, stop = (
+            8 + length + number('an offset of its header', offset, int, 0) for offset in table['data_offsets']
         )
-        start, stop = (8 + length + offset for offset in table['data_offsets'])
-        if table['dtype'] != 'F32':
-            raise ValueError(f'the embeddings are of type {table["dtype"]}')
+        if table['dtype'] != 'F32' or stop > len(data):
+            raise ValueError(f'it ends before its embeddings do, or these are no F32 but {table["dtype"]}')
         rows = np.frombuffer(data[start:stop], dtype=np.float32).reshape(table['shape'])
-        if rows.ndim != 2 or not len(rows) == len(names) == len(prompted) or not np.isfinite(rows).all():
-            raise ValueError('the table does not fit its names, or is not finite')
+        names, prompted, templates, encoder, *_ = read_header(known, len(rows))
+        if rows.ndim != 2 or not (np.isfinite(rows).all() and (np.linalg.norm(rows, axis=1) > LEAST_NORM).all()):
+            raise ValueError('an embedding is zero or not finite')
     except OSError as error:
         raise ExportError(str(error)) from None
     except (KeyError, TypeError, ValueError, RecursionError) as error:

@@ -157,7 +157,7 @@ def check_texts(what: str, texts: Iterable[object]) -> None:
         texts (Iterable): Texts; anything else is passed over.
 
     Raises:
-        ValueError: One is the name of a file, JSON, or has characters that a terminal would obey.
+        ValueError: One is the name of a file, JSON, punctuation alone, or has characters that a terminal would obey.
     """
     for text in texts:
         if not isinstance(text, str):
@@ -167,16 +167,27 @@ def check_texts(what: str, texts: Iterable[object]) -> None:
         if _JSON.match(text):
             raise ValueError(f"{shorten(text)!r} is JSON; give the {what} as they are, such as 'dog . cat'")
         refuse_unprintable(what, text)
+        if text.strip() and not says_something(text):
+            raise ValueError(f'{what}: {shown(text)} has neither letters nor digits; give words')
+
+
+def says_something(text: str) -> bool:
+    """Whether a text has a letter, a digit or a picture, not punctuation and invisible characters alone."""
+    return any(unicodedata.category(letter)[0] in 'LN' or unicodedata.category(letter) == 'So' for letter in text)
 
 
 def refuse_unprintable(what: str, text: str) -> None:
-    """Refuse a text with control characters, which a terminal would obey, or with halves of characters.
+    """Refuse a text with characters that are none: controls, which a terminal would obey, those that turn the order of
+    letters around, and halves.
 
     Raises:
         ValueError: It has some.
     """
-    if not text.isprintable() and any(unicodedata.category(letter) in ('Cc', 'Cs') for letter in text):
+    if not text.isprintable() and any(unicodedata.category(c) in ('Cc', 'Cs') or c in _OVERRIDES for c in text):
         raise ValueError(f'{what}: {shown(text)} has characters that cannot be printed')
+
+
+_OVERRIDES = '\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
 
 
 _FILE = re.compile(r'\S+\.(?:txt|json|csv|tsv|ya?ml)', re.IGNORECASE)

@@ -186,12 +186,17 @@ def as_bgr(array: np.ndarray, name: str = 'array') -> np.ndarray:
         raise ImageReadError(name, f'has shape {array.shape}; {accepted}')
     if array.size == 0:
         raise ImageReadError(name, f'has no pixels (shape {array.shape})')
-    if array.dtype == np.uint16:
-        array = (array >> 8).astype(np.uint8)
-    if array.dtype != np.uint8:
-        raise ImageReadError(name, f'has type {array.dtype}; {accepted}')
+    if np.ma.is_masked(array):
+        raise ImageReadError(name, 'has masked pixels; fill them (array.filled(0))')
     channels = [0, 0, 0] if array.shape[-1] == 1 else [0, 1, 2]
-    return np.ascontiguousarray(array[..., channels])
+    try:
+        if array.dtype == np.uint16:
+            array = (array >> 8).astype(np.uint8)
+        if array.dtype != np.uint8:
+            raise ImageReadError(name, f'has type {array.dtype}; {accepted}')
+        return np.ascontiguousarray(array[..., channels])
+    except MemoryError:
+        raise ImageReadError(name, f'of shape {array.shape} does not fit into memory') from None
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -13,7 +13,7 @@ from xdet.io.reading import expand, listed, read_json, read_list, shorten
 from xdet.io.schema import checked, require, shown
 from xdet.io.warnings import warn_once
 from xdet.structures import Vocabulary
-from xdet.structures.vocabulary import BACKGROUND, refuse_unprintable, spellings_of
+from xdet.structures.vocabulary import BACKGROUND, refuse_unprintable, says_something, spellings_of
 
 from .class_list import ClassList
 
@@ -112,8 +112,8 @@ def make_vocabulary(classes: str | Path | Mapping | Sequence[str], things: Seque
         raise ValueError(f'classes is {shown(classes)}; accepted are a list of names, a file, or one of {_accepted()}')
     if things is not None and (isinstance(things, str) or not isinstance(things, Sequence)):
         raise ValueError(f'things is {shown(things)}; accepted is a list of names')
+    source = str(classes) if isinstance(classes, str | Path) else 'the class list'
     if not prompts:
-        source = str(classes) if isinstance(classes, str | Path) else 'the class list'
         for name in names:
             if isinstance(name, str):  # Vocabulary refuses the others
                 refuse_unprintable(source, name)
@@ -121,7 +121,10 @@ def make_vocabulary(classes: str | Path | Mapping | Sequence[str], things: Seque
     unknown = [name for name in things or () if name not in names]
     if unknown:
         raise ValueError(f'things not in the class list: {listed(unknown)}; the classes are {listed(names)}')
-    return Vocabulary(names, tuple(name in set(things or ()) for name in names), prompts)
+    try:
+        return Vocabulary(names, tuple(name in set(things or ()) for name in names), prompts)
+    except ValueError as error:
+        raise ValueError(f'{source}: {error}') from None
 
 
 def _known_list(classes: str | Mapping) -> Vocabulary:
@@ -192,6 +195,8 @@ def warn_of_names(source: str, names: Iterable[str]) -> None:
             f'{source}: classes have one name for the text encoder, which cannot tell them apart: {listed(alike)}; '
             'rename or join them'
         )
+    if silent := [name for name in names if isinstance(name, str) and name.strip() and not says_something(name)]:
+        warn_once(f'{source}: the class names {listed(map(repr, silent), 5)} have neither letters nor digits')
     if BACKGROUND in spellings:
         warn_once(
             f'{source}: a class is called {BACKGROUND!r}, which also stands for no object, so that its segments are '

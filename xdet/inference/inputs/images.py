@@ -217,6 +217,7 @@ def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
     try:
         upright = ImageOps.exif_transpose(image)
         upright.load()
+        rgb = upright if upright.mode[0] in 'IF' else upright.convert('RGB')
     except Exception as error:  # Pillow decodes lazily, so a damaged file shows only here, by any type of exception
         raise ImageReadError(name, f'cannot be decoded ({shorten(cause(error))})') from error
     if upright.mode.startswith('I'):
@@ -225,4 +226,4 @@ def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
         return as_bgr(values.astype(np.uint16) if fits else values, name)
     if upright.mode == 'F':
         raise ImageReadError(name, 'has floating-point pixels; accepted are 8-bit and 16-bit images')
-    return as_bgr(np.asarray(upright.convert('RGB'))[..., ::-1], name)
+    return as_bgr(np.asarray(rgb)[..., ::-1], name)

@@ -14,15 +14,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from xdet.io.reading import parse_json, shorten
-from xdet.io.schema import checked
+from xdet.io.reading import shorten
 from xdet.io.writing import write_bytes
 from xdet.structures import templates
-
-_FORMAT = 'xdet-vocabulary-1'
-_LEAST_NORM = 0.5  # they are of unit length, up to rounding
-_KEYS = ('names', 'prompted', 'templates', 'encoder')
-_OF_EXAMPLES = dict(shown='[]', weights='""')  # and what their absence means
+from xdet.structures.embedding_header import FORMAT, KEYS, LEAST_NORM, OF_EXAMPLES, read_header
 
 
 class EmbeddingFileError(ValueError):
@@ -89,28 +84,14 @@ def read_embeddings(path: str | os.PathLike) -> EmbeddingFile:
         with safetensors.safe_open(path, framework='pt') as file:
             header = file.metadata() or {}
             table = file.get_tensor('embeddings') if 'embeddings' in file.keys() else None
-        if header.get('format') != _FORMAT or table is None:
-            raise EmbeddingFileError(f"'{path}' holds no embeddings of class names (format {_FORMAT})")
-        names, prompted, templates, encoder = (parse_json(header[key], key) for key in _KEYS)
-        shown, weights = (parse_json(header.get(key, default), key) for key, default in _OF_EXAMPLES.items())
-        for key, value, kind in (
-            ('templates', templates, str),
-            ('encoder', encoder, str),
-            ('names', names, list),
-            ('shown', shown, list),
-            ('weights', weights, str),
-        ):
-            checked(value, kind, f"'{key}'")
-        for place, name in enumerate(shown):
-            checked(name, str, f"'shown' {place}")
-        for place, (name, by_template) in enumerate(zip(names, checked(prompted, list, "'prompted'"), strict=False)):
-            checked(name, str, f'name {place}')
-            checked(by_template, bool, f"'prompted' of name {place}")
-        if table.ndim != 2 or not len(table) == len(names) == len(prompted):
-            raise ValueError(f'{tuple(table.shape)} embeddings for {len(names)} names')
+        if header.get('format') != FORMAT or table is None:
+            raise EmbeddingFileError(f"'{path}' holds no embeddings of class names (format {FORMAT})")
+        if table.ndim != 2:
+            raise ValueError(f'the embeddings have shape {tuple(table.shape)}')
+        names, prompted, templates, encoder, shown, weights = read_header(header, len(table))
         if not table.is_floating_point():
             raise ValueError(f'the embeddings are of type {table.dtype}')
-        wrong = ~(table.float().isfinite().all(1) & (table.float().norm(dim=1) > _LEAST_NORM))
+        wrong = ~(table.float().isfinite().all(1) & (table.float().norm(dim=1) > LEAST_NORM))
         if wrong.any():
             raise ValueError(f"the embedding of '{names[int(wrong.nonzero()[0])]}' is zero or not finite")
     except EmbeddingFileError:
@@ -130,10 +111,10 @@ def write_embeddings(path: str | os.PathLike, content: EmbeddingFile) -> None:
     path = Path(path)
     if path.suffix != '.safetensors':
         raise EmbeddingFileError(f"embeddings are written to .safetensors files, not to '{path}'")
-    keys = (*_KEYS, *(_OF_EXAMPLES if content.shown else ()))
+    keys = (*KEYS, *(OF_EXAMPLES if content.shown else ()))
     header = {key: json.dumps(getattr(content, key), ensure_ascii=False) for key in keys}
     data = safetensors.torch.save(
-        {'embeddings': content.embeddings.cpu().contiguous()}, metadata={'format': _FORMAT, **header}
+        {'embeddings': content.embeddings.cpu().contiguous()}, metadata={'format': FORMAT, **header}
     )
     try:
         write_bytes(path, data)
