@@ -226,6 +226,17 @@ def test_what_is_no_path_is_named(value):
         read_checkpoint(value)
 
 
+def test_names_that_no_file_can_have(source, tmp_path):
+    with pytest.raises(CheckpointError, match="checkpoint 'x+.*' cannot be read: File name too long"):
+        read_checkpoint('x' * 5000)
+    (tmp_path / 'loop.pth').symlink_to(tmp_path / 'loop.pth')
+    with pytest.raises(CheckpointError, match=r"loop\.pth' cannot be read"):
+        read_checkpoint(tmp_path / 'loop.pth')
+    module.write_state_dict(source, tmp_path / 'a.safetensors')
+    (tmp_path / 'a.safetensors').rename(tmp_path / 'A.SAFETENSORS')
+    assert read_checkpoint(tmp_path / 'A.SAFETENSORS').keys() == source.keys()
+
+
 KNOWN = KnownWords(('dog',), frozenset(['été']), also=('puppy',), others=('hat',), threshold=0.25)
 
 

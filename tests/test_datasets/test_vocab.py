@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny.mutation import damaged, mutated
 
 from xdet.datasets.vocab import VOCABULARIES, get_class_list, get_vocabulary, load_class_names, loading, make_vocabulary
 from xdet.structures import clean_name
@@ -235,3 +238,40 @@ def test_names_of_one_text_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_classes_of_other_kinds(classes: Any, things: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         make_vocabulary(classes, things)
+
+
+def test_only_line_ends_separate_classes(tmp_path: Path) -> None:
+    path = tmp_path / 'classes.txt'
+    path.write_bytes(b'cat\r\ndog\rowl\n')
+    assert load_class_names(path) == ('cat', 'dog', 'owl')
+    for text in ('cat\u2028dog', 'cat\x0cdog', 'cat\x85dog'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r'classes\.txt: line 1 has tabs or other characters that cannot be'):
+            load_class_names(path)
+    path.write_text('<!DOCTYPE html>\n<html></html>')
+    with pytest.raises(ValueError, match='line 1 begins as a comment, JSON or YAML or a web page does'):
+        load_class_names(path)
+    for text in ('', '\n \n'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r'classes\.txt: the list of class names is empty'):
+            make_vocabulary(str(path))
+
+
+def test_classes_of_punctuation_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(loading, 'warn_once', said.append)
+    assert len(make_vocabulary(['-', 'cat', '?'])) == 3
+    assert said == ["the class list: the class names '-', '?' have neither letters nor digits"]
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), suffix=st.sampled_from(['.txt', '.json']))
+def test_any_class_list_is_read_or_named(tmp_path: Path, data: st.DataObject, suffix: str) -> None:
+    path = tmp_path / f'odd{suffix}'
+    classes = dict(classes=[dict(name='cat', id=0), dict(name='dog', id=1)])
+    content = json.dumps(mutated(classes, data)).encode() if data.draw(st.booleans()) else 'cat\ncafé\n'.encode()
+    path.write_bytes(damaged(content, data))
+    try:
+        assert len(make_vocabulary(str(path))) > 0
+    except ValueError as error:
+        assert str(path) in str(error) and '\n' not in str(error) and len(str(error)) < 1000

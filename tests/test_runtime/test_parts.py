@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from open_clip.tokenizer import default_bpe
 from PIL import Image
+from safetensors.numpy import save
+from tiny.mutation import damaged, mutated
 
 from xdet.datasets.transforms import ResizeShortestEdge
 from xdet.export.sizes import size_rule
@@ -20,6 +24,7 @@ from xdet.io.reading import file_sha256
 from xdet.models.decoder import resize_regions as torch_regions
 from xdet.models.decoder.resizing import shrinking_matrix
 from xdet.models.numerics.resizing import resizing_matrix as torch_matrix
+from xdet.models.text.embedding_file import read_embeddings, templates_fingerprint
 from xdet.models.text.tokenizer import decode, tokenize
 from xdet.runtime.generation import _sample
 from xdet.runtime.masks import mask_results, overlaps
@@ -27,6 +32,7 @@ from xdet.runtime.model import FORMAT, ExportedModel, ExportError
 from xdet.runtime.regions import resize_regions
 from xdet.runtime.resizing import network_image, resizing_matrix
 from xdet.runtime.texts import Texts
+from xdet.runtime.texts import _read as read_table
 from xdet.runtime.tokenizer import Tokenizer
 from xdet.structures import mask_results as toolkit_results
 from xdet.structures.generation import GenerationSettings
@@ -62,12 +68,24 @@ def test_tokens(tokenizer: Tokenizer, text: str) -> None:
     assert tokenizer.decode(expected[0].tolist()) == decode(expected[0].tolist())
 
 
+def manifest(folder: Path) -> dict[str, Any]:
+    """Of a graph that is the empty file ``data``."""
+    empty = dict(file='data', bytes=0, sha256=file_sha256(folder / 'data'))
+    text = dict(tokens='tokens.gz', context_length=77, templates=['a {}.'], encoder='e', templates_sha256='t')
+    graphs = dict(a=dict(empty, inputs=[], outputs=[]))
+    return dict(format=FORMAT, data=dict(empty), graphs=graphs, tasks={}, text=text)
+
+
 @pytest.mark.parametrize(
     'change, told',
     [
         (lambda facts: facts.pop('text'), "model.json: 'text' is missing"),
-        (lambda facts: facts['text'].pop('templates'), 'model.json: text.templates is missing; the file is damaged'),
-        (lambda facts: facts['graphs']['a'].pop('sha256'), 'model.json: graphs.a.sha256 is missing'),
+        (lambda facts: facts['text'].pop('templates'), "model.json: 'text': 'templates' is missing; it must be a list"),
+        (lambda facts: facts['text'].update(templates=['a']), "the template 'a' has no single place"),
+        (lambda facts: facts['text'].update(context_length='x'), "context_length is 'x'; accepted are whole numbers"),
+        (lambda facts: facts['graphs']['a'].pop('sha256'), "model.json: graph 'a': 'sha256' is missing"),
+        (lambda facts: facts['graphs'].update(a=5), "model.json: graph 'a': is 5; it must be an object with keys"),
+        (lambda facts: facts['graphs']['a'].update(inputs=[5]), "graph 'a': an entry of 'inputs' is 5"),
         (lambda facts: facts['graphs']['a'].update(file='../a.onnx'), "names the file '../a.onnx'; accepted are files"),
         (lambda facts: facts['data'].update(file='/etc/passwd'), "names the file '/etc/passwd'"),
     ],
@@ -75,11 +93,7 @@ def test_tokens(tokenizer: Tokenizer, text: str) -> None:
 def test_damaged_manifest(change: Callable[[dict], Any], told: str, tmp_path: Path) -> None:
     pytest.importorskip('onnxruntime', reason='onnxruntime is not installed (requirements/export.txt)')
     (tmp_path / 'data').write_bytes(b'')
-    empty = dict(file='data', bytes=0, sha256=file_sha256(tmp_path / 'data'))
-    text = dict(tokens='tokens.gz', context_length=77, templates=[])
-    facts = dict(
-        format=FORMAT, data=dict(empty), graphs=dict(a=dict(empty, inputs=[], outputs=[])), tasks={}, text=text
-    )
+    facts = manifest(tmp_path)
     change(facts)
     (tmp_path / 'model.json').write_text(json.dumps(facts))
     (tmp_path / 'tokens.gz').write_bytes(Path(default_bpe()).read_bytes())
@@ -161,3 +175,36 @@ def test_images_are_resized_by_pillow() -> None:
     rule = dict(kind='exact', width=20, height=11, interpolation='bicubic')
     expected = np.asarray(Image.fromarray(image).resize((20, 11), Image.Resampling.BICUBIC))
     np.testing.assert_array_equal(network_image(image, rule), expected)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_embeddings_are_read_alike_with_and_without_torch(tmp_path: Path, data: st.DataObject) -> None:
+    header = dict(names=['a', 'b'], prompted=[True, False], templates=templates_fingerprint(), encoder='e')
+    meta = {key: json.dumps(value) for key, value in mutated(header, data).items()}
+    table = data.draw(st.sampled_from([np.eye(2, 4), np.zeros((2, 4)), np.full((2, 4), np.nan), np.eye(3, 4)]))
+    content = save({'embeddings': table.astype(np.float32)}, dict(meta, format='xdet-vocabulary-1'))
+    path = tmp_path / 'odd.safetensors'
+    path.write_bytes(damaged(content, data) if data.draw(st.booleans()) else content)
+    facts = dict(encoder='e', templates_sha256=templates_fingerprint())
+    names = []
+    for read in (lambda: read_embeddings(path).names, lambda: list(read_table(path, facts))):
+        try:
+            names.append(read())
+        except ValueError as error:
+            assert str(path) in str(error) and '\n' not in str(error)
+            names.append(None)
+    assert names[1] is None or set(names[1]) <= set(names[0])  # which also looks at what the file was made with
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mutated_manifests_are_named(tmp_path: Path, data: st.DataObject) -> None:
+    pytest.importorskip('onnxruntime', reason='onnxruntime is not installed (requirements/export.txt)')
+    (tmp_path / 'data').write_bytes(b'')
+    (tmp_path / 'tokens.gz').write_bytes(b'')
+    (tmp_path / 'model.json').write_text(json.dumps(mutated(manifest(tmp_path), data)))
+    with pytest.raises(ExportError) as error:
+        model = ExportedModel(tmp_path)
+        model.run('a')
+    assert str(tmp_path) in str(error.value) and '\n' not in str(error.value)

@@ -79,7 +79,11 @@ def test_splitting_takes_linear_time(filler):
 
 @given(st.text(alphabet=' .,;\nab', max_size=40))
 def test_names_of_any_prompt_are_not_empty(text):
-    names = split_prompts(text)
+    try:
+        names = split_prompts(text)
+    except ValueError:
+        assert not any(map(str.isalpha, text))
+        return
     assert all(name and name == name.strip() and not set(name) & set(',;\n') for name in names)
     assert ''.join(filter(str.isalpha, ''.join(names))) == ''.join(filter(str.isalpha, text))
 
@@ -122,3 +126,20 @@ def test_texts_as_editors_and_tables_have_them() -> None:
     )
     with pytest.raises(ValueError, match='is JSON'):
         split_prompts('\ufeff["cat", "dog"]')
+
+
+@pytest.mark.parametrize('text', ['...', '?', '-', '\u200b', ['cat', '"'], '!!! . cat'])
+def test_texts_say_something(text) -> None:
+    with pytest.raises(ValueError, match='class names: .* has neither letters nor digits; give words'):
+        Vocabulary.from_prompts(classes=text)
+
+
+@pytest.mark.parametrize('text', ['🐈', '7', '½', 'قطة', '👨\u200d👩\u200d👧', 'e\u0301', '猫'])
+def test_texts_of_any_script_say_something(text) -> None:
+    assert Vocabulary.from_prompts(classes=text).names == (text,)
+
+
+@pytest.mark.parametrize('text', ['\u202etac', 'cat\u2066', '\ud800', 'a\0b'])
+def test_characters_that_are_none(text) -> None:
+    with pytest.raises(ValueError, match='characters that cannot be printed'):
+        Vocabulary.from_prompts(classes=[text])

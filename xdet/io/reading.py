@@ -166,7 +166,7 @@ def read_list(path: str | os.PathLike) -> list[str]:
             'is empty': not name,
             f'has {len(name)} characters': len(name) > _LONGEST_NAME,
             'has tabs or other characters that cannot be printed': not name.isprintable(),
-            'begins as a comment, JSON, YAML or a web page does': name.startswith(('#', '[', '{', '- ', '<!', '<?')),
+            'begins as a comment, JSON or YAML or a web page does': name.startswith(('#', '[', '{', '- ', '<!', '<?')),
         }
         wrong = next((words for words, there in found.items() if there), '')
         if wrong:

@@ -189,3 +189,17 @@ def test_impossible_paths_are_one_failed_image(bad):
         sources[0].read()
     assert len(str(caught.value)) < 500
     assert expand_images(bad)[1] is False
+
+
+def test_pillow_modes_that_cannot_be_converted_are_named():
+    image = Image.new('LA', (4, 4)).convert('La')
+    with pytest.raises(ImageReadError, match='image_0: cannot be decoded'):
+        expand_images(image)[0][0].read()
+
+
+def test_masked_arrays_are_refused():
+    array = np.ma.masked_array(np.zeros((4, 4, 3), np.uint8))
+    assert expand_images(array)[0][0].read().shape == (4, 4, 3)
+    array[0, 0] = np.ma.masked
+    with pytest.raises(ImageReadError, match='image_0: has masked pixels'):
+        expand_images(array)[0][0].read()
