@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +19,9 @@ from tiny.mutation import mutated
 from xdet.datasets.exchange import AnnotatedSet, Polygon, Segment, detect_kind, read_annotations, write_annotations
 from xdet.datasets.exchange.kinds import KINDS, WRITTEN
 from xdet.datasets.exchange.polygons import iou
-from xdet.datasets.exchange.source import Source, read_xml
+from xdet.datasets.exchange.source import Source, checked_name, list_files, read_xml
 from xdet.datasets.files.outlines import check_coordinates
+from xdet.io import warnings
 from xdet.structures import encode_mask
 
 LEAST = {True: 0.999, False: 0.97}
@@ -29,6 +32,15 @@ def written(data: AnnotatedSet, kind: str, out: Path) -> Source:
     """What was written, to be read."""
     write_annotations(data, kind, out)
     return Source(out / 'results.json', of=out / 'images.json') if kind == 'coco-results' else Source(out)
+
+
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Warnings."""
+    lines: list[str] = []
+    monkeypatch.setattr(warnings, 'warn', lines.append)
+    monkeypatch.setattr(warnings, '_reported', set())
+    return lines
 
 
 def by_file(data: AnnotatedSet) -> dict:
@@ -227,3 +239,53 @@ def test_yolo_without_names(names: str, tmp_path: Path) -> None:
     (tmp_path / 'classes.txt').write_text('cat\n\ndog\n')
     with pytest.raises(ValueError, match='classes.txt: line 2 is empty'):
         read_annotations(tmp_path)
+
+
+@pytest.mark.parametrize('kind', WRITTEN)
+def test_hidden_images_are_not_lost(annotated: AnnotatedSet, kind: str, tmp_path: Path, warned: list[str]) -> None:
+    first = replace(annotated.images[0], file='.clips/.a.png', split='')
+    data = replace(annotated, images=(first,))
+    back = read_annotations(written(data, kind, tmp_path / 'out'), kind)
+    assert [(image.file, len(image.segments)) for image in back.images] == [('_.clips/_.a.png', 3)]
+    renamed = '1 hidden images are renamed, as readers of folders pass them over: .clips/.a.png becomes _.clips/_.a.png'
+    assert renamed in warned and not any('left out' in line for line in warned)
+
+
+@pytest.mark.parametrize('kind', WRITTEN)
+def test_hidden_images_that_are_not_copied(annotated: AnnotatedSet, kind: str, tmp_path: Path) -> None:
+    data = replace(annotated, images=(replace(annotated.images[0], file='.a.png', split=''),))
+    folder = tmp_path / 'photographs'
+    folder.mkdir()
+    shutil.copyfile(annotated.images[0].path, folder / '.a.png')
+    if KINDS[kind].beside:
+        with pytest.raises(ValueError, match=f'image .a.png is hidden, so {kind} would be read without it'):
+            write_annotations(data, kind, tmp_path / 'out', copy_images=False)
+        return
+    write_annotations(data, kind, tmp_path / 'out', copy_images=False)
+    out = tmp_path / 'out'
+    results = (out / 'results.json', folder, (), out / 'images.json')
+    source = Source(*results) if kind == 'coco-results' else Source(out, folder)
+    (image,) = read_annotations(source, kind).images
+    assert (image.file, len(image.segments), bool(image.path)) == ('.a.png', 3, True)
+
+
+def test_hidden_files_are_told(tmp_path: Path, warned: list[str]) -> None:
+    for name in ('.a.json', '._b.json', 'c.json', '.git/d.json'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{}')
+    assert list_files(tmp_path, ('.json',)) == ['c.json']
+    assert warned == [f"{tmp_path}: 1 hidden files are left out, first '.a.json'; rename those that count"]
+
+
+@pytest.mark.parametrize('name', ['traffic\nlight', 'a\x1b[2J'])
+def test_names_that_cannot_be_printed_are_named(annotated: AnnotatedSet, name: str, tmp_path: Path) -> None:
+    write_annotations(annotated, 'coco', tmp_path / 'out')
+    path = tmp_path / 'out' / 'train.json'
+    content = json.loads(path.read_text())
+    content['categories'][0]['name'] = name
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=re.escape(f'{name!r} has characters that cannot be printed')):
+        read_annotations(path)
+    with pytest.raises(ValueError, match='line 3: the name: .* has characters that cannot be printed'):
+        checked_name(name, 'line 3')
+    assert checked_name(' می‌خواهم', 'x') == 'می‌خواهم'  # with a letter that is not seen, and needed

@@ -15,6 +15,7 @@ from xdet.datasets.exchange.kinds import KINDS, WRITTEN
 from xdet.datasets.exchange.source import Source
 from xdet.inference.asking import check_request
 from xdet.inference.outputs.annotations import annotated_set
+from xdet.structures import encode_mask
 
 DEMO = Path(__file__).resolve().parents[3] / 'demo' / 'demo_scene.png'
 NAMES = ['red cross', 'green heart', 'purple star']
@@ -77,3 +78,11 @@ def test_command(tmp_path, capsys):
 def test_mistakes(options, told):
     with pytest.raises(ValueError, match=told):
         check_request(str(DEMO), **options)
+
+
+def test_names_of_predictions_are_on_one_line() -> None:
+    covered = np.ones((4, 4), bool)
+    row = dict(name='traffic\n light', segmentation=encode_mask(covered), area=16, score=0.5, is_thing=False)
+    data = annotated_set([dict(image='x', height=4, width=4, classes=['traffic\n light', 'b'], segments=[row])])
+    assert data.names == ('traffic light', 'b') and data.stuff == {'traffic light'}
+    assert data.images[0].segments[0].name == 'traffic light'

@@ -16,6 +16,7 @@ pytest.importorskip('starlette.testclient', reason='httpx2 is not installed (req
 from tiny.label_studio import CONFIG, HEIGHT, LIMITS, PROJECT, WIDTH, backend, error_of, rectangle, task  # noqa: E402
 
 from xdet.datasets.exchange.row_codes import encode_brush  # noqa: E402
+from xdet.serve.label_studio import app as app_module  # noqa: E402
 from xdet.serve.label_studio.images import TaskImages  # noqa: E402
 from xdet.serve.label_studio.training import Training  # noqa: E402
 from xdet.serve.service import Service  # noqa: E402
@@ -127,6 +128,33 @@ def test_trainings_within_a_second_have_folders_of_their_own(service: Service, f
         assert client.post('/train', json=body).status_code == 201
         wait_for(client)
     assert len(list(tmp_path.glob('project-7/*'))) == 3
+
+
+def test_annotations_of_one_event(service: Service, folder: Path, tmp_path: Path) -> None:
+    client = backend(service, folder, Training(tmp_path, TaskImages(folder, None, LIMITS.body_bytes), 3))
+    tasks = [task(f'in/{number}%20a.png', number) for number in range(3)]
+    made = [annotation(1), annotation(0), annotation(5) | dict(task=1)]
+    made[0]['task'], made[1]['task'] = 1, 0
+    body = dict(action='ANNOTATIONS_CREATED', project=dict(id=7), annotation=made, task=tasks)
+    assert client.post('/webhook', json=body).json() == dict(status='ok')
+    kept = {path.name: json.loads(path.read_text()) for path in (tmp_path / 'project-7/tasks').iterdir()}
+    ids = {name: [one['id'] for one in entry['annotations']] for name, entry in kept.items()}
+    assert ids == {'0.json': [100], '1.json': [101, 105]} and kept['1.json']['data'] == tasks[1]['data']
+    for one in made:
+        del one['task']  # by their places
+    client.post('/webhook', json=body)
+    assert json.loads((tmp_path / 'project-7/tasks/2.json').read_text())['annotations'][0]['id'] == 105
+    wrong = body | dict(annotation=[annotation(0), dict(id=1, result=5)])
+    assert 'result of the annotation is 5' in error_of(client.post('/webhook', json=wrong))
+
+
+def test_no_event_is_ignored_silently(client, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(app_module, 'warn_once', told.append)
+    assert client.post('/webhook', json=dict(action='TASKS_CREATED')).json()['detail'].endswith('changes nothing here')
+    assert 'training is off' in client.post('/webhook', json=event('ANNOTATIONS_CREATED', 0)).json()['detail']
+    assert len(told) == 1 and '--train-dir' in told[0]
+    assert "event 'ANNOTATED' is unknown" in error_of(client.post('/webhook', json=dict(action='ANNOTATED')))
 
 
 def test_events_that_cannot_be_kept(service: Service, folder: Path, tmp_path: Path) -> None:

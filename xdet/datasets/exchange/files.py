@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from xdet.datasets.files.image_io import is_clutter
+
 Content = bytes | Path
 """What a file holds: bytes, or an image to copy."""
 
@@ -31,6 +33,11 @@ def _not_finite(value: Any, place: str) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for number, one in enumerate(value):
             yield from _not_finite(one, f'{place}[{number}]')
+
+
+def visible(file: str) -> str:
+    """A path with an underscore before the parts that readers of folders pass over."""
+    return '/'.join(f'_{part}' if is_clutter(part) and part.strip('.') else part for part in file.split('/'))
 
 
 def unique_file(file: str, taken: set[str]) -> str:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from xdet.io.reading import expand, listed, read_json, read_text, shorten
+from xdet.io.warnings import warn_once
 from xdet.io.writing import replacing, replacing_path
 
 from .annotated import AnnotatedImage, AnnotatedSet
-from .files import Content
+from .files import Content, visible
 from .formats import coco, cvat, geojson, instance_pngs, label_studio, labelme, supervisely, via, voc, yolo
 from .source import Source, inner_path, list_files, read_xml
 
@@ -293,6 +294,8 @@ def write_annotations(data: AnnotatedSet, kind: str, out: str | Path, copy_image
         ValueError: The format cannot hold the data.
     """
     out = expand(out)
+    if not is_one_file(out):
+        data = shown_images(data, kind, copy_images)
     made = writer_of(kind)(apart(data))
     if is_one_file(out):
         return _write_file(made, kind, out)
@@ -333,6 +336,22 @@ def _write_file(made: Iterator[tuple[str, Content]], kind: str, out: Path) -> in
     with replacing(out) as file:
         file.write(fitting[0])
     return 1
+
+
+def shown_images(data: AnnotatedSet, kind: str, copied: bool) -> AnnotatedSet:
+    """With an underscore before names that readers of folders pass over, such as ``.a.jpg``; a line says so.
+
+    Raises:
+        ValueError: Images that are not copied cannot be renamed, and the format finds images by listing folders.
+    """
+    hidden = [image.file for image in data.images if visible(image.file) != image.file]
+    if not hidden or (not copied and not kind_named(kind).beside):
+        return data
+    if not copied:
+        raise ValueError(f'image {shorten(hidden[0])} is hidden, so {kind} would be read without it; rename the image')
+    first = f'{shorten(hidden[0])} becomes {shorten(visible(hidden[0]))}'
+    warn_once(f'{len(hidden)} hidden images are renamed, as readers of folders pass them over: {first}')
+    return replace(data, images=tuple(replace(image, file=visible(image.file)) for image in data.images))
 
 
 def apart(data: AnnotatedSet) -> AnnotatedSet:

@@ -14,11 +14,12 @@ from xml.parsers import expat
 
 from PIL import UnidentifiedImageError
 
-from xdet.datasets.files.image_io import IMAGE_SUFFIXES, ImageReadError, is_clutter, open_image
+from xdet.datasets.files.image_io import IMAGE_SUFFIXES, ImageReadError, is_clutter, open_image, tell_of_hidden
 from xdet.datasets.files.outlines import check_coordinates
 from xdet.io.errors import cause
 from xdet.io.reading import MAX_IMAGE_BYTES, as_on_disk, read_bytes, read_list, shorten
 from xdet.io.schema import is_finite, shown
+from xdet.structures.vocabulary import refuse_unprintable
 
 from .problems import Problems
 
@@ -260,7 +261,8 @@ def list_files(folder: Path, suffixes: Sequence[str], deep: bool = True) -> list
     """
     there = folder.rglob('*') if deep else folder.iterdir()
     found = (path for path in there if path.suffix.lower() in suffixes and path.is_file())
-    inner = (path.relative_to(folder) for path in found)
+    inner = [path.relative_to(folder) for path in found]
+    tell_of_hidden(folder, (path.name for path in inner if not any(map(is_clutter, path.parts[:-1]))))
     return sorted(path.as_posix() for path in inner if not any(map(is_clutter, path.parts)))
 
 
@@ -306,12 +308,21 @@ def checked_name(name: str, where: str) -> str:
     """A class name without the white space around it.
 
     Raises:
-        ValueError: It is empty, or no line of text.
+        ValueError: It is empty or long, or has control characters.
     """
     text = name.strip()
-    if not text or not text.isprintable() or len(text) > 500:
+    if not text or len(text) > 500:
         raise ValueError(f'{where}: the name is {shown(name)}; every segment needs the name of a class')
+    refuse_unprintable(f'{where}: the name', text)
     return text
+
+
+def one_line(name: str) -> str:
+    """A name without the white space around it, and with a space for line breaks and tabs."""
+    return _BREAKS.sub(' ', name.strip())
+
+
+_BREAKS = re.compile(r'\s*[\t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]\s*')
 
 
 def checked_split(name: str, where: str) -> str:

@@ -6,9 +6,10 @@ Pillow decodes, as in the official data pipeline, so that pixels are equal to th
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image, ImageOps
 
 from xdet.io.errors import cause
 from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, shorten
+from xdet.io.warnings import warn_once
 
 ACCEPTED = 'accepted are 8 and 16-bit grey, RGB, RGBA, palette and CMYK images (JPEG, PNG, BMP, TIFF, WebP, GIF, ...)'
 
@@ -30,6 +32,14 @@ IMAGE_SUFFIXES = (
 def is_clutter(name: str) -> bool:
     """Whether a file or folder called ``name`` is one that systems add: hidden ones, ``__MACOSX``, ``Thumbs.db``."""
     return name.startswith('.') or name.lower() in _CLUTTER
+
+
+def tell_of_hidden(folder: str | os.PathLike, names: Iterable[str]) -> None:
+    """Say in one line that hidden files of a folder are left out; those that macOS adds (``._a.jpg``) are not told."""
+    hidden = sorted(name for name in names if name.startswith('.') and not name.startswith('._'))
+    if hidden:
+        told = f'{len(hidden)} hidden files are left out, first {shorten(hidden[0])!r}'
+        warn_once(f'{shorten(str(folder))}: {told}; rename those that count')
 
 
 _CLUTTER = (

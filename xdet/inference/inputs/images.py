@@ -13,7 +13,7 @@ from typing import Any, TypeGuard, Union
 import numpy as np
 from PIL import Image, ImageOps
 
-from xdet.datasets.files.image_io import IMAGE_SUFFIXES, ImageReadError, as_bgr, is_clutter, read_image
+from xdet.datasets.files.image_io import IMAGE_SUFFIXES, ImageReadError, as_bgr, is_clutter, read_image, tell_of_hidden
 from xdet.io.errors import cause
 from xdet.io.reading import expand, is_address, listed, shorten
 from xdet.io.warnings import warn_once
@@ -136,6 +136,8 @@ def files_below(folder: Path, suffixes: Sequence[str] | None, leave_out: str | P
                 seen.add(real)
                 kept.append(name)
         folders[:] = kept
+        if suffixes is not None:
+            tell_of_hidden(place, (name for name in files if Path(name).suffix.lower() in suffixes))
         files = [name for name in files if not is_clutter(name)]
         found += [Path(place, name) for name in files if suffixes is None or Path(name).suffix.lower() in suffixes]
     return sorted(found)

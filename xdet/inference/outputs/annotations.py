@@ -10,6 +10,7 @@ from typing import Any
 
 from xdet.datasets.exchange import AnnotatedImage, AnnotatedSet, Segment, write_annotations
 from xdet.datasets.exchange.kinds import kind_named
+from xdet.datasets.exchange.source import one_line
 from xdet.datasets.files.image_io import IMAGE_SUFFIXES
 
 from .writer import unique_stems
@@ -24,7 +25,7 @@ def annotated_image(prediction: Mapping[str, Any]) -> AnnotatedImage:
     """What was found in an image, in all scores; phrases of which nothing was found are left out."""
     size = (int(prediction['height']), int(prediction['width']))
     segments = [
-        Segment(row.get('name') or row['phrase'], size, mask=row['segmentation'], score=row.get('score'))
+        Segment(one_line(row.get('name') or row['phrase']), size, mask=row['segmentation'], score=row.get('score'))
         for row in prediction['segments']
         if row['area']
     ]
@@ -39,8 +40,9 @@ def annotated_set(predictions: Sequence[Mapping[str, Any]]) -> AnnotatedSet:
     stuff: set[str] = set()
     for prediction in predictions:
         rows = prediction['segments']
-        names.update(dict.fromkeys(prediction.get('classes') or [row['phrase'] for row in rows if 'phrase' in row]))
-        stuff |= {row['name'] for row in rows if row.get('is_thing') is False}
+        own = prediction.get('classes') or [row['phrase'] for row in rows if 'phrase' in row]
+        names.update(dict.fromkeys(map(one_line, own)))
+        stuff |= {one_line(row['name']) for row in rows if row.get('is_thing') is False}
     return AnnotatedSet(tuple(names), tuple(placed(images)), frozenset(stuff))
 
 

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from xdet.datasets.exchange.source import size_of_bytes
 from xdet.io.errors import cause
 from xdet.io.schema import require, shown
+from xdet.io.warnings import warn_once
 from xdet.version import __version__
 
 from ..bodies import Asked, check_size, load_json
@@ -34,6 +35,13 @@ _MOST_VALUES = 2_000_000  # brushes of tasks are lists of bytes
 _DEEPEST = 16
 _MOST_HANDLES = 64
 _T = TypeVar('_T')
+_KEPT = ('ANNOTATION_CREATED', 'ANNOTATIONS_CREATED', 'ANNOTATION_UPDATED')
+_FORGOTTEN = ('ANNOTATIONS_DELETED', 'TASKS_DELETED')
+_WITHOUT_EFFECT = (
+    *('TASKS_CREATED', 'TASKS_UPDATED', 'PROJECT_CREATED', 'PROJECT_UPDATED', 'PROJECT_DELETED'),
+    *('LABEL_LINK_CREATED', 'LABEL_LINK_UPDATED', 'LABEL_LINK_DELETED'),
+    *('REVIEW_CREATED', 'REVIEW_UPDATED', 'REVIEWS_DELETED'),
+)
 TASKS = ('instance', 'panoptic', 'semantic')
 """Tasks that annotate an image by class names."""
 
@@ -170,11 +178,16 @@ class _Backend(Handling):
         action = _field(body, 'action', str)
         if action == 'START_TRAINING':
             return await self._train(body, None)
+        if action not in (*_KEPT, *_FORGOTTEN, *_WITHOUT_EFFECT):
+            known = ', '.join(('START_TRAINING', *_KEPT, *_FORGOTTEN, *_WITHOUT_EFFECT))
+            raise Refused(422, f'event {shown(action)} is unknown; known are {known}')
         training = self.settings.training
-        if training is not None and action in ('ANNOTATION_CREATED', 'ANNOTATION_UPDATED'):
-            await self._of_files(training.keep, body)
-        elif training is not None and action in ('ANNOTATIONS_DELETED', 'TASKS_DELETED'):
-            await self._of_files(training.forget, body)
+        if action in _WITHOUT_EFFECT:
+            return json_answer(dict(status='ok', detail=f'{action} changes nothing here'))
+        if training is None:
+            warn_once(f'webhook: {action} is not kept, as training is off; start with --train-dir DIR to train')
+            return json_answer(dict(status='ok', detail='nothing is kept, as training is off'))
+        await self._of_files(training.keep if action in _KEPT else training.forget, body)
         return json_answer(dict(status='ok'))
 
     async def train(self, request: Request) -> Response:

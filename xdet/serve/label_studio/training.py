@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -21,7 +22,7 @@ from xdet.datasets.files.image_io import IMAGE_SUFFIXES
 from xdet.io.errors import cause
 from xdet.io.reading import expand, parse_json, read_json, shorten
 from xdet.io.schema import require, shown
-from xdet.io.writing import make_folder, write_bytes, write_json, write_text
+from xdet.io.writing import make_folder, write_bytes, write_files, write_json, write_text
 
 from ..refusal import Refused
 from .images import TaskImages
@@ -79,20 +80,30 @@ class Training:
     # ---------------------------------------------------------------------------------------- what webhooks bring
 
     def keep(self, body: Mapping[str, Any]) -> None:
-        """Keep the annotation of an event, in place of those that its task had.
+        """Keep the annotation, or the annotations, of an event, in place of those that their tasks had.
 
         Raises:
             Refused: The event does not say task and annotation.
             OSError: It cannot be written.
         """
-        task, annotation = body.get('task'), body.get('annotation')
-        if not isinstance(task, dict) or not isinstance(annotation, dict) or not isinstance(task.get('data'), dict):
-            raise Refused(422, 'the event has no task with data, or no annotation')
-        _number(annotation, 'annotation')
-        if not isinstance(annotation.get('result'), list):
-            raise Refused(422, f'the result of the annotation is {shown(annotation.get("result"))}; accepted is a list')
-        kept = dict(id=_number(task, 'task'), data=task['data'], annotations=[annotation])
-        write_json(self._tasks(project_of(body)) / f'{kept["id"]}.json', kept)
+        tasks, annotations = (
+            value if isinstance(value, list) else [value] for value in (body.get('task'), body.get('annotation'))
+        )
+        kept: dict[int, dict[str, Any]] = {}
+        for place, annotation in enumerate(annotations):
+            task = _task_of(annotation, place, tasks)
+            if not isinstance(task, dict) or not isinstance(annotation, dict) or not isinstance(task.get('data'), dict):
+                raise Refused(422, 'the event has no task with data, or no annotation')
+            _number(annotation, 'annotation')
+            result = annotation.get('result')
+            if not isinstance(result, list):
+                raise Refused(422, f'the result of the annotation is {shown(result)}; accepted is a list')
+            number = _number(task, 'task')
+            kept.setdefault(number, dict(id=number, data=task['data'], annotations=[]))['annotations'].append(
+                annotation
+            )
+        folder = self._tasks(project_of(body))
+        write_files({folder / f'{number}.json': json.dumps(entry).encode() for number, entry in kept.items()})
 
     def forget(self, body: Mapping[str, Any]) -> None:
         """Forget the annotations, or the tasks, that an event says are deleted.
@@ -268,6 +279,13 @@ def _config(folder: Path, data: AnnotatedSet, iters: int) -> str:
         f'interval = {min(iters, 100)}',
     ]
     return '\n'.join(lines) + '\n'
+
+
+def _task_of(annotation: Any, place: int, tasks: list[Any]) -> Any:
+    """The task of one annotation of an event: by the number that the annotation says, else the one at its place."""
+    number = annotation.get('task') if isinstance(annotation, dict) else None
+    named = [task for task in tasks if number is not None and isinstance(task, dict) and task.get('id') == number]
+    return next(iter(named), tasks[place] if place < len(tasks) else None)
 
 
 def _entries(value: Any) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
-from xdet.datasets.exchange.files import Content, json_bytes, unique_file
+from xdet.datasets.exchange.files import Content, json_bytes, unique_file, visible
 from xdet.datasets.exchange.source import (
     Source,
     checked_name,
@@ -142,7 +142,7 @@ def files(data: AnnotatedSet) -> Iterator[tuple[str, Content]]:
         if image.split:
             about['split'] = image.split
         yield (
-            unique_file(Path(stem).with_suffix('.geojson').as_posix(), taken),
+            unique_file(visible(Path(stem).with_suffix('.geojson').as_posix()), taken),
             json_bytes(dict(type='FeatureCollection', features=features, xdet=about)),
         )
         yield f'images/{image.file}', Path(image.path)
