@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
@@ -74,8 +74,13 @@ def make_app(service: Service, token: str | None = None, hosts: Collection[str] 
         exception_handlers={Refused: refused, HTTPException: http_error, Exception: fault},
     )
     app.add_middleware(Guard, metrics=server.metrics, token=token, hosts=hosts)
+    _add_routes(app, server, service.inferencer.task_names)
+    return app
+
+
+def _add_routes(app: FastAPI, server: _Server, names: Sequence[str]) -> None:
+    """Paths for the tasks of these names, for kept images, and about the server."""
     add = partial(app.add_api_route, response_class=Response, response_model=None)
-    names = service.inferencer.task_names
     add('/v1/tasks', server.tasks, methods=['GET'], summary='Tasks, their options, and limits', responses=_errors(401))
     for name in names:
         add(
@@ -126,7 +131,6 @@ def make_app(service: Service, token: str | None = None, hosts: Collection[str] 
     add('/healthz', server.health, methods=['GET'], summary='Whether the process answers')
     add('/readyz', server.ready, methods=['GET'], summary='Whether a request would be taken now')
     add('/metrics', server.prometheus, methods=['GET'], summary='Numbers in the text format of Prometheus')
-    return app
 
 
 class _Server(Handling):

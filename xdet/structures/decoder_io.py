@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,11 +55,18 @@ class ImageFeatures:
     def select(self, indices: Sequence[int]) -> ImageFeatures:
         """Features of some images of the batch."""
         rows = list(indices)
+        return self._each(lambda level: level[rows])
+
+    def detached(self) -> ImageFeatures:
+        """The same, for a task that must not change what makes them."""
+        return self._each(lambda level: level.detach())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> ImageFeatures:
         return ImageFeatures(
-            backbone=tuple(level[rows] for level in self.backbone),
-            mask_features=self.mask_features[rows],
-            memory=tuple(level[rows] for level in self.memory),
-            image=None if self.image is None else self.image[rows],
+            backbone=tuple(map(change, self.backbone)),
+            mask_features=change(self.mask_features),
+            memory=tuple(map(change, self.memory)),
+            image=None if self.image is None else change(self.image),
         )
 
 

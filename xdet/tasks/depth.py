@@ -14,7 +14,7 @@ from torch import Tensor
 from xdet.models.context import TaskContext
 from xdet.models.heads.depth import DepthHead
 from xdet.registry import MODELS, TASKS
-from xdet.structures import DecoderOutput, ImageFeatures, XDetDataSample
+from xdet.structures import DecoderOutput, XDetDataSample
 
 from .base import TaskAdapter, describe
 
@@ -69,7 +69,7 @@ class DepthTask(TaskAdapter):
         assert self.criterion is not None
         rows = [row for row, sample in enumerate(context.samples) if self.trains(sample)]
         features = context.features.select(rows)
-        found = self.head(_detached(features) if self.detach else features)
+        found = self.head(features.detached() if self.detach else features)
         maps, parts = [context.samples[row].gt_depth.depth[0] for row in rows], []
         for row, true, own in zip(rows, maps, found, strict=True):
             seen = tuple(context.samples[row].img_shape[:2])
@@ -92,11 +92,3 @@ class DepthTask(TaskAdapter):
             if size != (height, width):
                 part = F.interpolate(part, size, mode='bilinear', align_corners=False)
             sample.pred_depth = PixelData(depth=part[0].clamp(*self.range).exp())
-
-
-def _detached(features: ImageFeatures) -> ImageFeatures:
-    return ImageFeatures(
-        tuple(level.detach() for level in features.backbone),
-        features.mask_features.detach(),
-        tuple(level.detach() for level in features.memory),
-    )

@@ -19,7 +19,7 @@ from xdet.models.losses.matching.matcher import assign
 from xdet.models.losses.targets import pad_masks
 from xdet.models.similarity import cosine_logits
 from xdet.registry import MODELS, TASKS
-from xdet.structures import DecoderOutput, ImageFeatures, XDetDataSample
+from xdet.structures import DecoderOutput, XDetDataSample
 
 from .base import TaskAdapter, describe, image_names, input_size
 from .segmentation import vocabulary_of
@@ -102,7 +102,7 @@ class PoseTask(TaskAdapter):
         matches = self._match(context, outputs)
         features = context.features
         if self.detach:
-            state, mask_embed, features = state.detach(), mask_embed.detach(), _detached(features)
+            state, mask_embed, features = state.detach(), mask_embed.detach(), features.detached()
         segments = [sample.gt_segments for sample in context.samples]
         # Of which segments it is known whether they have keypoints, and of those that have some.
         known = [(match >= 0) & (own.posed >= 0) for match, own in zip(matches, segments, strict=True)]
@@ -189,11 +189,3 @@ def _first(values: Tensor) -> Tensor:
     """Positions at which a value of ``[n]`` occurs for the first time."""
     alike = values[:, None] == values
     return (~alike.tril(-1).any(1)).nonzero()[:, 0]
-
-
-def _detached(features: ImageFeatures) -> ImageFeatures:
-    return ImageFeatures(
-        tuple(level.detach() for level in features.backbone),
-        features.mask_features.detach(),
-        tuple(level.detach() for level in features.memory),
-    )
