@@ -17,9 +17,10 @@ from tiny.annotated import masks
 from tiny.mutation import mutated
 
 from xdet.datasets.exchange import AnnotatedSet, Polygon, Segment, detect_kind, read_annotations, write_annotations
+from xdet.datasets.exchange.entries import checked_name, read_xml
 from xdet.datasets.exchange.kinds import KINDS, WRITTEN
 from xdet.datasets.exchange.polygons import iou
-from xdet.datasets.exchange.source import Source, checked_name, list_files, read_xml
+from xdet.datasets.exchange.source import Source, list_files
 from xdet.datasets.files.outlines import check_coordinates
 from xdet.io import warnings
 from xdet.structures import encode_mask

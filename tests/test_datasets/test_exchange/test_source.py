@@ -15,7 +15,8 @@ from PIL import Image
 from tiny.annotation_files import BOX, coco, cvat, geojson, labelme, voc, write
 
 from xdet.datasets.exchange import read_annotations
-from xdet.datasets.exchange.source import Source, inner_path, read_xml
+from xdet.datasets.exchange.entries import read_xml
+from xdet.datasets.exchange.source import Source, inner_path
 from xdet.inference.names.calibration import Case, read_cases
 
 DECOMPOSED = unicodedata.normalize('NFD', 'Zoë.png')

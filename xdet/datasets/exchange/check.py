@@ -17,9 +17,10 @@ from xdet.io.errors import cause
 from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, shorten
 
 from .annotated import AnnotatedImage, AnnotatedSet, Segment
+from .entries import image_size_of, size_of_bytes
 from .polygons import iou
 from .problems import Problems
-from .source import Source, image_size_of, list_images, size_of_bytes
+from .source import Source, list_images
 
 TINY = 4
 """Pixels of a mask below which it is called tiny."""

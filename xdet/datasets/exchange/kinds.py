@@ -15,9 +15,10 @@ from xdet.io.warnings import warn_once
 from xdet.io.writing import replacing, replacing_path
 
 from .annotated import AnnotatedImage, AnnotatedSet
+from .entries import read_xml
 from .files import Content, visible
 from .formats import coco, cvat, geojson, instance_pngs, label_studio, labelme, supervisely, via, voc, yolo
-from .source import Source, inner_path, list_files, read_xml
+from .source import Source, inner_path, list_files
 
 Reader = Callable[[Source], AnnotatedSet]
 Writer = Callable[[AnnotatedSet], Iterator[tuple[str, Content]]]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from xdet.datasets.exchange import AnnotatedImage, AnnotatedSet, Segment, write_annotations
+from xdet.datasets.exchange.entries import one_line
 from xdet.datasets.exchange.kinds import kind_named
-from xdet.datasets.exchange.source import one_line
 from xdet.datasets.files.image_io import IMAGE_SUFFIXES
 
 from .writer import unique_stems

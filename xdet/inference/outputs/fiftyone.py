@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xdet.datasets.exchange import AnnotatedImage, AnnotatedSet, Segment
-from xdet.datasets.exchange.source import checked_name, image_size_of
+from xdet.datasets.exchange.entries import checked_name, image_size_of
 from xdet.lazy import import_optional
 from xdet.structures import encode_mask
 

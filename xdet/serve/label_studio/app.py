@@ -15,7 +15,7 @@ from anyio import to_thread
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from xdet.datasets.exchange.source import size_of_bytes
+from xdet.datasets.exchange.entries import size_of_bytes
 from xdet.io.errors import cause
 from xdet.io.schema import require, shown
 from xdet.io.warnings import warn_once

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from xdet.datasets.exchange.source import checked_name, parse_xml
+from xdet.datasets.exchange.entries import checked_name, parse_xml
 from xdet.io.errors import cause
 from xdet.io.schema import shown
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from xdet.datasets.exchange import AnnotatedSet, split_set, write_annotations, wrong_sizes
+from xdet.datasets.exchange.entries import size_of_bytes
 from xdet.datasets.exchange.formats.label_studio import read
-from xdet.datasets.exchange.source import Source, size_of_bytes
+from xdet.datasets.exchange.source import Source
 from xdet.datasets.files.image_io import IMAGE_SUFFIXES
 from xdet.io.errors import cause
 from xdet.io.reading import expand, parse_json, read_json, shorten

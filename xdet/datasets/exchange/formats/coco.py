@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
+from xdet.datasets.exchange.entries import checked_name, checked_size
 from xdet.datasets.exchange.files import Content, json_bytes, unique_file
 from xdet.datasets.exchange.maps import png, without_overlap
-from xdet.datasets.exchange.source import Source, checked_name, checked_size, panoptic_file, splits_of
+from xdet.datasets.exchange.source import Source, panoptic_file, splits_of
 from xdet.datasets.files.coco_json import (
     COCO_LISTS,
     check_category,

@@ -10,11 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment, merged
-from xdet.datasets.exchange.files import Content
-from xdet.datasets.exchange.polygons import ellipse, join, turned
-from xdet.datasets.exchange.row_codes import row_runs
-from xdet.datasets.exchange.source import (
-    Source,
+from xdet.datasets.exchange.entries import (
     checked_box,
     checked_name,
     checked_points,
@@ -23,6 +19,10 @@ from xdet.datasets.exchange.source import (
     parse_number,
     read_xml,
 )
+from xdet.datasets.exchange.files import Content
+from xdet.datasets.exchange.polygons import ellipse, join, turned
+from xdet.datasets.exchange.row_codes import row_runs
+from xdet.datasets.exchange.source import Source
 from xdet.io.schema import shown
 from xdet.structures.masks.boxes import mask_xywh
 from xdet.structures.masks.codes import EncodedMask, encode_mask

@@ -9,17 +9,9 @@ from typing import Any
 import numpy as np
 
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
+from xdet.datasets.exchange.entries import checked_name, checked_points, checked_size, checked_split, image_size_of
 from xdet.datasets.exchange.files import Content, json_bytes, unique_file, visible
-from xdet.datasets.exchange.source import (
-    Source,
-    checked_name,
-    checked_points,
-    checked_size,
-    checked_split,
-    first_file,
-    image_size_of,
-    names_of_stem,
-)
+from xdet.datasets.exchange.source import Source, first_file, names_of_stem
 from xdet.io.reading import read_json
 from xdet.io.schema import require, shown
 

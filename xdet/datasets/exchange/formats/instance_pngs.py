@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Segment
+from xdet.datasets.exchange.entries import checked_box, checked_name, checked_size, checked_split
 from xdet.datasets.exchange.files import Content, json_bytes, unique_file
 from xdet.datasets.exchange.maps import png
-from xdet.datasets.exchange.source import Source, checked_box, checked_name, checked_size, checked_split, inner_path
+from xdet.datasets.exchange.source import Source, inner_path
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.io.reading import parse_json, read_text
 from xdet.io.schema import require

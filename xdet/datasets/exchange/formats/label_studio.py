@@ -12,11 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
-from xdet.datasets.exchange.files import Content, json_bytes
-from xdet.datasets.exchange.polygons import join, turned
-from xdet.datasets.exchange.row_codes import decode_brush, encode_brush
-from xdet.datasets.exchange.source import (
-    Source,
+from xdet.datasets.exchange.entries import (
     checked_name,
     checked_points,
     checked_size,
@@ -24,6 +20,10 @@ from xdet.datasets.exchange.source import (
     image_size_of,
     read_xml,
 )
+from xdet.datasets.exchange.files import Content, json_bytes
+from xdet.datasets.exchange.polygons import join, turned
+from xdet.datasets.exchange.row_codes import decode_brush, encode_brush
+from xdet.datasets.exchange.source import Source
 from xdet.io.reading import read_json
 from xdet.io.schema import require, shown
 

@@ -12,18 +12,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment, merged
+from xdet.datasets.exchange.entries import checked_name, checked_points, checked_size, image_size_of, listed_names
 from xdet.datasets.exchange.files import Content, json_bytes, unique_file
 from xdet.datasets.exchange.maps import png
 from xdet.datasets.exchange.polygons import ellipse, join
-from xdet.datasets.exchange.source import (
-    Source,
-    checked_name,
-    checked_points,
-    checked_size,
-    image_size_of,
-    listed_names,
-    split_of_folders,
-)
+from xdet.datasets.exchange.source import Source, split_of_folders
 from xdet.datasets.files.image_io import open_image
 from xdet.io.errors import cause
 from xdet.io.reading import read_json, shorten

@@ -12,15 +12,8 @@ import numpy as np
 from PIL import Image
 
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
-from xdet.datasets.exchange.source import (
-    MOST_PIXELS,
-    Source,
-    checked_box,
-    checked_name,
-    checked_points,
-    checked_size,
-    split_of_folders,
-)
+from xdet.datasets.exchange.entries import MOST_PIXELS, checked_box, checked_name, checked_points, checked_size
+from xdet.datasets.exchange.source import Source, split_of_folders
 from xdet.datasets.files.image_io import open_image
 from xdet.io.errors import cause
 from xdet.io.reading import read_json, shorten

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
+from xdet.datasets.exchange.entries import checked_box, checked_name, checked_points, image_size_of
 from xdet.datasets.exchange.polygons import ellipse, turned
-from xdet.datasets.exchange.source import Source, checked_box, checked_name, checked_points, image_size_of, list_files
+from xdet.datasets.exchange.source import Source, list_files
 from xdet.io.reading import read_json, read_text
 from xdet.io.schema import require, shown
 

@@ -12,24 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
-from xdet.datasets.exchange.files import Content, unique_file
-from xdet.datasets.exchange.maps import png, without_overlap
-from xdet.datasets.exchange.source import (
+from xdet.datasets.exchange.entries import (
     NO_CLASSES,
-    Source,
     checked_box,
     checked_name,
     checked_points,
     checked_size,
-    first_file,
     image_size_of,
-    list_files,
     listed_names,
-    names_of_stem,
     parse_number,
     read_xml,
-    split_of_folders,
 )
+from xdet.datasets.exchange.files import Content, unique_file
+from xdet.datasets.exchange.maps import png, without_overlap
+from xdet.datasets.exchange.source import Source, first_file, list_files, names_of_stem, split_of_folders
 from xdet.datasets.files.segment_maps import read_pixels
 from xdet.io.reading import read_names
 from xdet.io.schema import shown

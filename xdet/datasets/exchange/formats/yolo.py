@@ -11,20 +11,10 @@ from typing import Any
 import numpy as np
 
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet, Polygon, Segment
+from xdet.datasets.exchange.entries import checked_points, checked_size, image_size_of, parse_number, unique_names
 from xdet.datasets.exchange.files import Content, unique_file
 from xdet.datasets.exchange.polygons import join
-from xdet.datasets.exchange.source import (
-    SPLITS,
-    Source,
-    checked_points,
-    checked_size,
-    image_size_of,
-    list_files,
-    list_images,
-    parse_number,
-    trailing_paths,
-    unique_names,
-)
+from xdet.datasets.exchange.source import SPLITS, Source, list_files, list_images, trailing_paths
 from xdet.io.errors import cause
 from xdet.io.reading import read_list, read_text, shorten
 from xdet.io.schema import checked, shown
