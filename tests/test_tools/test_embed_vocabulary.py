@@ -37,11 +37,11 @@ def embed(weights, tmp_path, monkeypatch):
         main.__globals__['_NAMES_PER_STEP'] = 2
         if limit is not None:
 
-            def track(parts, description):
+            def progress(parts, what):
                 yield from parts[:limit]
                 raise KeyboardInterrupt
 
-            main.__globals__['track'] = track
+            main.__globals__['progress'] = progress
         main()
 
     return run
@@ -88,7 +88,7 @@ def test_other_weights_are_refused_unless_overwritten(embed, weights, tmp_path):
     ('names', 'target', 'message'),
     [
         ('nothing.txt', 'a.safetensors', 'error: nothing.txt: no such class list'),
-        ([''], 'a.safetensors', 'error: the list of class names is empty'),
+        ([''], 'a.safetensors', 'error: .*names.txt: the list of class names is empty'),
         (['dog'], 'a.pth', 'error: target .* must be a .safetensors file'),
     ],
 )

@@ -215,6 +215,6 @@ def test_progress_is_shown_for_many_new_names(tiny, capsys):
     vocabulary = _vocabulary(*(f'thing {i}' for i in range(4)))
     with mock.patch.object(module, '_PROGRESS_FROM', 3):
         tiny(vocabulary)
-        assert 'Embedding 5 class names' in capsys.readouterr().out
+        assert 'Embedding 5 class names' in capsys.readouterr().err
         tiny(vocabulary)
-    assert not capsys.readouterr().out
+    assert not capsys.readouterr().err
