@@ -120,6 +120,30 @@ def test_voc_without_its_folders(folder: str, tmp_path: Path) -> None:
     assert image.file == 'a.png'
 
 
+@pytest.mark.parametrize('mode', ['RGB', 'RGBA'])
+def test_label_images_in_colours(mode: str, tmp_path: Path) -> None:
+    """CVAT's segmentation masks: colours of classes are in ``labelmap.txt``, those of objects VOC's palette."""
+    images(tmp_path, 'JPEGImages/a.png')
+    classes, objects = np.zeros((2, 6, 8, 3), np.uint8)
+    classes[:2], classes[2:4], classes[5] = (250, 50, 83), (10, 20, 30), (224, 224, 192)
+    objects[0], objects[1], objects[2:4], objects[5] = (128, 0, 0), (0, 128, 0), (128, 128, 0), (224, 224, 192)
+    for name, pixels in (('SegmentationClass', classes), ('SegmentationObject', objects)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(pixels).convert(mode).save(tmp_path / name / 'a.png')
+    lines = '# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:10,20,30::\ndog:250,50,83::\n'
+    texts(tmp_path, **{'labelmap.txt': lines})
+    data = read_annotations(tmp_path)
+    assert data.names == ('cat', 'dog')
+    (image,) = data.images
+    assert [(one.name, one.area) for one in image.segments] == [('dog', 8), ('dog', 8), ('cat', 16)]
+    texts(tmp_path, **{'labelmap.txt': lines.replace('10,20,30', '10,20,31')})
+    with pytest.raises(ValueError, match='a.png: has the colour 10, 20, 30, which neither'):
+        read_annotations(tmp_path)
+    texts(tmp_path, **{'labelmap.txt': 'cat:10,20'})
+    with pytest.raises(ValueError, match="'cat:10,20' is no name:red,green,blue"):
+        read_annotations(tmp_path)
+
+
 def test_images_of_labelme_and_cvat(tmp_path: Path) -> None:
     images(tmp_path, 'labelme/images/a.png', 'cvat/images/default/a.png', 'studio/images/a.png')
     texts(tmp_path, **{'labelme/labels/a.json': json.dumps(labelme(imagePath='..\\images\\a.png'))})

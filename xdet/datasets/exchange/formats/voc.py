@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,7 +27,7 @@ from xdet.datasets.exchange.files import Content, unique_file
 from xdet.datasets.exchange.maps import png, without_overlap
 from xdet.datasets.exchange.source import Source, first_file, list_files, names_of_stem, split_of_folders
 from xdet.datasets.files.segment_maps import read_pixels
-from xdet.io.reading import read_names
+from xdet.io.reading import read_names, read_text
 from xdet.io.schema import shown
 from xdet.structures.masks.codes import encode_mask
 
@@ -38,6 +38,7 @@ CLASSES = (
 """Classes of VOC, whose label images begin with 1; used where no ``labels.txt`` says others."""
 
 _VOID = 255
+_NOTHING = (*NO_CLASSES, 'background')
 _FLAGS = ('difficult', 'truncated', 'occluded')
 
 
@@ -61,14 +62,17 @@ def read(source: Source) -> AnnotatedSet:
         {Path(file).with_suffix('').as_posix(): folder / file for file in list_files(folder, (suffix,))}
         for folder, suffix in zip(folders.values(), ('.xml', '.png', '.png'), strict=True)
     ]
-    names = list(source.names or listed_names(root / 'labels.txt'))
+    colours = _label_map(root / 'labelmap.txt')
+    told = [name for name in colours if name not in _NOTHING]
+    names = list(source.names or listed_names(root / 'labels.txt') or told)
+    table = {colour: 0 if name in _NOTHING else told.index(name) + 1 for name, colour in colours.items()}
     splits = _splits(root)
     images = []
     for stem in sorted({stem for part in files for stem in part}):
         with source.problems.entry():
             own = tuple(part.get(stem) for part in files)
-            image = _read_image(source, root, stem, own, names or list(CLASSES), splits.get(stem, ''))
-            if not image.segments and own[2] is not None and (_pixels(own[2]) == _VOID).any():
+            image = _read_image(source, root, stem, own, names or list(CLASSES), splits.get(stem, ''), table)
+            if not image.segments and own[2] is not None and (_pixels(own[2], table) == _VOID).any():
                 source.problems.leave_out('have no class but void (255) in their label image', stem)
             names += [one for one in dict.fromkeys(s.name for s in image.segments) if one not in names and names]
             images.append(image)
@@ -90,6 +94,29 @@ def _read_loose(source: Source) -> AnnotatedSet:
     return AnnotatedSet(tuple(names), tuple(images))
 
 
+def _label_map(path: Path) -> dict[str, int]:
+    """Names and colours of CVAT's ``labelmap.txt``, whose label images are in colours; none if there is no such file.
+
+    Raises:
+        OSError, ValueError: It is damaged.
+    """
+    colours: dict[str, int] = {}
+    for line in read_text(path).splitlines() if path.is_file() else ():
+        if line.startswith('#') or not line.strip():
+            continue
+        name, *rest = line.split(':')
+        values = [parse_number(value, f'{path}: {shown(line)}', int) for value in (rest or [''])[0].split(',')]
+        if len(values) != 3 or not 0 <= min(values) <= max(values) <= 255:
+            raise ValueError(f'{path}: {shown(line)} is no name:red,green,blue with colours from 0 to 255')
+        colours[checked_name(name, str(path))] = _code(np.array(values))
+    return colours
+
+
+def _code(colours: NDArray[Any]) -> Any:
+    """Colours ``[..., 3]`` as one number each."""
+    return colours[..., :3].astype(np.int64) @ [65536, 256, 1]
+
+
 def _splits(root: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for kind in ('Main', 'Segmentation'):
@@ -101,7 +128,13 @@ def _splits(root: Path) -> dict[str, str]:
 
 
 def _read_image(
-    source: Source, root: Path, stem: str, files: Sequence[Path | None], names: Sequence[str], split: str
+    source: Source,
+    root: Path,
+    stem: str,
+    files: Sequence[Path | None],
+    names: Sequence[str],
+    split: str,
+    table: Mapping[int, int] | None = None,
 ) -> AnnotatedImage:
     about, shapes, classes = files
     objects: list[dict[str, Any]] = []
@@ -120,7 +153,7 @@ def _read_image(
     file, path = _find_image(source, root, stem, given, about or root / 'SegmentationObject' / stem)
     segments: list[Segment] = []
     if drawn := shapes or classes:
-        segments = _read_maps(shapes, classes, objects, names)
+        segments = _read_maps(shapes, classes, objects, names, table or {})
         size = segments[0].size if segments else (size or _shape(drawn))
     if size is None:
         if not path:
@@ -175,11 +208,11 @@ def _read_object(entry: ElementTree.Element, path: Path, place: int) -> dict[str
 
 
 def _read_maps(
-    shapes: Path | None, classes: Path | None, objects: Sequence[dict], names: Sequence[str]
+    shapes: Path | None, classes: Path | None, objects: Sequence[dict], names: Sequence[str], table: Mapping[int, int]
 ) -> list[Segment]:
     """Segments of the label images; object i of the XML is i in the image of objects."""
-    labels = _pixels(classes) if classes else None
-    numbers = _pixels(shapes) if shapes else labels
+    labels = _pixels(classes, table) if classes else None
+    numbers = _pixels(shapes, _PALETTE) if shapes else labels
     assert numbers is not None
     if labels is not None and labels.shape != numbers.shape:
         raise ValueError(f'{classes}: has {labels.shape[::-1]} pixels, {shapes} has {numbers.shape[::-1]} (w, h)')
@@ -205,10 +238,20 @@ def _read_maps(
     return segments
 
 
-def _pixels(path: Path) -> NDArray[Any]:
+def _pixels(path: Path, table: Mapping[int, int]) -> NDArray[Any]:
+    """Values of a label image; those of one in colours by a table, or by VOC's own palette."""
     pixels = read_pixels(str(path))
+    if pixels.ndim == 3 and pixels.dtype == np.uint8 and pixels.shape[2] in (3, 4):
+        found, inverse = np.unique(_code(pixels), return_inverse=True)
+        values_of = {next(reversed(_PALETTE)): _VOID, **table} if table else _PALETTE
+        unknown = [code for code in found.tolist() if code not in values_of]
+        if unknown:
+            colour = ', '.join(str(unknown[0] >> bits & 255) for bits in (16, 8, 0))
+            raise ValueError(f'{path}: has the colour {colour}, which neither labelmap.txt nor the palette of VOC has')
+        values = np.array([values_of[code] for code in found.tolist()], np.uint8)
+        return values[inverse].reshape(pixels.shape[:2])
     if pixels.ndim != 2 or pixels.dtype != np.uint8:
-        raise ValueError(f'{path}: is no palette or grey image of 8 bits')
+        raise ValueError(f'{path}: is no palette, grey or colour image of 8 bits')
     return pixels
 
 
@@ -279,3 +322,6 @@ def voc_palette() -> bytes:
             for channel in range(3):
                 colours[value, channel] |= (value >> (3 * bit + channel) & 1) << (7 - bit)
     return colours.tobytes()
+
+
+_PALETTE = {int(code): value for value, code in enumerate(_code(np.frombuffer(voc_palette(), np.uint8).reshape(-1, 3)))}

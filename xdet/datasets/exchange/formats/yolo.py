@@ -168,8 +168,8 @@ def _parts(about: Mapping[str, Any], root: Path, file: Path, source: Source) -> 
 def _listed(split: str, listing: Path, base: Path) -> _Part:
     """The images of a text file with a path in every line."""
     names = []
-    for line in read_list(listing):
-        ends = list(trailing_paths(line, str(listing)))
+    for line in filter(str.strip, read_text(listing).splitlines()):
+        ends = list(trailing_paths(line.strip(), str(listing)))
         names.append(next((end for end in ends if (base / end).is_file()), ends[-1]))
     return _Part(split, base, tuple(names))
 
