@@ -139,25 +139,6 @@ def test_joined_queries_hear_what_lies_under_their_masks(dtype: torch.dtype) -> 
         assert torch.equal(own[..., -1], before[..., -1])
 
 
-def test_queries_learn_names_of_their_own() -> None:
-    """As cross entropy says, over segments that have a query, whatever "no object" says."""
-    logits, labels = [memory(3, 4, 5), memory(3, 4, 3)], [torch.tensor([3, 0]), torch.tensor([1])]
-    matches = [torch.tensor([[2, 0], [1, 2], [3, -1]]), torch.tensor([[1], [0], [2]])]
-    module = head(joined=True, own_weight=2.0)
-    own = module.own_loss(logits, matches, labels)['loss_own_names']
-    cross_entropy = torch.nn.functional.cross_entropy
-    first = [
-        cross_entropy(logits[0][layer, match[match >= 0], :-1], labels[0][match >= 0], reduction='sum')
-        for layer, match in enumerate(matches[0])
-    ]
-    second = cross_entropy(logits[1][range(3), matches[1][:, 0], :-1], labels[1].expand(3), reduction='sum')
-    torch.testing.assert_close(own, 2 * (sum(first) + second) / (3 * 3))
-    other = [torch.cat([each[..., :-1], each[..., -1:] + 5], -1) for each in logits]
-    torch.testing.assert_close(
-        head(joined=True, own_weight=2.0).own_loss(other, matches, labels)['loss_own_names'], own
-    )
-
-
 def test_joined_names_move_pixels_and_not_masks() -> None:
     maps, embeds, masks = (memory(*shape).requires_grad_() for shape in ((1, 8, 4, 4), (1, 2, 5), (1, 5, 16, 16)))
     module = head(joined=True)
@@ -173,7 +154,6 @@ def test_joined_names_move_pixels_and_not_masks() -> None:
         dict(share=float('nan')),
         dict(weight=-1),
         dict(void_weight=-1),
-        dict(own_weight=-1),
         dict(maps=dict(mask_features=8)),
         dict(heard=['backbone_3']),
     ],

@@ -45,9 +45,6 @@ class PixelNames(nn.Module):
         share (float): Say of the pixels in the names of queries at inference, in [0, 1]; 0 changes nothing.
         joined (bool): Add what the pixels say to the class logits, in training and at inference, in place of the
             mixture by ``share``.
-        own_weight (float): With ``joined``, weight of :meth:`own_loss`: names that queries give without their pixels.
-            With 0 they leave names to the pixels, and a training that goes on without ``PixelNames`` starts from
-            queries that know none.
 
     Raises:
         ValueError: A share or weight is out of range, or a map has no such name.
@@ -62,13 +59,12 @@ class PixelNames(nn.Module):
         void_weight: float = 0.0,
         share: float = 0.0,
         joined: bool = False,
-        own_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        if not (0 <= share <= 1 and weight >= 0 and void_weight >= 0 and own_weight >= 0):
+        if not (0 <= share <= 1 and weight >= 0 and void_weight >= 0):
             raise ValueError(
-                f'PixelNames: share={share}, weight={weight}, void_weight={void_weight}, own_weight={own_weight}; '
-                'accepted are a share in [0, 1] and weights of at least 0'
+                f'PixelNames: share={share}, weight={weight}, void_weight={void_weight}; accepted are a share in '
+                '[0, 1] and weights of at least 0'
             )
         for name in maps:
             if not re.fullmatch(r'(memory|backbone)_\d', name):
@@ -86,7 +82,6 @@ class PixelNames(nn.Module):
         self.void_weight = void_weight
         self.share = share
         self.joined = joined
-        self.own_weight = own_weight
 
     def embed(self, name: str, features: ImageFeatures) -> tuple[Tensor, tuple[int, int]]:
         """Embeddings ``[B, h * w, C]`` of the pixels of a map, and its size."""
@@ -172,30 +167,6 @@ class PixelNames(nn.Module):
                     pixels = cosine_logits(embeddings[index], text[:-1], logit_scale)
                     said[index] = said[index] + share @ pixels / len(self.heard)
             return [own + F.pad(more.log_softmax(-1), (0, 1)) for own, more in zip(logits, said, strict=True)]
-
-    def own_loss(
-        self, logits: Sequence[Tensor], matches: Sequence[Tensor], labels: Sequence[Tensor]
-    ) -> dict[str, Tensor]:
-        """Cross entropy of the names that matched queries give themselves, mean over segments and layers.
-
-        Collective: with several ranks all have to call it.
-
-        Args:
-            logits (Sequence[Tensor]): ``[L, n, K_b + 1]`` per image, before :meth:`join`. "No object", the last, has no
-                part: whether there is an object is decided after joining.
-            matches (Sequence[Tensor]): ``[L, s]`` int64 per image: the query of each segment, -1 for none.
-            labels (Sequence[Tensor]): ``[s]`` int64 per image.
-
-        Returns:
-            dict[str, Tensor]: Weighted ``loss_own_names``.
-        """
-        total = logits[0].new_zeros(())
-        for own, match, label in zip(logits, matches, labels, strict=True):
-            names = at_least_single(own[..., :-1]).log_softmax(-1)
-            layers = torch.arange(len(match), device=match.device)[:, None]
-            total = total - (names[layers, match.clamp(min=0), label] * (match >= 0)).sum()
-        count = mean_over_ranks(sum(map(len, labels)), total).clamp(min=1)
-        return {'loss_own_names': self.own_weight * total / (len(logits[0]) * count)}
 
     def mix(
         self, logits: Tensor, mask_embeds: Tensor, features: ImageFeatures, text: Tensor, logit_scale: Tensor

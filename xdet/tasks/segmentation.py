@@ -108,8 +108,8 @@ class SegmentationTask(TaskAdapter):
         targets = SegmentTargets(segments, input_size(outputs), image_names(context))
         embeddings = [text[vocabulary] for vocabulary in vocabularies]
         mask_embeds = [layer.rows(layer.mask_embed, OBJECT) for layer in outputs.layers]
-        of_images = [torch.stack(layers) for layers in zip(*class_logits, strict=True)]
         if self.pixel_names is not None and self.pixel_names.joined:
+            of_images = [torch.stack(layers) for layers in zip(*class_logits, strict=True)]
             masks, scale = torch.stack(mask_embeds, 1), context.text.logit_scale
             joined = self.pixel_names.join(of_images, masks, features, embeddings, scale)
             class_logits = [list(layer) for layer in zip(*joined, strict=True)]
@@ -118,9 +118,6 @@ class SegmentationTask(TaskAdapter):
         losses = self.criterion(*predictions, outputs.mask_features, targets, matches)
         if self.pixel_names is not None:
             losses.update(self.pixel_names.loss(features, embeddings, targets, context.text.logit_scale))
-            if self.pixel_names.joined and self.pixel_names.own_weight:
-                labels = [target.labels for target in segments]
-                losses.update(self.pixel_names.own_loss(of_images, matches, labels))
         if any(map(self._learns_nouns, context.samples)):
             losses.update(self._noun_loss(context, class_embeds, matches, embeddings, targets))
         return losses
