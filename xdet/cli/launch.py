@@ -118,7 +118,7 @@ def start_runner(cfg: Config, args: Namespace) -> XDetRunner:
         with quiet_imports():
             for registry in (MODELS, DATASETS, TRANSFORMS, METRICS):
                 registry.import_from_location()
-        check_signatures(cfg)
+            check_signatures(cfg)  # looks for components of optional packages, which imports these
         return runner.from_cfg(cfg)
 
 
