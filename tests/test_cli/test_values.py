@@ -59,6 +59,22 @@ def cfg() -> Config:
         ('find_unused_parameters', 'x'),
         ('compile', 'x'),
         ('allow_missing', 'x'),
+        ('allow_missing', 5),
+        ('train_cfg.max_iters', 1e30),
+        ('randomness.seed', 1 << 32),
+        ('param_scheduler.begin', -5),
+        ('param_scheduler.end', 0),
+        ('param_scheduler', 5),
+        ('param_scheduler', 'x'),
+        ('val_evaluator', 5),
+        ('visualizer', 5),
+        ('model_wrapper_cfg', 5),
+        ('launcher', 'x'),
+        ('default_hooks.checkpoint', 5),
+        ('train_dataloader.sampler', 5),
+        ('train_dataloader.dataset', 'x'),
+        ('val_dataloader', 5),
+        ('model.text_encoder.context_length', 1),
         ('env_cfg.cudnn_benchmark', 'x'),
         ('env_cfg.mp_cfg.mp_start_method', 'x'),
         ('env_cfg.dist_cfg.backend', 'x'),
@@ -76,6 +92,13 @@ def test_numbers_that_cannot_be_meant(cfg: Config, key: str, value: Any) -> None
     check_values(cfg, training=True)
     cfg.merge_from_dict({key: value})
     with pytest.raises(ValueError, match=re.escape(f"config key '{key}' is ")):
+        check_values(cfg, training=True)
+
+
+@pytest.mark.parametrize('key', ['param_scheduler', 'custom_hooks', 'val_evaluator'])
+def test_entries_of_lists_are_dicts(cfg: Config, key: str) -> None:
+    cfg[key] = [dict(type='X'), 5]
+    with pytest.raises(ValueError, match=f"config key '{key}.1' is 5; it must be a dict with a type"):
         check_values(cfg, training=True)
 
 

@@ -22,6 +22,7 @@ def _is_count(value: Any) -> bool:
 
 
 _COUNT: _Rule = (lambda value: _is_count(value) and value >= 1, 'a whole number from 1')
+_LENGTH: _Rule = (lambda value: _is_count(value) and 1 <= value <= 10**9, 'a whole number from 1 to 10^9')
 _COUNT_OR_NONE: _Rule = (lambda value: _is_count(value) and value >= 0, 'a whole number from 0')
 _INTERVAL: _Rule = (
     lambda value: _is_count(value) and (value >= 1 or value == -1),
@@ -40,8 +41,8 @@ def _one_of(*names: str) -> _Rule:
 
 # By the last two names of a key; the first that fits counts. Values of None mean "the default" and are not looked at.
 _RULES: dict[str, _Rule] = {
-    'train_cfg.max_iters': _COUNT,
-    'train_cfg.max_epochs': _COUNT,
+    'train_cfg.max_iters': _LENGTH,
+    'train_cfg.max_epochs': _LENGTH,
     'train_cfg.val_interval': _COUNT,
     'train_cfg.val_begin': _COUNT_OR_NONE,
     'optim_wrapper.accumulative_counts': _COUNT,
@@ -55,7 +56,7 @@ _RULES: dict[str, _Rule] = {
     'checkpoint.max_keep_ckpts': _INTERVAL,
     'log_processor.window_size': _COUNT,
     'logger.interval': _COUNT,
-    'randomness.seed': _COUNT_OR_NONE,
+    'randomness.seed': (lambda value: _is_count(value) and 0 <= value < 1 << 32, 'a whole number from 0 to 4294967295'),
     'env_cfg.cudnn_benchmark': _SWITCH,
     'mp_cfg.mp_start_method': _one_of('fork', 'spawn', 'forkserver'),
     'mp_cfg.opencv_num_threads': _COUNT_OR_NONE,
@@ -76,7 +77,10 @@ _RULES: dict[str, _Rule] = {
     '*.embed_dims': _COUNT,
     '*.feat_channels': _COUNT,
     '*.feedforward_channels': _COUNT,
-    '*.context_length': _COUNT,
+    '*.context_length': (lambda value: _is_count(value) and value >= 3, 'a whole number from 3'),
+    '*.begin': _NOT_NEGATIVE,
+    '*.end': _NORM,
+    'launcher': _one_of('none', 'pytorch', 'slurm', 'mpi'),
     '*.num_points': _COUNT,
     '*.object_mask_threshold': _SHARE,
     '*.overlap_threshold': _SHARE,
@@ -93,7 +97,9 @@ _RULES: dict[str, _Rule] = {
     '*.loss_weight': _NOT_NEGATIVE,
 }
 _PARTS = ('train_dataloader', 'train_cfg', 'optim_wrapper')
-_DICTS = ('env_cfg', 'auto_scale_lr', 'default_hooks', 'randomness')
+_DICTS = ('env_cfg', 'auto_scale_lr', 'default_hooks', 'randomness', 'model_wrapper_cfg', 'visualizer')
+_DICT_OR_LIST = ('param_scheduler', 'val_evaluator', 'test_evaluator', 'custom_hooks')
+_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 _NAMES = ('allow_missing', 'allow_unexpected')
 _KEYS_OF = dict(
     env_cfg=('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'), auto_scale_lr=('enable', 'base_batch_size')
@@ -122,12 +128,15 @@ def check_values(cfg: Config, training: bool = False) -> None:
     for key in _DICTS:
         if not isinstance(cfg.get(key) or {}, Mapping):
             raise ValueError(f"config key '{key}' is {shown(cfg[key])}; it must be a dict")
+    _check_built(cfg)
     hooks = cfg.get('custom_hooks') or []
     if not isinstance(hooks, (list, tuple)):
         raise ValueError(f"config key 'custom_hooks' is {shown(hooks)}; it must be a list of hooks")
     for key in _NAMES:
         value = cfg.get(key)
-        if isinstance(value, str) or not all(isinstance(name, str) for name in value or ()):
+        if value is not None and not (
+            isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+        ):
             raise ValueError(f"config key '{key}' is {shown(value)}; it must be a list of names, such as ['decoder.*']")
     if cfg.get('compile') not in (None, True, False) and not isinstance(cfg.compile, Mapping):
         raise ValueError(f"config key 'compile' is {shown(cfg.compile)}; it must be True, or a dict of its options")
@@ -141,6 +150,25 @@ def check_values(cfg: Config, training: bool = False) -> None:
             continue
         if not rule[0](value):
             raise ValueError(f"config key '{'.'.join(path)}' is {shown(value)}; accepted is {rule[1]}")
+
+
+def _check_built(cfg: Config) -> None:
+    """Refuse what is no dict where something is built of it; libraries name neither key nor value."""
+    built = {
+        f'{key}.{place}' if isinstance(cfg.get(key), (list, tuple)) else key: part
+        for key in _DICT_OR_LIST
+        for place, part in enumerate(cfg[key] if isinstance(cfg.get(key), (list, tuple)) else [cfg.get(key)])
+    }
+    hooks = cfg.get('default_hooks') or {}
+    built |= {f'default_hooks.{name}': hook for name, hook in hooks.items()}
+    for key in _LOADERS:
+        for loader in cfg[key] if isinstance(cfg.get(key), (list, tuple)) else [cfg.get(key) or {}]:
+            if not isinstance(loader, Mapping):
+                raise ValueError(f"config key '{key}' is {shown(loader)}; it must be a dict that describes the {key}")
+            built |= {f'{key}.{name}': loader.get(name) for name in ('sampler', 'batch_sampler', 'dataset')}
+    for key, part in built.items():
+        if isinstance(part, (str, int, float, list, tuple)):
+            raise ValueError(f"config key '{key}' is {shown(part)}; it must be a dict with a type")
 
 
 def _leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny.mutation import mutated
 from tiny.poses import KEYPOINTS, TinyPoses
 
 from xdet.datasets.files import coco_keypoints, left_out
@@ -124,3 +128,14 @@ def test_unknown_names(poses: TinyPoses) -> None:
         KeypointFile(poses.write(), ['nose', 'wing'])
     with pytest.raises(FileNotFoundError, match='annotation file does not exist'):
         KeypointFile(str(poses.root / 'absent.json'))
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mutated_files_are_read_or_named(poses: TinyPoses, data: st.DataObject) -> None:
+    path = poses.keypoint_file.with_name('mutated.json')
+    path.write_text(json.dumps(mutated(poses.keypoints, data)))
+    try:
+        KeypointFile(str(path))
+    except ValueError as error:
+        assert str(path) in str(error) and '\n' not in str(error) and len(str(error)) < 1000

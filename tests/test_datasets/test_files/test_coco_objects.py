@@ -16,9 +16,10 @@ from pycocotools import mask as mask_util
 from tiny.mutation import mutated
 
 from xdet.datasets.files import coco_objects
-from xdet.datasets.files.coco_json import coco_classes, load_coco_json, load_expressions
+from xdet.datasets.files.coco_json import coco_classes, load_captions, load_coco_json, load_expressions
 from xdet.datasets.files.coco_objects import read_objects
 from xdet.evaluation import InstanceAP
+from xdet.inference.names.calibration import read_cases
 from xdet.io import warnings
 
 SQUARE = [10, 10, 50, 10, 50, 40, 10, 40]
@@ -278,3 +279,18 @@ def test_names_of_categories_can_be_printed(name: str) -> None:
     wrong = dict(content(), categories=[dict(id=1, name=name)])
     with pytest.raises(ValueError, match="a.json: category 1: 'name': .* has characters that cannot be printed"):
         read_objects('a.json', wrong)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mutated_files_of_texts_are_read_or_named(tmp_path: Path, data: st.DataObject) -> None:
+    valid = content()
+    for annotation in valid['annotations']:
+        annotation.update(caption='a box')
+    path = tmp_path / 'a.json'
+    path.write_text(json.dumps(mutated(valid, data)))
+    for read in (lambda: load_captions(str(path)), lambda: read_cases(path)):
+        try:
+            read()
+        except ValueError as error:
+            assert str(path) in str(error) and '\n' not in str(error) and len(str(error)) < 1000

@@ -259,6 +259,8 @@ class FocalNet(BaseModule):
                 f'FocalNet needs as many depths ({len(depths)}) as focal_levels ({len(focal_levels)}) '
                 f'and focal_windows ({len(focal_windows)})'
             )
+        if min(depths) < 1:
+            raise ValueError(f'FocalNet depths is {tuple(depths)}; every stage needs a block or more')
         block_class = FocalDWBlock if block == 'focal_dw' else FocalBlock
         self.num_features = tuple(embed_dims * 2**stage for stage in range(len(depths)))
         self.patch_embed = PatchEmbed(in_channels, embed_dims, kernel_size=7, stride=4, padding=_STEM_PADDING[block])

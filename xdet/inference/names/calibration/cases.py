@@ -133,8 +133,6 @@ def _listed_cases(path: str, content: list[Any], folder: Path) -> tuple[str, lis
             if wrong:
                 raise ValueError(f"{where}: '{key}' has {shown(wrong[0])}; it must be a list of texts")
             lists.append(tuple(texts))
-        if not any(lists):
-            raise ValueError(f"{where}: names nothing; it must have texts in 'present' or 'absent'")
         twice = {same_text(text) for text in lists[0]} & {same_text(text) for text in lists[1]}
         if twice:
             raise ValueError(f'{where}: {shown(min(twice))} is both present and absent')
@@ -145,6 +143,10 @@ def _listed_cases(path: str, content: list[Any], folder: Path) -> tuple[str, lis
         raise ValueError(f"{path}: 'kind' is {found}; accepted is one of {', '.join(KINDS)} in all entries")
     if not cases:
         raise ValueError(f'{path}: is an empty list')
+    for position, case in enumerate(cases):
+        if not case.present and not case.absent:
+            where = f'{path}: entry {position} (counted from 0)'
+            raise ValueError(f"{where}: names nothing; it must have texts in 'present' or 'absent'")
     return kinds.pop(), cases
 
 
