@@ -248,8 +248,9 @@ def test_text_of_any_language(run, tmp_path, capsys, task, key):
     assert '🐶🐶' in capsys.readouterr().out
 
 
-def test_half_a_surrogate_pair_does_not_crash(run, tmp_path):
-    run(picture(), task='refseg', phrases=STRANGE, out_dir=tmp_path)
+def test_half_a_surrogate_pair_is_refused(run, tmp_path):
+    with pytest.raises(ValueError, match='phrases: .* has characters that cannot be printed'):
+        run(picture(), task='refseg', phrases=STRANGE, out_dir=tmp_path)
 
 
 def test_phrase_of_200_words_is_cut_with_a_notice(run):

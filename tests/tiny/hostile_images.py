@@ -36,7 +36,7 @@ def uploads() -> tuple[Upload, ...]:
     """More than twenty of them."""
     noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
     image = Image.fromarray(noise)
-    png, jpg = _encoded(image, 'PNG'), _encoded(image, 'JPEG')
+    whole, jpg = _encoded(image, 'PNG'), _encoded(image, 'JPEG')
     orientation = Image.Exif()
     orientation[0x0112] = 6
     frames = [Image.new('RGB', (30, 20), color) for color in ('red', 'green', 'blue')]
@@ -44,7 +44,7 @@ def uploads() -> tuple[Upload, ...]:
     script = b'<svg xmlns="http://www.w3.org/2000/svg"><script>document.title = "owned"</script></svg>'
     return (
         Upload('text.jpg', b'This is a text and no image.', 'not an image'),
-        Upload('truncated.png', png[: len(png) // 2], 'damaged or truncated'),
+        Upload('truncated.png', whole[: len(whole) // 2], 'damaged or truncated'),
         Upload('truncated.jpg', jpg[: len(jpg) // 2], 'damaged or truncated'),
         Upload('bomb.png', png(60_000, 60_000, 2, 8, bytes(100)), 'too large'),
         Upload('many_pixels.png', _encoded(Image.new('1', (10_000, 8_000)), 'PNG'), 'has 10000 x 8000 pixels'),
@@ -65,10 +65,10 @@ def uploads() -> tuple[Upload, ...]:
         Upload('document.png', b'%PDF-1.4\n1 0 obj\n<<>>\nendobj\n', 'not an image'),
         Upload('program.jpg', b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n', 'not an image'),
         Upload('pickle.png', pickle.dumps(dict(image=[1, 2, 3])), 'not an image'),
-        Upload('n' * 240 + '.png', png, (40, 60)),
-        Upload('<img src=x onerror="document.title=1">.png', png, (40, 60)),
+        Upload('n' * 240 + '.png', whole, (40, 60)),
+        Upload('<img src=x onerror="document.title=1">.png', whole, (40, 60)),
         Upload('<script>document.title="owned"</script>.jpg', b'no image', 'not an image'),
-        Upload('картинка 画像 🐈.png', png, (40, 60)),
+        Upload('картинка 画像 🐈.png', whole, (40, 60)),
     )
 
 
