@@ -46,9 +46,9 @@ def uploads() -> tuple[Upload, ...]:
         Upload('text.jpg', b'This is a text and no image.', 'not an image'),
         Upload('truncated.png', whole[: len(whole) // 2], 'damaged or truncated'),
         Upload('truncated.jpg', jpg[: len(jpg) // 2], 'damaged or truncated'),
-        Upload('bomb.png', png(60_000, 60_000, 2, 8, bytes(100)), 'too large'),
+        Upload('bomb.png', raw_png(60_000, 60_000, 2, 8, bytes(100)), 'too large'),
         Upload('many_pixels.png', _encoded(Image.new('1', (10_000, 8_000)), 'PNG'), 'has 10000 x 8000 pixels'),
-        Upload('half.png', png(60, 40, 2, 8, bytes(20 * 181)), 'damaged or truncated (it has 3620 of 7240 bytes'),
+        Upload('half.png', raw_png(60, 40, 2, 8, bytes(20 * 181)), 'damaged or truncated'),
         Upload('empty.jpg', b'', 'file is empty'),
         Upload('sixteen_bits.png', _encoded(Image.fromarray(noise[..., 0].astype(np.uint16) * 257), 'PNG'), (40, 60)),
         Upload('cmyk.jpg', _encoded(image.convert('CMYK'), 'JPEG'), (40, 60)),
@@ -78,7 +78,7 @@ def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def png(width: int, height: int, colours: int, bits: int, rows: bytes) -> bytes:
+def raw_png(width: int, height: int, colours: int, bits: int, rows: bytes) -> bytes:
     """A PNG that says one thing and perhaps holds another.
 
     Args:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tiny.hostile_images import png
+from tiny.hostile_images import raw_png
 from tiny.mutation import damaged
 
 from xdet.datasets.files.depth_maps import read_depth
@@ -141,8 +141,8 @@ def _turned() -> Image.Exif:
         (lambda: _labels('TIFF', frames=3), 'has 3 frames, too many for a label image; save it as PNG'),
         (lambda: _labels(frames=2), 'has 2 frames'),
         (lambda: _labels(exif=_turned()), 'is turned by its EXIF data'),
-        (lambda: png(8, 6, 2, 16, bytes(6 * 49)), 'has several channels of 16 bits'),
-        (lambda: png(8, 24, 0, 8, bytes(6 * 9)), 'damaged or no image .*it has 54 of 216 bytes of pixels'),
+        (lambda: raw_png(8, 6, 2, 16, bytes(6 * 49)), 'has several channels of 16 bits'),
+        (lambda: raw_png(8, 24, 0, 8, bytes(6 * 9)), 'damaged or no image .*it has 54 of 216 bytes of pixels'),
         (lambda: _labels()[:-6] + b'\0' * 6, 'damaged or no image'),
         (lambda: _labels()[:-12], 'its end is missing'),
     ],
