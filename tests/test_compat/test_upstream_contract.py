@@ -138,6 +138,8 @@ def logged_environment() -> None:
 
 
 CONTRACT: dict[str, Callable] = {
+    'argparse.ArgumentParser._get_values': method(argparse.ArgumentParser, '_get_values', 'action', 'arg_strings'),
+    'argparse.ArgumentParser._print_message': method(argparse.ArgumentParser, '_print_message', 'message', 'file'),
     'argparse._ActionsContainer': argument_container,
     'mmcv.transforms.processing.RandomFlip._choose_direction': chosen_direction,
     'mmcv.transforms.processing.RandomFlip._flip_on_direction': flip_of_all,
