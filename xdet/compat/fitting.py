@@ -130,7 +130,8 @@ def _skip_unconfigured_tasks(weights: Mapping[str, Tensor], own: Mapping[str, Te
     configured = {_task(key) for key in own}
     skipped = sorted({task for key in weights if (task := _task(key)) not in configured and task is not None})
     if skipped:
-        print_log(f'skipped the weights of tasks the model does not have: {", ".join(skipped)}', logger='current')
+        message = f'left out the weights of tasks that have no parameters in this model: {", ".join(skipped)}'
+        print_log(message, logger='current')
     return {key: value for key, value in weights.items() if _task(key) not in skipped}
 
 
