@@ -5,6 +5,7 @@ from tiny.tools import CONFIG
 from torch import nn
 
 from xdet.analysis.flops import count_flops, count_parameters, count_stages, input_shape
+from xdet.model_zoo import find_config, load_config
 from xdet.registry import MODELS
 from xdet.structures import Vocabulary
 
@@ -41,6 +42,13 @@ def test_stages(model):
     assert larger['backbone'].flops == pytest.approx(4 * stages['backbone'].flops, rel=0.02)
     assert all(stages[name].flops > 0 for name in ('pixel decoder', 'decoder, 9 latent queries', '+ semantic'))
     assert sum(stage.parameters or 0 for stage in stages.values()) == count_parameters(model)
+
+
+def test_every_task_of_the_default_model_is_asked():
+    """Whatever prompts a task needs, it gets: without any in their place there is an error, and no number."""
+    default = MODELS.build(load_config(find_config('xdecoder_lite0-nano_joint-photos')).model).eval()
+    names = [stage.name for stage in count_stages(default, (32, 32), WORDS, default.task_names, num_tokens=2)]
+    assert 'interactive' in default.task_names and {f'+ {task}' for task in default.task_names} <= set(names)
 
 
 def test_mistakes(model):

@@ -144,8 +144,9 @@ def _task_stages(model: nn.Module, features: Any, latent_pass: Any, sample: XDet
 def _request(shape: tuple[int, int], vocabulary: Vocabulary, task: str, num_tokens: int) -> XDetDataSample:
     sample = XDetDataSample(metainfo=dict(ori_shape=shape, img_shape=shape))
     regions = torch.ones((1, *shape), dtype=torch.bool) if task == 'refcaption' else None
-    generation = dict(max_tokens=num_tokens)
-    TextPrompts((task,), vocabulary, regions=regions, generation=generation, **WORDS).apply(sample, 'blank')
+    points = torch.tensor([[shape[1] // 2, shape[0] // 2, 1]]) if task == 'interactive' else None
+    prompts = dict(regions=regions, points=points, generation=dict(max_tokens=num_tokens), **WORDS)
+    TextPrompts((task,), vocabulary, **prompts).apply(sample, 'blank')
     return sample
 
 
