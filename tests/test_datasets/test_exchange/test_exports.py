@@ -192,6 +192,16 @@ def test_via(kind: str, tmp_path: Path) -> None:
     assert [len(names) for names in problems.left_out.values()] == [1]
 
 
+@pytest.mark.parametrize(
+    'row', ['a.png,1', 'a.png,1,{},1,0,{},{},x', 'a.png,1,{},1,0,"{""name",{}', 'a.png,"' + 'x' * 140000]
+)
+def test_via_tables_that_are_damaged(row: str, tmp_path: Path) -> None:
+    header = 'filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes'
+    texts(tmp_path, **{'a.csv': f'{header}\n{row}\n'})
+    with pytest.raises(ValueError, match=r'a\.csv: (line 2: has other cells|is no table)'):
+        read_annotations(tmp_path / 'a.csv')
+
+
 def test_via_without_attributes(tmp_path: Path) -> None:
     images(tmp_path, 'a.png')
     texts(tmp_path, **{'a.json': json.dumps(via(region_attributes={}))})

@@ -63,13 +63,24 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _csv_entries(path: Path) -> Iterator[tuple[str, Any]]:
     entries: dict[str, dict[str, Any]] = {}
-    for number, row in enumerate(csv.DictReader(io.StringIO(read_text(path))), start=2):
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path))))
+    except csv.Error as error:
+        raise ValueError(f'{path}: is no table of VIA ({error})') from None
+    for number, row in enumerate(rows, start=2):
         where = f'{path}: line {number}'
         entry = entries.setdefault(row.get('filename') or '', dict(filename=row.get('filename'), regions=[]))
         try:
-            shape, told = (json.loads(row[key] or '{}') for key in ('region_shape_attributes', 'region_attributes'))
+            # Missing cells are None, which is no JSON; those that are too many have the key None.
+            shape, told = (
+                json.loads('{}' if row[key] == '' else row[key])
+                for key in ('region_shape_attributes', 'region_attributes')
+            )
+            if None in row:
+                raise ValueError
         except (KeyError, TypeError, ValueError):
-            raise ValueError(f'{where}: region_shape_attributes and region_attributes must be JSON') from None
+            wanted = 'region_shape_attributes and region_attributes must be JSON'
+            raise ValueError(f'{where}: has other cells than the header says, or {wanted}') from None
         if shape:
             entry['regions'].append(dict(shape_attributes=shape, region_attributes=told))
     yield from ((f'{path}: {shown(name)}', entry) for name, entry in entries.items())
