@@ -10,17 +10,14 @@ augmented = [*_base_.segments_pipeline[:3], jitter, _base_.segments_pipeline[4]]
 photographs = {**_base_.train_dataloader.segments.dataset.dataset, 'pipeline': [*augmented, texts, pack]}
 anything = {**_base_.more_sources.anything.dataset.dataset, 'pipeline': [*augmented, pack]}
 animals = dict(several_of=['cat', 'dog', 'horse', 'cow', 'sheep'])
-together = dict(
-    _delete_=True,
-    type='ConcatDataset',
-    ignore_keys=['classes', 'vocabulary'],  # COCO calls the sofa a couch
-    datasets=[
-        dict(type='ClassBalancedDataset', oversample_thr=0.3, dataset=photographs),
-        dict(type='RepeatDataset', times=5, dataset=dict(photographs, filter_cfg=animals)),
-        dict(type='RepeatDataset', times=13, dataset=anything),
-    ],
-)
-train_dataloader = dict(segments=dict(dataset=dict(dataset=together)), pairs=None, scenes=None)
+parts = [
+    dict(type='ClassBalancedDataset', oversample_thr=0.3, dataset=photographs),
+    dict(type='RepeatDataset', times=5, dataset=dict(photographs, filter_cfg=animals)),
+    dict(type='RepeatDataset', times=13, dataset=anything),
+]
+names = ['classes', 'vocabulary']  # COCO calls the sofa a couch
+together = dict(type='SeededDataset', dataset=dict(type='ConcatDataset', ignore_keys=names, datasets=parts))
+train_dataloader = dict(segments=dict(dataset=dict(_delete_=True, **together)), pairs=None, scenes=None)
 segmentation = dict(loss=dict(importance_ratio=0.3, no_object_weight=0.2))
 retrieval = dict(loss=dict(weight=0.25, backbone_weight=0.25))
 model = dict(tasks=dict(segmentation=segmentation, retrieval=retrieval, vqa=dict(loss=dict(loss_weight=2.0))))
@@ -30,4 +27,5 @@ custom_hooks = [*_base_.custom_hooks, clock, dict(type='EMAHook', momentum=0.01)
 train_cfg = dict(max_iters=1000000, val_interval=1000000)
 default_hooks = dict(checkpoint=dict(interval=40))
 optim_wrapper = dict(optimizer=dict(lr=3e-4))
+auto_scale_lr = dict(base_batch_size=8)
 frozen = ('text_encoder.*',)

@@ -150,7 +150,7 @@ def test_mistakes_in_training_end_in_one_line(
         (['optim_wrapper.optimizer.type=Nothing'], ["config key 'optim_wrapper'", 'Nothing']),
         (['optim_wrapper.optimizer.nothing=1'], ["config key 'optim_wrapper.optimizer.nothing'", 'AdamW']),
         (['param_scheduler.type=Nothing'], ["config key 'param_scheduler'", 'Nothing']),
-        (['param_scheduler.end=-1'], ["config key 'param_scheduler'", 'begin']),
+        (['param_scheduler.end=-1'], ["config key 'param_scheduler.end' is -1", 'above 0']),
         (['train_dataloader.dataset.dataset.pipeline=[]'], ['training: ']),
     ],
 )
