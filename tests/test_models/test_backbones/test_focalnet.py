@@ -35,7 +35,8 @@ def test_focal_l_equals_golden():
     assert sum(p.numel() for p in model.parameters()) == 205_746_936
     image = torch.from_numpy(np.random.RandomState(5).standard_normal((1, 3, 64, 96)).astype(np.float32))
     for stage, feat in enumerate(model(image)):
-        assert_golden(feat, golden('b')[f'focall_unicl_lang.backbone.res{stage + 2}'])
+        # Long sums over 24 blocks: with two threads single values of about 1 differ by 1.05e-4 on some processors.
+        assert_golden(feat, golden('b')[f'focall_unicl_lang.backbone.res{stage + 2}'], atol=2e-4)
 
 
 @torch.no_grad()
