@@ -198,9 +198,8 @@ def parse_json(data: bytes | str, name: str) -> Any:
         raise ValueError(f'{shorten(name)}: not valid JSON (it is empty)')
     try:
         content = json.loads(text, object_pairs_hook=keys_once)
-        if (
-            '\\ud' in text or '\\uD' in text
-        ):  # half of a surrogate pair is no character; nothing can write or tokenize it
+        # Half of a surrogate pair is no character: nothing can write or tokenize it.
+        if '\\ud' in text or '\\uD' in text:
             json.dumps(content, ensure_ascii=False).encode()
         return content
     except RecursionError:
