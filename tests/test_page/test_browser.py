@@ -219,7 +219,8 @@ def test_mistakes_are_one_line(shared: Any) -> None:
     for name, text, told in (
         ('phrases', 'a cat. a dog.', 'may be 2 texts or one'),
         ('phrases', '', "task 'refseg' needs phrases"),
-        ('phrases', '<img src=x onerror="document.title=1"> . \u202e', ''),
+        ('phrases', 'a cat . \u202e', 'cannot be printed'),
+        ('phrases', '<img src=x onerror="document.title=1"> . a cat', ''),
     ):
         _field(page, name).fill(text)
         page.locator('#run').click()
