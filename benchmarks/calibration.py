@@ -12,7 +12,6 @@ thresholds, the other half is judged, for --halves draws, by the functions that 
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import tempfile
 from collections.abc import Sequence
@@ -21,6 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from xdet.cli.places import output_file
+from xdet.io.writing import write_json
 
 if TYPE_CHECKING:
     from xdet.inference.names.calibration import Case, Finding
@@ -37,7 +39,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--alpha', type=float, nargs='+', default=[0.02, 0.05, 0.1], help='rates (0.02 0.05 0.1)')
     parser.add_argument('--halves', type=int, default=200, help='random halves that are averaged (default: 200)')
     parser.add_argument('--seed', type=int, default=0, help='of halves and of absent names (default: 0)')
-    parser.add_argument('--out', type=Path, help='JSON file of all numbers')
+    parser.add_argument('--out', type=output_file, help='JSON file of all numbers')
     return parser.parse_args(argv)
 
 
@@ -181,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f'{asked}: {len(findings)} images, {counts[0]} present, {counts[1]} absent')
     print(table(results))
     if args.out:
-        args.out.write_text(json.dumps(results, indent=1) + '\n')
+        write_json(args.out, results, indent=1)
 
 
 if __name__ == '__main__':

@@ -23,6 +23,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from xdet.cli.places import output_file
+from xdet.io.writing import write_json
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -34,7 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--limit', type=int, default=60, help='images that are judged (default: 60)')
     parser.add_argument('--captions', type=int, default=10, help='of these, images that are described (default: 10)')
     parser.add_argument('--timed', type=int, default=4, help='images that are timed (default: 4)')
-    parser.add_argument('--out', type=Path)
+    parser.add_argument('--out', type=output_file)
     parser.add_argument('--worker', action='store_true', help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -176,7 +179,7 @@ def main() -> None:
     if args.limit:
         print(table(rows))
     if args.out:
-        args.out.write_text(json.dumps(rows, indent=1) + '\n')
+        write_json(args.out, rows, indent=1)
 
 
 if __name__ == '__main__':

@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from xdet.io.writing import write_json
+
 ROOT = Path(__file__).resolve().parents[1]
 SHAPES = Path('data/shapes')
 
@@ -139,7 +141,7 @@ def write_shapes(pictures: dict[str, int]) -> None:
         for annotation in content['annotations']:
             for segment in annotation['segments_info']:
                 segment['category_id'] = first[names[segment['category_id']]]
-        path.write_text(json.dumps(content))
+        write_json(path, content)
 
 
 def cfg_options(*options: str) -> list[str]:

@@ -18,6 +18,7 @@ from mmengine.config import Config
 from mmengine.runner import set_random_seed
 
 from xdet.engine.runner import XDetRunner
+from xdet.io.writing import write_json
 from xdet.model_zoo import find_config, load_config
 
 TASKS = {
@@ -74,7 +75,7 @@ def main() -> None:
             start = time.time()
             runner.train()
             seconds = time.time() - start
-            record.write_text(json.dumps(dict(runner.val_loop.run(), seconds=seconds)))
+            write_json(record, dict(runner.val_loop.run(), seconds=seconds))
         results[name] = json.loads(record.read_text())
     print('| | ' + ' | '.join(results) + ' |\n|---' + '|---' * len(results) + '|')
     for metric in (*REPORTED, 'seconds'):

@@ -22,6 +22,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from xdet.cli.places import output_file
+from xdet.io.writing import write_text
 from xdet.models import postprocess
 from xdet.models.decoder import XDecoderTransformerDecoder
 from xdet.models.decoder.queries import pack
@@ -117,7 +118,7 @@ def main() -> None:
     text = json.dumps({key: round(value, 4) if isinstance(value, float) else value for key, value in result.items()})
     print(text)
     if args.out:
-        args.out.write_text(text + '\n')
+        write_text(args.out, text + '\n')
 
 
 if __name__ == '__main__':

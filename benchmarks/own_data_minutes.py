@@ -20,6 +20,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from xdet.cli.errors import one_line_errors
+from xdet.io.writing import write_json, write_text
 from xdet.model_zoo import config_root
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,13 +75,12 @@ def measure(start: str, minutes: float, data: Path, work_dir: Path) -> dict[str,
     folder = work_dir / f'{start}_{minutes:g}'
     record = folder / 'result.json'
     if not record.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         config = folder / f'{start}.py'
         values = dict(start=start, minutes=minutes, seconds=60 * minutes, data=str(data.resolve()))
-        config.write_text(CONFIG.format(**values, start_from=start_from(start)))
+        write_text(config, CONFIG.format(**values, start_from=start_from(start)))
         command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(config), '--work-dir', str(folder)]
         done = subprocess.run(command, capture_output=True, text=True)
-        (folder / 'output.txt').write_text(done.stdout + done.stderr)
+        write_text(folder / 'output.txt', done.stdout + done.stderr)
         if done.returncode:
             last = (done.stdout + done.stderr).strip().splitlines()[-1:]
             raise RuntimeError(f'training from {start} failed: {"".join(last)} ({folder / "output.txt"})')
@@ -89,7 +89,7 @@ def measure(start: str, minutes: float, data: Path, work_dir: Path) -> dict[str,
         scores = next(row for row in reversed(rows) if 'instance/AP50' in row)
         iterations = max(row['step'] for row in rows if 'loss' in row)
         found = dict(iterations=iterations, AP=scores['instance/AP'], AP50=scores['instance/AP50'])
-        record.write_text(json.dumps(found))
+        write_json(record, found)
     return json.loads(record.read_text())
 
 

@@ -18,7 +18,6 @@ MMDetection (``mmdet``: Mask2Former with Swin-T). What cannot be imported is lef
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import multiprocessing
 import sys
@@ -29,6 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from process_memory import peak_memory
+
+from xdet.cli.places import output_file
+from xdet.io.writing import write_json
 
 SWIN_T = dict(embed_dim=96, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24], window_size=7, drop_path_rate=0.3)
 STAGES = [f'stage{number}' for number in (1, 2, 3, 4)]
@@ -167,7 +169,7 @@ def main() -> None:
     parser.add_argument('--names', type=int, nargs='+', default=[1, 10, 100, 1000], help='of segmentation, xdet alone')
     parser.add_argument('--phrases', type=int, nargs='+', default=[1, 10])
     parser.add_argument('--repeats', type=int, default=2, help='the best of so many runs counts')
-    parser.add_argument('--out', help='JSON file')
+    parser.add_argument('--out', type=output_file, help='JSON file')
     args = parser.parse_args()
     height, width = map(int, args.size.split('x'))
     context, workers, rows = multiprocessing.get_context('spawn'), {}, {}
@@ -193,7 +195,7 @@ def main() -> None:
         print(f'| {name} | {row["parameters"] / 1e6:.0f} | {what} | {count} | {row["s"]:.2f} | {row["MiB"]:.0f} |')
     if args.out:
         found = [dict(model=name, what=what, number=count, **row) for (name, what, count), row in rows.items()]
-        Path(args.out).write_text(json.dumps(dict(size=args.size, rows=found), indent=2) + '\n', encoding='utf-8')
+        write_json(args.out, dict(size=args.size, rows=found), indent=2)
 
 
 if __name__ == '__main__':

@@ -30,6 +30,9 @@ from typing import Any
 import numpy as np
 from process_memory import memory
 
+from xdet.cli.places import output_file
+from xdet.io.writing import write_json
+
 ROOT = Path(__file__).resolve().parents[1]
 CHUNK, SHARDS, BEST = 65536, 4, 10
 ROWS_PER_LIST = 40  # of the sample; faiss warns below 39
@@ -164,7 +167,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--code', type=int, default=32, help='bytes per row in inverted lists')
     parser.add_argument('--queries', type=int, default=200, help='searched at once')
     parser.add_argument('--folder', default=tempfile.gettempdir(), help='for rows: 4 bytes per channel and row')
-    parser.add_argument('--out', help='JSON file')
+    parser.add_argument('--out', type=output_file, help='JSON file')
     args = parser.parse_args(arguments)
     for name in ('vectors', 'width', 'lists', 'code', 'queries'):
         if getattr(args, name) < 1:
@@ -194,7 +197,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(table(found))
     print(f'load of the machine before and after: {load}, {os.getloadavg() if load else ()}')
     if args.out:
-        Path(args.out).write_text(json.dumps(dict(vars(args), rows=found), indent=2) + '\n', encoding='utf-8')
+        write_json(args.out, dict(vars(args), rows=found), indent=2, default=str)
 
 
 if __name__ == '__main__':

@@ -21,11 +21,13 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from serve_load import FOLDER, Server, essence, form
+
+from xdet.cli.places import output_file
+from xdet.io.writing import write_json
 
 BODY_SECONDS = 4
 PHOTO = (FOLDER / 'chelsea.jpg').read_bytes()
@@ -358,7 +360,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--share', type=float, default=1.0, help='of the requests')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--out', help='JSON file')
+    parser.add_argument('--out', type=output_file, help='JSON file')
     args = parser.parse_args()
     rng = random.Random(args.seed)
     jobs = [
@@ -428,7 +430,7 @@ def main() -> None:
     print('\n'.join(faults[:20]))
     print(summary)
     if args.out:
-        Path(args.out).write_text(json.dumps(dict(rows=rows, **summary), indent=2))
+        write_json(args.out, dict(rows=rows, **summary), indent=2)
 
 
 if __name__ == '__main__':

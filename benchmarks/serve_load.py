@@ -22,6 +22,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from xdet.cli.places import output_file
+from xdet.io.writing import write_json
+
 PHOTOS = ('chelsea', 'astronaut', 'coffee')
 FOLDER = Path(__file__).resolve().parents[1] / 'demo' / 'photos'
 NAMES = ['cat', 'person', 'bottle', 'sofa']
@@ -137,7 +140,7 @@ def main() -> None:
     parser.add_argument('--kept', type=int, default=96, help='requests about a kept photograph, likewise')
     parser.add_argument('--requests', type=int, default=2000, help='requests while memory is watched')
     parser.add_argument('--batch-size', type=int, default=1, help='of the server')
-    parser.add_argument('--out', help='JSON file')
+    parser.add_argument('--out', type=output_file, help='JSON file')
     args = parser.parse_args()
     photos = [(FOLDER / f'{name}.jpg').read_bytes() for name in PHOTOS]
     server = Server('--batch-size', str(args.batch_size))
@@ -180,7 +183,7 @@ def main() -> None:
     growth = dict(first_mb=round(memory[0]), middle_mb=round(memory[5]), last_mb=round(memory[-1]), exit_code=code)
     print(growth)
     if args.out:
-        Path(args.out).write_text(json.dumps(dict(rows=rows, memory=growth), indent=2))
+        write_json(args.out, dict(rows=rows, memory=growth), indent=2)
 
 
 if __name__ == '__main__':

@@ -21,7 +21,6 @@ thresholds are off and all masks are made.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import tempfile
@@ -29,6 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from stages_worker import ROOT, Worker, unpack
+
+from xdet.cli.places import output_file
+from xdet.io.writing import write_json
 
 HERE, THERE = 'this tree', 'revision'
 RATES = 'matrix product', 'convolution'
@@ -112,7 +114,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument('--only', nargs='+', default=['*'], help="patterns of stages, such as 'whole*'")
     parser.add_argument('--repeats', type=int, default=3, help='the best of so many runs, and of the first, counts')
-    parser.add_argument('--out', help='JSON file')
+    parser.add_argument('--out', type=output_file, help='JSON file')
     args = parser.parse_args(arguments)
     given = {'image': args.size, 'phrases': args.phrase_size or args.size, 'caption': args.caption_size or args.size}
     sizes = {}
@@ -138,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     about['load'] = loads
     print(f'{table(rows)}\n\nload of the machine (1, 5, 15 minutes) before: {loads[0]}; after: {loads[1]}')
     if args.out:
-        Path(args.out).write_text(json.dumps(dict(about, stages=rows), indent=2) + '\n', encoding='utf-8')
+        write_json(args.out, dict(about, stages=rows), indent=2)
 
 
 if __name__ == '__main__':

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from xdet.cli.places import output_file
 from xdet.datasets.vocab import get_vocabulary
+from xdet.io.writing import write_text
 from xdet.models.similarity import normalize
 from xdet.models.text import END_TOKEN, TEMPLATES, CausalTextEncoder, TextCache, clean_name
 from xdet.registry import MODELS
@@ -107,7 +108,7 @@ def main() -> None:
     print(text)
     print(f'xdet is {result["xdet_ratio"]} times as fast as the official way (processor: {result["xdet_cpu_ratio"]})')
     if args.out:
-        args.out.write_text(text + '\n')
+        write_text(args.out, text + '\n')
 
 
 if __name__ == '__main__':

@@ -44,6 +44,12 @@ def test_a_teacher_reads_a_name_halfway_to_its_meaning(script: dict[str, Any]) -
     assert script['halfway'](teacher, {'foal': 'horse'})['foal'].tolist() == pytest.approx([0.5**0.5, 0.5**0.5])
 
 
+def test_a_damaged_cache_is_told(script: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / 'teacher.pt').write_bytes(b'PK\x03\x04half')
+    with pytest.raises(ValueError, match=r'teacher.pt. is damaged'):
+        script['teach'](tmp_path, ['dog'], tmp_path / 'teacher.pt')
+
+
 @pytest.mark.parametrize('kind', ['keep', 'hold'])
 def test_writes_the_weights_with_another_text_encoder(
     kind: str, script: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

@@ -28,6 +28,7 @@ from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.compat.checkpoint import read_checkpoint, state_dict_of, write_state_dict
 from xdet.io.terminal import tell
+from xdet.io.writing import replacing
 from xdet.models.losses.criteria.distillation import RelationalDistillationLoss, centred, neighbour_agreement
 from xdet.models.text import CausalTextEncoder, random_prompts
 from xdet.models.text.tokenizer import END_TOKEN, START_TOKEN, VOCAB_SIZE, _bpe
@@ -73,7 +74,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--minutes', type=float, default=10.0)
     parser.add_argument('--batch', type=int, default=256)
     parser.add_argument('--lr', type=float, default=2e-3)
-    parser.add_argument('--cache', type=Path, help='.pt file for the embeddings of the teacher')
+    parser.add_argument('--cache', type=output_file, help='.pt file for the embeddings of the teacher')
     parser.add_argument('--seed', type=int, default=0)
     return parser.parse_args()
 
@@ -104,7 +105,7 @@ def read_meanings(paths: list[Path]) -> dict[str, str]:
 @torch.no_grad()
 def teach(folder: Path, texts: list[str], cache: Path | None) -> Tensor:
     """Embeddings ``[n, D]`` of the teacher."""
-    known = torch.load(cache, weights_only=True) if cache is not None and cache.exists() else {}
+    known = read_checkpoint(cache) if cache is not None and cache.exists() else {}
     missing = sorted((text for text in dict.fromkeys(texts) if text not in known), key=len)
     if missing:
         from transformers import AutoModel, AutoTokenizer
@@ -117,7 +118,8 @@ def teach(folder: Path, texts: list[str], cache: Path | None) -> Tensor:
             pooled = (states * mask).sum(1) / mask.sum(1)
             known.update(zip(part, torch.nn.functional.normalize(pooled, dim=1), strict=True))
         if cache is not None:
-            torch.save({text: row.clone() for text, row in known.items()}, cache)
+            with replacing(cache) as file:
+                torch.save({text: row.clone() for text, row in known.items()}, file)
     return torch.stack([known[text] for text in texts])
 
 

@@ -29,6 +29,7 @@ from xdet.engine.optim.schedules import fit_schedule, resolve_fractions
 from xdet.engine.optim.trainable import select_trainable
 from xdet.io.errors import cause
 from xdet.io.reading import shorten
+from xdet.io.writing import write_text
 
 from .config_drift import config_drift
 from .log_lines import outlive_readers
@@ -172,8 +173,7 @@ class XDetRunner(Runner):
         facts = {**collect_env(), **env_cfg, 'seed': self.seed, 'world size': self.world_size}
         path = Path(self.log_dir, 'environment.txt')
         if is_main_process():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(''.join(f'{key}: {value}\n' for key, value in facts.items()), encoding='utf-8')
+            write_text(path, ''.join(f'{key}: {value}\n' for key, value in facts.items()))
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU'
         self.logger.info(
             f'PyTorch {torch.__version__}, {device}, {self.world_size} process(es), seed {self.seed}; '
