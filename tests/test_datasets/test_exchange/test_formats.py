@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny.annotation_files import POLYGON, coco, cvat, geojson, labelme, studio, voc, write
 
-from xdet.datasets.exchange import read_annotations
+from xdet.datasets.exchange import Problems, check_set, read_annotations, write_annotations, wrong_sizes
 from xdet.datasets.exchange.row_codes import decode_brush, encode_brush
 from xdet.datasets.exchange.source import Source
 from xdet.structures import decode_mask
@@ -62,6 +63,26 @@ def test_what_is_turned_or_round(folder: Path) -> None:
     path = write(folder, 'voc', voc().replace('<bndbox>', f'{outline}<bndbox>'))
     (image,) = read_annotations(Source(path), 'voc').images
     assert image.segments[0].polygons[0].outer.tolist() == [[1, 1], [5, 1], [5, 4]]
+
+
+@pytest.mark.parametrize('place', ['../photos/a.png', 'C:\\photos\\a.png', 'gone.png'])
+def test_labelme_holds_the_image(place: str, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where the image is nowhere, that of ``imageData`` counts."""
+    own, out = tmp_path_factory.mktemp('own'), tmp_path_factory.mktemp('out')
+    text = base64.b64encode((folder / 'a.png').read_bytes()).decode()
+    content = labelme(imagePath=place, imageData=text, imageHeight=None, imageWidth=None)
+    (own / 'one.json').write_text(json.dumps(content))
+    data = read_annotations(own)
+    assert data.images[0].size == (6, 8) and not wrong_sizes(data)
+    assert not check_set(data, Problems(), Source(own)).errors
+    write_annotations(data, 'coco', out / 'coco')
+    (copy,) = (out / 'coco' / 'images').iterdir()
+    assert copy.read_bytes() == (folder / 'a.png').read_bytes()
+    with pytest.raises(ValueError, match='lies in .*one.json alone, so it has to be copied'):
+        write_annotations(data, 'coco', out / 'other', copy_images=False)
+    (own / 'one.json').write_text(json.dumps({**content, 'imageData': 'no base64'}))
+    with pytest.raises(ValueError, match='one.json: imageData is not in base64'):
+        read_annotations(own)
 
 
 YAML = [

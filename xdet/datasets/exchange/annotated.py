@@ -114,7 +114,7 @@ class AnnotatedImage:
         size (tuple[int, int]): Height and width in pixels.
         segments (tuple[Segment, ...]): In the order of the file.
         split (str): ``'train'``, ``'val'``, or another part; empty if the data are not divided.
-        path (str): Where the file is; empty if it was not found.
+        path (str): Where the file is, or the JSON of LabelMe that holds the image; empty if it was not found.
         fields (Mapping[str, Any]): What else the file says of the image: plain data.
     """
 

@@ -14,10 +14,10 @@ from pycocotools import mask as mask_util
 
 from xdet.datasets.files.image_io import ImageReadError
 from xdet.io.errors import cause
-from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, shorten
+from xdet.io.reading import shorten
 
 from .annotated import AnnotatedImage, AnnotatedSet, Segment
-from .entries import image_size_of, size_of_bytes
+from .entries import image_data, image_size_of, size_of_bytes
 from .polygons import iou
 from .problems import Problems
 from .source import Source, list_images
@@ -127,7 +127,7 @@ def _look_at_file(image: AnnotatedImage, contents: dict[str, list[AnnotatedImage
         yield 'missing_images', 'images that are not there', image.file
         return
     try:
-        content = read_bytes(image.path, MAX_IMAGE_BYTES)
+        content = image_data(image.path)
         size = size_of_bytes(content, image.file)
     except (ImageReadError, OSError, ValueError) as error:
         yield 'unreadable_images', 'image files that cannot be read', shorten(str(error))

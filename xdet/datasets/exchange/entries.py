@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,8 +16,8 @@ from PIL import UnidentifiedImageError
 from xdet.datasets.files.image_io import ImageReadError, open_image
 from xdet.datasets.files.outlines import check_coordinates
 from xdet.io.errors import cause
-from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, read_list, shorten
-from xdet.io.schema import is_finite, shown
+from xdet.io.reading import MAX_IMAGE_BYTES, read_bytes, read_json, read_list, shorten
+from xdet.io.schema import is_finite, require, shown
 from xdet.structures.vocabulary import refuse_unprintable
 
 MOST_PIXELS = 1 << 28
@@ -29,12 +31,27 @@ _ORIENTATION = 0x0112  # of EXIF; 5 to 8 lie on their side
 
 
 def image_size_of(path: str | Path) -> tuple[int, int]:
-    """Height and width of an image file, upright; its pixels are not decoded.
+    """Height and width of an image, upright; its pixels are not decoded. ``path`` is as in :func:`image_data`.
 
     Raises:
         ImageReadError: It is no image.
     """
-    return size_of_bytes(read_bytes(path, MAX_IMAGE_BYTES), shorten(str(path)))
+    return size_of_bytes(image_data(path), shorten(str(path)))
+
+
+def image_data(path: str | Path) -> bytes:
+    """Content of an image file, or, of a JSON of LabelMe, of the image in it.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: The JSON is damaged, or holds none.
+    """
+    if Path(path).suffix.lower() != '.json':
+        return read_bytes(path, MAX_IMAGE_BYTES)
+    try:
+        return base64.b64decode(require(read_json(path), 'imageData', str, str(path)), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f'{shorten(str(path))}: imageData is not in base64 ({error})') from None
 
 
 def size_of_bytes(data: bytes, name: str) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from typing import Any
 from xdet.datasets.files.image_io import is_clutter
 
 Content = bytes | Path
-"""What a file holds: bytes, or an image to copy."""
+"""What a file holds: bytes, or an image to copy, see :func:`.entries.image_data`."""
 
 
 def json_bytes(content: Any) -> bytes:

@@ -15,7 +15,7 @@ from xdet.io.warnings import warn_once
 from xdet.io.writing import replacing, replacing_path
 
 from .annotated import AnnotatedImage, AnnotatedSet
-from .entries import read_xml
+from .entries import image_data, read_xml
 from .files import Content, visible
 from .formats import coco, cvat, geojson, instance_pngs, label_studio, labelme, supervisely, via, voc, yolo
 from .source import Source, inner_path, list_files
@@ -297,6 +297,9 @@ def write_annotations(data: AnnotatedSet, kind: str, out: str | Path, copy_image
     out = expand(out)
     if not is_one_file(out):
         data = shown_images(data, kind, copy_images)
+        for image in data.images if not copy_images else ():
+            if image.path.lower().endswith('.json'):
+                raise ValueError(f'image {image.file} lies in {shorten(image.path)} alone, so it has to be copied')
     made = writer_of(kind)(apart(data))
     if is_one_file(out):
         return _write_file(made, kind, out)
@@ -314,7 +317,10 @@ def write_annotations(data: AnnotatedSet, kind: str, out: str | Path, copy_image
                 if content == Path():
                     raise FileNotFoundError(f'image {file} is not there; say where images are (--images DIR)')
                 place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(content, place)
+                if content.suffix.lower() == '.json':
+                    place.write_bytes(image_data(content))
+                else:
+                    shutil.copyfile(content, place)
             else:
                 continue
             count += 1

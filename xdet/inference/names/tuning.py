@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xdet.datasets.exchange import AnnotatedImage, AnnotatedSet, read_annotations
-from xdet.datasets.files.image_io import ImageReadError
-from xdet.inference.inputs.images import expand_images
+from xdet.datasets.exchange.entries import image_data
+from xdet.datasets.files.image_io import ImageReadError, decode_image
+from xdet.inference.inputs.images import ImageSource
 from xdet.io.reading import expand, listed
 from xdet.io.schema import number, shown
 from xdet.models import postprocess
@@ -203,7 +204,7 @@ def _look(
     for image in images:
         if not image.path:
             raise ImageReadError(image.file, 'was not found; say where the images are by --images')
-        encoded = inferencer.encode_image(expand_images(image.path)[0][0])
+        encoded = inferencer.encode_image(ImageSource(image.file, decode_image(image_data(image.path), image.file)))
         size = encoded.sample.ori_shape[:2]
         if tuple(size) != tuple(image.size):
             raise TuningError(f'{image.path}: is {size[1]}x{size[0]} pixels, but annotated as {image.size[::-1]}')

@@ -48,7 +48,16 @@ def _read_file(source: Source, path: Path) -> AnnotatedImage:
     given = require(content, 'imagePath', str, str(path))
     folders = source.image_folders(path)
     beside = [] if source.images is not None else [path.parent]  # they come first
-    file, found = source.image(given, [*beside, *folders], f'{path}: imagePath')
+    embedded = require(content, 'imageData', str, str(path), None)
+    try:
+        file, found = source.image(given, [*beside, *folders], f'{path}: imagePath')
+    except ValueError:
+        if not embedded:
+            raise
+        file, found = path.with_suffix(Path(given).suffix).name, ''  # wherever the image was, it is here, too
+    by_place = beside and (not found or Path(found) == path.parent / file)
+    if embedded and not found:
+        found = str(path)
     if content.get('imageHeight') is None and found:
         size = image_size_of(found)
     else:
@@ -65,7 +74,7 @@ def _read_file(source: Source, path: Path) -> AnnotatedImage:
             group = require(shape, 'group_id', (int, str), where, None)
             groups.setdefault((segment.name, position if group is None else f'group {group}'), []).append(segment)
     split, inner = split_of_folders(path.parent.relative_to(source.path if source.path.is_dir() else path.parent))
-    name = (Path(inner) / file).as_posix() if beside and (not found or Path(found) == path.parent / file) else file
+    name = (Path(inner) / file).as_posix() if by_place else file
     return AnnotatedImage(name, size, tuple(map(merged, groups.values())), split, found)
 
 
