@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +53,28 @@ def unread() -> int:
 def test_ends(body: Callable[[], int | None], code: int, told: str, capsys: pytest.CaptureFixture) -> None:
     assert run_program(body, 'tool.py', []) == code
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_end_a_program_are_told(number: int, capsys: pytest.CaptureFixture) -> None:
+    assert run_program(lambda: os.kill(os.getpid(), number), 'tool.py', []) == 130
+    assert capsys.readouterr().err == 'interrupted\n'
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def forking() -> int:
+    if not (child := os.fork()):
+        time.sleep(60)
+        os._exit(0)
+    os.kill(child, signal.SIGTERM)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_workers_and_ranks_end_as_they_did(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_program(forking, 'tool.py', []) == -signal.SIGTERM
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    assert run_program(lambda: signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL, 'tool.py', []) == 0
+    assert not capsys.readouterr().err
 
 
 def test_messages_command_no_terminal(caplog: pytest.LogCaptureFixture) -> None:

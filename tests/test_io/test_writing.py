@@ -74,8 +74,15 @@ def test_all_files_or_none_and_the_error_names_the_file(
 
     monkeypatch.setattr(writing.os, step, fail)
     with pytest.raises(OSError, match=f"No space left on device: '{tmp_path / 'a'}'"):
-        writing.write_files({tmp_path / 'a': b'1', tmp_path / 'b': b'2'})
+        writing.write_files({tmp_path / 'a': b'1', tmp_path / 'new' / 'folder' / 'b': b'2'})
     assert not list(tmp_path.iterdir())
+
+
+def test_folders_that_others_use_meanwhile_stay(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), writing.replacing_path(tmp_path / 'new' / 'folder' / 'a'):
+        (tmp_path / 'new' / 'b').touch()
+        raise KeyboardInterrupt
+    assert sorted(path.name for path in tmp_path.rglob('*')) == ['b', 'new']
 
 
 def test_places_are_checked_before_the_work(tmp_path: Path) -> None:

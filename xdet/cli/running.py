@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from xdet.io.terminal import PlainRecord, plain, tell
@@ -19,7 +21,8 @@ def run_program(main: Callable[[], int | None], name: str = '', arguments: Seque
 
     What it was given is looked at first, and what it printed is sent at the end, while errors can still be told. A
     reader that has seen enough (``xdet models | head -1``) ends it silently with code 1, standard output that is full
-    or broken with one line and code 2; streams that are closed take nothing.
+    or broken with one line and code 2; streams that are closed take nothing. Ctrl-C, SIGTERM and SIGHUP end it with one
+    line and code 130.
     Messages, those of loggers too, hold nothing that a terminal obeys.
 
     Args:
@@ -39,7 +42,8 @@ def run_program(main: Callable[[], int | None], name: str = '', arguments: Seque
         return 2
     logging.setLogRecordFactory(PlainRecord)
     try:
-        code = _run(main, name)
+        with _stopped_as_by_ctrl_c():
+            code = _run(main, name)
     except SystemExit as ended:
         if isinstance(ended.code, str):
             ended.code = plain(ended.code)
@@ -63,6 +67,34 @@ def _run(main: Callable[[], int | None], name: str) -> int:
     except KeyboardInterrupt:
         tell('interrupted', error=True)
         return 130
+
+
+@contextmanager
+def _stopped_as_by_ctrl_c() -> Iterator[None]:
+    """What asks a process to end (SIGTERM) or takes its terminal away (SIGHUP) is told and cleaned up after, too.
+
+    A second signal ends the process at once. A rank of a distributed run, which may wait for others where Python gets
+    no word, and programs that have said what signals mean to them are left alone.
+    """
+    owner = os.getpid()
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        if os.getpid() != owner:  # a worker that inherited this: it ends as workers do
+            os.kill(os.getpid(), number)
+        raise KeyboardInterrupt
+
+    ours = []
+    if threading.current_thread() is threading.main_thread() and 'WORLD_SIZE' not in os.environ:
+        names = [getattr(signal, name) for name in ('SIGTERM', 'SIGHUP') if hasattr(signal, name)]
+        ours = [number for number in names if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _send(name: str) -> int:

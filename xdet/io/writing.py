@@ -15,7 +15,8 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,17 +53,17 @@ def replacing_path(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     part = path.with_name(f'.{path.stem[:_STEM]}.{uuid.uuid4().hex[:12]}{UNFINISHED}{path.suffix}')
-    make_folder(path.parent)
-    try:
-        with _naming(path, str(part), nameless=False):
-            yield part
-            os.replace(part, path)
-    except BaseException:
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-        else:
-            part.unlink(missing_ok=True)
-        raise
+    with _in_folder(path.parent):
+        try:
+            with _naming(path, str(part), nameless=False):
+                yield part
+                os.replace(part, path)
+        except BaseException:
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
+            raise
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:
@@ -175,26 +176,41 @@ def _part_of(path: Path, middle: str, quoted: Callable[[str], str] = str) -> str
 def _replacing_all(paths: list[Path]) -> Iterator[list[IO[bytes]]]:
     """Files that take their places together."""
     parts: list[Path] = []
-    try:
-        with ExitStack() as stack:
-            files: list[IO[bytes]] = []
-            for path in paths:
-                make_folder(path.parent)
-                part = path.with_name(_part_of(path, uuid.uuid4().hex[:12]))
-                parts.append(part)
+    with ExitStack() as folders:
+        try:
+            with ExitStack() as stack:
+                files: list[IO[bytes]] = []
+                for path in paths:
+                    folders.enter_context(_in_folder(path.parent))
+                    part = path.with_name(_part_of(path, uuid.uuid4().hex[:12]))
+                    parts.append(part)
+                    with _naming(path, str(part)):
+                        files.append(stack.enter_context(open(part, 'xb')))
+                yield files
+                for path, file in zip(paths, files, strict=True):
+                    with _naming(path, file.name):
+                        file.flush()
+                        os.fsync(file.fileno())  # some file systems report a full disk only here
+            for path, part in zip(paths, parts, strict=True):
                 with _naming(path, str(part)):
-                    files.append(stack.enter_context(open(part, 'xb')))
-            yield files
-            for path, file in zip(paths, files, strict=True):
-                with _naming(path, file.name):
-                    file.flush()
-                    os.fsync(file.fileno())  # some file systems report a full disk only here
-        for path, part in zip(paths, parts, strict=True):
-            with _naming(path, str(part)):
-                os.replace(part, path)
+                    os.replace(part, path)
+        except BaseException:
+            for part in parts:
+                part.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _in_folder(folder: Path) -> Iterator[None]:
+    """The folder is there; if the body raises, what was made for it goes again, unless somebody else uses it."""
+    made = list(takewhile(lambda place: not os.path.lexists(place), (folder, *folder.parents)))
+    try:
+        make_folder(folder)
+        yield
     except BaseException:
-        for part in parts:
-            part.unlink(missing_ok=True)
+        for place in made:
+            with suppress(OSError):  # something lies in it
+                place.rmdir()
         raise
 
 

@@ -62,6 +62,11 @@ def test_output_folder_without_permission(tmp_path):
         ResultWriter(tmp_path / 'out', ['x'])
 
 
+def test_folders_come_with_the_first_result(tmp_path):
+    ResultWriter(tmp_path / 'out', ['x']).write(0, dict(value=1), {}, None)
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['preds']
+
+
 def test_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     writer = ResultWriter(tmp_path, ['x'])
     writer.write(0, dict(value=1), dict(semantic=PICTURE[..., 0]), PICTURE)

@@ -6,7 +6,6 @@ import io
 import json
 import re
 import struct
-import tempfile
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from PIL import Image
 
 from xdet.inference.inputs.images import RESULTS
 from xdet.io.reading import expand, shorten
-from xdet.io.writing import make_folder
+from xdet.io.writing import check_place
 from xdet.io.writing import write_files as _write_files
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class ResultWriter:
     What belongs to all images, ``rankings.json`` and ``ranking_1.png`` and so on, lies in the folder itself.
 
     Args:
-        out_dir (str | Path): Folder, made when missing.
+        out_dir (str | Path): Folder, made with the first result.
         names (Iterable[str]): Names of all images of the run, in order; or some, and :meth:`name` adds the others in
             their order. They become unique file names then, so the name of an image does not depend on which others
             fail.
@@ -55,9 +54,7 @@ class ResultWriter:
             self.name(name)
         try:
             for folder in RESULTS:
-                make_folder(self.out_dir / folder)
-            with tempfile.TemporaryFile(dir=self.out_dir / 'preds'):
-                pass  # can files be made there?
+                check_place(self.out_dir / folder, folder=True)
         except OSError as error:
             raise OutputError(f"output folder '{self._shown}' cannot be written: {_reason(error)}") from error
 
