@@ -103,9 +103,9 @@ def test_several_tasks_share_the_latent_queries(model, features):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
-def test_resizing_by_products_is_faster(one_thread, layout):
-    maps = torch.randn(1, 256, 100, 152).to(memory_format=layout)
+def test_resizing_by_products_is_faster(one_thread):
+    """In the layout of the network's maps; in the other one it depends on the processor which way is faster."""
+    maps = torch.randn(1, 256, 100, 152).to(memory_format=torch.channels_last)
     assert 1.2 * seconds(lambda: resize_by_products(maps, (50, 76))) < seconds(lambda: resize(maps, (50, 76)))
 
 

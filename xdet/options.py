@@ -209,6 +209,14 @@ class ReportOptions(TypedDict, total=False):
             tasks=('instance', 'panoptic', 'pose'),
         ),
     ]
+    min_part: Annotated[
+        float | None,
+        Option(
+            'separate parts and holes of a mask below this share of it go, such as 0.02',
+            default='all stay',
+            tasks=('instance', 'panoptic', 'refseg'),
+        ),
+    ]
     nms_iou: Annotated[
         float | None,
         Option(

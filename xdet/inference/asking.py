@@ -132,6 +132,7 @@ class AskedModel(LoadedModel):
         out_dir: str | Path,
         no_save_vis: bool = False,
         no_save_pred: bool = False,
+        min_part: float | None = None,
         nms_iou: float | None = None,
         min_area: int | None = None,
         max_per_image: int | None = None,
@@ -139,13 +140,14 @@ class AskedModel(LoadedModel):
         tiles: Any = None,
         **report: Any,
     ) -> Report:
-        selection = Selection(nms_iou, min_area, max_per_image)
-        if selection and TASK_FORMATS[task].field != 'pred_instances':
-            raise ValueError(f"task '{task}' does not take nms_iou, min_area and max_per_image; 'instance' does")
-        checked = check_tiles(tiles, task, report)
-        for name in ('oriented_boxes', 'polygons', 'color_by'):
-            if report.get(name) and task not in REPORT[name].tasks:
-                raise ValueError(f"task '{task}' does not take {name}; {listed(REPORT[name].tasks, 10)} do")
+        selection = Selection(min_part, nms_iou, min_area, max_per_image)
+        checked = check_tiles(tiles, task, dict(report, min_part=min_part))
+        shapes = [name for name in ('oriented_boxes', 'polygons', 'color_by') if report.get(name)]
+        for name in (*selection.given, *shapes):
+            accepted = REPORT[name].tasks
+            if task not in accepted:
+                do = 'do' if len(accepted) > 1 else 'does'
+                raise ValueError(f"task '{task}' does not take {name}; {listed(accepted, 10)} {do}")
         annotations = annotation_writer(formats, task, out_dir, report.get('pred_score_thr', 0.3))
         saves = out_dir is not None and str(out_dir) != '' and not (no_save_vis and no_save_pred)
         return Report(

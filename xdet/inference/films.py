@@ -189,8 +189,7 @@ def _results(
             sample = sample.to(model.device)
             model.model.predict_features(encoded.features, [sample], encoded.latent_pass)
             sample = sample.cpu()
-            if report.selection:
-                sample.pred_instances = report.selection.apply(sample.pred_instances)
+            report.select(sample)
         before = pixels
         prediction = report.prediction(index, source, sample)
         prediction.update(frame=index, time=round(index / film.fps, 4))

@@ -176,8 +176,7 @@ class Run:
             entry.request.apply(data['data_samples'], entry.source.name)
             (sample,) = self.model.test_step(collate([data]))
             sample = sample.cpu()
-            if report.selection:
-                sample.pred_instances = report.selection.apply(sample.pred_instances)
+            report.select(sample)
             return sample
 
         try:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 _TOOLKIT_ONLY = (
     *('return_vis', 'return_datasamples', 'color_by', 'print_result', 'formats'),
-    *('oriented_boxes', 'polygons', 'views'),
+    *('oriented_boxes', 'polygons', 'views', 'min_part'),
 )
 _SELECTION: dict[str, tuple[type, float, float]] = dict(
     nms_iou=(float, 0, 1), min_area=(int, 0, np.inf), max_per_image=(int, 1, np.inf)

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from unittest import mock
 
 from xdet.cli.parsing import Parser
 from xdet.io.terminal import tell
@@ -74,19 +73,18 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None, command: st
 def _run(script: Path, prog: str, arguments: list[str]) -> int:
     # Not `runpy.run_path`, which would call the program by its file.
     code = compile(script.read_bytes(), script, 'exec', dont_inherit=True)
-    program, caller = ModuleType('__main__'), sys.modules['__main__']
+    program, caller, written = ModuleType('__main__'), sys.modules['__main__'], sys.argv
     program.__file__ = str(script)
-    sys.modules['__main__'] = program
+    sys.modules['__main__'], sys.argv = program, [prog, *arguments]
     try:
-        with mock.patch.object(sys, 'argv', [prog, *arguments]):
-            exec(code, program.__dict__)
+        exec(code, program.__dict__)
     except SystemExit as ended:
         if isinstance(ended.code, str):
             tell(ended.code, error=True)
             return 1
         return ended.code or 0
     finally:
-        sys.modules['__main__'] = caller
+        sys.modules['__main__'], sys.argv = caller, written
     return 0
 
 

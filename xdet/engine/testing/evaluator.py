@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from typing import Any
-from unittest import mock
 
 from mmengine.dist import get_world_size
 from mmengine.evaluator import BaseMetric, Evaluator
@@ -94,12 +93,14 @@ def _values_of(metric: BaseMetric, size: int) -> dict[str, Any] | Exception:
             return {_FAILED: cause(error)}
         return found
 
-    with mock.patch.object(metric, 'compute_metrics', told):
-        try:
-            found: dict[str, Any] = metric.evaluate(size)
-        except Exception as error:  # of a metric with an evaluation of its own
-            if get_world_size() > 1:
-                raise  # the others wait within it
-            return error
+    metric.compute_metrics = told
+    try:
+        found: dict[str, Any] = metric.evaluate(size)
+    except Exception as error:  # of a metric with an evaluation of its own
+        if get_world_size() > 1:
+            raise  # the others wait within it
+        return error
+    finally:
+        metric.compute_metrics = compute
     message = next((value for name, value in found.items() if name.rpartition('/')[2] == _FAILED), None)
     return found if message is None else failure or ValueError(message)

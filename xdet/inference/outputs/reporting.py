@@ -93,7 +93,7 @@ class Report:
         save_pred (bool): Write JSON and maps.
         print_result (bool): Print a summary of every image.
         color_by (str): Whether ``'class'`` or ``'instance'`` decides about colours.
-        selection (Selection): Which instances count.
+        selection (Selection): What is kept of results.
         origin (Origin, optional): What every result says about the model.
         annotations (AnnotationWriter, optional): Writes the formats of other tools.
         tiles (Tiles, optional): How images are cut.
@@ -151,8 +151,7 @@ class Report:
         Raises:
             OutputError: Results cannot be written.
         """
-        if self.selection:
-            sample.pred_instances = self.selection.apply(sample.pred_instances)
+        self.select(sample)
         prediction = self.prediction(index, source, sample)
         picture = None
         if self._draws:
@@ -216,6 +215,10 @@ class Report:
             picture if self.return_vis else None,
             typed=kind(prediction, tiled.small, small, self.visualizer, self.pred_score_thr) if self.keep else None,
         )
+
+    def select(self, sample: XDetDataSample) -> None:
+        """Leave out of a result what the selection does."""
+        self.selection.apply(sample, TASK_FORMATS[self.task].field)
 
     def resume(self, index: int, source: ImageSource, image: np.ndarray, prediction: dict[str, Any]) -> StreamItem:
         """Take the result of an image that an earlier run finished."""
@@ -313,7 +316,7 @@ class Report:
 
     def _settings(self) -> dict[str, Any]:
         """What decides about what is reported and shown."""
-        chosen = {name: value for name, value in vars(self.selection).items() if value is not None}
+        chosen = {name: getattr(self.selection, name) for name in self.selection.given}
         if self.tiles is not None:
             chosen['tiles'] = [self.tiles.size, self.tiles.overlap]
         return dict(pred_score_thr=self.pred_score_thr, **chosen)

@@ -85,4 +85,6 @@ def check_tiles(value: Any, task: str, report: Mapping[str, Any]) -> Tiles | Non
         raise ValueError(f"task '{task}' does not take tiles; {', '.join(TILED_TASKS)} do")
     if report.get('return_datasamples'):
         raise ValueError('return_datasamples goes without tiles: a sample would hold all masks in full size')
+    if report.get('min_part'):
+        raise ValueError('min_part goes without tiles: what is a speck in one may go on in the next')
     return Tiles.of(value)
