@@ -44,7 +44,10 @@ class OptionAction(DictAction):
             try:
                 self._parse_iterable(value)
             except Exception as error:  # brackets that do not close, and the like
-                raise ValueError(f"{option_string}: the value of '{shorten(option)}' cannot be read") from error
+                told = f"the value of '{shorten(option)}' cannot be read"
+                if value.lstrip().startswith('dict('):
+                    told += f'; set what is in the dict one by one, {key}.NAME=VALUE'
+                raise ValueError(f'{option_string}: {told}') from error
         super().__call__(parser, namespace, values, option_string)
 
 

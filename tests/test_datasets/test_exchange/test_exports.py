@@ -14,6 +14,7 @@ from tiny.annotation_files import coco, cvat, labelme, studio, supervisely, via,
 from xdet.datasets.exchange import Problems, check_set, detect_kind, read_annotations, write_annotations
 from xdet.datasets.exchange.annotated import AnnotatedImage, AnnotatedSet
 from xdet.datasets.exchange.source import Source
+from xdet.datasets.exchange.splitting import split_coco_file
 
 LINE = '0 0.1 0.1 0.5 0.1 0.5 0.5\n'
 
@@ -78,6 +79,35 @@ def test_layouts_of_coco(tmp_path: Path) -> None:
     problems = Problems(strict=False)
     data = read_annotations(Source(tmp_path, problems=problems))
     assert data.names == ('dog',) and [len(names) for names in problems.left_out.values()] == [1]
+
+
+def test_a_folder_of_several_kinds_of_coco(tmp_path: Path) -> None:
+    """As ``generate_scenes.py`` and COCO itself leave it: captions first, panoptic segments among others."""
+    images(tmp_path, 'val/a.png')
+    Image.fromarray(np.full((6, 8, 3), [1, 0, 0], np.uint8)).save(tmp_path / 'val' / 'map.png')
+    segments = dict(image_id=1, file_name='map.png', segments_info=[dict(id=1, category_id=1)])
+    captions = dict(images=coco()['images'], annotations=[dict(id=1, image_id=1, caption='a dog')])
+    panoptic = coco(annotations=[segments])
+    panoptic['categories'][0]['isthing'] = 1
+    files = dict(captions_val=captions, panoptic_val=panoptic, notes=[])
+    texts(tmp_path, **{f'annotations/{name}.json': json.dumps(content) for name, content in files.items()})
+    (tmp_path / 'annotations' / 'panoptic_val').mkdir()
+    (tmp_path / 'val' / 'map.png').rename(tmp_path / 'annotations' / 'panoptic_val' / 'map.png')
+    assert detect_kind(tmp_path) == 'coco-panoptic' and found(tmp_path) == [('', 'val/a.png', 1)]
+    texts(tmp_path, **{'annotations/instances_val.json': json.dumps(coco())})
+    assert detect_kind(tmp_path) == 'coco' and found(tmp_path) == [('', 'val/a.png', 1)]
+
+
+def test_what_was_divided_is_read_once(tmp_path: Path) -> None:
+    """``xdet data split`` leaves the parts beside the whole."""
+    images(tmp_path, 'images/a.png', 'images/b.png', 'images/c.png')
+    entries = [dict(id=number, file_name=f'{name}.png', width=8, height=6) for number, name in enumerate('abc', 1)]
+    texts(tmp_path, **{'instances.json': json.dumps(coco(images=entries))})
+    list(split_coco_file(tmp_path / 'instances.json', {n: tmp_path / f'{n}.json' for n in ('train', 'val')}, 1, 0))
+    problems = Problems(strict=False)
+    data = read_annotations(Source(tmp_path, problems=problems))
+    assert sorted(image.split for image in data.images) == ['train', 'train', 'val']
+    assert problems.left_out == {'are what the files beside them divide': [str(tmp_path / 'instances.json')]}
 
 
 @pytest.mark.parametrize(

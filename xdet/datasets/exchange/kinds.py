@@ -248,12 +248,17 @@ def _kind_of_folder(path: Path) -> str:
         return 'supervisely'
     for suffix in ('.geojson', '.xml', '.json', '.csv'):
         for found in list_files(path, (suffix,)):
-            if Path(found).name != 'label_config.xml' and not (suffix == '.csv' and '/' in found):
+            if Path(found).name == 'label_config.xml' or (suffix == '.csv' and '/' in found):
+                continue
+            if suffix != '.json':
                 return detect_kind(path / found)
+            if kind := _kind_of_json(path / found, beside=True):
+                return kind
     return 'yolo-seg' if (path / 'classes.txt').is_file() else ''
 
 
-def _kind_of_json(path: Path) -> str:
+def _kind_of_json(path: Path, beside: bool = False) -> str:
+    """Format of a file; ``beside`` others, COCO's captions and the like are none, as they have no classes."""
     content = read_json(path)
     first = content[0] if isinstance(content, list) and content else None
     if isinstance(first, dict) and 'data' in first:
@@ -268,10 +273,8 @@ def _kind_of_json(path: Path) -> str:
         return 'geojson'
     if via.holds_regions(content):
         return 'via'
-    if isinstance(content, dict) and 'images' in content:
-        entries = content.get('annotations')
-        first = entries[0] if isinstance(entries, list) and entries else None
-        return 'coco-panoptic' if isinstance(first, dict) and 'segments_info' in first else 'coco'
+    if isinstance(content, dict) and 'images' in content and ('categories' in content or not beside):
+        return 'coco-panoptic' if coco.is_panoptic(content) else 'coco'
     return ''
 
 

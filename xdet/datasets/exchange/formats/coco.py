@@ -42,7 +42,7 @@ def read_instances(source: Source) -> AnnotatedSet:
     names: dict[str, None] = {}
     images: list[AnnotatedImage] = []
     stuff: set[str] = set()
-    for path, split, rows, categories, entries in _parts(source, _instance_files(source), names, stuff):
+    for path, split, rows, categories, entries in _parts(source, _files(source, panoptic=False), names, stuff):
         segments: dict[Any, list[Segment]] = {number: [] for number in entries}
         for position, annotation in enumerate(rows):
             with source.problems.entry():
@@ -74,19 +74,47 @@ def _parts(
         yield path, split, content['annotations'], categories, index_images(str(path), content)
 
 
-def _instance_files(source: Source) -> list[Path]:
-    """The files to read; of a folder those that may be of instances, not its captions or notes."""
+def _files(source: Source, panoptic: bool) -> list[Path]:
+    """The files to read; of a folder those that may be of instances, or of panoptic segments, not its captions or
+    notes.
+    """
     files = source.files('.json')
     if source.path.is_file():
         return files
-    kept = []
+    kept: dict[Path, list] = {}
     for path in files:
         content = load_json(str(path))
-        if isinstance(content, dict) and all(isinstance(content.get(key), list) for key in COCO_LISTS):
-            kept.append(path)
-        else:
+        if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in COCO_LISTS):
             source.problems.leave_out('are files without the lists images, annotations and categories', str(path))
-    return kept or files[:1]
+        elif content['annotations'] and is_panoptic(content) != panoptic:
+            kind = 'instances' if panoptic else 'panoptic segments'
+            source.problems.leave_out(f'are files of {kind}, beside those that are read', str(path))
+        else:
+            kept[path] = content['images']
+    for path in _wholes(kept):
+        source.problems.leave_out('are what the files beside them divide', str(path))
+        del kept[path]
+    return [*kept] or files[:1]
+
+
+def is_panoptic(content: Any) -> bool:
+    """Whether the first annotation has segments in an image of their own."""
+    rows = content.get('annotations')
+    return isinstance(rows, list) and bool(rows) and isinstance(rows[0], dict) and 'segments_info' in rows[0]
+
+
+def _wholes(images: Mapping[Path, list]) -> list[Path]:
+    """Files that were divided into others beside them, as ``xdet data split`` leaves them, by the images of all."""
+
+    def names(path: Path) -> list[str]:
+        return sorted(str(image.get('file_name')) for image in images[path] if isinstance(image, dict))
+
+    found = []
+    for path in images:
+        others = [other for other in images if other.parent == path.parent and other != path]
+        if len(others) > 1 and names(path) == sorted(name for other in others for name in names(other)):
+            found.append(path)
+    return found
 
 
 def _classes_alone(categories: dict[Any, dict], content: Mapping) -> dict[Any, dict]:
@@ -173,7 +201,7 @@ def read_panoptic(source: Source) -> AnnotatedSet:
     names: dict[str, None] = {}
     stuff: set[str] = set()
     images: list[AnnotatedImage] = []
-    for path, split, rows, categories, entries in _parts(source, source.files('.json'), names, stuff):
+    for path, split, rows, categories, entries in _parts(source, _files(source, panoptic=True), names, stuff):
         segments: dict[Any, list[Segment]] = {number: [] for number in entries}
         annotated: set[Any] = set()
         for position, annotation in enumerate(rows):
