@@ -127,7 +127,7 @@ def test_help(tool: str, capsys: pytest.CaptureFixture) -> None:
         ([CONFIG], ['data of config', 'classes.txt']),
         ([CONFIG, '--auto-scale-lr', '--cfg-options', 'auto_scale_lr=None'], ['no auto_scale_lr.base_batch_size']),
         ([CONFIG, '--cfg-options', 'nothing'], ["'nothing' is no KEY=VALUE"]),
-        ([CONFIG, '--cfg-options', 'lora=dict(r=8)'], ['cannot be read', 'lora.NAME=VALUE']),
+        ([CONFIG, '--cfg-options', 'lora=dict(r=8)'], ['is a dict', 'lora.NAME=VALUE']),
         ([CONFIG, '--cfg-options', 'max_iters=1'], ["'max_iters' is a variable", 'set train_cfg.max_iters']),
         ([CONFIG, '--cfg-options', 'train_cfg.max_iters=-1'], ["'train_cfg.max_iters' is -1"]),
         ([CONFIG, '--cfg-options', 'model=None'], ["'model' is null"]),

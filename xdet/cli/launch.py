@@ -41,13 +41,13 @@ class OptionAction(DictAction):
             key, equals, value = option.partition('=')
             if not key.strip() or not equals:
                 raise ValueError(f"{option_string}: '{shorten(option)}' is no KEY=VALUE")
+            if value.lstrip().startswith(('dict(', '{')):
+                what = f"'{shorten(option)}' is a dict; set what is in it one by one, {key}.NAME=VALUE"
+                raise ValueError(f'{option_string}: {what}')
             try:
                 self._parse_iterable(value)
             except Exception as error:  # brackets that do not close, and the like
-                told = f"the value of '{shorten(option)}' cannot be read"
-                if value.lstrip().startswith('dict('):
-                    told += f'; set what is in the dict one by one, {key}.NAME=VALUE'
-                raise ValueError(f'{option_string}: {told}') from error
+                raise ValueError(f"{option_string}: the value of '{shorten(option)}' cannot be read") from error
         super().__call__(parser, namespace, values, option_string)
 
 
