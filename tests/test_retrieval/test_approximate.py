@@ -3,7 +3,7 @@ import pytest
 
 from xdet.retrieval.approximate import Approximate, Recipe, fill, load, merge, save, train
 
-pytest.importorskip('faiss', reason='faiss is not installed (pip install faiss-cpu)')
+faiss = pytest.importorskip('faiss', reason='faiss is not installed (pip install faiss-cpu)')
 IVF, GRAPH = Recipe('ivfpq', lists=8, code=2, depth=8), Recipe('hnsw', neighbours=8, depth=64)
 
 
@@ -57,6 +57,23 @@ def test_saved_and_read(rows, lists, kind, tmp_path):
     for name in ('broken', 'missing'):
         with pytest.raises(ValueError, match=f'{name}.* is no index of faiss'):
             load(tmp_path / name)
+
+
+def test_damage_and_other_rows_are_told(rows, lists, tmp_path):
+    path, index = tmp_path / 'index', fill(lists, rows, 0)
+    save(index, path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match='index.* is no index of faiss .its sum is wrong, so it is damaged'):
+        load(path)
+    path.write_bytes(faiss.serialize_index(index).tobytes())  # of faiss itself, without a sum
+    assert load(path).ntotal == len(rows)
+    for others in (rows[:99], rows[:, :8]):
+        with pytest.raises(ValueError, match='the index has 1500 rows of 16 numbers, so it is not one of these'):
+            Approximate(index, others)
+    with pytest.raises(ValueError, match='the index names row [0-9]+, and there are 1500'):
+        Approximate(fill(lists, rows, 9999), rows).search(rows[:1], 1)
 
 
 def test_mistakes(rows, lists):

@@ -94,7 +94,7 @@ def run_into_a_kill(directory):
             os.kill(os.getpid(), signal.SIGKILL)
         return {key: np.full(4, 1 + int(key[4:]), np.float32) for key in keys}
 
-    wanted = {f'key {number}': {} for number in range(10)}
+    wanted = {f'key {number}': dict(path='.', line=number) for number in range(10)}
     store.update(wanted, lambda old, new: True, embed, lambda keys: iter([[key] for key in keys]))
 
 
@@ -116,7 +116,7 @@ def test_what_was_saved_survives_a_kill(tmp_path, monkeypatch):
         todo.extend(keys)
         return {key: np.full(4, 1 + int(key[4:]), np.float32) for key in keys}
 
-    wanted = {f'key {n}': {} for n in reversed(range(10))}
+    wanted = {f'key {n}': dict(path='.', line=n) for n in reversed(range(10))}
     store.update(wanted, lambda old, new: True, embed, lambda keys: iter([keys]))
     assert sorted(todo) == ['key 7', 'key 8', 'key 9']
     assert store.rows()[:, 0].tolist() == list(range(10, 0, -1))

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,8 @@ def items(*entries: Any) -> list[Any]:
         (dict(items=items(5)), 'must be an object'),
         (dict(items={}), "'items' is"),
         (dict(root=5), "'root' is 5"),
+        (dict(root=''), "'root' is ''"),
+        (dict(root='a\0'), "'root' is "),
         (dict(kind=5), "'kind' is 5"),
         (dict(shape=7), "'shape' is 7"),
         (dict(fingerprint=None), "'fingerprint' is null"),
@@ -134,6 +137,24 @@ def test_manifests_of_another_kind_are_told(folder: Path, changes: dict, message
     with pytest.raises(RetrievalIndexError, match=re.escape(message)) as caught:
         EmbeddingStore(folder, SIGNATURE)
     assert 'delete' not in str(caught.value) and '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('field', ['path', 'line'])
+def test_texts_without_their_place_are_told(tmp_path: Path, field: str) -> None:
+    texts = replace_fields(SIGNATURE, kind='texts', shape=(4,), pipeline=[])
+    place = dict(path='.', line=1)
+    store = EmbeddingStore(tmp_path, texts)
+    store._new, store.items = [np.ones(4, np.float32)], {'a dog': dict(place, row=0)}
+    store.save()
+    assert EmbeddingStore(tmp_path, texts).items['a dog'] == dict(place, row=0)
+    replace(tmp_path, items=[dict({key: value for key, value in place.items() if key != field}, key='a dog', row=0)])
+    with pytest.raises(RetrievalIndexError, match=f"item 'a dog': '{field}' is missing"):
+        EmbeddingStore(tmp_path, texts)
+
+
+def test_an_index_of_other_weights_is_not_to_be_deleted(folder: Path) -> None:
+    with pytest.raises(RetrievalIndexError, match='other weights .*build a new one in another folder$'):
+        EmbeddingStore(folder, replace_fields(SIGNATURE, fingerprint='other'))
 
 
 @pytest.mark.parametrize('content', ['[' * 100_000, '[]', '\0', ''])

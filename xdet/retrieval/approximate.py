@@ -10,6 +10,8 @@ An index is trained on a sample, filled shard by shard, anywhere, and merged:
 from __future__ import annotations
 
 import math
+import struct
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdet.io.errors import cause
+from xdet.io.reading import read_bytes
 from xdet.io.schema import number, shown
 from xdet.io.writing import write_bytes
 
 _CHUNK = 65536  # rows at a time
+_LARGEST = 1 << 44  # bytes of a file
+_SUM = struct.Struct('<8sI')  # at the end of a file, where faiss does not read
+_MARK = b'xdet-crc'
 _PER_LIST = 64  # rows of the sample that a list is trained on; faiss asks for 39
 
 
@@ -130,7 +136,7 @@ def merge(shards: Sequence[Any]) -> Any:
 
 
 def save(index: Any, path: str | Path) -> None:
-    """Write an index, whole or not at all.
+    """Write an index, whole or not at all: what faiss reads, and a sum of it.
 
     Raises:
         OSError: The file cannot be written.
@@ -141,20 +147,28 @@ def save(index: Any, path: str | Path) -> None:
     faiss = import_faiss()
     if isinstance(index, faiss.IndexShards):
         raise ValueError(f"'{path}' cannot hold {index.count()} graphs; save each, and merge them after loading")
-    write_bytes(path, faiss.serialize_index(index).tobytes())
+    data = faiss.serialize_index(index).tobytes()
+    write_bytes(path, data + _SUM.pack(_MARK, zlib.crc32(data)))
 
 
 def load(path: str | Path) -> Any:
     """Read an index of your own; faiss does not check files of strangers.
 
     Raises:
-        ValueError: The file is missing or damaged.
+        ValueError: The file is missing, or damaged: its sum, which files of faiss itself do not have, is wrong.
     """
     from .index import import_faiss
 
+    faiss = import_faiss()
     try:
-        return import_faiss().deserialize_index(np.fromfile(path, np.uint8))
-    except (OSError, RuntimeError) as error:
+        data = np.frombuffer(read_bytes(path, _LARGEST), np.uint8)
+        mark, sum_of_it = _SUM.unpack(data[-_SUM.size :].tobytes()) if len(data) > _SUM.size else (b'', 0)
+        if mark == _MARK:
+            data = data[: -_SUM.size]
+            if zlib.crc32(data.data) != sum_of_it:
+                raise OSError('its sum is wrong, so it is damaged')
+        return faiss.deserialize_index(data)
+    except (MemoryError, OSError, RuntimeError) as error:
         raise ValueError(f"'{path}' is no index of faiss ({cause(error)})") from error
 
 
@@ -165,9 +179,17 @@ class Approximate:
         index (faiss.Index): Of :func:`merge` or :func:`fill`; its numbers are those of the rows.
         rows (np.ndarray): ``[n, C]``, may be memory-mapped: only candidates are read.
         rescore (int): Candidates per wanted result.
+
+    Raises:
+        ValueError: The index is of other rows: wider, narrower, or more.
     """
 
     def __init__(self, index: Any, rows: NDArray[Any], rescore: int = 10) -> None:
+        if index.d != rows.shape[1] or index.ntotal > len(rows):
+            raise ValueError(
+                f'the index has {index.ntotal} rows of {index.d} numbers, so it is not one of these {len(rows)} rows '
+                f'of {rows.shape[1]}'
+            )
         self.index, self.rows, self.rescore = index, rows, number('rescore', rescore, int, 1)
 
     @classmethod
@@ -188,6 +210,8 @@ class Approximate:
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Scores and numbers ``[n, k]`` of the best rows, best first; -1 where there are none."""
         candidates = self.index.search(queries, min(k * self.rescore, len(self.rows)))[1]
+        if candidates.max(initial=-1) >= len(self.rows):
+            raise ValueError(f'the index names row {candidates.max()}, and there are {len(self.rows)}')
         scores = np.full(candidates.shape, -np.inf, np.float32)
         for query, found, score in zip(queries, candidates, scores, strict=True):
             score[found >= 0] = np.asarray(self.rows[found[found >= 0]], np.float32) @ query

@@ -18,7 +18,7 @@ import numpy as np
 
 from xdet.io.locking import locked
 from xdet.io.reading import UnreadableError, expand, read_json, shorten
-from xdet.io.schema import checked, require
+from xdet.io.schema import require, shown
 from xdet.io.writing import make_folder, remove_forgotten, replacing, write_text
 
 FORMAT = 'xdet-retrieval-index'
@@ -76,7 +76,7 @@ class Signature:
             raise RetrievalIndexError(
                 f'{where} was built with other weights or another configuration of the model (fingerprint '
                 f'{saved["fingerprint"][:12]}, that of this model is {self.fingerprint[:12]}); build a new one in '
-                'another folder, or delete it'
+                'another folder'
             )
         if saved['pipeline'] != self.pipeline:
             raise RetrievalIndexError(
@@ -311,7 +311,9 @@ class EmbeddingStore:
                 )
             for key, kind in _MANIFEST_KINDS.items():
                 require(content, key, kind, 'it')
-            require(content, 'root', str, 'it', default=None)
+            root = require(content, 'root', str, 'it', default=None)
+            if root is not None and (not root or '\0' in root):
+                raise ValueError(f"'root' is {shown(root)}; it must be the path of a folder")
             self.signature.check(content, self.directory)
             self._shards, self.complete = content['shards'], bool(content['complete'])
             for shard in self._shards:
@@ -344,10 +346,13 @@ class EmbeddingStore:
         key = require(item, 'key', str, 'an item')
         where = f"item '{shorten(key)}'"
         require(item, 'row', int, where)
-        path = key if self.signature.kind == 'images' else item.get('path', '')
-        if key in self.items or not _is_inside(checked(path, str, f"{where}: 'path'")):
+        path = key
+        if self.signature.kind == 'texts':
+            path = require(item, 'path', str, where)
+            require(item, 'line', int, where)
+        if key in self.items or not _is_inside(path):
             raise ValueError(f'{where} is there twice, or lies outside of the collection')
-        for name in ('line', 'size', 'mtime_ns'):
+        for name in ('size', 'mtime_ns'):
             require(item, name, int, where, default=None)
         self.items[key] = {name: value for name, value in item.items() if name != 'key'}
 

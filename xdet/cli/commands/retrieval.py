@@ -154,4 +154,5 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None, command: st
     args = own.parse_args(argv)
     if command == 'search' and args.region and args.image:
         own.error('--region needs --text')
-    return exit_code(lambda: run(args), args.debug, 'interrupted; what was embedded is in the index')
+    interrupted = 'interrupted' if args.collection is None else 'interrupted; what was embedded is in the index'
+    return exit_code(lambda: run(args), args.debug, interrupted)
