@@ -63,9 +63,12 @@ def test_signals_that_end_a_program_are_told(number: int, capsys: pytest.Capture
 
 
 def forking() -> int:
+    ready, begun = os.pipe()
     if not (child := os.fork()):
+        os.write(begun, b'.')  # Python forgets signals that come while it forks
         time.sleep(60)
         os._exit(0)
+    os.read(ready, 1)
     os.kill(child, signal.SIGTERM)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -123,6 +126,12 @@ def test_output_that_is_not_taken(command: tuple[str, ...]) -> None:
     assert code in (0, 1) and not told  # 0 if it was sent before the reader was gone
     assert ended('"$@" >&-', *command) == (0, '')
     assert ended('"$@" >&- 2>&-', *command) == (0, '')
+
+
+def test_ctrl_c_shows_no_traceback_of_what_packages_do_at_the_end() -> None:
+    late = 'import atexit, os, signal, sys; atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))\n'
+    late += 'from xdet.cli.running import run_program; sys.exit(run_program(lambda: 0, "tool"))'
+    assert ended('"$@"; exit $?', '-c', late) == (130, '')
 
 
 def test_scripts_are_called_by_the_name_of_their_command(capsys: pytest.CaptureFixture) -> None:

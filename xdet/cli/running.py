@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
@@ -95,6 +96,8 @@ def _stopped_as_by_ctrl_c() -> Iterator[None]:
     finally:
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
+        # What packages do at the end of the process would show a traceback; registered last, this runs first.
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
 
 
 def _send(name: str) -> int:

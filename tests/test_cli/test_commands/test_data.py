@@ -52,7 +52,7 @@ def test_split_of_coco(annotated: AnnotatedSet, tmp_path: Path, capsys: pytest.C
     words = ['data', 'split', str(tmp_path / 'a' / 'instances.json'), '--group-by', r'clip(\d)', '--val', '0.5']
     assert main(words) == 0
     assert 'train.json: 2 images in 1 groups' in capsys.readouterr().out
-    assert main(words) == 2 and '--overwrite replaces it' in capsys.readouterr().err
+    assert main(words) == 2 and '--overwrite replaces what is there' in capsys.readouterr().err
     assert main([*words, '--overwrite']) == 0
 
 

@@ -201,7 +201,7 @@ def split_coco_file(
         raise ValueError(f'{path} and the files to write must differ; write them elsewhere')
     there = [str(file) for file in files.values() if file.exists()]
     if there and not overwrite:
-        raise ValueError(f'{" and ".join(there)} exists; --overwrite replaces it')
+        raise ValueError(f'there already: {" and ".join(there)}; --overwrite replaces what is there')
     content = load_coco_json(str(path), keys=('images', 'annotations'))
     parts, stray = split_coco(path, content, val, group, seed, test)
     write_files({files[name]: json.dumps(part).encode() for name, part in parts.items()})
