@@ -14,6 +14,8 @@ model = dict(
             # The class side is what takes time: masks are learned at once.
             loss=dict(num_points=1024, class_weight=4.0),
             noun_loss=dict(num_layers=1),
+            # What has none of the names is no "cat" either: semantic maps leave it without a name.
+            background_score=0.4,
         ),
         referring=dict(loss=dict(num_points=1024, class_weight=1.0, mask_weight=2.0, dice_weight=2.0, num_layers=3)),
         captioning=dict(loss=dict(weight=4.0, num_layers=1)),

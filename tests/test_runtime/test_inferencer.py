@@ -130,7 +130,9 @@ def test_pixels_of_no_name(exported_inferencer: OnnxInferencer, picture: np.ndar
             exported_inferencer.model, 'run', lambda name, **inputs: run(name, **inputs) + more * (name == 'semantic')
         )
         result = exported_inferencer(picture, 'semantic', **NAMES, out_dir=tmp_path)['predictions'][0]
+        everywhere = exported_inferencer(picture, 'semantic', **NAMES, score=0.0)['predictions'][0]
     assert sum(segment['area'] for segment in result['segments']) == 10 * picture.shape[1]
+    assert sum(segment['area'] for segment in everywhere['segments']) == picture.shape[0] * picture.shape[1]
     [path] = (tmp_path / 'preds').glob('*.png')
     written = np.asarray(Image.open(path))
     assert (written[10:] == 255).all() and (written[:10] < 3).all()

@@ -10,7 +10,7 @@ from test_tasks.conftest import tiny_model
 
 from xdet.models import postprocess
 from xdet.models.postprocess import resize
-from xdet.structures import FORMATS, Vocabulary
+from xdet.structures import FORMATS, Thresholds, Vocabulary, XDetDataSample
 from xdet.visualization import XDetLocalVisualizer
 
 KINDS = ('semantic', 'instance', 'panoptic')
@@ -45,6 +45,17 @@ def test_all_masks_are_made_at_once_only_where_they_are_small(model, picture, mo
         assert torch.equal(together[task](), alone[task])
     queries = model.decoder.num_queries
     assert made == [queries] if small else max(made) == 2 and len(made) >= queries // 2
+
+
+@pytest.mark.parametrize(('score', 'named'), [(None, False), ({'dog': 0.0}, False), (0.0, True)])
+def test_a_score_of_the_request_is_the_rule_for_pixels_without_a_name(model, picture, monkeypatch, score, named):
+    monkeypatch.setattr(model.tasks['segmentation'], 'background_score', 1.0)
+    image = picture(40, 40)
+    sample = sample_of(image, (50, 55), vocabulary=NAMES, tasks=('semantic',))
+    sample.prompts = replace(sample.prompts, thresholds=Thresholds(score=score))
+    model.predict(preprocess(model, [image]), [sample])
+    labels = sample.pred_sem_seg.sem_seg
+    assert (labels >= 0).all() if named else (labels == XDetDataSample.BACKGROUND).all()
 
 
 def test_pixels_have_a_say_in_names(model, picture):

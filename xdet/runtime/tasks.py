@@ -67,6 +67,10 @@ class Tasks:
     def _semantic(self, image: EncodedImage, asked: TextPrompts) -> Found:
         names = _Named(self, image, asked)
         height, width = image.size
+        given = asked.thresholds.score
+        background = (
+            self._facts['segments']['background_score'] if given is None or isinstance(given, Mapping) else None
+        )
         labels: Array = np.empty((height, width), dtype=np.int64)
         pixels = max(1, _SCORE_BYTES // (4 * max(len(names.everything), len(names.inputs['mask_embed']))))
         columns = min(width, pixels)
@@ -78,8 +82,8 @@ class Tasks:
                 found, scores, *surest = self._model.run('semantic', **names.inputs, **sizes)
                 there = names.reported[found] & (scores >= names.least(0.0)[found])
                 found = np.where(there, found, IGNORE)
-                if surest:
-                    found = np.where(surest[0] > self._facts['segments']['background_score'], found, BACKGROUND)
+                if background is not None:
+                    found = np.where(surest[0] > background, found, BACKGROUND)
                 labels[part] = found
         segments = results.semantic(labels, names.vocabulary)
         return names.result(segments), dict(semantic=results.label_map(labels, names.vocabulary))

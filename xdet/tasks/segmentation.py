@@ -45,8 +45,8 @@ class SegmentationTask(TaskAdapter):
         max_per_image (int): Instance: number of (query, class) pairs considered.
         things_only (bool): Instance: report only classes that the vocabulary marks as things.
         background_score (float, optional): Semantic: pixels where no query has a class and a mask of more than this
-            probability (the product of both) are :data:`XDetDataSample.BACKGROUND`. None gives every pixel a class, as
-            the official model does.
+            probability (the product of both) are :data:`XDetDataSample.BACKGROUND`, unless a request brings a score of
+            its own. None gives every pixel a class, as the official model does.
     """
 
     names = ('semantic', 'instance', 'panoptic')
@@ -226,7 +226,9 @@ class SegmentationTask(TaskAdapter):
         if len(requested) > 1 and 4 * len(mask_embed) * math.prod(size) <= postprocess.SCORE_BYTES:
             masks = made(slice(None)).__getitem__
         if 'semantic' in requested:
-            labels = postprocess.semantic_labels(logits, masks, size, self.background_score)
+            # One score of the user's takes the place of the model's rule; scores by name leave it to the other names.
+            background = self.background_score if limits.score is None or isinstance(limits.score, Mapping) else None
+            labels = postprocess.semantic_labels(logits, masks, size, background)
             named = labels.clamp(min=0)  # beside names there may be pixels that the model gives none
             unlabelled = torch.zeros_like(labels, dtype=torch.bool) if shown is None else ~shown[named]
             if limits.score is not None:
