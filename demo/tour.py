@@ -21,6 +21,7 @@ import numpy as np
 
 from xdet.cli.chosen_model import add_device_options
 from xdet.cli.parsing import Parser
+from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
 from xdet.io.terminal import tell
 
@@ -107,7 +108,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--phrases', help='what to find, in every image')
     parser.add_argument('--questions', help='questions about every image')
     parser.add_argument('--texts', help='what retrieval looks for')
-    parser.add_argument('--out-dir', default='outputs/tour', help='a folder per model and task (default: outputs/tour)')
+    parser.add_argument(
+        '--out-dir',
+        type=output_folder,
+        default='outputs/tour',
+        help='a folder per model and task (default: outputs/tour)',
+    )
     add_device_options(parser)
     return parser.parse_args(argv)
 

@@ -61,6 +61,16 @@ def test_interruption_is_one_line(capsys: pytest.CaptureFixture) -> None:
     assert info.value.code == 130 and capsys.readouterr().err == 'interrupted: training\n'
 
 
+@pytest.mark.parametrize('kind, code', [(SyntaxError, 130), (OSError, 'error: training: disk')])
+def test_what_a_library_makes_of_ctrl_c(kind: type[Exception], code: int | str) -> None:
+    with pytest.raises(SystemExit) as info, one_line_errors('training'):
+        try:
+            raise KeyboardInterrupt
+        except BaseException:  # as MMEngine does while it writes a config
+            raise kind('disk is full') from None
+    assert str(info.value.code).startswith(str(code))
+
+
 def test_long_messages_are_cut() -> None:
     with pytest.raises(SystemExit) as info, one_line_errors('reading'):
         raise ValueError('x' * 100_000)

@@ -31,6 +31,13 @@ def test_requests_are_checked_without_a_model(images, task, options, message):
         check_request(images, task, **options)
 
 
+def test_places_of_results_are_checked_without_a_model(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(OSError, match='output folder .*file. is a file; give a folder'):
+        check_request(picture(), 'panoptic', tmp_path / 'file')
+    check_request(picture(), 'panoptic', tmp_path / 'file', no_save_vis=True, no_save_pred=True)
+
+
 def test_good_requests_pass_the_check(tmp_path):
     Image.fromarray(picture()).save(tmp_path / 'a.png')
     check_request(tmp_path, 'panoptic')

@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import io
 import runpy
+import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from types import SimpleNamespace
 
 import pytest
 from tiny.tools import ROOT, run_tool
+
+from xdet.io.locking import locked
 
 TOOL = ROOT / 'tools' / 'misc' / 'download_dataset.py'
 
@@ -99,6 +102,22 @@ def test_damage_is_named(tool: dict, archive: bytes, tmp_path: Path) -> None:
     (tmp_path / 'local').mkdir()
     (tmp_path / 'local/data.zip').write_bytes(archive[:-1])
     with pytest.raises(ValueError, match='data.zip: MD5 is .*, expected .*delete the file'):
+        tool['fetch']('local', tmp_path, dry_run=False, unzip=False, delete=False)
+
+
+@pytest.mark.parametrize('name, size', [('a.zip', 40), ('a.tar.gz', 60)])
+def test_half_an_archive_is_named(tool: dict, archive: bytes, tmp_path: Path, name: str, size: int) -> None:
+    if name == 'a.tar.gz':
+        with tarfile.open(tmp_path / name, 'w:gz') as file:
+            file.add(TOOL, 'tool.py')
+        archive = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(archive[:size])
+    with pytest.raises(ValueError, match=f'{name} is damaged .*; delete the file and start again'):
+        tool['unpack'](tmp_path / name)
+
+
+def test_a_second_process_is_refused(tool: dict, tmp_path: Path) -> None:
+    with locked(tmp_path / 'local' / '.download.lock', wait=False), pytest.raises(OSError, match='another process'):
         tool['fetch']('local', tmp_path, dry_run=False, unzip=False, delete=False)
 
 

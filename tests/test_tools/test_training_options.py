@@ -125,3 +125,9 @@ def test_mistakes_end_in_one_line(tmp_path: Path, arguments: list[str], message:
     with pytest.raises(SystemExit) as info:
         run_tool('train', CONFIG, '--work-dir', tmp_path, *arguments)
     assert message in str(info.value) and '\n' not in str(info.value)
+
+
+def test_a_work_dir_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / 'file').touch()
+    with pytest.raises(SystemExit, match='argument --work-dir: .*file. is a file; give a folder'):
+        run_tool('train', CONFIG, '--work-dir', tmp_path / 'file')

@@ -25,6 +25,7 @@ from mmengine.utils import track_iter_progress
 
 import xdet  # noqa: F401  (makes the OpenMMLab stack importable)
 from xdet.cli.parsing import Parser
+from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
 from xdet.io.writing import make_folder, write_bytes, write_json
 from xdet.scenes.dataset import scene_file_name, segments_of_split
@@ -40,7 +41,7 @@ from xdet.structures.masks.boxes import mask_xywh
 def parse_args() -> argparse.Namespace:
     """Command line."""
     parser = Parser(description='Write generated scenes in the COCO panoptic layout.')
-    parser.add_argument('out', type=Path, help='folder to write to')
+    parser.add_argument('out', type=output_folder, help='folder to write to')
     parser.add_argument('--split', choices=SPLITS, default='val')
     parser.add_argument('--num', type=int, default=200, help='number of scenes')
     parser.add_argument('--size', type=int, default=128, help='side of the pictures in pixels')

@@ -11,6 +11,7 @@ import sys
 
 from xdet.cli.errors import one_line_errors
 from xdet.cli.parsing import Parser
+from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
 from xdet.export.certificate import default_images
 from xdet.export.reduction import KINDS, reduce_model
@@ -22,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     """Command line."""
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('source', help='folder of the exported model')
-    parser.add_argument('target', help='new folder')
+    parser.add_argument('target', type=output_folder, help='new folder')
     parser.add_argument('kind', choices=KINDS)
     parser.add_argument('--images', help='folder or pattern of images to find ranges on (default: generated scenes)')
     return parser.parse_args()

@@ -13,18 +13,23 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import http.client
 import sys
 import tarfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from xdet.cli.parsing import Parser
+from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
+from xdet.io.errors import cause
+from xdet.io.locking import locked
 from xdet.io.terminal import tell
 
 _COCO = 'http://images.cocodataset.org'
@@ -259,12 +264,15 @@ def check(path: Path, md5: str) -> None:
 def unpack(path: Path) -> None:
     """Extract an archive beside itself; nothing is written outside of that folder."""
     tell(f'extracting {path}')
-    if path.suffix == '.zip':
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(path.parent)
-    else:
-        with tarfile.open(path) as archive:
-            archive.extractall(path.parent, filter='data')
+    try:
+        if path.suffix == '.zip':
+            with zipfile.ZipFile(path) as archive:
+                archive.extractall(path.parent)
+        else:
+            with tarfile.open(path) as archive:
+                archive.extractall(path.parent, filter='data')
+    except (EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
+        raise ValueError(f'{path} is damaged ({cause(error)}); delete the file and start again') from error
 
 
 def fetch(name: str, save_dir: Path, dry_run: bool, unzip: bool, delete: bool) -> None:
@@ -285,7 +293,13 @@ def fetch(name: str, save_dir: Path, dry_run: bool, unzip: bool, delete: bool) -
         if dry_run:
             continue
         if not path.exists():
-            download(url, path)
+            lock = path.with_name('.download.lock')
+            try:
+                with locked(lock, wait=False):
+                    download(url, path)
+                lock.unlink(missing_ok=True)
+            except BlockingIOError:
+                raise OSError(f'another process downloads into {path.parent}; wait until that has ended') from None
         if index < len(source.md5):
             check(path, source.md5[index])
         if unzip:
@@ -301,7 +315,7 @@ def parse_args() -> argparse.Namespace:
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('names', nargs='*', metavar='NAME', help='data sets, see --list')
     parser.add_argument('--dataset-name', action='append', default=[], help='another way to name one, as in mmdet')
-    parser.add_argument('--save-dir', type=Path, default=Path('data'), help='the data folder (default: data)')
+    parser.add_argument('--save-dir', type=output_folder, default='data', help='the data folder (default: data)')
     parser.add_argument('--unzip', action='store_true', help='extract the archives')
     parser.add_argument('--delete', action='store_true', help='delete archives after they were extracted')
     parser.add_argument('--dry-run', action='store_true', help='only say what would be downloaded, from where and to')
@@ -326,8 +340,8 @@ def main() -> None:
     for name in args.names:
         try:
             fetch(name, args.save_dir, args.dry_run, args.unzip, args.delete)
-        except (OSError, ValueError, zipfile.BadZipFile, tarfile.TarError) as error:
-            raise SystemExit(f'error: {name}: {error}') from None
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise SystemExit(f'error: {name}: {cause(error)}') from None
 
 
 if __name__ == '__main__':

@@ -29,7 +29,7 @@ def one_line_errors(doing: str, *kinds: type[Exception]) -> Iterator[None]:
         doing (str): What the body does, for the message, such as ``'building the model of x.py'``.
         kinds (type[Exception]): Exceptions that mean a mistake of the user; none given means every exception.
     """
-    accepted = kinds or (Exception,)
+    accepted: tuple[type[BaseException], ...] = (*(kinds or (Exception,)), KeyboardInterrupt)
     try:
         yield
     except BrokenPipeError:  # of a reader that has seen enough; no input is wrong
@@ -37,14 +37,19 @@ def one_line_errors(doing: str, *kinds: type[Exception]) -> Iterator[None]:
     except accepted as error:
         if shows_tracebacks():
             raise
+        if _was_interrupted(error):
+            tell(f'interrupted: {doing}', error=True)
+            raise SystemExit(130) from None
         where = '' if isinstance(error, (ImportError, OSError, ValueError)) else f', raised in {_place(error)}'
         line = shorten(cause(error), _LONGEST)
         raise SystemExit(f'error: {doing}: {line} ({DEBUG_VARIABLE}=1 shows the traceback{where})') from None
-    except KeyboardInterrupt:
-        if shows_tracebacks():
-            raise
-        tell(f'interrupted: {doing}', error=True)
-        raise SystemExit(130) from None
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether it is Ctrl-C, or what a library made of it; that a disk is full meanwhile is still told."""
+    while error is not None and not isinstance(error, (KeyboardInterrupt, OSError)):
+        error = error.__cause__ or error.__context__
+    return isinstance(error, KeyboardInterrupt)
 
 
 def shows_tracebacks() -> bool:

@@ -16,6 +16,7 @@ from xdet.engine.parallel.combinations import check_combinations
 from xdet.engine.parallel.dist import LAUNCHERS, prepare_distributed
 from xdet.io.reading import shorten
 from xdet.io.terminal import tell
+from xdet.io.writing import check_place
 from xdet.model_zoo import fill_in, find_config, read_config
 from xdet.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
@@ -112,6 +113,8 @@ def read_run_config(args: Namespace, training: bool = False) -> Config:
 
 def start_runner(cfg: Config, args: Namespace) -> XDetRunner:
     """Join the other processes of ``args.launcher``, if any, and build the runner; mistakes end the program."""
+    with one_line_errors('argument --work-dir', OSError):
+        check_place(cfg.work_dir, folder=True)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     with one_line_errors(f'config {args.config}', ValueError):
         runner = choose_runner(cfg)

@@ -177,12 +177,14 @@ def check_request(
 
     Raises:
         ImageReadError: There is no image at all.
-        TypeError, ValueError: As in :meth:`XDecoderInferencer.__call__`.
+        OutputError, TypeError, ValueError: As in :meth:`XDecoderInferencer.__call__`.
     """
     prompts, generation, report = split_options(options)
     if task not in TASK_FORMATS:
         raise ValueError(f'unknown task {shown(task)}; accepted are {", ".join(TASK_FORMATS)}')
     annotation_writer(report.get('formats', ()), task, out_dir, 0.0)
+    if str(out_dir) and not (report.get('no_save_vis') and report.get('no_save_pred')):
+        ResultWriter(out_dir)  # looks at the place, and makes nothing yet
     check_tiles(report.get('tiles'), task, report)
     if report.get('views') is not None:
         views_of(report['views'])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from xdet.datasets.files.conversion import Conversion
+from xdet.io.locking import locked
 from xdet.io.writing import write_json, write_text
 
 
@@ -54,6 +55,12 @@ def test_goes_on_where_it_stopped(tmp_path: Path) -> None:
     summary = Conversion(tmp_path, 'numbers').run(ITEMS, resumed, resumed.finish)
     fresh = Doubling(tmp_path / 'fresh')
     assert summary == Conversion(tmp_path / 'fresh', 'numbers').run(ITEMS, fresh, fresh.finish)
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    with locked(tmp_path / '.numbers.lock', wait=False), pytest.raises(ValueError, match='another process converts'):
+        Conversion(tmp_path, 'numbers').run(ITEMS, Doubling(tmp_path))
+    assert Conversion(tmp_path, 'numbers').run(ITEMS, Doubling(tmp_path))
 
 
 def test_lost_file_is_made_again(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import argparse
 from xdet.cli.chosen_model import add_model_options, chosen
 from xdet.cli.errors import add_debug, program
 from xdet.cli.parsing import Parser, refuse_unread
+from xdet.cli.places import output_folder
 from xdet.io.terminal import tell
 from xdet.options import GENERATION, PROMPTS, THRESHOLDS, add_arguments
 
@@ -25,7 +26,9 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Command line."""
     parser = Parser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('image', nargs='+', help='image files, folders, patterns, .tar shards, .parquet files')
-    parser.add_argument('--out-dir', required=True, help='new folder for the results, which all workers see')
+    parser.add_argument(
+        '--out-dir', required=True, type=output_folder, help='new folder for the results, which all workers see'
+    )
     parser.add_argument('--task', default='panoptic', help='a task of xdet predict but retrieval, or embedding')
     parser.add_argument('--resume', action='store_true', help='go on with the run in --out-dir that was interrupted')
     parser.add_argument('--image-column', default='image', help='column of Parquet files with the images (image)')

@@ -85,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         from xdet.datasets.exchange.kinds import kind_named, writer_of
         from xdet.io.reading import expand
         from xdet.io.warnings import warn_once
+        from xdet.io.writing import check_place
 
     writer_of(args.to)
     out, dividing = expand(args.out), args.val is not None or bool(args.test)
@@ -92,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
     refuse_unread(args, not dividing, how, 'group_by', 'seed')
     one_file = exchange.is_one_file(out)
     refuse_unread(args, one_file, f'is for a folder, into which images are copied; OUT is {out.name}', 'copy_images')
+    check_place(out, folder=not one_file)
     source = read_source(args)
     data = exchange.read_annotations(source, args.kind)
     source.problems.report()

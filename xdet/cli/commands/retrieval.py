@@ -59,7 +59,8 @@ def parser(prog: str | None = None, command: str = 'search') -> argparse.Argumen
 def run(args: argparse.Namespace) -> int:
     """Bring the index up to date, search it, write JSON and sheets; returns the exit code."""
     from xdet.compat.quiet import quiet_imports
-    from xdet.io.writing import make_folder, write_json
+    from xdet.io.reading import expand
+    from xdet.io.writing import check_place, make_folder, write_json
 
     with quiet_imports():
         from xdet.apis import ImageIndex, TextIndex
@@ -70,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     refuse_unread(args, args.collection is None, 'is for a COLLECTION to be embedded, and none is named', 'batch_size')
     if args.collection is not None:
         (list_texts if of_texts else list_images)(args.collection)  # before the model is built, which takes seconds
+        check_place(expand(args.index), folder=True)
     elif not Path(args.index).expanduser().is_dir():
         raise FileNotFoundError(f"index '{args.index}' does not exist; build it by xdet index, or name its collection")
     inferencer = open_model(args)

@@ -11,15 +11,17 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xdet.io.locking import locked
 from xdet.io.reading import file_sha256
 from xdet.io.terminal import progress, tell
-from xdet.io.writing import make_folder, write_text
+from xdet.io.writing import write_text
 
 Record = dict[str, Any]
 """What an item leaves behind: ``files``, paths relative to the root, and whatever the final step needs; JSON types."""
@@ -93,12 +95,28 @@ class Conversion:
         if self.list_file.is_file() and not self.overwrite:
             tell(f'{self.list_file} exists: its files are checked; --overwrite converts again')
             return None if self.dry_run else self.check()
-        records = {} if self.overwrite else self._read_journal(items)
-        todo = {key: item for key, item in items.items() if key not in records}
         if self.dry_run:
-            tell(f'{self.name}: {len(todo)} of {len(items)} items would be converted into {self.root}')
+            todo = len(items) - len(self._read_journal(items))
+            tell(f'{self.name}: {todo} of {len(items)} items would be converted into {self.root}')
             return None
-        make_folder(self.root)
+        lock = self.root / f'.{self.name}.lock'
+        try:
+            with locked(lock, wait=False):
+                summary = self._run_alone(items, convert, finish)
+        except BlockingIOError:
+            told = f'{self.name}: another process converts into {self.root}; wait until that has ended'
+            raise ValueError(told) from None
+        lock.unlink(missing_ok=True)
+        return summary
+
+    def _run_alone(
+        self,
+        items: Mapping[str, Any],
+        convert: Callable[[Any], Record],
+        finish: Callable[[dict[str, Record]], Iterable[str]],
+    ) -> Summary:
+        records = self._read_journal(items)
+        todo = {key: item for key, item in items.items() if key not in records}
         # Written anew, without what a killed run left half-written or that does not belong to these items.
         write_text(self.journal, ''.join(map(_journal_line, records.items())))
         with self.journal.open('a', encoding='utf-8') as journal:
@@ -131,7 +149,8 @@ class Conversion:
         if self.processes == 1:
             yield from ((key, convert(item)) for key, item in todo.items())
             return
-        with ProcessPoolExecutor(self.processes) as pool:
+        # Ctrl-C in a terminal reaches all processes; this one alone tells it.
+        with ProcessPoolExecutor(self.processes, None, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
             futures = {pool.submit(convert, item): key for key, item in todo.items()}
             try:
                 for future in as_completed(futures):
@@ -141,8 +160,8 @@ class Conversion:
 
     def _read_journal(self, items: Mapping[str, Any]) -> dict[str, Record]:
         """Records of items that are finished and whose files are still there."""
-        records = {}
-        if self.journal.is_file():
+        records: dict[str, Record] = {}
+        if self.journal.is_file() and not self.overwrite:
             for line in self.journal.read_text(encoding='utf-8').splitlines():
                 try:
                     key, record = json.loads(line)

@@ -53,10 +53,11 @@ class ResultWriter:
         for name in names:
             self.name(name)
         try:
-            for folder in RESULTS:
+            for folder in ('', *RESULTS):
                 check_place(self.out_dir / folder, folder=True)
         except OSError as error:
-            raise OutputError(f"output folder '{self._shown}' cannot be written: {_reason(error)}") from error
+            told = f"'{self._shown}' cannot be written: {error.strerror}" if error.strerror else str(error)
+            raise OutputError(f'output folder {told}') from error
 
     def name(self, image: str) -> None:
         """Add the next image."""
