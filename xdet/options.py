@@ -187,7 +187,12 @@ class ReportOptions(TypedDict, total=False):
     """What becomes of results."""
 
     pred_score_thr: Annotated[
-        float, Option('instances and phrases below are neither drawn nor printed; results hold all', default='0.3')
+        float,
+        Option(
+            'what has a lower score is neither drawn (panoptic segments are) nor printed; results hold all',
+            default='0.3',
+            tasks=('instance', 'panoptic', 'refseg', 'pose'),
+        ),
     ]
     no_save_pred: Annotated[bool, Option('write images only', served=False)]
     no_save_vis: Annotated[bool, Option('write JSON and maps only', served=False)]
@@ -277,6 +282,23 @@ THRESHOLDS = options_of(Thresholds)
 PROMPTS = options_of(Prompts) | THRESHOLDS
 GENERATION = options_of(Generation)
 REPORT = options_of(ReportOptions)
+
+
+def refuse_untaken(task: str, report: Mapping[str, Any]) -> None:
+    """Refuse options of reports that a task does not take, so that nobody believes that they did something.
+
+    Args:
+        task (str): What is asked.
+        report (Mapping[str, Any]): Options by name; None and False count as not given.
+
+    Raises:
+        ValueError: The task does not take one.
+    """
+    for name, value in report.items():
+        takers = REPORT[name].tasks
+        if takers and task not in takers and value is not None and value is not False:
+            do = 'do' if len(takers) > 1 else 'does'
+            raise ValueError(f"task '{task}' does not take {name}; {', '.join(takers)} {do}")
 
 
 def add_arguments(group: argparse._ActionsContainer, options: Iterable[Option]) -> None:

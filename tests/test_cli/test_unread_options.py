@@ -25,6 +25,18 @@ REFUSED = [
     ('predict IMAGE --task caption --calibration x', '--calibration is for thresholds of presence'),
     ('predict IMAGE --no-save-vis --color-by class', '--color-by is about images, which --no-save-vis leaves out'),
     ('predict IMAGE --no-save-pred --polygons', '--polygons adds to results, which --no-save-pred leaves out'),
+    (
+        'predict IMAGE --task vqa --questions x --pred-score-thr 0.5',
+        "'vqa' does not take pred_score_thr; instance, panop",
+    ),
+    ('predict IMAGE --task semantic --max-per-image 2', "task 'semantic' does not take max_per_image; instance does"),
+    ('predict IMAGE --calibration x --presence 0.5', '--calibration is for a threshold of presence, which --presence'),
+    ('video IMAGE OUT.mp4 --task refseg --phrases x --text-embeddings x', '--text-embeddings is for class names'),
+    ('video IMAGE OUT.jsonl --no-save-pred', '--no-save-pred leaves nothing to write; OUT is out.jsonl'),
+    (
+        'bulk IMAGE --out-dir OUT --image-column jpg',
+        '--image-column is for Parquet files, and no image ends in .parquet',
+    ),
     ('bulk IMAGE --out-dir OUT --gpus 1', '--gpus is for workers on Ray; say how many by --workers'),
     ('index IMAGE --index OUT --texts --batch-size 2', '--batch-size is for images'),
     ('search --index OUT --text a --batch-size 2', '--batch-size is for a COLLECTION to be embedded'),
@@ -32,6 +44,7 @@ REFUSED = [
     ('tune DATA OUT.safetensors --name a --learn templates --tokens 3', '--tokens is for --learn tokens'),
     ('calibrate DATA --seed 1', '--seed is for --holdout and for phrases'),
     ('suite --list --force', '--force is not read with --list'),
+    ('suite a b --check --num-workers 2', '--num-workers is for a run, and --check runs nothing'),
     ('suite a b --check --skip-missing', '--skip-missing is for a run, and --check runs nothing'),
     ('download ade20k --delete', '--delete is for archives after they were extracted'),
 ]

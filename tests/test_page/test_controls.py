@@ -66,7 +66,8 @@ def test_values_become_options() -> None:
         ('panoptic', dict(mask='0.5'), 'Mask: .*is no number'),
         ('refcaption', dict(boxes='1 2 3'), 'Boxes: .*are no boxes'),
         ('caption', dict(num_beams=1.5), 'Num beams: 1.5 is no whole number'),
-        ('panoptic', dict(classes='x' * (LONGEST_TEXT + 1)), 'Classes: .*accepted are up to'),
+        ('caption', dict(num_beams=float('inf')), 'Num beams: inf is no whole number'),
+        ('panoptic', dict(classes='x' * (LONGEST_TEXT + 1)), 'Classes: .*has more than 4000 letters'),
         ('panoptic', dict(classes=['dog']), 'Classes: .*is no text'),
     ],
 )

@@ -169,4 +169,5 @@ def test_texts_are_never_markup() -> None:
     ):
         assert '<script' not in piece and '&lt;script&gt;' in piece
     assert '\n' not in markup.error('one\ntwo')
+    assert '\\u202egpj.exe' in markup.note('\u202egpj.exe')
     assert markup.lines([]) == '' and markup.unknown([], 'x') == ''

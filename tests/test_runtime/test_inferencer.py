@@ -196,7 +196,7 @@ def test_labels_do_not_depend_on_the_parts_they_are_made_in(
         ('refseg', {}, "task 'refseg' needs phrases, for example"),
         ('caption', dict(max_tokens=5000), 'max_tokens'),
         ('panoptic', dict(NAMES, return_vis=True), 'return_vis needs the toolkit'),
-        ('panoptic', dict(NAMES, min_area=3), 'does not take nms_iou'),
+        ('panoptic', dict(NAMES, min_area=3), "'panoptic' does not take min_area; instance does"),
         ('depth', {}, "unknown task 'depth'"),
         ('refcaption', dict(boxes=[[500, 500, 600, 600]]), 'covers no pixel'),
     ],

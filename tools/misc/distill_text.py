@@ -23,6 +23,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from xdet.analysis.known_words import brought_along
+from xdet.analysis.subject import import_components
 from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
 from xdet.cli.running import run_program
@@ -257,6 +258,7 @@ def train(args: argparse.Namespace, encoder: CausalTextEncoder, old: CausalTextE
 def main() -> None:
     """Entry point."""
     args = parse_args()
+    import_components()
     torch.manual_seed(args.seed)
     config = Config.fromfile(args.config)
     encoder = MODELS.build(config.model.text_encoder)

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 
 from xdet.analysis.known_words import brought_along, collect, measure, read_lists
+from xdet.analysis.subject import import_components
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_cfg_options
 from xdet.cli.overrides import apply_overrides
@@ -96,7 +96,7 @@ def main() -> None:
         related, unrelated, near = map(names_in, (args.related, args.unrelated, args.near))
         cfg = load_config(find_config(args.config))
         apply_overrides(cfg, args.cfg_options)
-        init_default_scope(cfg.get('default_scope', 'xdet'))
+        import_components()
         checkpoint = read_checkpoint(args.weights)
         weights = to_xdet(state_dict_of(checkpoint, args.weights))
         encoder = MODELS.build(cfg.model.text_encoder)

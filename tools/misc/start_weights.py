@@ -15,10 +15,10 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from torch import Tensor
 
 from xdet.analysis.known_words import brought_along
+from xdet.analysis.subject import import_components
 from xdet.cli.errors import one_line_errors
 from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
@@ -106,7 +106,7 @@ def answers_of(cfg: Config) -> tuple[str, ...]:
 def main() -> None:
     """Entry point."""
     args = parse_args()
-    init_default_scope('xdet')
+    import_components()
     torch.manual_seed(args.seed)
     with one_line_errors('start weights', OSError, ValueError):
         cfg, base_cfg = (Config.fromfile(str(find_config(name))) for name in (args.config, args.base_config))

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from xdet.analysis.subject import import_components
 from xdet.cli.errors import one_line_errors
 from xdet.cli.parsing import Parser
 from xdet.cli.places import output_file
@@ -135,7 +135,7 @@ def train(model: XDecoder, names: PixelNames, images: list[Encoded], args: argpa
 def main() -> None:
     """Entry point."""
     args = parse_args()
-    init_default_scope('xdet')
+    import_components()
     torch.manual_seed(args.seed)
     with one_line_errors('warm-up of pixels', OSError, ValueError):
         cfg = Config.fromfile(str(find_config(args.config)))

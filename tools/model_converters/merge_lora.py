@@ -9,8 +9,7 @@ import argparse
 import sys
 from fnmatch import fnmatchcase
 
-from mmengine.registry import init_default_scope
-
+from xdet.analysis.subject import import_components
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_cfg_options
 from xdet.cli.overrides import apply_overrides
@@ -47,7 +46,7 @@ def main() -> None:
         apply_overrides(cfg, args.cfg_options)
         if not cfg.get('lora'):
             raise ValueError('it has no `lora`; name the config of the training')
-        init_default_scope(cfg.get('default_scope', 'xdet'))
+        import_components()
         model = MODELS.build(cfg.model)
         add_lora(model, **check_options(cfg.lora))
     with one_line_errors(f'merging {args.source}', ValueError):

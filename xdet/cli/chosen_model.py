@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from xdet.cli.parsing import refuse_unread
 from xdet.io.terminal import tell
 
 if TYPE_CHECKING:  # commands print their help without loading the model code
@@ -41,6 +42,26 @@ def add_device_options(parser: argparse._ActionsContainer) -> None:
         choices=('single', 'bfloat16'),
         help="of computation; bfloat16 is faster on hardware made for it (default: the config's, which is single)",
     )
+
+
+def refuse_unread_companions(args: argparse.Namespace) -> None:
+    """Refuse files that go with weights where ``args.task`` does not read them.
+
+    Raises:
+        ValueError: One of them was given.
+    """
+    from xdet.inference.inputs.options import known_prompts
+    from xdet.inference.outputs.results import TASK_FORMATS
+
+    if args.task not in TASK_FORMATS:
+        return  # who asks for it says so
+    prompts = TASK_FORMATS[args.task].prompts
+    named = any(known_prompts()[name].kind == 'names' for name in prompts)
+    refuse_unread(args, not named, f"is for class names, which task '{args.task}' does not take", 'text_embeddings')
+    why = f"is for thresholds of presence, which task '{args.task}' does not take"
+    refuse_unread(args, 'presence' not in prompts, why, 'calibration')
+    decided = args.presence is not None and not vars(args).get('uncertainty')
+    refuse_unread(args, decided, 'is for a threshold of presence, which --presence gives', 'calibration')
 
 
 def chosen(args: argparse.Namespace) -> dict[str, Any]:

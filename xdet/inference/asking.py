@@ -19,7 +19,7 @@ from xdet.inference.outputs.writer import ResultWriter
 from xdet.io.reading import listed
 from xdet.io.schema import shown
 from xdet.io.warnings import warn_once
-from xdet.options import REPORT
+from xdet.options import refuse_untaken
 from xdet.structures import TextPrompts, Vocabulary
 from xdet.structures.views import views_of
 
@@ -62,6 +62,7 @@ class AskedModel(LoadedModel):
         """What is asked of every image, and the options of the report."""
         prompts, generation, report = split_options(options)
         self._check_task(task)
+        refuse_untaken(task, report)
         learned = self.calibration.presence(task) if self.calibration is not None else None
         if learned is not None and 'presence' in TASK_FORMATS[task].prompts:
             prompts.setdefault('presence', learned)
@@ -141,13 +142,7 @@ class AskedModel(LoadedModel):
         **report: Any,
     ) -> Report:
         selection = Selection(min_part, nms_iou, min_area, max_per_image)
-        checked = check_tiles(tiles, task, dict(report, min_part=min_part))
-        shapes = [name for name in ('oriented_boxes', 'polygons', 'color_by') if report.get(name)]
-        for name in (*selection.given, *shapes):
-            accepted = REPORT[name].tasks
-            if task not in accepted:
-                do = 'do' if len(accepted) > 1 else 'does'
-                raise ValueError(f"task '{task}' does not take {name}; {listed(accepted, 10)} {do}")
+        checked = check_tiles(tiles, dict(report, min_part=min_part))
         annotations = annotation_writer(formats, task, out_dir, report.get('pred_score_thr', 0.3))
         saves = out_dir is not None and str(out_dir) != '' and not (no_save_vis and no_save_pred)
         return Report(
@@ -182,10 +177,11 @@ def check_request(
     prompts, generation, report = split_options(options)
     if task not in TASK_FORMATS:
         raise ValueError(f'unknown task {shown(task)}; accepted are {", ".join(TASK_FORMATS)}')
+    refuse_untaken(task, report)
     annotation_writer(report.get('formats', ()), task, out_dir, 0.0)
     if str(out_dir) and not (report.get('no_save_vis') and report.get('no_save_pred')):
         ResultWriter(out_dir)  # looks at the place, and makes nothing yet
-    check_tiles(report.get('tiles'), task, report)
+    check_tiles(report.get('tiles'), report)
     if report.get('views') is not None:
         views_of(report['views'])
     sources, _ = expand_images(images, leave_out=out_dir or None)

@@ -138,12 +138,23 @@ def _read(control: Control, value: Any) -> Any:
     if kind == 'switch':
         return bool(value)
     if kind in ('whole', 'number'):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or (kind == 'whole' and value != int(value)):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or (kind == 'whole' and not float(value).is_integer()):
             raise ValueError(f'{shown(value)} is no {"whole number" if kind == "whole" else "number"}')
         return int(value) if kind == 'whole' else float(value)
+    text = checked_text(value)
+    reader = {'boxes': parse_boxes, 'points': parse_points, 'scores': parse_scores}.get(str(control.option.kind))
+    return reader(text) if reader is not None else text
+
+
+def checked_text(value: Any) -> str:
+    """What a box of text holds, without white space around it.
+
+    Raises:
+        ValueError: It is no text, or too long.
+    """
     if not isinstance(value, str):
         raise ValueError(f'{shown(value)} is no text')
-    if len(value) > LONGEST_TEXT:
-        raise ValueError(f'{shorten(value, 40)} has {len(value)} letters; accepted are up to {LONGEST_TEXT}')
-    reader = {'boxes': parse_boxes, 'points': parse_points, 'scores': parse_scores}.get(str(control.option.kind))
-    return reader(value) if reader is not None else value.strip()
+    if len(value) > LONGEST_TEXT:  # browsers cut a text off at the next letter, so it may have any length
+        raise ValueError(f'{shorten(value, 40)} has more than {LONGEST_TEXT} letters; accepted are up to so many')
+    return value.strip()

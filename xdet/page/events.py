@@ -24,7 +24,7 @@ from xdet.io.writing import write_image, write_text
 from xdet.structures import FORMATS, TextLine
 
 from . import markup
-from .controls import controls, hint, read_values, title
+from .controls import checked_text, controls, hint, read_values, title
 from .desk import Desk, Found, Picture, lit, read_picture, region_at
 from .examples import Example
 from .layout import Layout, choices_of
@@ -286,6 +286,7 @@ class Page(Layout):
         """Answer a question about the box around the region that is chosen."""
         if found is None or number is None:
             raise ValueError('choose something that was found')
+        question = checked_text(question)
         lines = self.desk.ask(found, number, self._picture(path), question)
         return {self.said: _html(markup.lines([TextLine(question, bold=True), *lines])), self.status: _DONE}
 

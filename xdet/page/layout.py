@@ -122,9 +122,9 @@ class Layout:
         if control.kind == 'choice':
             return gr.Radio(list(control.option.choices), value=control.option.default or None, **common)
         if control.kind in ('whole', 'number'):
-            whole = control.kind == 'whole'
-            return gr.Number(None, precision=0 if whole else None, step=1 if whole else 0.05, **common)
-        return gr.Textbox('', placeholder=control.placeholder, max_length=LONGEST_TEXT, lines=1, max_lines=4, **common)
+            return gr.Number(None, step=1 if control.kind == 'whole' else 0.05, **common)
+        common.update(max_length=LONGEST_TEXT + 1, lines=1, max_lines=4)  # what is longer is refused, not cut off
+        return gr.Textbox('', placeholder=control.placeholder, **common)
 
     def _lay_out_answer(self) -> None:
         self.unknown = gr.HTML(visible=False, padding=False, elem_id='unknown')
@@ -155,7 +155,7 @@ class Layout:
                 self.question = gr.Textbox(
                     label='Question about the box around it',
                     placeholder='what is it?',
-                    max_length=LONGEST_TEXT,
+                    max_length=LONGEST_TEXT + 1,
                     elem_id='question',
                     scale=4,
                 )

@@ -20,6 +20,7 @@ from xdet.inference.outputs.provenance import asked
 from xdet.inference.outputs.writer import ResultWriter
 from xdet.io.reading import listed
 from xdet.io.schema import number, shown
+from xdet.options import refuse_untaken
 from xdet.structures import TextPrompts, Vocabulary
 from xdet.version import __version__
 
@@ -202,16 +203,13 @@ class OnnxInferencer:
         for name in _TOOLKIT_ONLY:
             if report.pop(name, False):
                 raise ValueError(f'{name} needs the toolkit (XDecoderInferencer); exported models return plain data')
+        refuse_untaken(task, report)
         learned = self.facts.get('presence', {}).get(task)
         if learned is not None:
             prompts.setdefault('presence', learned)
         report.setdefault('pred_score_thr', 0.0 if 'score' in prompts else 0.3)
         for name, (kind, least, most) in _SELECTION.items():
             if name in report:
-                if task != 'instance':
-                    raise ValueError(
-                        f"task '{task}' does not take nms_iou, min_area and max_per_image; 'instance' does"
-                    )
                 report[name] = number(name, report[name], kind, least, most)
         needed = not report.get('return_embeddings')
         requests = make_requests(task, prompts, generation, count, self.default_vocabulary, needed, formats=self._forms)

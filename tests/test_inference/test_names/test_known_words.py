@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import torch
 
 from xdet.apis import XDecoderInferencer
 from xdet.compat.checkpoint import save_weights
+from xdet.inference.inputs.options import options_of_task
 from xdet.inference.inputs.requests import make_requests
 from xdet.inference.names.known_words import WordCheck, embed, familiarity
 from xdet.model_zoo import EMBEDDED
@@ -170,7 +172,9 @@ def test_marks(
     capsys: pytest.CaptureFixture,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    options = dict(task=task, show_progress=False, pred_score_thr=0.0, return_vis=True)
+    options: dict[str, Any] = dict(task=task, show_progress=False, return_vis=True)
+    if 'pred_score_thr' in options_of_task(task):
+        options['pred_score_thr'] = 0.0
     with caplog.at_level(logging.WARNING):
         result = knowing(IMAGE, **prompts, **options, out_dir=tmp_path, print_result=True)
     [prediction] = result['predictions']

@@ -55,8 +55,11 @@ def run(args: argparse.Namespace) -> int:
 
     with quiet_imports():
         from xdet.bulk.running import run_bulk
+        from xdet.bulk.sources import PARQUET
 
     refuse_unread(args, not args.workers, 'is for workers on Ray; say how many by --workers', 'address', 'cpus', 'gpus')
+    parquet = any(image.endswith(PARQUET) for image in args.image)
+    refuse_unread(args, not parquet, f'is for Parquet files, and no image ends in {PARQUET}', 'image_column')
     given = {name: vars(args).get(name) for name in (*PROMPTS, *GENERATION)}
     options = {name: value for name, value in given.items() if value is not None and value is not False}
     own = ('out_dir', 'task', 'workers', 'batch_size', 'chunk_size', 'image_column', 'address', 'cpus', 'gpus')

@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from xdet.cli.chosen_model import add_model_options, open_model
+from xdet.cli.chosen_model import add_model_options, open_model, refuse_unread_companions
 from xdet.cli.errors import add_debug, exit_code
 from xdet.cli.parsing import Parser, refuse_unread
 from xdet.io.terminal import tell
@@ -124,15 +124,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _refuse_unread(args: argparse.Namespace) -> None:
     """Refuse options that mean nothing for the task, or beside others; those of a call are checked with it."""
-    from xdet.inference.inputs.options import known_prompts
-    from xdet.inference.outputs.results import TASK_FORMATS
-
-    if args.task in TASK_FORMATS:
-        prompts = TASK_FORMATS[args.task].prompts
-        named = any(known_prompts()[name].kind == 'names' for name in prompts)
-        refuse_unread(args, not named, f"is for class names, which task '{args.task}' does not take", 'text_embeddings')
-        why = f"is for thresholds of presence, which task '{args.task}' does not take"
-        refuse_unread(args, 'presence' not in prompts, why, 'calibration')
+    refuse_unread_companions(args)
     refuse_unread(args, args.no_save_vis, 'is about images, which --no-save-vis leaves out', 'color_by')
     why = 'adds to results, which --no-save-pred leaves out'
     refuse_unread(args, args.no_save_pred, why, 'oriented_boxes', 'polygons')

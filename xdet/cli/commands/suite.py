@@ -66,8 +66,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> ar
     args = own.parse_args(argv)
     for name in sorted(set(args.given) - {'list'}) if args.list else ():
         own.error(f'{args.given[name]} is not read with --list')
-    if args.check and args.skip_missing:
-        own.error('--skip-missing is for a run, and --check runs nothing')
+    for name in ('skip_missing', 'num_workers'):
+        if args.check and name in args.given:
+            own.error(f'{args.given[name]} is for a run, and --check runs nothing')
     if not args.list and args.checkpoint is None:
         own.error('give a config and a checkpoint')
     wrong = [pair for pair in args.data_root if '=' not in pair.strip('=')]

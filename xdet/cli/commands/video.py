@@ -21,9 +21,9 @@ import argparse
 import os
 import time
 
-from xdet.cli.chosen_model import add_model_options, open_model
+from xdet.cli.chosen_model import add_model_options, open_model, refuse_unread_companions
 from xdet.cli.errors import add_debug, program
-from xdet.cli.parsing import Parser
+from xdet.cli.parsing import Parser, refuse_unread
 from xdet.io.terminal import tell
 from xdet.options import PROMPTS, THRESHOLDS, add_arguments
 
@@ -62,13 +62,16 @@ def run(args: argparse.Namespace) -> int:
 
     with quiet_imports():
         from xdet.inference.films import check_film
-        from xdet.video.writing import check_output, writing_film
+        from xdet.video.writing import LINES, check_output, writing_film
 
     limit = None if args.frames is None else number('frames', args.frames, int, 1)
     options = {name: getattr(args, name) for name in (*_PROMPTS, *THRESHOLDS)}
     if args.no_save_vis and args.no_save_pred:
         raise ValueError('--no-save-vis and --no-save-pred together leave nothing to write; give one of them')
+    refuse_unread_companions(args)
     out = check_output(args.out)
+    lines = out.suffix.lower() == LINES
+    refuse_unread(args, lines, f'leaves nothing to write; OUT is {out.name}, which holds results alone', 'no_save_pred')
     if out.is_file() and os.path.exists(args.film) and out.samefile(args.film):
         raise ValueError(f'OUT is IN ({args.out}), which would be gone; give another name')
     check_film(args.film, args.task, args.every, args.memory, args.fps, **options)  # before the model is built

@@ -8,9 +8,6 @@ from typing import Any
 
 from xdet.io.schema import number, shown
 
-TILED_TASKS = ('semantic', 'instance', 'panoptic')
-"""Tasks whose results can be joined."""
-
 
 @dataclass(frozen=True)
 class Span:
@@ -73,16 +70,14 @@ class Tiles:
         return spans
 
 
-def check_tiles(value: Any, task: str, report: Mapping[str, Any]) -> Tiles | None:
+def check_tiles(value: Any, report: Mapping[str, Any]) -> Tiles | None:
     """Tiles that a call asks for.
 
     Raises:
-        ValueError: See :meth:`Tiles.of`; or the task, or another option, cannot do with tiles.
+        ValueError: See :meth:`Tiles.of`; or another option cannot do with tiles.
     """
     if value is None:
         return None
-    if task not in TILED_TASKS:
-        raise ValueError(f"task '{task}' does not take tiles; {', '.join(TILED_TASKS)} do")
     if report.get('return_datasamples'):
         raise ValueError('return_datasamples goes without tiles: a sample would hold all masks in full size')
     if report.get('min_part'):

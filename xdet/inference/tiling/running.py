@@ -62,7 +62,7 @@ def run_tiles(
     Args:
         windows (Windows): The image.
         tiles (Tiles): How to cut it.
-        task (str): One of :data:`~xdet.inference.tiling.cutting.TILED_TASKS`.
+        task (str): One that takes tiles, see ``xdet/options.py``.
         request (TextPrompts): What is asked of every tile.
         predict (Predict): Runs the task on pixels; the sample that it returns is on the CPU.
         least_score (float): Instances below are left out, or results would grow with the number of tiles.
