@@ -109,20 +109,20 @@ def test_a_click_finds_its_region(found: Found) -> None:
 def test_a_region_is_described_and_asked_about(
     found: Found, desk: Desk, picture: Picture, inferencer: XDecoderInferencer
 ) -> None:
-    text = desk.describe(found, 0, picture)
+    text = desk.describe(found, 0)
     assert text == inferencer.describe(picture.pixels, found.regions[0].mask[None]).texts[0]
-    lines = desk.ask(found, 0, picture, 'what is it?')
+    lines = desk.ask(found, 0, 'what is it?')
     x1, y1, x2, y2 = found.regions[0].row['box']
     answer = inferencer.ask(picture.pixels[y1:y2, x1:x2], ['what is it?']).answers[0]
     assert lines[0].text.endswith(answer)
     with pytest.raises(ValueError, match='Question: it is empty'):
-        desk.ask(found, 0, picture, '  ')
+        desk.ask(found, 0, '  ')
 
 
 def test_a_region_is_removed(found: Found, desk: Desk, picture: Picture) -> None:
     row = dict(found.regions[0].row, segmentation=encode_mask(np.arange(64) // 8 == np.ones((48, 1))))
     box = replace(found, regions=[replace(found.regions[0], row=row)])
-    changed = (desk.remove(box, 0, picture) != picture.rgb).any(axis=2)
+    changed = (desk.remove(box, 0) != picture.rgb).any(axis=2)
     assert changed[:, 8:16].mean() > 0.9 and not changed[:, 20:].any()
 
 

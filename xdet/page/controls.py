@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from xdet.inference.inputs.options import options_of_task
-from xdet.io.reading import shorten
 from xdet.io.schema import shown
 from xdet.options import REPORT, Option, parse_boxes, parse_points, parse_scores
 from xdet.structures import FORMATS
@@ -156,5 +155,5 @@ def checked_text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f'{shown(value)} is no text')
     if len(value) > LONGEST_TEXT:  # browsers cut a text off at the next letter, so it may have any length
-        raise ValueError(f'{shorten(value, 40)} has more than {LONGEST_TEXT} letters; accepted are up to so many')
+        raise ValueError(f'{value[:30]}... has more than {LONGEST_TEXT} letters; accepted are up to so many')
     return value.strip()

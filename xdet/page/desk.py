@@ -103,6 +103,7 @@ class Found:
         prediction (dict): Plain data, as everywhere.
         lines (list[TextLine]): Captions, answers and the like.
         regions (list[Region]): What has a mask and is reported.
+        picture (Picture | None): The image that it was found in, whatever was chosen since; None of a search.
         drawn (NDArray[np.uint8] | None): The image with segments, RGB; None if nothing is to be drawn.
         kept (NDArray[np.uint8] | None): The same with texts below, for files.
         unknown (tuple[str, ...]): Words that the model was not trained with.
@@ -115,6 +116,7 @@ class Found:
     prediction: dict[str, Any]
     lines: list[TextLine]
     regions: list[Region]
+    picture: Picture | None = None
     drawn: NDArray[np.uint8] | None = None
     kept: NDArray[np.uint8] | None = None
     unknown: tuple[str, ...] = ()
@@ -185,28 +187,31 @@ class Desk:
             progress(0.6, 'Answering')
             result: Result = model.results(encoded, task, **_fitting(options, pictures[0]))
             progress(0.9, 'Drawing')
-            return _found(result, name)
+            return _found(result, name, pictures[0])
 
-    def describe(self, found: Found, number: int, picture: Picture) -> str:
+    def describe(self, found: Found, number: int) -> str:
         """What a model says of a region that it found; the region is a prompt, as any other."""
+        assert found.picture is not None  # there are regions
         with self._lock:
             model = self.model(found.model)
-            encoded = self._encode(model, found.model, 'refcaption', picture)
+            encoded = self._encode(model, found.model, 'refcaption', found.picture)
             return str(model.describe(encoded, found.regions[number].mask[None]).texts[0])
 
-    def ask(self, found: Found, number: int, picture: Picture, question: str) -> list[TextLine]:
+    def ask(self, found: Found, number: int, question: str) -> list[TextLine]:
         """Answers to a question about the box around a region, as an image of its own."""
         if not question.strip():
             raise ValueError('Question: it is empty; write one, such as "what colour is it?"')
+        assert found.picture is not None
         x1, y1, x2, y2 = found.regions[number].row['box']
         with self._lock:
-            answers = self.model(found.model).ask(np.ascontiguousarray(picture.pixels[y1:y2, x1:x2]), [question])
+            answers = self.model(found.model).ask(np.ascontiguousarray(found.picture.pixels[y1:y2, x1:x2]), [question])
         return FORMATS['vqa'].lines(answers.sample, 0.0)[1:]
 
     @staticmethod
-    def remove(found: Found, number: int, picture: Picture) -> NDArray[np.uint8]:
+    def remove(found: Found, number: int) -> NDArray[np.uint8]:
         """The image, RGB, with a region filled from what lies around it."""
-        return remove_region(picture.rgb, found.regions[number].mask)
+        assert found.picture is not None
+        return remove_region(found.picture.rgb, found.regions[number].mask)
 
     def _encode(self, model: XDecoderInferencer, name: str, task: str, picture: Picture) -> EncodedImage:
         """The image after the expensive half of the model, which prompts and tasks share."""
@@ -304,7 +309,7 @@ def _fitting(options: Mapping[str, Any], picture: Picture) -> dict[str, Any]:
     return given
 
 
-def _found(result: Result, name: str) -> Found:
+def _found(result: Result, name: str, picture: Picture) -> Found:
     prediction = result.prediction
     form = FORMATS[result.task]
     unknown = dict.fromkeys(word for entry in prediction.get('unknown_prompts', ()) for word in entry['words'])
@@ -314,6 +319,7 @@ def _found(result: Result, name: str) -> Found:
         prediction,
         form.lines(result.sample, result.score_thr),
         _regions(prediction, result.score_thr),
+        picture,
         result.plot(texts=False),
         result.plot(),
         tuple(unknown),

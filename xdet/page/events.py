@@ -93,7 +93,7 @@ class Page(Layout):
         ]
         self.result.select(guarded(self.click), [self.found], about, **quick)
         self.segments.input(guarded(self.choose), [self.found, self.segments], about, **quick)
-        of_region = [self.found, self.segments, self.path]
+        of_region = [self.found, self.segments]
         said = [self.said, self.status]
         one: dict[str, Any] = dict(**private, concurrency_id='model')
         self.describe.click(guarded(self.describe_region), of_region, said, **one)
@@ -268,26 +268,26 @@ class Page(Layout):
             self.status: markup.note(f'{found.regions[number].name} is chosen.'),
         }
 
-    def describe_region(self, found: Found | None, number: int | None, path: str | None) -> Update:
+    def describe_region(self, found: Found | None, number: int | None) -> Update:
         """Say what is in the region that is chosen."""
         if found is None or number is None:
             raise ValueError('choose something that was found')
-        text = self.desk.describe(found, number, self._picture(path))
+        text = self.desk.describe(found, number)
         return {self.said: _html(markup.lines([TextLine(text or '(empty caption)', bold=True)])), self.status: _DONE}
 
-    def remove_region(self, found: Found | None, number: int | None, path: str | None) -> Update:
+    def remove_region(self, found: Found | None, number: int | None) -> Update:
         """Show the image without the region that is chosen."""
         if found is None or number is None:
             raise ValueError('choose something that was found')
-        pixels = self.desk.remove(found, number, self._picture(path))
+        pixels = self.desk.remove(found, number)
         return {self.without: gr.update(value=pixels, visible=True), self.status: _DONE}
 
-    def ask_region(self, found: Found | None, number: int | None, path: str | None, question: str) -> Update:
+    def ask_region(self, found: Found | None, number: int | None, question: str) -> Update:
         """Answer a question about the box around the region that is chosen."""
         if found is None or number is None:
             raise ValueError('choose something that was found')
         question = checked_text(question)
-        lines = self.desk.ask(found, number, self._picture(path), question)
+        lines = self.desk.ask(found, number, question)
         return {self.said: _html(markup.lines([TextLine(question, bold=True), *lines])), self.status: _DONE}
 
 
