@@ -23,7 +23,7 @@ from xdet.cli.parsing import Parser
 from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
 from xdet.io.terminal import progress, tell
-from xdet.io.writing import make_folder, write_image, write_json
+from xdet.io.writing import write_image, write_json
 from xdet.visualization.drawing import picture_of
 
 
@@ -63,7 +63,6 @@ def main() -> None:
         chosen = datasets(cfg, args.split, args.source)
         images = {name: build_dataset(dataset, args.num_images, args.shuffle) for name, dataset in chosen.items()}
     with one_line_errors('drawing', ValueError, OSError):
-        make_folder(args.out_dir)
         for name, subset in images.items():
             for index in progress(range(len(subset)), f'Drawing {name}'):
                 packed = subset[index]

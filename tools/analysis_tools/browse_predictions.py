@@ -19,7 +19,7 @@ from xdet.cli.parsing import Parser
 from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
 from xdet.io.terminal import tell
-from xdet.io.writing import make_folder, write_image, write_json
+from xdet.io.writing import write_image, write_json
 from xdet.visualization.drawing import picture_of
 
 
@@ -41,7 +41,6 @@ def main() -> None:
     visualizer = XDetLocalVisualizer()
     described = []
     with one_line_errors('predicting', ValueError, OSError):
-        make_folder(args.out_dir)
         for position, (pixels, sample) in enumerate(subject.predictions()):
             sample = sample.cpu()
             picture = comparison(visualizer, picture_of(pixels, sample), sample, args.score_thr)

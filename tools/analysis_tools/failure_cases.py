@@ -20,7 +20,7 @@ from xdet.cli.parsing import Parser
 from xdet.cli.places import output_folder
 from xdet.cli.running import run_program
 from xdet.io.terminal import tell
-from xdet.io.writing import make_folder, write_image, write_json
+from xdet.io.writing import write_image, write_json
 from xdet.visualization.drawing import picture_of
 
 
@@ -56,7 +56,6 @@ def main() -> None:
                 fields = FIELDS.get(scorer.by.split('/')[0])
                 picture = comparison(visualizer, picture_of(pixels, sample), sample.cpu(), fields=fields)
                 worst.add(values[scorer.by], index, picture)
-        make_folder(args.out_dir)
         found = dict(by=scorer.by, images=ranked(entries, scorer.by))
         write_json(args.out_dir / 'scores.json', found, indent=1, ensure_ascii=False)
         drawn = worst.pictures()

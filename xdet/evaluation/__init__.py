@@ -9,6 +9,7 @@ from .instance_ap import InstanceAP
 from .oracle import OracleSemanticIoU
 from .panoptic_quality import ClassCounts, PanopticQuality, match_segments
 from .pose import PoseAccuracy, correct_keypoints
+from .predictions import DumpPredictions
 from .referring import ReferringIoU
 from .retrieval import RetrievalRecall, retrieval_ranks
 from .semantic_iou import SemanticIoU, class_areas
@@ -21,6 +22,7 @@ __all__ = [
     'ClassCounts',
     'CocoResults',
     'DepthError',
+    'DumpPredictions',
     'InstanceAP',
     'OracleSemanticIoU',
     'PanopticQuality',

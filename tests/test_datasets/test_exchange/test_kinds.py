@@ -128,11 +128,23 @@ def test_nothing_is_half_written(annotated: AnnotatedSet, tmp_path: Path) -> Non
     out = tmp_path / 'new' / 'out'
     with pytest.raises(FileNotFoundError, match='--images DIR'):
         write_annotations(gone, 'voc', out)
-    assert not list(out.parent.iterdir())
+    assert not out.parent.exists()
     write_annotations(gone, 'voc', out, copy_images=False)
     assert not (out / 'JPEGImages').exists()
     with pytest.raises(FileExistsError, match='not empty'):
         write_annotations(annotated, 'voc', out)
+
+
+def test_a_full_disk_is_told_with_the_folder(
+    annotated: AnnotatedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(Path, 'write_bytes', full)
+    with pytest.raises(OSError, match=re.escape(f"No space left on device: '{tmp_path / 'out'}'")):
+        write_annotations(annotated, 'png', tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
 
 
 def test_nothing_leaves_the_folder(annotated: AnnotatedSet, tmp_path: Path) -> None:
@@ -140,7 +152,7 @@ def test_nothing_leaves_the_folder(annotated: AnnotatedSet, tmp_path: Path) -> N
     for kind in ('coco', 'yolo-seg', 'labelme', 'voc', 'geojson'):
         with pytest.raises(ValueError, match='leaves the folder'):
             write_annotations(up, kind, tmp_path / 'in' / kind)
-    assert not list((tmp_path / 'in').iterdir()) and [path.name for path in tmp_path.glob('*up*')] == []
+    assert not (tmp_path / 'in').exists() and [path.name for path in tmp_path.glob('*up*')] == []
 
 
 @pytest.mark.parametrize('kind', ['coco', 'labelme', 'geojson', 'png'])

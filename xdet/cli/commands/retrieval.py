@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     """Bring the index up to date, search it, write JSON and sheets; returns the exit code."""
     from xdet.compat.quiet import quiet_imports
     from xdet.io.reading import expand
-    from xdet.io.writing import check_place, make_folder, write_json
+    from xdet.io.writing import check_place, write_json
 
     with quiet_imports():
         from xdet.apis import ImageIndex, TextIndex
@@ -85,17 +85,16 @@ def run(args: argparse.Namespace) -> int:
     tell(f'{len(index)} {index.kind} in index {args.index}')
     if 'text' not in args:
         return 1 if index.failed else 0
-    out_dir = make_folder(args.out_dir)
     rankings = []
     for number, query in enumerate(args.text or args.image, start=1):
         found = _search(inferencer, index, query, args)
         tell(*[query, *(f'  {_line(hit)}' for hit in found)] if found else [query, '  nothing found'])
         if args.text:
-            _write_sheet(out_dir / f'ranking_{number}.png', query, found)
+            _write_sheet(args.out_dir / f'ranking_{number}.png', query, found)
         rankings.append(dict(query=query, hits=[_plain(hit) for hit in found]))
     content = dict(kind=index.kind, rankings=rankings, failed=index.failed)
-    write_json(out_dir / 'rankings.json', content, ensure_ascii=False, indent=1)
-    tell(f'results in {out_dir}')
+    write_json(args.out_dir / 'rankings.json', content, ensure_ascii=False, indent=1)
+    tell(f'results in {args.out_dir}')
     return 1 if index.failed else 0
 
 

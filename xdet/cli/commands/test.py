@@ -85,7 +85,7 @@ def apply_test_arguments(cfg: Config, args: argparse.Namespace) -> None:
         if not args.out.endswith(('.pkl', '.pickle')):
             raise ValueError(f"--out '{args.out}' must end in .pkl or .pickle; a folder needs --format")
         _check_place('--out', args.out)
-        add_metric(cfg, dict(type='mmdet.DumpDetResults', out_file_path=args.out))
+        add_metric(cfg, dict(type='DumpPredictions', out_file_path=args.out))
     if args.show_dir:
         _check_place('--show-dir', Path(cfg.work_dir, args.show_dir), folder=True)
         cfg.default_hooks.visualization = dict(type='DrawPredictionsHook', out_dir=args.show_dir)

@@ -315,7 +315,10 @@ def write_annotations(data: AnnotatedSet, kind: str, out: str | Path, copy_image
             place = unfinished / inner_path(file, kind)
             if isinstance(content, bytes):
                 place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(content)
+                try:
+                    place.write_bytes(content)
+                except OSError as error:  # of a full disk, which does not name the file
+                    raise OSError(error.errno, error.strerror, str(place)) from error
             elif copy_images:
                 if content == Path():
                     raise FileNotFoundError(f'image {file} is not there; say where images are (--images DIR)')
