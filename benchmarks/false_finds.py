@@ -1,4 +1,4 @@
-"""What a model finds where it is not: segments of its names on photographs of anything.
+"""What a model finds or writes where it is not: segments and captions with its names, on photographs of anything.
 
     python benchmarks/false_finds.py annotations/panoptic_val2017.json --images val2017 --rename couch=sofa
     python benchmarks/false_finds.py annotations.json --weights weights.safetensors --score 0.7 --json false.json
@@ -6,6 +6,8 @@
 ANNOTATIONS is of any kind that `xdet convert` reads, and must have all things of the asked names. The model is asked
 for all of them at once, as in panoptic segmentation. A segment is right if most of it lies in things of its name,
 however many they are, and false otherwise: this does not measure how well things are divided, or how many are found.
+Names in captions are right if the image shows such a thing, and counted apart where the caption says itself that they
+are not seen.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from xdet.cli.places import output_file
 from xdet.cli.running import run_program
 from xdet.io.writing import write_json
 from xdet.model_zoo import EMBEDDED
+from xdet.structures.mentions import mentioned
 
 if TYPE_CHECKING:
     from xdet.datasets.exchange import AnnotatedImage
@@ -60,6 +63,18 @@ def judge(
     return counts
 
 
+def judge_caption(
+    caption: Mapping[str, Any], image: AnnotatedImage, ours: Mapping[str, str], names: Iterable[str]
+) -> Counter[str]:
+    """How many of the names in a caption are right and false, those that it says are not seen apart."""
+    there = {ours.get(segment.name, segment.name) for segment in image.segments}
+    unseen = caption.get('unseen', ())
+    return Counter(
+        ('right' if name in there else 'false') + ('_not_seen' if name in unseen else '')
+        for name in mentioned(caption['text'], names)
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Ask about every image, count, print."""
     args = parse_args(argv)
@@ -72,10 +87,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     images = read_annotations(Source(args.annotations, args.images)).images
     model = XDecoderInferencer(args.model, args.weights)
     counts: list[Counter[str | None]] = []
+    captions: Counter[str] = Counter()
     for image in images:
         found = model.segment(image.path, list(args.names), score=args.score)
         counts.append(judge(zip(found.names, found.masks, strict=True), image, ours))
-    print(json.dumps(report := summary(counts), indent=1))
+        if 'caption' in model.task_names:
+            captions += judge_caption(model.caption(image.path).prediction['captions'][0], image, ours, args.names)
+    report = dict(summary(counts), names_in_captions=captions)
+    print(json.dumps(report, indent=1))
     if args.json:
         write_json(args.json, report, indent=1)
 

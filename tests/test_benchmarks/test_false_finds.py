@@ -30,6 +30,13 @@ def test_right_and_false() -> None:
     assert report == dict(images=2, right=1, false=2, images_with_false=1, false_by_name=dict(sofa=1, dog=1))
 
 
+def test_names_in_captions() -> None:
+    image = AnnotatedImage('a.png', (40, 60), (square('couch', 0), square('dog', 20)))
+    caption = dict(text='a sofa, a cat and two dogs on a bus', unseen=['cat', 'dog'])
+    counts = TOOL['judge_caption'](caption, image, dict(couch='sofa'), ['dog', 'cat', 'sofa', 'bus', 'car'])
+    assert counts == dict(right=1, right_not_seen=1, false=1, false_not_seen=1)
+
+
 def test_program(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     photo = ROOT / 'demo' / 'photos' / 'chelsea.jpg'
     width, height = Image.open(photo).size

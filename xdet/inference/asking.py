@@ -22,6 +22,7 @@ from xdet.io.warnings import warn_once
 from xdet.options import refuse_untaken
 from xdet.structures import TextPrompts, Vocabulary
 from xdet.structures.views import views_of
+from xdet.tasks.segmentation import PRESENCE
 
 from .loaded import LoadedModel
 from .tiling.cutting import check_tiles
@@ -72,6 +73,9 @@ class AskedModel(LoadedModel):
             self._check_generation(task, generation)
         prompts_needed = not (report.get('return_embeddings') or report.get('return_datasamples'))
         requests = _requests(task, prompts, generation, count, self.default_vocabulary, prompts_needed)
+        if self.embedded is not None and TASK_FORMATS[task].mentions and PRESENCE in self.model.task_names:
+            names = self.default_vocabulary
+            requests = [replace(asked, tasks=(PRESENCE, *(asked.tasks or ())), vocabulary=names) for asked in requests]
         if prompts.get('uncertainty') and self.calibration is not None:
             learned_for = self.calibration.temperature
             requests = [replace(asked, class_temperature=learned_for(asked.vocabulary)) for asked in requests]

@@ -26,6 +26,8 @@ class TaskFormat:
             Their values arrive in :attr:`TextPrompts.more <xdet.structures.TextPrompts>`.
         builds_on (tuple[str, ...]): Tasks that are asked for as well, because it reads what they predict.
         writes (bool): Whether it takes settings of generated texts.
+        mentions (bool): Whether its texts mention names that a model which comes with xdet should look for
+            (``pred_presence`` of its class names then stands in the sample).
         ranks (bool): Whether its scores rank the images of a call (:mod:`xdet.inference.outputs.ranking`).
     """
 
@@ -36,6 +38,7 @@ class TaskFormat:
     options: ClassVar[type | None] = None
     builds_on: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[bool] = False
+    mentions: ClassVar[bool] = False
     ranks: ClassVar[bool] = False
 
     def results(self, sample: XDetDataSample) -> Mapping[str, Any]:

@@ -9,13 +9,18 @@ from typing_extensions import NotRequired
 
 from xdet.registry import TASK_FORMATS
 from xdet.structures import MaskResult, TaskFormat, TextLine, XDetDataSample, described_masks, mask_results
+from xdet.structures.mentions import mentioned
+
+UNSEEN = 0.4
+"""Presence below which what a caption names is said not to be seen (docs/photos.md, False finds)."""
 
 
 class Caption(TypedDict):
-    """A text; ``score`` is the mean log-probability per token."""
+    """A text; ``score`` is the mean log-probability per token, ``unseen`` what it names and no query sees."""
 
     text: str
     score: float
+    unseen: NotRequired[list[str]]
 
 
 class CaptionResult(TypedDict):
@@ -44,10 +49,11 @@ class CaptionFormat(TaskFormat):
 
     field = 'pred_captions'
     writes = True
+    mentions = True
 
     def results(self, sample: XDetDataSample) -> CaptionResult:
         """Captions, best first."""
-        return dict(captions=list(sample.pred_captions))
+        return dict(captions=_doubted(sample))
 
     def summary(self, prediction: Mapping[str, Any], score_thr: float) -> list[str]:
         """The captions, the best without its score because there is nothing to compare it with."""
@@ -55,7 +61,7 @@ class CaptionFormat(TaskFormat):
 
     def lines(self, sample: XDetDataSample, score_thr: float) -> list[TextLine]:
         """The captions."""
-        return [TextLine(caption['text']) for caption in sample.pred_captions]
+        return [TextLine(_text(caption)) for caption in _doubted(sample)]
 
 
 @TASK_FORMATS.register_module(name='refcaption')
@@ -98,7 +104,22 @@ class RegionCaptionFormat(TaskFormat):
         return lines
 
 
+def _doubted(sample: XDetDataSample) -> list[Caption]:
+    """Captions of an image, and what each names although no query takes anything for it."""
+    if 'pred_presence' not in sample:
+        return list(sample.pred_captions)
+    pairs = zip(sample.vocabulary.names, sample.pred_presence.tolist(), strict=True)
+    absent = [name for name, presence in pairs if presence < UNSEEN]
+    doubts = [(caption, mentioned(caption['text'], absent)) for caption in sample.pred_captions]
+    return [cast(Caption, dict(caption, unseen=unseen) if unseen else caption) for caption, unseen in doubts]
+
+
 def _captions(captions: Sequence[Mapping[str, Any]]) -> list[str]:
     if len(captions) == 1:
-        return [captions[0]['text'] or '(empty caption)']
-    return [f'{caption["score"]:+.2f}  {caption["text"] or "(empty caption)"}' for caption in captions]
+        return [_text(captions[0])]
+    return [f'{caption["score"]:+.2f}  {_text(caption)}' for caption in captions]
+
+
+def _text(caption: Mapping[str, Any]) -> str:
+    unseen = f'  (not seen: {", ".join(caption["unseen"])})' if caption.get('unseen') else ''
+    return (caption['text'] or '(empty caption)') + unseen

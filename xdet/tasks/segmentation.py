@@ -21,6 +21,9 @@ from xdet.structures import DecoderOutput, LayerPrediction, Vocabulary, XDetData
 
 from .base import TaskAdapter, describe, image_names, input_size
 
+PRESENCE = 'presence'
+"""Which names are there at all: asked for beside other tasks, without a result of its own for people."""
+
 
 @TASKS.register_module()
 class SegmentationTask(TaskAdapter):
@@ -38,7 +41,7 @@ class SegmentationTask(TaskAdapter):
         clip_ensemble (dict, optional): Config of :class:`~xdet.models.clip_ensemble.ClipEnsemble`, which lets a frozen
             CLIP have a say in the names of queries at inference.
         default_tasks (Sequence[str]): What samples get that do not say: any of ``semantic``, ``instance``,
-            ``panoptic``. All three share one encoding and one decoding.
+            ``panoptic``. All three share one encoding and one decoding. ``presence`` is what all of them write, alone.
         object_mask_threshold (float): Panoptic: least class probability of a query. 0.8 in the official configuration,
             0.4 behind the published zero-shot panoptic numbers.
         overlap_threshold (float): Panoptic: least share of its own mask that a query must keep.
@@ -49,7 +52,7 @@ class SegmentationTask(TaskAdapter):
             its own. None gives every pixel a class, as the official model does.
     """
 
-    names = ('semantic', 'instance', 'panoptic')
+    names = ('semantic', 'instance', 'panoptic', PRESENCE)
     targets = 'segments'
 
     def __init__(
@@ -155,7 +158,7 @@ class SegmentationTask(TaskAdapter):
 
     @torch.no_grad()
     def predict(self, context: TaskContext) -> None:
-        """Write ``pred_sem_seg``, ``pred_instances`` and ``pred_panoptic_seg`` as each sample asks."""
+        """Write ``pred_presence``, and ``pred_sem_seg``, ``pred_instances`` or ``pred_panoptic_seg`` as samples ask."""
         layer = context.outputs.last
         mask_embed = layer.rows(layer.mask_embed, OBJECT, IMAGE)
         for index, (sample, logits) in enumerate(zip(context.samples, self.class_logits(context), strict=True)):

@@ -17,6 +17,7 @@ from numpy.random import RandomState
 
 from xdet.registry import TRANSFORMS
 from xdet.structures import clean_name
+from xdet.structures.mentions import plural
 
 TEXTS = ('caption', 'phrases', 'questions')
 """Kinds of texts that :class:`DescribeSegments` can add."""
@@ -35,9 +36,6 @@ _SIDE = 0.12  # distance from the middle, in widths, from which on something is 
 _MIDDLE = 0.08  # and up to which it is in the middle
 _APART = 0.15  # distance of centres from which on things are left or right of each other
 _LARGER = 1.5  # ratio of areas from which on one is larger
-_IRREGULAR = dict(
-    person='people', man='men', woman='women', child='children', sheep='sheep', mouse='mice', knife='knives'
-)
 
 
 @dataclass(frozen=True)
@@ -305,20 +303,6 @@ def side(fact: Fact) -> str:
 def article(name: str) -> str:
     """``'a dog'``, ``'an airplane'``."""
     return f'{"an" if name[:1].lower() in "aeiou" else "a"} {name}'
-
-
-def plural(name: str) -> str:
-    """Plural of the last word of a class name."""
-    *before, word = name.split(' ')
-    if word in _IRREGULAR:
-        word = _IRREGULAR[word]
-    elif word.endswith(('s', 'x', 'ch', 'sh')):
-        word += 'es'
-    elif word.endswith('y') and word[-2:-1] not in 'aeiou':
-        word = word[:-1] + 'ies'
-    else:
-        word += 's'
-    return ' '.join([*before, word])
 
 
 def _places(fact: Fact) -> list[str]:

@@ -13,9 +13,9 @@ from typing import Any
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from xdet.datasets.transforms.describe_segments import plural
 from xdet.evaluation.fields import field, name_of, require_results
 from xdet.registry import METRICS
+from xdet.structures.mentions import mentioned
 
 from .scores import bleu, cider_d_scores, rouge_l
 from .tokens import ptb_tokens, simple_tokens, why_no_ptb
@@ -107,15 +107,7 @@ class CaptionNames(CaptionMetric):
         super().__init__(prefix=prefix, **kwargs)
         if isinstance(names, str) or not names:
             raise ValueError(f'CaptionNames: names is {names!r}; it must be a list of at least one name')
-        forms = {name: {name, plural(name)} for name in map(str.lower, names)}
-        self.patterns = {
-            name: re.compile('|'.join(rf'\b{re.escape(form)}\b' for form in sorted(both)))
-            for name, both in forms.items()
-        }
-
-    def named(self, text: str) -> set[str]:
-        """Which of the names a text mentions."""
-        return {name for name, pattern in self.patterns.items() if pattern.search(text.lower())}
+        self.names = list(names)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Compare the captions of a batch of images; None where nothing is known."""
@@ -124,7 +116,7 @@ class CaptionNames(CaptionMetric):
                 self.results.append(None)
                 continue
             caption, references = self.pair(sample)
-            self.results.append(self.named(caption) == self.named(references[0]))
+            self.results.append(mentioned(caption, self.names) == mentioned(references[0], self.names))
 
     def compute_metrics(self, results: Sequence[bool | None]) -> dict[str, float]:
         """Share of the images with a reference; NaN where there is none.

@@ -295,7 +295,7 @@ class Report:
         """The result of an image as plain data; ``size`` and ``found`` where the sample does not hold them."""
         height, width = (int(side) for side in size or sample.ori_shape[:2])
         prediction = dict(index=index, image=source.name, task=self.task, height=height, width=width)
-        if 'vocabulary' in sample:
+        if 'vocabulary' in sample and 'classes' in TASK_FORMATS[self.task].prompts:
             prediction['classes'] = list(sample.vocabulary.names)
         prediction.update(TASK_FORMATS[self.task].results(sample) if found is None else found)
         if self.oriented_boxes or self.polygons:

@@ -300,6 +300,11 @@ class Captions(Result):
         return self.texts[0]
 
     @property
+    def unseen(self) -> list[str]:
+        """What the best one names although segmentation does not see it; of models that come with xdet."""
+        return list(self.prediction['captions'][0].get('unseen', ()))
+
+    @property
     def scores(self) -> NDArray[np.float64]:
         """Mean log-probability per token of each."""
         return np.array([row['score'] for row in self.prediction['captions']], np.float64)
