@@ -233,10 +233,34 @@ def test_mistakes_are_one_line(shared: Any) -> None:
     assert page.title() == 'xdet'
 
 
+def test_empty_fields_are_not_given(chromium: Any, url: str) -> None:
+    """Also after they were shown; what is too long is refused, and regions are of the image that was asked about."""
+    for page in _opened(chromium, url, viewport=dict(width=1280, height=900)):
+        _upload(page, CAT)
+        page.get_by_text('Thresholds and more').click()
+        for task, name in (('caption', 'max_tokens'), ('panoptic', 'mask')):
+            _choose(page, task)
+            _field(page, name).wait_for()
+            _run(page, task)
+        page.locator('#segments input').first.check()
+        page.locator('#card').filter(has_text='cat').wait_for()
+        _upload(page, PHOTOS / 'coffee.jpg')
+        page.locator('#describe').click()
+        page.locator('#said').filter(has_text='cat').wait_for()
+        for name, text, told in (
+            ('classes', 'dog ' * 25_000, 'more than 4000 letters'),
+            ('mask', '1e999', 'is no number'),
+        ):
+            _field(page, name).fill(text)
+            page.locator('#run').click()
+            page.locator('#status [role=alert]').filter(has_text=told).wait_for()
+            _field(page, name).fill('')
+
+
 def test_unknown_words_are_marked(shared: Any) -> None:
     page = shared
     page.get_by_role('button', name='A cat').click()
-    page.locator('#segments').filter(has_text='cat').wait_for()
+    page.locator('#status').filter(has_text='Everything: done in').wait_for()
     _choose(page, 'refseg')
     _field(page, 'phrases').fill('the cat . the cup')
     _run(page, 'refseg')

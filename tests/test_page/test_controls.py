@@ -55,6 +55,7 @@ def test_values_become_options() -> None:
     )
     assert read_values('panoptic', values) == dict(classes='dog . cat', score=dict(dog=0.6, cat=0.3), mask=0.4)
     assert read_values('refcaption', dict(boxes='1 2 3 4', num_beams=3.0)) == dict(boxes=[[1, 2, 3, 4]], num_beams=3)
+    assert read_values('caption', dict(num_beams=' 3 ', top_p='0.5', seed='')) == dict(num_beams=3, top_p=0.5)
     assert read_values('interactive', dict(points='3 4; 5 6 0')) == dict(points=[[3, 4], [5, 6, 0]])
     assert read_values('refcaption', dict(masks=['a.png'])) == dict(masks=['a.png'])
 
@@ -63,7 +64,9 @@ def test_values_become_options() -> None:
     'task, values, told',
     [
         ('panoptic', dict(score='much'), 'Score: .*is no score'),
-        ('panoptic', dict(mask='0.5'), 'Mask: .*is no number'),
+        ('panoptic', dict(mask='1e999'), "Mask: '1e999' is no number"),
+        ('caption', dict(num_beams='2.5'), "Num beams: '2.5' is no whole number"),
+        ('panoptic', dict(mask=True), 'Mask: True is no number'),
         ('refcaption', dict(boxes='1 2 3'), 'Boxes: .*are no boxes'),
         ('caption', dict(num_beams=1.5), 'Num beams: 1.5 is no whole number'),
         ('caption', dict(num_beams=float('inf')), 'Num beams: inf is no whole number'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -137,10 +138,14 @@ def _read(control: Control, value: Any) -> Any:
     if kind == 'switch':
         return bool(value)
     if kind in ('whole', 'number'):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or (kind == 'whole' and not float(value).is_integer()):
-            raise ValueError(f'{shown(value)} is no {"whole number" if kind == "whole" else "number"}')
-        return int(value) if kind == 'whole' else float(value)
+        try:
+            number = int(value) if kind == 'whole' else float(value)
+            if isinstance(value, bool) or (not isinstance(value, str) and number != value) or not math.isfinite(number):
+                raise ValueError
+        except (OverflowError, TypeError, ValueError):
+            what = 'whole number' if kind == 'whole' else 'number'
+            raise ValueError(f'{shown(value)} is no {what}') from None
+        return number
     text = checked_text(value)
     reader = {'boxes': parse_boxes, 'points': parse_points, 'scores': parse_scores}.get(str(control.option.kind))
     return reader(text) if reader is not None else text

@@ -200,7 +200,7 @@ class Page(Layout):
         if found.drawn is not None and 'segments' in found.prediction and not found.regions:
             told += ' Nothing was found.'
         embedded = self.desk.model(model).embedded
-        choices = [(f'{region.name}  ({region.text})', number) for number, region in enumerate(found.regions)]
+        choices = [(f'{shorten(one.name, 100)}  ({one.text})', number) for number, one in enumerate(found.regions)]
         stem = UniqueStems()(pictures[0].name)
         folder = self._folder / uuid.uuid4().hex
         write_text(folder / f'{stem}_{task}.json', json.dumps(found.prediction, ensure_ascii=False, allow_nan=False))
@@ -265,7 +265,7 @@ class Page(Layout):
             self.without: gr.update(value=None, visible=False),
             self.region: gr.update(visible=True),
             self.describe: gr.update(visible='refcaption' in names),
-            self.status: markup.note(f'{found.regions[number].name} is chosen.'),
+            self.status: markup.note(f'{shorten(found.regions[number].name, 100)} is chosen.'),
         }
 
     def describe_region(self, found: Found | None, number: int | None) -> Update:

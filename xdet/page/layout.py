@@ -121,8 +121,7 @@ class Layout:
             return gr.Checkbox(False, **common)
         if control.kind == 'choice':
             return gr.Radio(list(control.option.choices), value=control.option.default or None, **common)
-        if control.kind in ('whole', 'number'):
-            return gr.Number(None, step=1 if control.kind == 'whole' else 0.05, **common)
+        # Of numbers, too: an empty number field of Gradio is 0 as soon as it is shown.
         common.update(max_length=LONGEST_TEXT + 1, lines=1, max_lines=4)  # what is longer is refused, not cut off
         return gr.Textbox('', placeholder=control.placeholder, **common)
 

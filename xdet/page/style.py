@@ -53,7 +53,7 @@ CSS = """
 #run { min-height: 46px; font-size: 1.05rem; }
 #task .wrap, #model .wrap { gap: 6px; }
 #task label:has(input), #model label:has(input) { padding: 6px 11px; min-height: 36px; }
-.xd-note { color: var(--body-text-color-subdued); margin: 0; }
+.xd-note { color: var(--body-text-color-subdued); margin: 0; overflow-wrap: anywhere; }
 .xd-error, .xd-unknown { border-radius: 8px; padding: 10px 14px; margin: .3rem 0; overflow-wrap: anywhere; }
 .xd-error { background: #fde8e8; color: #7a1414; border: 1px solid #e58b8b; }
 .xd-unknown { background: #fff4d6; color: #5b4300; border: 1px solid #e5c568; }
@@ -72,6 +72,7 @@ CSS = """
 #ranked { min-height: 0; }
 #region { gap: 8px; padding: 10px; border: 1px solid var(--border-color-primary); border-radius: 8px; }
 #segments .wrap { flex-direction: column; align-items: stretch; gap: 4px; max-height: 320px; overflow-y: auto; }
+#segments label span { min-width: 0; overflow-wrap: anywhere; }
 #ask { align-self: end; max-width: 110px; }
 #region .block { overflow: visible; }
 :is(button, input, textarea, label:has(input), [tabindex]):focus-visible,
