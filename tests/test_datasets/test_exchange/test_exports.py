@@ -98,6 +98,13 @@ def test_a_folder_of_several_kinds_of_coco(tmp_path: Path) -> None:
     assert detect_kind(tmp_path) == 'coco' and found(tmp_path) == [('', 'val/a.png', 1)]
 
 
+def test_label_images_are_told(tmp_path: Path) -> None:
+    images(tmp_path, 'images/train/a.png', 'labels/train/a.png')
+    texts(tmp_path, **{'classes.txt': 'dog'})
+    with pytest.raises(ValueError, match='holds label images, which are trained with as they are'):
+        read_annotations(tmp_path)
+
+
 def test_what_was_divided_is_read_once(tmp_path: Path) -> None:
     """``xdet data split`` leaves the parts beside the whole."""
     images(tmp_path, 'images/a.png', 'images/b.png', 'images/c.png')

@@ -18,7 +18,7 @@ from .annotated import AnnotatedImage, AnnotatedSet
 from .entries import image_data, read_xml
 from .files import Content, visible
 from .formats import coco, cvat, geojson, instance_pngs, label_studio, labelme, supervisely, via, voc, yolo
-from .source import Source, inner_path, list_files
+from .source import Source, inner_path, list_files, list_images
 
 Reader = Callable[[Source], AnnotatedSet]
 Writer = Callable[[AnnotatedSet], Iterator[tuple[str, Content]]]
@@ -254,6 +254,9 @@ def _kind_of_folder(path: Path) -> str:
                 return detect_kind(path / found)
             if kind := _kind_of_json(path / found, beside=True):
                 return kind
+    if (path / 'labels').is_dir() and list_images(path / 'labels'):
+        what = 'holds label images, which are trained with as they are (docs/own_data.md)'
+        raise ValueError(f'{shorten(str(path))}: {what}')
     return 'yolo-seg' if (path / 'classes.txt').is_file() else ''
 
 
