@@ -78,6 +78,16 @@ def test_all_files_or_none_and_the_error_names_the_file(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_another_process_has_filled_meanwhile(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileExistsError, match='another process has written into it'),
+        writing.replacing_path(tmp_path / 'out') as part,
+    ):
+        part.mkdir()
+        writing.write_bytes(tmp_path / 'out' / 'theirs', b'1')
+    assert [path.name for path in tmp_path.rglob('*')] == ['out', 'theirs']
+
+
 def test_folders_that_others_use_meanwhile_stay(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), writing.replacing_path(tmp_path / 'new' / 'folder' / 'a'):
         (tmp_path / 'new' / 'b').touch()

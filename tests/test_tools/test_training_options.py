@@ -9,7 +9,9 @@ import pytest
 import torch
 from tiny.tools import ROOT, run_tool
 
+from xdet.cli.commands.train import alone_in
 from xdet.compat.checkpoint import read_checkpoint
+from xdet.io.locking import locked
 
 CONFIG = ROOT / 'tests' / 'tiny' / 'joint_run.py'
 SHORT = ('train_cfg.max_iters=2', 'default_hooks.checkpoint.interval=1')
@@ -131,3 +133,15 @@ def test_a_work_dir_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / 'file').touch()
     with pytest.raises(SystemExit, match='argument --work-dir: .*file. is a file; give a folder'):
         run_tool('train', CONFIG, '--work-dir', tmp_path / 'file')
+
+
+def test_a_second_training_in_a_work_dir_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('xdet.cli.commands.train.time.sleep', lambda seconds: None)
+    with (
+        locked(tmp_path / '.lock', wait=False),
+        pytest.raises(ValueError, match='another process trains in'),
+        alone_in(str(tmp_path)),
+    ):
+        pass
+    with alone_in(str(tmp_path)), pytest.raises(BlockingIOError), locked(tmp_path / '.lock', wait=False):
+        pass

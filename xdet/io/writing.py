@@ -6,6 +6,7 @@ never see half of a file, two writers never mix theirs, and after an error the o
 
 from __future__ import annotations
 
+import errno
 import glob
 import io
 import json
@@ -49,6 +50,7 @@ def replacing_path(path: str | os.PathLike) -> Iterator[Path]:
     Folders above are made; a folder takes only the place of an empty one.
 
     Raises:
+        FileExistsError: Somebody has written into the folder meanwhile.
         OSError: No permission, and the like; it names ``path``.
     """
     path = Path(path)
@@ -57,7 +59,13 @@ def replacing_path(path: str | os.PathLike) -> Iterator[Path]:
         try:
             with _naming(path, str(part), nameless=False):
                 yield part
-                os.replace(part, path)
+                try:
+                    os.replace(part, path)
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+                    told = f"'{path}' is not empty: another process has written into it; give a new folder"
+                    raise FileExistsError(told) from None
         except BaseException:
             if part.is_dir():
                 shutil.rmtree(part, ignore_errors=True)

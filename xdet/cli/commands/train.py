@@ -9,20 +9,26 @@ bash tools/dist_train.sh CONFIG 8
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 
 from xdet.cli.errors import one_line_errors
 from xdet.cli.launch import add_launch_arguments, read_run_config, start_runner
 from xdet.cli.parsing import Parser
 from xdet.engine.parallel.dist import lost_process_named, shut_down
+from xdet.io.locking import locked
 from xdet.io.terminal import tell
 from xdet.lazy import import_optional
 
 _SUMMARY = 'Train a model.'
 AMP_DTYPES = {'fp16': 'float16', 'bf16': 'bfloat16'}
 EMA_MOMENTUM = 2e-4  # MMEngine's
+_PATIENCE = 10  # seconds; loading processes hold the lock of a training that was killed for about half as long
 TRACKERS = dict(
     tensorboard=('TensorboardVisBackend', 'torch.utils.tensorboard'),
     wandb=('WandbVisBackend', 'wandb'),
@@ -151,6 +157,28 @@ def use_tracker(cfg: Config, name: str) -> None:
     cfg.visualizer = dict(visualizer, vis_backends=backends)
 
 
+@contextmanager
+def alone_in(work_dir: str) -> Iterator[None]:
+    """The main process holds the lock of the work dir, so that two trainings never mix their checkpoints.
+
+    Raises:
+        ValueError: Another training runs there.
+    """
+    with ExitStack() as stack:
+        for left in range(_PATIENCE, -1, -1) if is_main_process() else ():
+            try:
+                stack.enter_context(locked(Path(work_dir, '.lock'), wait=False))
+                break
+            except BlockingIOError:
+                if not left:
+                    told = (
+                        f"another process trains in '{work_dir}'; wait until that has ended, or give another --work-dir"
+                    )
+                    raise ValueError(told) from None
+                time.sleep(1)
+        yield
+
+
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Entry point; mistakes end the program with one line and exit code 1."""
     with one_line_errors('command line', ValueError):
@@ -162,6 +190,6 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     with one_line_errors(f'data of config {args.config}'):
         runner.train_loop  # noqa: B018  builds the datasets now, where a mistake in them can be told from others
         runner.val_loop  # noqa: B018
-    with one_line_errors('training'), lost_process_named():
+    with one_line_errors('training'), lost_process_named(), alone_in(cfg.work_dir):
         runner.train()
     shut_down()
