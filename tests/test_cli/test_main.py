@@ -107,8 +107,9 @@ def test_models(capsys: pytest.CaptureFixture) -> None:
         rows['xdecoder_focal-t']['weights'][0].startswith('https://')
         and Path(rows['xdecoder_focal-t']['config']).is_file()
     )
-    assert main(['models', 'xdecoder_focal-nano_scenes-joint']) == 0
-    assert '--model scenes' in capsys.readouterr().out
+    for name in ('xdecoder_focal-nano_scenes-joint', 'scenes'):
+        assert main(['models', name]) == 0
+        assert '--model scenes' in capsys.readouterr().out
 
 
 def test_info_is_complete_and_names_no_folder_of_the_user(capsys: pytest.CaptureFixture) -> None:

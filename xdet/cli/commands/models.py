@@ -26,9 +26,10 @@ def run(args: argparse.Namespace) -> int:
     from xdet.model_zoo import EMBEDDED, config_root, find_config, list_models
 
     index = yaml.safe_load((config_root() / 'xdecoder' / 'metafile.yml').read_text(encoding='utf-8'))
-    names = list_models(args.name)
-    if not names:
-        find_config(args.name)  # says which names are close
+    configs = {name: find_config(name) for name in list_models(args.name)}
+    if not configs:
+        config = find_config(args.name)  # a short name or a path; of others it is said which are close
+        configs[config.stem] = config
     published: dict[str, list[str]] = {}
     for entry in index['Models']:
         config = entry['Config'].rsplit('/', 1)[-1].removesuffix('.py')
@@ -36,11 +37,11 @@ def run(args: argparse.Namespace) -> int:
     rows = [
         dict(
             name=name,
-            config=str(find_config(name)),
+            config=str(config),
             weights=published.get(name, []),
             embedded=next((known.name for known in EMBEDDED.values() if known.config == name), None),
         )
-        for name in names
+        for name, config in configs.items()
     ]
     if args.json:
         tell(*json.dumps(rows, indent=1).split('\n'))
