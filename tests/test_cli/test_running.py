@@ -32,6 +32,13 @@ def stopped() -> int:
     raise KeyboardInterrupt
 
 
+def swallowed() -> int:
+    try:
+        raise KeyboardInterrupt
+    except BaseException:  # as MMEngine does while it formats a config
+        raise SyntaxError('check the syntax of the config') from None
+
+
 def unwritable() -> int:
     raise OSError(28, 'No space left on device')
 
@@ -46,6 +53,7 @@ def unread() -> int:
         (lambda: None, 0, ''),
         (lambda: 1, 1, ''),
         (stopped, 130, 'interrupted\n'),
+        (swallowed, 130, 'interrupted\n'),
         (unwritable, 2, 'error: tool.py: [Errno 28] No space left on device\n'),
         (unread, 1, ''),
     ],

@@ -13,6 +13,8 @@ from xdet.io.errors import cause
 from xdet.io.reading import shorten
 from xdet.io.terminal import tell
 
+from .running import was_interrupted
+
 DEBUG_VARIABLE = 'XDET_DEBUG'
 _LONGEST = 3000
 
@@ -37,19 +39,12 @@ def one_line_errors(doing: str, *kinds: type[Exception]) -> Iterator[None]:
     except accepted as error:
         if shows_tracebacks():
             raise
-        if _was_interrupted(error):
+        if was_interrupted(error):
             tell(f'interrupted: {doing}', error=True)
             raise SystemExit(130) from None
         where = '' if isinstance(error, (ImportError, OSError, ValueError)) else f', raised in {_place(error)}'
         line = shorten(cause(error), _LONGEST)
         raise SystemExit(f'error: {doing}: {line} ({DEBUG_VARIABLE}=1 shows the traceback{where})') from None
-
-
-def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether it is Ctrl-C, or what a library made of it; that a disk is full meanwhile is still told."""
-    while error is not None and not isinstance(error, (KeyboardInterrupt, OSError)):
-        error = error.__cause__ or error.__context__
-    return isinstance(error, KeyboardInterrupt)
 
 
 def shows_tracebacks() -> bool:
@@ -75,6 +70,9 @@ def exit_code(body: Callable[[], int], debug: bool = False, interrupted: str = '
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         if debug or shows_tracebacks():
             raise
+        if was_interrupted(error):
+            tell(interrupted, error=True)
+            return 130
         tell(f'error: {" ".join(_told(error).split())}', error=True)
         return 2
     except KeyboardInterrupt:

@@ -65,9 +65,18 @@ def _run(main: Callable[[], int | None], name: str) -> int:
             raise
         tell(f'error: {name}: {" ".join(str(error).split())}', error=True)
         return 2
-    except KeyboardInterrupt:
+    except (Exception, KeyboardInterrupt) as error:
+        if not was_interrupted(error) or os.environ.get(_DEBUG):
+            raise
         tell('interrupted', error=True)
         return 130
+
+
+def was_interrupted(error: BaseException | None) -> bool:
+    """Whether it is Ctrl-C, or what a library made of it; that a disk is full meanwhile is still told."""
+    while error is not None and not isinstance(error, (KeyboardInterrupt, OSError)):
+        error = error.__cause__ or error.__context__
+    return isinstance(error, KeyboardInterrupt)
 
 
 @contextmanager
