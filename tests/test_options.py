@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xdet.inference.inputs.options import documented, takers
-from xdet.options import GENERATION, PROMPTS, REPORT, add_arguments, parse_boxes
+from xdet.options import GENERATION, PROMPTS, REPORT, add_arguments, parse_boxes, parse_scores
 from xdet.structures import FORMATS
 from xdet.tasks.generation import GenerationSettings
 
@@ -49,6 +49,12 @@ def test_python_only_options_have_no_flag(capsys):
 def test_no_boxes(text):
     with pytest.raises(argparse.ArgumentTypeError, match='are no boxes; accepted is "x1 y1 x2 y2'):
         parse_boxes(text)
+
+
+@pytest.mark.parametrize('text', ['', 'much', 'dog=', 'dog=0.1 . dog=0.2'])
+def test_no_scores(text):
+    with pytest.raises(argparse.ArgumentTypeError, match='is no score; accepted are "0.4" and "dog=0.6'):
+        parse_scores(text)
 
 
 def test_settings_of_generation_are_those_of_the_model():

@@ -344,9 +344,12 @@ def parse_scores(text: str) -> float | dict[str, float]:
         if '=' not in text:
             return float(text)
         pairs = [part.rpartition('=') for part in f' {text} '.split(' . ')]
-        return {name.strip(): float(value) for name, _, value in pairs}
+        scores = {name.strip(): float(value) for name, _, value in pairs}
+        if len(scores) < len(pairs):
+            raise ValueError('a name that is there twice')
+        return scores
     except ValueError:
-        accepted = 'accepted are "0.4" and "dog=0.6 . cat=0.3"'
+        accepted = 'accepted are "0.4" and "dog=0.6 . cat=0.3", with every name once'
         raise argparse.ArgumentTypeError(f'{shorten(repr(text))} is no score; {accepted}') from None
 
 
