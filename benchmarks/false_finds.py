@@ -1,4 +1,4 @@
-"""What a model finds or writes where it is not: segments and captions with its names, on photographs of anything.
+"""What a model says to be where it is not: in segments, captions and answers, on photographs of anything.
 
     python benchmarks/false_finds.py annotations/panoptic_val2017.json --images val2017 --rename couch=sofa
     python benchmarks/false_finds.py annotations.json --weights weights.safetensors --score 0.7 --json false.json
@@ -6,8 +6,8 @@
 ANNOTATIONS is of any kind that `xdet convert` reads, and must have all things of the asked names. The model is asked
 for all of them at once, as in panoptic segmentation. A segment is right if most of it lies in things of its name,
 however many they are, and false otherwise: this does not measure how well things are divided, or how many are found.
-Names in captions are right if the image shows such a thing, and counted apart where the caption says itself that they
-are not seen.
+Names in captions, and those to which it says yes ("is there a dog?"), are right if the image shows such a thing, and
+counted apart where the result says itself that they are not seen.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from xdet.model_zoo import EMBEDDED
 from xdet.structures.mentions import mentioned
 
 if TYPE_CHECKING:
+    from xdet.apis import XDecoderInferencer
     from xdet.datasets.exchange import AnnotatedImage
 
 
@@ -63,16 +64,22 @@ def judge(
     return counts
 
 
-def judge_caption(
-    caption: Mapping[str, Any], image: AnnotatedImage, ours: Mapping[str, str], names: Iterable[str]
+def judge_names(
+    said: Iterable[str], unseen: Iterable[str], image: AnnotatedImage, ours: Mapping[str, str]
 ) -> Counter[str]:
-    """How many of the names in a caption are right and false, those that it says are not seen apart."""
+    """How many of the names that were said are right and false, those that are unseen apart."""
     there = {ours.get(segment.name, segment.name) for segment in image.segments}
-    unseen = caption.get('unseen', ())
-    return Counter(
-        ('right' if name in there else 'false') + ('_not_seen' if name in unseen else '')
-        for name in mentioned(caption['text'], names)
-    )
+    return Counter(('right' if name in there else 'false') + ('_not_seen' if name in unseen else '') for name in said)
+
+
+def said_yes(model: XDecoderInferencer, image: AnnotatedImage, names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Names of which a model says that they are there, and those of them that it does not see."""
+    from xdet.datasets.transforms.describe_segments import article
+
+    asked = {f'is there {article(name)}?': name for name in names}
+    rows = model.ask(image.path, list(asked)).prediction['answers']
+    yes = [row for row in rows if row['answers'][0]['answer'] == 'yes']
+    return [asked[row['question']] for row in yes], [asked[row['question']] for row in yes if row.get('unseen')]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -88,12 +95,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = XDecoderInferencer(args.model, args.weights)
     counts: list[Counter[str | None]] = []
     captions: Counter[str] = Counter()
+    answers: Counter[str] = Counter()
     for image in images:
         found = model.segment(image.path, list(args.names), score=args.score)
         counts.append(judge(zip(found.names, found.masks, strict=True), image, ours))
         if 'caption' in model.task_names:
-            captions += judge_caption(model.caption(image.path).prediction['captions'][0], image, ours, args.names)
-    report = dict(summary(counts), names_in_captions=captions)
+            caption = model.caption(image.path)
+            captions += judge_names(mentioned(caption.text, args.names), caption.unseen, image, ours)
+        if 'vqa' in model.task_names:
+            answers += judge_names(*said_yes(model, image, args.names), image, ours)
+    report = dict(summary(counts), names_in_captions=captions, said_to_be_there=answers)
     print(json.dumps(report, indent=1))
     if args.json:
         write_json(args.json, report, indent=1)

@@ -141,6 +141,7 @@ def show(name: str, part: Part, args: argparse.Namespace) -> None:
 
     with quiet_imports():
         from xdet.apis import XDecoderInferencer
+        from xdet.structures import FORMATS
         from xdet.visualization import TextLine, add_text_strip, below, beside, thumbnail
 
     inferencer = XDecoderInferencer(name, device=args.device, precision=args.precision)
@@ -158,7 +159,7 @@ def show(name: str, part: Part, args: argparse.Namespace) -> None:
             options = {**settings, **{key: prompts[key] for key in wanted}}
             result = inferencer.predict(task, out_dir=folder / task, print_result=True, return_vis=True, **options)
             drawn[task], found[task] = result['visualization'][0], result['predictions'][0]
-        lines = [TextLine(caption['text'], bold=True) for caption in found['caption']['captions']]
+        lines = [TextLine(line, bold=True) for line in FORMATS['caption'].summary(found['caption'], 0.0)]
         lines += [TextLine(f'{said["question"]}  {said["answers"][0]["answer"]}') for said in found['vqa']['answers']]
         panels = [thumbnail(panel, _PANEL) for panel in (drawn['panoptic'], drawn['refseg'], pixels)]
         rows.append(beside([*panels[:2], add_text_strip(panels[2], lines, _FONT)]))

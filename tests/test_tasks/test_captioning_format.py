@@ -7,7 +7,7 @@ import torch
 
 from xdet.apis import XDecoderInferencer
 from xdet.structures import FORMATS, Vocabulary, XDetDataSample
-from xdet.tasks.captioning_format import UNSEEN
+from xdet.structures.mentions import UNSEEN
 from xdet.tasks.segmentation import PRESENCE
 
 NAMES = Vocabulary(('dog', 'dining table', 'person'), (True,) * 3)

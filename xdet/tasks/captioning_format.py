@@ -9,10 +9,7 @@ from typing_extensions import NotRequired
 
 from xdet.registry import TASK_FORMATS
 from xdet.structures import MaskResult, TaskFormat, TextLine, XDetDataSample, described_masks, mask_results
-from xdet.structures.mentions import mentioned
-
-UNSEEN = 0.4
-"""Presence below which what a caption names is said not to be seen (docs/photos.md, False finds)."""
+from xdet.structures.mentions import unseen, unseen_mark
 
 
 class Caption(TypedDict):
@@ -106,12 +103,8 @@ class RegionCaptionFormat(TaskFormat):
 
 def _doubted(sample: XDetDataSample) -> list[Caption]:
     """Captions of an image, and what each names although no query takes anything for it."""
-    if 'pred_presence' not in sample:
-        return list(sample.pred_captions)
-    pairs = zip(sample.vocabulary.names, sample.pred_presence.tolist(), strict=True)
-    absent = [name for name, presence in pairs if presence < UNSEEN]
-    doubts = [(caption, mentioned(caption['text'], absent)) for caption in sample.pred_captions]
-    return [cast(Caption, dict(caption, unseen=unseen) if unseen else caption) for caption, unseen in doubts]
+    doubts = [(caption, unseen(sample, caption['text'])) for caption in sample.pred_captions]
+    return [cast(Caption, dict(caption, unseen=names) if names else caption) for caption, names in doubts]
 
 
 def _captions(captions: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -121,5 +114,4 @@ def _captions(captions: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _text(caption: Mapping[str, Any]) -> str:
-    unseen = f'  (not seen: {", ".join(caption["unseen"])})' if caption.get('unseen') else ''
-    return (caption['text'] or '(empty caption)') + unseen
+    return (caption['text'] or '(empty caption)') + unseen_mark(caption)
