@@ -58,7 +58,7 @@ def _embedded(weights, path, *names):
 
 def test_interrupted_and_continued(embed, weights, tmp_path, capsys):
     names = ['dog', 'cat', 'naïve café 🐕', 'owl', 'dog', '']
-    with pytest.raises(SystemExit, match='interrupted; run the same command again'):
+    with pytest.raises(SystemExit, match='130'):
         embed(names, limit=1)
     path = tmp_path / 'names.safetensors'
     assert _embedded(weights, path, 'dog', 'cat', 'owl') == ['owl']

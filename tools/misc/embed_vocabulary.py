@@ -72,7 +72,8 @@ def main() -> None:
     except (ValueError, OSError) as error:
         raise SystemExit(f'error: {error}') from None
     except KeyboardInterrupt:
-        raise SystemExit('error: interrupted; run the same command again to go on') from None
+        tell('interrupted; run the same command again to go on', error=True)
+        raise SystemExit(130) from None
 
 
 if __name__ == '__main__':
