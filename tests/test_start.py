@@ -31,6 +31,12 @@ def test_importing_the_api_prints_nothing_and_loads_little() -> None:
     assert seconds < SECONDS
 
 
+def test_importing_rooms_that_need_mmdet_prints_nothing() -> None:
+    """Their packages announce what they lack and nobody needs, OneDL for one."""
+    result, _ = run('-c', 'import xdet.export.exporting, xdet.evaluation, xdet.models.pixel_decoders.deformable')
+    assert result.returncode == 0 and result.stdout == result.stderr == ''
+
+
 @pytest.mark.parametrize('tool', ['train.py', 'test.py', 'zeroshot_suite.py', 'analysis_tools/browse_predictions.py'])
 def test_help_of_tools_is_quick_and_silent(tool: str) -> None:
     result, seconds = run(f'tools/{tool}', '--help')

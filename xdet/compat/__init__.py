@@ -1,5 +1,6 @@
 """The only place that knows about foreign versions and foreign checkpoint layouts."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 
@@ -24,7 +25,8 @@ def install() -> None:
       here, and finds the configs of a checkout, as does ``mmengine.hub`` (:mod:`~xdet.compat.checkout`);
     * ``mmengine.optim`` imports transformers when its optimizer is built, not before
       (:mod:`~xdet.compat.mmengine_optimizers`);
-    * ``mmpretrain`` takes too new a transformers for absent (:mod:`~xdet.compat.mmpretrain_multimodal`).
+    * ``mmpretrain`` takes too new a transformers for absent (:mod:`~xdet.compat.mmpretrain_multimodal`);
+    * packages that announce what they lack, and xdet does not need, are imported quietly (:mod:`~xdet.compat.quiet`).
     """
     check_distributions()
     install_mmcv_ops_stub()
@@ -44,6 +46,14 @@ def install() -> None:
     after_import('mmengine.runner.checkpoint', _install_checkpoint_files)
     after_import('mmengine.optim.optimizer.builder', register_adafactor, hidden_transformers)
     after_import('mmpretrain.utils.dependency', disable_multimodal_mmpretrain)
+    for name in ('mmdet.datasets', 'mmdet.evaluation', 'mmdet.models', 'mmseg.datasets'):
+        after_import(name, lambda module: None, _quietly)
+
+
+def _quietly() -> AbstractContextManager[None]:
+    from .quiet import quiet_imports
+
+    return quiet_imports()
 
 
 def _install_checkpoint_files(module: ModuleType) -> None:
