@@ -7,8 +7,7 @@ import torch
 
 from xdet.apis import XDecoderInferencer
 from xdet.structures import FORMATS, Vocabulary, XDetDataSample
-from xdet.structures.mentions import UNSEEN
-from xdet.tasks.segmentation import PRESENCE
+from xdet.structures.mentions import PRESENCE, UNSEEN
 
 NAMES = Vocabulary(('dog', 'dining table', 'person'), (True,) * 3)
 CAPTIONS = [dict(text='two people and a dog', score=-0.5), dict(text='dogs', score=-0.7), dict(text='', score=-1.0)]

@@ -21,8 +21,8 @@ from xdet.io.schema import shown
 from xdet.io.warnings import warn_once
 from xdet.options import refuse_untaken
 from xdet.structures import TextPrompts, Vocabulary
+from xdet.structures.mentions import PRESENCE
 from xdet.structures.views import views_of
-from xdet.tasks.segmentation import PRESENCE
 
 from .loaded import LoadedModel
 from .tiling.cutting import check_tiles

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .data_sample import XDetDataSample
 
+PRESENCE = 'presence'
+"""Which names are there at all: asked for beside other tasks, without a result of its own for people."""
+
 UNSEEN = 0.4
 """Presence below which a name that a text mentions counts as not seen (docs/photos.md, False finds)."""
 

@@ -18,11 +18,9 @@ from xdet.models.similarity import cosine_logits
 from xdet.models.text import clean_name, random_prompts
 from xdet.registry import MODELS, TASKS
 from xdet.structures import DecoderOutput, LayerPrediction, Vocabulary, XDetDataSample, segment_map
+from xdet.structures.mentions import PRESENCE
 
 from .base import TaskAdapter, describe, image_names, input_size
-
-PRESENCE = 'presence'
-"""Which names are there at all: asked for beside other tasks, without a result of its own for people."""
 
 
 @TASKS.register_module()
