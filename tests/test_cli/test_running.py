@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -63,7 +63,21 @@ def test_ends(body: Callable[[], int | None], code: int, told: str, capsys: pyte
     assert capsys.readouterr().err == told
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+@pytest.fixture(params=[signal.SIGTERM, signal.SIGHUP])
+def number(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A signal as it is for a program that a terminal starts, whatever starts the tests."""
+    before = signal.signal(request.param, signal.SIG_DFL)
+    yield request.param
+    signal.signal(request.param, before)
+
+
+def test_ignored_signals_stay_ignored(number: int, capsys: pytest.CaptureFixture) -> None:
+    """As ``nohup`` does with SIGHUP."""
+    signal.signal(number, signal.SIG_IGN)
+    assert run_program(lambda: os.kill(os.getpid(), number), 'tool.py', []) == 0
+    assert not capsys.readouterr().err
+
+
 def test_signals_that_end_a_program_are_told(number: int, capsys: pytest.CaptureFixture) -> None:
     assert run_program(lambda: os.kill(os.getpid(), number), 'tool.py', []) == 130
     assert capsys.readouterr().err == 'interrupted\n'

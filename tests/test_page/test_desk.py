@@ -111,10 +111,10 @@ def test_a_region_is_described_and_asked_about(
 ) -> None:
     text = desk.describe(found, 0)
     assert text == inferencer.describe(picture.pixels, found.regions[0].mask[None]).texts[0]
-    lines = desk.ask(found, 0, 'what is it?')
+    question, best, *_ = desk.ask(found, 0, 'what is it?')
     x1, y1, x2, y2 = found.regions[0].row['box']
     answer = inferencer.ask(picture.pixels[y1:y2, x1:x2], ['what is it?']).answers[0]
-    assert lines[0].text.endswith(answer)
+    assert question.text == 'what is it?' and best.text.endswith(answer)
     with pytest.raises(ValueError, match='Question: it is empty'):
         desk.ask(found, 0, '  ')
 

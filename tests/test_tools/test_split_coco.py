@@ -113,7 +113,7 @@ def test_categories_may_be_anything(tmp_path: Path, categories: object) -> None:
 
 def test_nothing_is_replaced_unasked(ann_file: Path) -> None:
     (ann_file.parent / 'val.json').write_text('mine')
-    with pytest.raises(SystemExit, match='val.json exists'):
+    with pytest.raises(SystemExit, match='there already: .*val.json; --overwrite'):
         run_tool(TOOL, ann_file)
     assert (ann_file.parent / 'val.json').read_text() == 'mine'
     assert not (ann_file.parent / 'train.json').exists()

@@ -198,14 +198,14 @@ class Desk:
             return str(model.describe(encoded, found.regions[number].mask[None]).texts[0])
 
     def ask(self, found: Found, number: int, question: str) -> list[TextLine]:
-        """Answers to a question about the box around a region, as an image of its own."""
+        """A question about the box around a region, as an image of its own, and its answers."""
         if not question.strip():
             raise ValueError('Question: it is empty; write one, such as "what colour is it?"')
         assert found.picture is not None
         x1, y1, x2, y2 = found.regions[number].row['box']
         with self._lock:
             answers = self.model(found.model).ask(np.ascontiguousarray(found.picture.pixels[y1:y2, x1:x2]), [question])
-        return FORMATS['vqa'].lines(answers.sample, 0.0)[1:]
+        return FORMATS['vqa'].lines(answers.sample, 0.0)
 
     @staticmethod
     def remove(found: Found, number: int) -> NDArray[np.uint8]:

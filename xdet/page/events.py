@@ -287,8 +287,7 @@ class Page(Layout):
         if found is None or number is None:
             raise ValueError('choose something that was found')
         question = checked_text(question)
-        lines = self.desk.ask(found, number, question)
-        return {self.said: _html(markup.lines([TextLine(question, bold=True), *lines])), self.status: _DONE}
+        return {self.said: _html(markup.lines(self.desk.ask(found, number, question))), self.status: _DONE}
 
 
 def _html(content: str) -> dict[str, Any]:
