@@ -50,6 +50,7 @@ def test_only_models_that_come_with_the_package_look_for_names(inferencer: XDeco
 def test_photos_doubts_its_captions() -> None:
     model = XDecoderInferencer('photos', device='cpu')
     assert model.check('caption').tasks == (PRESENCE, 'caption')
+    assert model.check('vqa', questions='is there a dog?').tasks == (PRESENCE, 'vqa')
     assert model.check('panoptic').tasks == ('panoptic',)
     noise = torch.randint(0, 256, (64, 80, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)).numpy()
     prediction = model(noise, task='caption')['predictions'][0]
